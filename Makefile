@@ -1,0 +1,31 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint fix clean
+
+demo: $(READY)
+	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 500 --metrics-every 100 --samples 2000 \
+		--metrics fd --compare-scratch --out runs
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# made anew when what is to be installed changes
+$(READY): pyproject.toml plugins/gantl-zoo-example/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]' --editable plugins/gantl-zoo-example
+	touch $(READY)
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache

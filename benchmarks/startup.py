@@ -1,0 +1,46 @@
+"""Start-up times: whole processes, interleaved, medians of eleven rounds after one that warms up."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROUNDS = 11
+BIN = Path(sys.executable).parent
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "import gantl_zoo; list_models()": [sys.executable, "-c", "import gantl_zoo as gz; gz.list_models()"],
+    "gantl-zoo list": [str(BIN / "gantl-zoo"), "list"],
+    "import torch": [sys.executable, "-c", "import torch"],
+    "gantl-zoo sample dcgan-mnist": [
+        str(BIN / "gantl-zoo"),
+        "sample",
+        "dcgan-mnist",
+        "--out",
+        "{tmp}/grid.png",
+    ],
+}
+
+
+def main() -> None:
+    import tempfile
+
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory() as folder:
+        for round_number in range(ROUNDS + 1):
+            for name, words in COMMANDS.items():
+                start = time.perf_counter()
+                subprocess.run([w.format(tmp=folder) for w in words], check=True, capture_output=True)
+                if round_number:
+                    times[name].append(time.perf_counter() - start)
+    for name, found in times.items():
+        print(
+            f"{name:36} median {1000 * statistics.median(found):6.0f} ms  least {1000 * min(found):6.0f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()

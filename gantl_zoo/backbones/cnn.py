@@ -1,0 +1,68 @@
+"""A small convolutional classifier: the article's, with two convolutions a stage and BatchNorm.
+
+Stages of VGG's kind (Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556, section 2.1), global
+average pooling instead of a flattened layer, so that any image size fits.
+
+N batch, C channels, H, W image size, D embedding size, L classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gantl_zoo.errors import UsageError
+
+
+def stage(inputs: int, outputs: int) -> nn.Sequential:
+    """Two 3×3 convolutions, then half the resolution (rounded up, so 1×1 stays possible)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.MaxPool2d(2, ceil_mode=True),
+    )
+
+
+class CNN(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N, L). `blocks` run from the image to the logits."""
+
+    def __init__(self, channels: int, num_classes: int, widths: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.channels, self.num_classes, self.embedding_dim = channels, num_classes, widths[-1]
+        self.blocks = nn.ModuleList(stage(i, o) for i, o in pairwise([channels, *widths]))
+        self.blocks.append(nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes)))
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """One feature map a stage: (N, widths[i], H/2ⁱ⁺¹, W/2ⁱ⁺¹)."""
+        maps, features = [], images
+        for block in self.blocks[:-1]:
+            features = block(features)
+            maps.append(features)
+        return maps
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The vector under the classifier (N, D)."""
+        return self.pyramid(images)[-1].mean(dim=(2, 3))  # (N, D, H/8, W/8) -> (N, D)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.blocks[-1](self.embed(images))  # (N, D) -> (N, L)
+        return logits
+
+
+def backbone(
+    *,
+    channels: int = 1,
+    num_classes: int = 10,
+    widths: Sequence[int] = (32, 64, 128),
+    dropout: float = 0.3,
+) -> CNN:
+    """A small CNN; `widths` are its stages' channel counts, the last one the embedding's size."""
+    if not widths or min(widths) < 1:
+        raise UsageError(f"cnn: widths {list(widths)} must be one or more positive numbers")
+    return CNN(channels, num_classes, widths, dropout)

@@ -1,0 +1,121 @@
+"""Any of timm's models as a backbone: `timm:resnet18`, `timm:mobilenetv3_small_050`, ...
+
+timm (https://github.com/huggingface/pytorch-image-models) adapts the first convolution to grey input by
+summing its colour kernels (`in_chans`), so the statistics that normalise a grey image are the colours' mean.
+
+N batch, C channels, H, W image size, D embedding size, L classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError
+
+STRIDE = 32  # the total stride of nearly all of timm's networks
+SMALLEST = 64  # smaller images are enlarged, or their last feature maps would be single pixels
+
+
+class TimmBackbone(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N, L)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Any, channels: int, resize: int | None) -> None:
+        super().__init__()
+        self.network = network
+        self.channels, self.num_classes = channels, network.num_classes
+        self.embedding_dim: int = network.head_hidden_size
+        settings = network.pretrained_cfg
+        fixed = settings["input_size"][-1] if settings.get("fixed_input_size") else None
+        self.resize = resize or fixed
+        for name in ("mean", "std"):
+            values = torch.tensor(settings[name])
+            values = values if channels == len(values) else values.mean().expand(channels)
+            self.register_buffer(name, values.view(1, -1, 1, 1).clone(), persistent=False)  # (1, C, 1, 1)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """What may learn, from the image to the logits; long chains of layers count one by one."""
+        loose = _Loose(dict(self.network.named_parameters(recurse=False)))  # class tokens, positions
+        found: list[nn.Module] = [loose]
+        for child in self.network.children():
+            found += list(child) if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
+        return [block for block in found if any(True for _ in block.parameters())]
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Resize (N, C, H, W) in [-1, 1] and normalise it as the network was trained."""
+        side = self.resize or max(SMALLEST, math.ceil(max(images.shape[-2:]) / STRIDE) * STRIDE)
+        if images.shape[-2:] != (side, side):
+            images = functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+        return ((images + 1) / 2 - self.mean) / self.std
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Feature maps (N, K, h, w), fine to coarse: the last of each size, or four depths of a ViT.
+
+        The same maps as timm's `features_only`, read from the classifier's own network.
+        """
+        if not hasattr(self.network, "forward_intermediates"):
+            raise UsageError(f"timm:{self.network.default_cfg['architecture']} gives no feature maps")
+        maps: list[Tensor] = self.network.forward_intermediates(
+            self.prepare(images), intermediates_only=True, output_fmt="NCHW"
+        )
+        by_size = {tuple(features.shape[-2:]): features for features in maps}
+        if len(by_size) > 1:
+            return list(by_size.values())
+        return maps[len(maps) // 4 - 1 :: max(1, len(maps) // 4)] if len(maps) > 4 else maps
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The vector under the classifier (N, D)."""
+        features = self.network.forward_features(self.prepare(images))
+        embedding: Tensor = self.network.forward_head(features, pre_logits=True)
+        return embedding.flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.prepare(images))  # (N, C, H, W) -> (N, L)
+        return logits
+
+
+class _Loose(nn.Module):
+    """A view on parameters that hang on a network itself and on none of its layers."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        for name, parameter in parameters.items():
+            self.register_parameter(name, parameter)
+
+
+def backbone(
+    *,
+    name: str,
+    channels: int = 3,
+    num_classes: int = 10,
+    pretrained: bool = True,
+    resize: int | None = None,
+) -> TimmBackbone:
+    """The timm model `name` for `channels` and `num_classes`; `resize` fixes the side it sees.
+
+    Raises `UnknownNameError` if timm has no such model, `WeightsError` if its pre-trained weights can't
+    be had (offline and not in the Hub's cache, say).
+    """
+    import timm  # 4 s, so not at the top
+
+    if name.split(".")[0] not in timm.list_models():
+        close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5] or ["resnet18", "mobilenetv3_small_050"]
+        raise UnknownNameError(f"timm has no model {name!r}; it has for example {', '.join(close)}")
+    try:
+        network = timm.create_model(name, pretrained=pretrained, in_chans=channels, num_classes=num_classes)
+    except Exception as error:
+        if not pretrained:
+            raise UsageError(f"timm can't build {name!r} with {channels} channels: {error}") from error
+        raise WeightsError(
+            f"the pre-trained weights of timm:{name} can't be had ({type(error).__name__}: {error}); "
+            "with a network they are fetched once and cached; pretrained=False starts from noise"
+        ) from error
+    return TimmBackbone(network, channels, resize)

@@ -1,0 +1,194 @@
+"""`classify`: the backbone's three steps, pre-train, fine-tune, evaluate. The article's second half."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gantl_zoo import data as data_room, registry, weights
+from gantl_zoo.classifier import Classifier, build_classifier
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.training import classify as loop, engine
+from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.transfer.strategy import TransferStrategy, blocks
+from gantl_zoo.zoo import load_model
+
+Data = str | Path | ImageData
+DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
+
+
+def classify_train(
+    backbone: str = "cnn",
+    *,
+    data: Data,
+    backbone_config: dict[str, Any] | None = None,
+    out: str | Path = "runs",
+    quiet: bool = True,
+    **settings: Any,
+) -> Classifier:
+    """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
+
+    `settings` are those of `ClassifierRecipe` (epochs, batch, seed, lr, …), `precision`, `device`,
+    `title`, and of the data.
+    """
+    images, held_out, recipe, rest = _prepare(data, settings)
+    needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
+    with engine.seeded(recipe.seed):
+        model = build_classifier(backbone, needed | (backbone_config or {}))
+    words = f"gantl-zoo classify train {backbone} --data {images.name}"
+    folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
+    return _fit(model, TransferStrategy(), images, held_out, recipe, folder, rest | {"words": words})
+
+
+def classify_transfer(
+    source: str | Path,
+    *,
+    data: Data,
+    strategy: str = "full",
+    strategy_config: dict[str, Any] | None = None,
+    out: str | Path = "runs",
+    quiet: bool = True,
+    **settings: Any,
+) -> Classifier:
+    """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block."""
+    base = load_classifier(source)
+    images, held_out, recipe, rest = _prepare(data, settings)
+    if images.shape[0] != base.channels:
+        raise DataError(
+            f"{base.name} sees {base.channels} channel(s), {images.name} has {images.shape[0]}; "
+            f"convert the data with --channels {base.channels}"
+        )
+    model = fresh_head(base, len(images.classes), recipe.seed)
+    model.about = {
+        "lineage": {
+            "base_model": str(source),
+            "base_sha256": weights.sha256(f"{base.folder}/model.safetensors"),
+            "strategy": strategy,
+            "strategy_config": strategy_config or {},
+            "base_lineage": base.lineage,
+        }
+    }
+    method = registry.strategies.build(strategy, **(strategy_config or {}))
+    words = f"gantl-zoo classify transfer {source} --data {images.name} --strategy {strategy}"
+    words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
+    folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
+    return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})
+
+
+def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings: Any) -> dict[str, Any]:
+    """Accuracy of a classifier on the held-out images of `data`."""
+    found = model if isinstance(model, Classifier) else load_classifier(model)
+    held_out = data_room.load(data, split="test", **_data_settings(settings))
+    if settings:
+        raise UsageError(f"unknown setting {', '.join(sorted(settings))}")
+    if len(held_out.classes) != found.num_classes:
+        raise DataError(
+            f"{found.name} knows {found.num_classes} classes, {held_out.name} has {len(held_out.classes)}"
+        )
+    return _accuracy(found, held_out)
+
+
+def load_classifier(name: str | Path) -> Classifier:
+    """The classifier of that name. Raises `UsageError` if the name is a GAN's."""
+    model = load_model(name)
+    if not isinstance(model, Classifier):
+        raise UsageError(f"{name} is a GAN, not a backbone; gantl-zoo list --kind models shows all")
+    return model
+
+
+def fresh_head(base: Classifier, num_classes: int, seed: int) -> Classifier:
+    """A copy of `base` whose last block starts anew, for `num_classes` classes."""
+    part = base.parts["backbone"]
+    config = part["config"] | {"num_classes": num_classes}
+    starts = {
+        k: v for k, v in registry.INITIALISERS.items() if k in registry.backbones.configure(part["name"])
+    }
+    with engine.seeded(seed):
+        network = registry.backbones.build(part["name"], **config | starts)
+    old, new = (blocks(n)[:-1] for n in (base.backbone, network))
+    for ours, theirs in zip(new, old, strict=True):
+        ours.load_state_dict(theirs.state_dict())
+    return Classifier(network.eval(), {"backbone": {"name": part["name"], "config": config}})
+
+
+def _prepare(
+    data: Data, settings: dict[str, Any]
+) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
+    """Images, held-out images, the recipe, and what remains: precision, device, title."""
+    settings = {key: value for key, value in settings.items() if value is not None}
+    spec = _data_settings(settings)
+    rest = {key: settings.pop(key, default) for key, default in
+            (("precision", "auto"), ("device", "auto"), ("title", ""))}  # fmt: skip
+    known = loop.ClassifierRecipe.__dataclass_fields__
+    if unknown := sorted(set(settings) - set(known)):
+        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
+    recipe = loop.ClassifierRecipe(**settings)
+    images = data_room.load(data, **spec)
+    if images.labels is None:
+        raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
+    held_out = data_room.load(data, split="test", **{k: v for k, v in spec.items() if k != "shots"})
+    return images, held_out, recipe, rest
+
+
+def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: settings.pop(key, None) for key in DATA_SETTINGS}
+    return {
+        ("root" if key == "data_root" else key): value for key, value in spec.items() if value is not None
+    }
+
+
+def _fit(
+    model: Classifier,
+    strategy: TransferStrategy,
+    images: ImageData,
+    held_out: ImageData,
+    recipe: loop.ClassifierRecipe,
+    folder: RunFolder,
+    rest: dict[str, Any],
+) -> Classifier:
+    machine = engine.choose(rest["device"], rest["precision"])
+    folder.log(f"engine: {machine}")
+    backbone: nn.Module = copy.deepcopy(model.backbone)
+
+    def report(epoch: int, loss: float, rate: float) -> None:
+        score = loop.accuracy(backbone, held_out)
+        folder.append(
+            "stats.jsonl", {"step": epoch, "loss": loss, "images_per_second": rate, "accuracy": score}
+        )
+        folder.log(
+            f"epoch {epoch}/{recipe.epochs}  loss {loss:.4f}  accuracy {score:.4f}  {rate:.0f} images/s"
+        )
+
+    with engine.seeded(recipe.seed):
+        loop.fit(backbone, strategy, images, recipe, machine, report)
+    lineage = {"data": images.about(), "seed": recipe.seed}
+    defaults = loop.ClassifierRecipe()
+    options = {
+        k: v for k, v in asdict(recipe).items() if v != getattr(defaults, k) or k in ("epochs", "seed")
+    }
+    words = rest["words"] + "".join(
+        f" --{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        for key, value in options.items()
+    )
+    training = {**asdict(recipe), "classes": list(images.classes), "command": words}
+    about = {"lineage": model.about.get("lineage", {}) | lineage, "training": training}
+    result = replace(model, backbone=backbone, about=about, name=rest["title"] or folder.path.name)
+    about["metrics"] = [_accuracy(result, held_out)]
+    result.folder = result.save(folder.path / "model")
+    folder.log(f"model: {result.folder}")
+    return result
+
+
+def _accuracy(model: Classifier, held_out: ImageData) -> dict[str, Any]:
+    return {
+        "name": "accuracy",
+        "metric": "accuracy",
+        "value": loop.accuracy(model.backbone, held_out),
+        "on": f"{len(held_out):,} {held_out.split} images of {held_out.name}",
+        "data_fingerprint": held_out.fingerprint,
+    }

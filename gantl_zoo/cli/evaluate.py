@@ -1,0 +1,54 @@
+"""`evaluate`: how good a GAN is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gantl_zoo.cli import options as o
+from gantl_zoo.errors import DataError, UsageError
+
+EPILOG = """Examples:
+
+  gantl-zoo evaluate dcgan-mnist --data mnist
+
+  gantl-zoo evaluate runs/00003-mine --data ./photos --json scores.json"""
+
+
+def add(app: typer.Typer) -> None:
+    app.command(epilog=EPILOG)(evaluate)
+
+
+def evaluate(
+    name: Annotated[str, typer.Argument(help="A released model, a model folder or a run folder.")],
+    data: o.Data = "",
+    data_root: o.DataRoot = None,
+    channels: o.Channels = None,
+    metrics: o.Metrics = "fd,classes",
+    samples: o.Samples = 10_000,
+    extractor: o.ExtractorName = "auto",
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
+) -> None:
+    """Measure a GAN against held-out images. A score carries its extractor's name."""
+    if not data:
+        raise UsageError("--data is missing: the images to compare with")
+    from gantl_zoo import run
+
+    report = run.evaluate(
+        name,
+        data=data,
+        metrics=o.metric_names(metrics),
+        samples=samples,
+        extractor=extractor,
+        channels=channels,
+        data_root=data_root,
+    )
+    if as_json is not None:
+        try:
+            as_json.write_text(json.dumps(report.results, indent=2) + "\n")
+        except OSError as error:
+            raise DataError(f"can't write {as_json}: {error.strerror}") from error
+    typer.echo(report)

@@ -1,0 +1,95 @@
+"""`list`, `info`, `plugins`: what there is, and who brings it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
+from gantl_zoo.registry import KINDS, REGISTRIES, Entry, plugins, singular
+
+
+def add(app: typer.Typer) -> None:
+    app.command(
+        "list",
+        epilog="Examples:\n\n  gantl-zoo list\n\n  gantl-zoo list 'dc*' --kind models --json",
+    )(list_names)
+    app.command(epilog="Examples:\n\n  gantl-zoo info dcgan-mnist\n\n  gantl-zoo info freeze")(info)
+    app.command("plugins", epilog="Example:\n\n  gantl-zoo plugins")(show_plugins)
+
+
+def list_names(
+    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'dc*'.")] = "*",
+    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List names: models, generators, discriminators, backbones, strategies."""
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")
+    rows = [
+        {"kind": k, "name": name, "owner": entry.owner, "version": entry.version}
+        for k in ([kind] if kind else KINDS)
+        for name in REGISTRIES[k].names(pattern)
+        for entry in [REGISTRIES[k].info(name)]
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        raise UnknownNameError(f"no name matches {pattern!r}; gantl-zoo list shows all")
+    for row in rows:
+        owner = "" if row["owner"] == "gantl_zoo" else f"{row['owner']} {row['version']}"
+        typer.echo(f"{row['kind']:15} {row['name']:24} {owner}".rstrip())
+
+
+def info(name: Annotated[str, typer.Argument(help="A model, or any registered name.")]) -> None:
+    """Say what a name is, who brings it, its lineage and its metrics."""
+    entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
+    if entries:
+        for entry in entries:
+            describe(entry)
+        return
+    from gantl_zoo import card, weights
+    from gantl_zoo.zoo import find
+
+    folder = find(name)
+    config = weights.read_config(folder)
+    typer.echo(f"{name}: {config['kind']} in {folder}")
+    typer.echo(f"licence: {config.get('license') or 'not stated'}")
+    typer.echo(card.facts(config))
+    typer.echo("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
+
+
+def describe(entry: Entry) -> None:
+    """A registered name: its owner, arguments and documentation."""
+    typer.echo(
+        f"{singular(entry.kind)} {entry.name}: {entry.reference}, from {entry.owner} {entry.version}".rstrip()
+    )
+    target: Any = entry.load()
+    typer.echo(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
+    defaults = REGISTRIES[entry.kind].configure(entry.name)
+    typer.echo("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
+
+
+def show_plugins() -> None:
+    """List installed plug-ins, what each brings, and what is wrong with it."""
+    if not plugins():
+        typer.echo("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
+    for plugin in plugins():
+        typer.echo(f"{plugin.name} {plugin.version}")
+        for entry in plugin.entries:
+            typer.echo(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
+
+
+def state(entry: Entry) -> str:
+    """What is wrong with a plug-in's name, if anything."""
+    try:
+        entry.load()
+    except PluginError as error:
+        return f": BROKEN: {error}"
+    others = [e for e in REGISTRIES[entry.kind].lookup(entry.name) if e != entry]
+    if others:
+        return f": reachable as {entry.qualified} only, because {others[0].owner} has {entry.name} too"
+    return ""

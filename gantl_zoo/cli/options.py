@@ -1,0 +1,107 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gantl_zoo.errors import UsageError
+
+DATA, TRAINING, OUTPUT = "Data", "Training", "Output"
+RUNS = Path("runs")
+
+Data = Annotated[
+    str, typer.Option("--data", help="Data name, folder or zip of images.", rich_help_panel=DATA)
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", help="Where torchvision's sets are.", rich_help_panel=DATA, envvar="GANTL_ZOO_DATA"
+    ),
+]
+Shots = Annotated[int | None, typer.Option(help="Use only so many images.", rich_help_panel=DATA)]
+DataSeed = Annotated[int, typer.Option("--data-seed", help="Which subset.", rich_help_panel=DATA)]
+ImageSize = Annotated[
+    int | None, typer.Option("--image-size", help="Side to which images are resized.", rich_help_panel=DATA)
+]
+Channels = Annotated[int | None, typer.Option(help="Convert to 1 (grey) or 3 (RGB).", rich_help_panel=DATA)]
+
+Steps = Annotated[int, typer.Option(help="Training steps.", rich_help_panel=TRAINING)]
+BatchSize = Annotated[int, typer.Option("--batch", help="Images a step.", rich_help_panel=TRAINING)]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)]
+Loss = Annotated[
+    str,
+    typer.Option(help="hinge, minimax, non-saturating or relativistic.", rich_help_panel=TRAINING),
+]
+Augmentation = Annotated[str, typer.Option("--aug", help="none or diffaugment.", rich_help_panel=TRAINING)]
+R1 = Annotated[float, typer.Option("--r1", help="Weight of the gradient penalty.", rich_help_panel=TRAINING)]
+Lr = Annotated[float, typer.Option(help="Learning rate of both players.", rich_help_panel=TRAINING)]
+DiscriminatorLr = Annotated[
+    float | None,
+    typer.Option("--discriminator-lr", help="Another for the discriminator.", rich_help_panel=TRAINING),
+]
+Decay = Annotated[
+    float,
+    typer.Option(help="Learning rates fall to zero over this last share.", rich_help_panel=TRAINING),
+]
+EmaImages = Annotated[
+    int, typer.Option("--ema-images", help="Half-life of the average, in images.", rich_help_panel=TRAINING)
+]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=TRAINING)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=TRAINING)]
+
+Out = Annotated[
+    Path, typer.Option("--out", help="Parent of the numbered run folders.", rich_help_panel=OUTPUT)
+]
+Title = Annotated[
+    str, typer.Option("--title", help="The model's name (else the run's).", rich_help_panel=OUTPUT)
+]
+Resume = Annotated[Path | None, typer.Option(help="Continue this run folder.", rich_help_panel=OUTPUT)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=OUTPUT)]
+Metrics = Annotated[str, typer.Option(help="fd, classes, or none.", rich_help_panel=OUTPUT)]
+Samples = Annotated[int, typer.Option(help="Images that are measured.", rich_help_panel=OUTPUT)]
+ExtractorName = Annotated[
+    str, typer.Option("--extractor", help="auto, pixels, or a backbone's name.", rich_help_panel=OUTPUT)
+]
+MetricsEvery = Annotated[int, typer.Option("--metrics-every", help="In steps.", rich_help_panel=OUTPUT)]
+CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In steps.", rich_help_panel=OUTPUT)]
+LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
+
+
+def arguments(words: list[str] | None, option: str) -> dict[str, Any]:
+    """`["width=32", "norm=batch"]` as keyword arguments; values are JSON or else text."""
+    found: dict[str, Any] = {}
+    for word in words or []:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"{option} {word!r}: write KEY=VALUE, such as {option} width=32")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            lowered = {"True": True, "False": False, "None": None}
+            found[key] = lowered.get(value, value)
+    return found
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """`fd,classes` as names; `none` as nothing."""
+    return () if text == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def seeds(text: str) -> list[int]:
+    """`0-15,40` as numbers. Raises `UsageError` for an empty, reversed or unreadable range."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise UsageError(
+                f"--seeds {text!r}: {part!r} is no seed; write numbers and ranges, such as 0-15,40"
+            )
+        if dash and int(last) < int(first):
+            raise UsageError(f"--seeds {text!r}: the range {part} runs backwards; write {last}-{first}")
+        found += range(int(first), int(last or first) + 1)
+    return found

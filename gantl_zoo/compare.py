@@ -1,0 +1,53 @@
+"""`transfer --compare-scratch`: the same budget from scratch beside a transfer, and who won."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.data.grid import save_picture, side_by_side
+from gantl_zoo.gan import GAN
+from gantl_zoo.training.folder import RunFolder
+
+SHOWN = 36
+
+
+def compare(job: Any, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
+    """Train from scratch as `job` says, then write `comparison.png` and a table into `folder`.
+
+    The rival has the source's architecture and random weights; data, recipe and metrics are the same.
+    """
+    from gantl_zoo.run import run
+
+    networks = {
+        "discriminator": source.parts["discriminator"]["name"],
+        "generator_config": source.parts["generator"]["config"],
+        "discriminator_config": source.parts["discriminator"]["config"],
+    }
+    name = source.parts["generator"]["name"]
+    anew = {"verb": "train", "name": name, "networks": networks, "strategy": "full", "strategy_config": {}}
+    rival = replace(job, **anew, title="scratch")
+    beside = RunFolder.create(folder.path, "scratch", asdict(rival), folder.quiet)
+    scratch = run(rival, beside, images)
+    panels = {"real": images.few(min(SHOWN, len(images)), seed=1).images}
+    for title, gan in (("before", source), ("after transfer", transferred), ("from scratch", scratch)):
+        panels[title] = gan.generate(SHOWN, seed=0)
+    picture = save_picture(side_by_side(panels), folder.path / "comparison.png")
+    folder.log(table(folder, beside))
+    folder.log(f"picture: {picture}")
+
+
+def table(folder: RunFolder, beside: RunFolder) -> str:
+    """Distances before, after and from scratch: the best of each run, and who won."""
+    ours, theirs = folder.rows("metrics.jsonl"), beside.rows("metrics.jsonl")
+    if not ours or not theirs:
+        return "no metrics were taken, so there is nothing to compare"
+    name = next(key for key in ours[0] if key != "step")
+    best = [min(rows[1:], key=lambda row: row[name]) for rows in (ours, theirs)]
+    lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
+    for title, row in zip(("after transfer", "from scratch"), best, strict=True):
+        lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
+    ratio = best[0][name] / best[1][name]
+    winner = "transfer won" if ratio < 1 else "from scratch won; transfer did not help here"
+    return "\n".join([*lines, f"{winner}: {ratio:.2f} of the distance from scratch, in the same steps"])

@@ -1,0 +1,9 @@
+"""A data name, a folder or a zip becomes image tensors, with or without labels.
+
+`load` is the one door; `ImageData` is what comes out.
+"""
+
+from gantl_zoo.data.images import ImageData, to_float, to_uint8
+from gantl_zoo.data.load import NAMES, load
+
+__all__ = ["NAMES", "ImageData", "load", "to_float", "to_uint8"]

@@ -1,0 +1,49 @@
+"""Data sets by name: torchvision's, and scikit-learn's digits."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.errors import DataError
+
+CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
+
+
+def torchvision_set(name: str, split: str, root: Path) -> ImageData:
+    """A set of torchvision's, read from `root` or downloaded into it."""
+    import torchvision.datasets  # 3 s, so not at the top
+
+    load = getattr(torchvision.datasets, CLASSES[name])
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = load(root, train=split == "train", download=True)
+    except Exception as error:
+        raise DataError(
+            f"{name} is not in {root} and can't be downloaded ({type(error).__name__}: {error}); name "
+            "the folder that has it with --data-root or GANTL_ZOO_DATA, or try --data glyphs"
+        ) from error
+    images = torch.as_tensor(found.data)
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)  # -> (N, C, H, W)
+    labels: Tensor = torch.as_tensor(found.targets)
+    return ImageData(images.contiguous(), labels.long(), tuple(map(str, found.classes)), name, split)
+
+
+def digits(split: str) -> ImageData:
+    """scikit-learn's 1,797 real 8×8 digits; each fifth image is the test split."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise DataError("the data set 'digits' comes with scikit-learn: pip install scikit-learn") from None
+    found = load_digits()
+    images = torch.from_numpy(found.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)  # (N, 1, 8, 8)
+    labels = torch.from_numpy(found.target).long()
+    held_out = torch.arange(len(images)) % 5 == 4
+    index = (held_out if split == "test" else ~held_out).nonzero().squeeze(1)
+    classes = tuple(map(str, range(10)))
+    return ImageData(images, labels, classes, "digits", split).select(index)

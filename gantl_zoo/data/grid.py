@@ -1,0 +1,66 @@
+"""Pictures for people: a grid of images, and labelled grids side by side."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.data.images import to_uint8
+from gantl_zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SMALLEST_TILE = 56  # smaller images are enlarged by a whole factor, or nobody sees anything
+GAP = 8
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image:
+    """Images (N, C, H, W), uint8 or float in [-1, 1], as one picture, row by row."""
+    from PIL import Image
+
+    images = images if images.dtype == torch.uint8 else to_uint8(images)
+    count, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    tiles = images.new_zeros(rows * columns, channels, height, width)
+    tiles[:count] = images
+    sheet = tiles.view(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)  # (R, H, K, W, C)
+    pixels = sheet.reshape(rows * height, columns * width, channels).numpy()
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    factor = max(1, math.ceil(SMALLEST_TILE / height))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def side_by_side(panels: dict[str, Tensor], columns: int = 6) -> Image:
+    """Each panel's images as a grid under its title."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    pictures = {title: grid(images, columns) for title, images in panels.items()}
+    head = 28
+    width = sum(picture.width + GAP for picture in pictures.values()) + GAP
+    height = max(picture.height for picture in pictures.values()) + head + GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    left = GAP
+    for title, picture in pictures.items():
+        ImageDraw.Draw(sheet).text((left, 5), title, fill="black", font=ImageFont.load_default(16))
+        sheet.paste(picture.convert("RGB"), (left, head))
+        left += picture.width + GAP
+    return sheet
+
+
+def save_picture(picture: Image, path: str | Path) -> Path:
+    """Write a PNG (or what the suffix says). Raises `DataError` if the place or the suffix is wrong."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"can't write the picture {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return path

@@ -1,0 +1,110 @@
+"""`ImageData`: a set of equally large images in memory, as uint8. N, C, H, W as everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gantl_zoo.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images (N, C, H, W) uint8, labels (N,) int64 or None, and where they come from."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    name: str = "data"
+    split: str = "train"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the SHA-256 over shape, pixels and labels: the content, not the name."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(self.images.contiguous().numpy().data)
+        if self.labels is not None:
+            digest.update(self.labels.numpy().data)
+        return digest.hexdigest()[:16]
+
+    def about(self) -> dict[str, object]:
+        """What lineage keeps of the data."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "images": len(self),
+            "shape": list(self.shape),
+            "fingerprint": self.fingerprint,
+        }
+
+    def select(self, index: Tensor) -> ImageData:
+        """The images at `index`, in that order."""
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, images=self.images[index], labels=labels)
+
+    def few(self, shots: int, seed: int = 0) -> ImageData:
+        """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs."""
+        if not 0 < shots <= len(self):
+            raise DataError(f"--shots {shots}: {self.name} has {len(self)} {self.split} images")
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self.select(order[:shots])
+
+    def fit(self, image_size: int | None, channels: int | None) -> ImageData:
+        """Resize to `image_size` (after a centred square crop) and turn into `channels` channels.
+
+        Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded.
+        """
+        images = self.images
+        if channels is not None and channels != images.shape[1]:
+            images = _recolour(images, channels, self.name)
+        if image_size is not None and images.shape[2:] != (image_size, image_size):
+            images = _resize(images, image_size)
+        return replace(self, images=images)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [0, 255] to float32 [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float [-1, 1] to uint8 [0, 255], clamped and rounded."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
+    if images.shape[1] == 1 and channels == 3:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    if images.shape[1] == 3 and channels == 1:
+        luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        parts = [(part.float() * luma).sum(1, keepdim=True) for part in torch.split(images, 4096)]
+        return torch.cat([part.round().to(torch.uint8) for part in parts])
+    raise DataError(f"{name}: images with {images.shape[1]} channels can't become {channels}; use 1 or 3")
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    height, width = images.shape[2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    images = images[:, :, top : top + side, left : left + side]
+    if side == size:
+        return images.contiguous()
+    parts = [  # uint8 in, uint8 out: the antialiased resampling of torchvision, without its import
+        functional.interpolate(part.float(), size=(size, size), mode="bicubic", antialias=True)
+        for part in torch.split(images, 1024)
+    ]
+    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])

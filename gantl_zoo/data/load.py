@@ -1,0 +1,52 @@
+"""`load`: the one door to data. A name, a folder or a zip becomes `ImageData`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gantl_zoo.data import builtin, files, glyphs
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.errors import DataError
+
+NAMES = ("cifar10", "digits", "fashion-mnist", "glyphs", "kmnist", "mnist")
+SPLITS = ("train", "test")
+
+
+def load(
+    source: str | Path | ImageData,
+    *,
+    split: str = "train",
+    image_size: int | None = None,
+    channels: int | None = None,
+    shots: int | None = None,
+    data_seed: int = 0,
+    root: str | Path | None = None,
+) -> ImageData:
+    """Images from a data name, a folder (sub-folders are classes), a zip of either, or `ImageData`.
+
+    `split` is "train" or "test". A folder or zip is split by the hash of each image's path: a tenth is
+    held out. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's
+    cache). `shots` takes a fixed subset by `data_seed`. Raises `DataError`.
+    """
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if isinstance(source, ImageData):
+        found = source
+    elif (name := str(source)) == "glyphs":
+        drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
+        found = glyphs.load(split, seed=drawn, image_size=image_size or 28)
+    elif name == "digits":
+        found = builtin.digits(split)
+    elif name in NAMES:
+        found = builtin.torchvision_set(name, split, _root(root))
+    elif Path(source).exists():
+        found = files.load(Path(source), split, image_size)
+    else:
+        raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
+    found = found.fit(image_size, channels)
+    return found if shots is None else found.few(shots, data_seed)
+
+
+def _root(root: str | Path | None) -> Path:
+    return Path(root or os.environ.get("GANTL_ZOO_DATA") or Path.home() / ".cache" / "gantl_zoo" / "data")

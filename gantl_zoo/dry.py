@@ -1,0 +1,74 @@
+"""`--dry-run`: everything that would be built, without a run folder and without a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantl_zoo import data as data_room, registry
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN, build_gan
+from gantl_zoo.training import engine
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.strategy import Plan, blocks
+from gantl_zoo.zoo import load_model
+
+
+def dry_run(verb: str, settings: dict[str, Any]) -> str:
+    """What `train` or `transfer` with these settings would build, load and teach."""
+    if settings["resume"] is not None:
+        raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
+    recipe = Recipe.from_settings({k: settings[k] for k in Recipe.__dataclass_fields__ if k in settings})
+    source = load_model(settings["source"]) if verb == "transfer" else None
+    if source is not None and not isinstance(source, GAN):
+        raise UsageError(f"{settings['source']} is a backbone, not a GAN; see gantl-zoo classify")
+    images = data_room.load(
+        settings["data"],
+        image_size=source.image_shape[1] if source else settings["image_size"],
+        channels=settings["channels"],
+        shots=settings["shots"],
+        data_seed=settings["data_seed"],
+        root=settings["data_root"],
+    )
+    gan = source or scratch(settings, images)
+    name, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
+    plan = registry.strategies.build(name, **config).prepare(gan, gan, images)
+    lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
+    networks = {"generator": gan.generator, "discriminator": gan.discriminator}
+    for role, network in networks.items():
+        lines += describe(role, gan.parts[role]["name"], network, plan)
+    lines.append(f"engine: {engine.choose(recipe.device, recipe.precision)}")
+    lines.append(f"recipe: {recipe}")
+    lines.append(f"at least {floor_memory(networks, images) / 2**20:.0f} MiB besides activations")
+    return "\n".join(lines)
+
+
+def scratch(settings: dict[str, Any], images: data_room.ImageData) -> GAN:
+    """The GAN that `train` would begin with."""
+    shape = {"image_size": images.shape[1], "channels": images.shape[0]}
+    return build_gan(
+        settings["generator"],
+        settings["discriminator"],
+        generator_config=shape | settings["generator_config"],
+        discriminator_config=settings["discriminator_config"],
+    )
+
+
+def describe(role: str, name: str, network: Any, plan: Plan) -> list[str]:
+    """A line a block: what it is, how large, whether it learns."""
+    learning = {id(parameter) for parameter in plan.parameters(role)}
+    lines = [f"{role} {name}: {count(network):,} parameters"]
+    for i, block in enumerate(blocks(network)):
+        state = "learns" if any(id(p) in learning for p in block.parameters()) else "frozen"
+        lines.append(f"  block {i}: {type(block).__name__:12} {count(block):>12,}  {state}")
+    return lines
+
+
+def count(network: Any) -> int:
+    """Parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def floor_memory(networks: dict[str, Any], images: data_room.ImageData) -> int:
+    """Bytes of weights, gradients, two Adam moments, the average, and the images as uint8."""
+    weights = {role: 4 * count(network) for role, network in networks.items()}
+    return 4 * sum(weights.values()) + weights["generator"] + images.images.numel()

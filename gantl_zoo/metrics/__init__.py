@@ -1,0 +1,4 @@
+"""How good a GAN is: features of a named extractor, distances between them, what a classifier sees.
+
+A score carries its extractor's name: `fd_cnn-mnist`, never bare "FID".
+"""

@@ -1,0 +1,102 @@
+"""A discriminator that stands on a pre-trained backbone: its feature pyramid, a small head on each map.
+
+Where a pre-trained CNN meets the GAN. The idea is that of Projected GAN (Sauer et al. 2021,
+https://arxiv.org/abs/2111.01007, section 3.2) without its random mixing: one small head a scale, whose
+logits are averaged.
+
+N batch, C channels, H, W image size, K channels of a feature map h × w.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo import registry, weights as folders
+from gantl_zoo.errors import UsageError, WeightsError
+
+
+def head(features: int, width: int) -> nn.Sequential:
+    """A feature map (N, K, h, w) to a map of logits (N, 1, h, w)."""
+    return nn.Sequential(
+        nn.Conv2d(features, width, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 1, 3, padding=1),
+    )
+
+
+class BackboneDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N,).
+
+    With `freeze` only the heads learn, and the backbone stays in eval mode for good.
+    """
+
+    num_classes = 0
+
+    def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, freeze: bool) -> None:
+        super().__init__()
+        self.backbone, self.freeze, self.image_shape = backbone, freeze, image_shape
+        backbone.eval()
+        with torch.no_grad():
+            maps = backbone.pyramid(torch.zeros(1, *image_shape))
+        self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
+        if freeze:
+            backbone.requires_grad_(False)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """What may learn, from the image to the logits: the body's blocks if not frozen, the heads."""
+        return [self.heads] if self.freeze else [*self.backbone.blocks[:-1], self.heads]
+
+    def train(self, mode: bool = True) -> BackboneDiscriminator:
+        super().train(mode)
+        if self.freeze:
+            self.backbone.eval()
+        return self
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        maps = self.backbone.pyramid(images)  # (N, C, H, W) -> [(N, K, h, w), ...]
+        logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
+        return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
+
+
+def discriminator(
+    *,
+    backbone: str = "cnn",
+    weights: str | None = None,
+    pretrained: bool = True,
+    freeze: bool = True,
+    image_size: int = 28,
+    channels: int = 1,
+    width: int = 64,
+    **backbone_config: Any,
+) -> BackboneDiscriminator:
+    """Small heads on any registered backbone.
+
+    `weights` names a released backbone (or its folder) to start from; without it, `pretrained` lets a
+    `timm:` backbone start from timm's own weights. Further arguments go to the backbone's builder.
+    """
+    config = registry.backbones.configure(backbone, **backbone_config, channels=channels)
+    if "pretrained" in config:
+        config["pretrained"] = pretrained and weights is None
+    body = registry.backbones.build(backbone, **config)
+    if weights is not None:
+        fill(body, backbone, config, weights)
+    return BackboneDiscriminator(body, (channels, image_size, image_size), width, freeze)
+
+
+def fill(body: nn.Module, name: str, config: dict[str, Any], weights: str) -> None:
+    """Load the release or folder `weights` into `body`, if it is the backbone that was asked for."""
+    folder = registry.models.load(weights) if weights in registry.models else weights
+    found = folders.read_config(folder)
+    if found["kind"] != "backbone":
+        raise WeightsError(f"{weights} holds a {found['kind']}; weights= needs a backbone, such as cnn-mnist")
+    described = found["backbone"]
+    asked = json.loads(json.dumps(config))  # as folders keep it: lists for tuples
+    differing = {k: v for k, v in described["config"].items() if asked.get(k) != v}
+    if described["name"] != name or differing:
+        raise UsageError(f"{weights} is a {described['name']!r} backbone; to start from it pass {differing}")
+    folders.load_into(body, f"{folder}/model.safetensors", found.get("dtype", "float32"))

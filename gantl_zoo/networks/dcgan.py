@@ -1,0 +1,157 @@
+"""DCGAN (Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 3).
+
+An image side is 7 or 4 times a power of two: 28 = 7·2², 32 = 4·2³, 64 = 4·2⁴. The generator starts on
+that 7×7 or 4×4 grid and doubles it; a 7×7 grid gets one more block at its own size, since two doublings
+alone are too shallow (the shape of the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels).
+
+N batch, C channels, H = W image side, Z latent size, L classes (unused here).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo.errors import UsageError
+
+KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
+NORMS = ("none", "batch", "spectral")
+
+
+def grid_and_strides(image_size: int) -> tuple[int, list[int]]:
+    """The generator's first grid and the stride of each transposed convolution after it."""
+    for grid, first in ((7, [1]), (4, [])):
+        doublings = (image_size // grid).bit_length() - 1
+        if doublings >= 1 and grid << doublings == image_size:
+            return grid, first + [2] * doublings
+    raise UsageError(
+        f"dcgan: image_size {image_size} is not 7 or 4 times a power of two (28, 32, 56, 64, ...)"
+    )
+
+
+class Stem(nn.Module):
+    """Noise (N, Z) to the first feature map (N, channels, grid, grid)."""
+
+    def __init__(self, latent_dim: int, channels: int, grid: int) -> None:
+        super().__init__()
+        self.shape = (channels, grid, grid)
+        self.linear = nn.Linear(latent_dim, channels * grid * grid, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        features = self.linear(noise).unflatten(1, self.shape)  # (N, Z) -> (N, channels, grid, grid)
+        return torch.relu(self.norm(features))
+
+
+def up_block(inputs: int, outputs: int, stride: int, last: bool) -> nn.Sequential:
+    """One fractionally strided convolution; the last gives the image: no norm (section 3), tanh."""
+    conv = nn.ConvTranspose2d(
+        inputs, outputs, KERNEL, stride, padding=KERNEL // 2, output_padding=stride - 1, bias=last
+    )
+    if last:
+        return nn.Sequential(OrderedDict(conv=conv, tanh=nn.Tanh()))
+    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs), relu=nn.ReLU()))
+
+
+class DCGANGenerator(nn.Module):
+    """Noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` run from the latent to the image."""
+
+    num_classes = 0
+
+    def __init__(self, image_size: int, channels: int, width: int, latent_dim: int) -> None:
+        super().__init__()
+        grid, strides = grid_and_strides(image_size)
+        widths = [width << i for i in reversed(range(len(strides)))]  # 4w, 2w, w
+        self.latent_dim = latent_dim
+        self.image_shape = (channels, image_size, image_size)
+        self.blocks = nn.ModuleList([Stem(latent_dim, widths[0], grid)])
+        for i, (inputs, stride) in enumerate(zip(widths, strides, strict=True)):
+            last = i == len(strides) - 1
+            self.blocks.append(up_block(inputs, channels if last else widths[i + 1], stride, last))
+        self.apply(init_weights)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = noise  # (N, Z)
+        for block in self.blocks:
+            features = block(features)  # (N, 4w, 7, 7) -> ... -> (N, C, H, W)
+        return features
+
+
+class Head(nn.Module):
+    """Features (N, K, grid, grid) to one logit an image (N,). No sigmoid: the losses expect logits."""
+
+    def __init__(self, features: int, spectral: bool) -> None:
+        super().__init__()
+        linear = nn.Linear(features, 1)
+        self.linear = nn.utils.parametrizations.spectral_norm(linear) if spectral else linear
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.linear(features.flatten(1))  # (N, K, grid, grid) -> (N, 1)
+        return logits.squeeze(1)
+
+
+def down_block(inputs: int, outputs: int, norm: str, dropout: float, first: bool) -> nn.Sequential:
+    """One strided convolution. BatchNorm is left out next to the image (section 3)."""
+    conv: nn.Module = nn.Conv2d(inputs, outputs, KERNEL, stride=2, padding=KERNEL // 2)
+    if norm == "spectral":
+        conv = nn.utils.parametrizations.spectral_norm(conv)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
+    if norm == "batch" and not first:
+        layers["norm"] = nn.BatchNorm2d(outputs)
+    layers["relu"] = nn.LeakyReLU(0.2)
+    if dropout:
+        layers["dropout"] = nn.Dropout(dropout)
+    return nn.Sequential(layers)
+
+
+class DCGANDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N,). `blocks` run from the image to the logits."""
+
+    num_classes = 0
+
+    def __init__(self, image_size: int, channels: int, width: int, norm: str, dropout: float) -> None:
+        super().__init__()
+        grid, strides = grid_and_strides(image_size)
+        widths = [width << i for i in range(strides.count(2))]  # w, 2w, 4w
+        self.image_shape = (channels, image_size, image_size)
+        self.blocks = nn.ModuleList([down_block(channels, width, norm, dropout, first=True)])
+        for inputs, outputs in pairwise(widths):
+            self.blocks.append(down_block(inputs, outputs, norm, dropout, first=False))
+        self.blocks.append(Head(widths[-1] * grid * grid, spectral=norm == "spectral"))
+        self.apply(init_weights)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = images  # (N, C, H, W)
+        for block in self.blocks:
+            features = block(features)  # (N, w, H/2, W/2) -> ... -> (N,)
+        return features
+
+
+def init_weights(module: nn.Module) -> None:
+    """Normal with deviation 0.02, as in section 4; norms' scales around 1."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+def generator(
+    *, image_size: int = 28, channels: int = 1, width: int = 64, latent_dim: int = 100
+) -> DCGANGenerator:
+    """A DCGAN generator; `width` is the channel count of its last hidden layer."""
+    return DCGANGenerator(image_size, channels, width, latent_dim)
+
+
+def discriminator(
+    *, image_size: int = 28, channels: int = 1, width: int = 64, norm: str = "none", dropout: float = 0.0
+) -> DCGANDiscriminator:
+    """A DCGAN discriminator; `width` is the channel count of its first layer.
+
+    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block.
+    """
+    if norm not in NORMS:
+        raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
+    return DCGANDiscriminator(image_size, channels, width, norm, dropout)

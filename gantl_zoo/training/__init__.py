@@ -1,0 +1,1 @@
+"""Learning: the step, losses, regularisers, augmentation, averaging, checkpoints, the two loops."""

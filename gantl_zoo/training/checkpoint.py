@@ -1,0 +1,130 @@
+"""A run's whole state on disk: safetensors and JSON, written beside and renamed, the last two kept.
+
+Noise, augmentation and data order are functions of seed and step (`loop.seed_step`), so the step number
+is all that a resumed run needs to know of chance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gantl_zoo import weights
+from gantl_zoo.errors import TrainingError, WeightsError
+from gantl_zoo.training.step import Game, Player
+
+KEPT = 2
+
+
+def save(folder: Path, game: Game, average: nn.Module, state: dict[str, Any]) -> Path:
+    """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step"."""
+    parent = folder / "checkpoints"
+    final = parent / f"{state['step']:08d}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
+        save_file(gather(game, average), beside / "state.safetensors")
+        (beside / "state.json").write_text(json.dumps(state))
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(beside, final)
+    except OSError as error:
+        raise TrainingError(f"can't write a checkpoint into {parent}: {error.strerror or error}") from error
+    for old in found(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    for scrap in parent.glob(".writing-*"):
+        shutil.rmtree(scrap, ignore_errors=True)
+    return final
+
+
+def found(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(path for path in (folder / "checkpoints").glob("[0-9]*") if (path / "state.json").is_file())
+
+
+def restore(folder: Path, game: Game, average: nn.Module) -> dict[str, Any]:
+    """Fill everything from the newest readable checkpoint and return its JSON state."""
+    for path in reversed(found(folder)):
+        try:
+            state: dict[str, Any] = json.loads((path / "state.json").read_text())
+            tensors = weights.read_tensors(path / "state.safetensors")
+        except (WeightsError, ValueError, OSError) as error:
+            text = f"warning: checkpoint {path.name} is damaged ({error}); trying the one before"
+            print(text, file=sys.stderr)
+            continue
+        scatter(tensors, game, average, path)
+        return state
+    raise TrainingError(f"{folder} has no complete checkpoint to resume from; start it anew without --resume")
+
+
+def gather(game: Game, average: nn.Module) -> dict[str, Tensor]:
+    """All tensors of the run under one flat set of names; each its own storage."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, state in _states(game, average).items():
+        tensors |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
+    for player in (game.generator, game.discriminator):
+        tensors |= _optimizer_tensors(player)
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def scatter(tensors: dict[str, Tensor], game: Game, average: nn.Module, path: Path) -> None:
+    """The opposite of `gather`; raises `TrainingError` if the run had other networks."""
+    expected = gather(game, average)
+    plain = {name for name in expected if not name.startswith("optimizer.")}
+    there = {name for name in tensors if not name.startswith("optimizer.")}
+    differing = sorted(plain ^ there) or [n for n in plain if expected[n].shape != tensors[n].shape]
+    if differing:
+        raise TrainingError(f"{path} belongs to another architecture or strategy: {', '.join(differing[:3])}")
+    for prefix, state in _states(game, average).items():
+        for name, tensor in state.items():
+            with torch.no_grad():
+                tensor.copy_(tensors[f"{prefix}.{name}"])
+    game.strategy.load_state_dict(
+        {n.removeprefix("strategy."): t for n, t in tensors.items() if n.startswith("strategy.")}
+    )
+    for player in (game.generator, game.discriminator):
+        _restore_optimizer(player, tensors)
+
+
+def _states(game: Game, average: nn.Module) -> dict[str, dict[str, Tensor]]:
+    networks = {"generator": game.generator.network, "discriminator": game.discriminator.network}
+    networks |= {"average": average} | {f"module.{k}": v for k, v in game.generator.plan.modules.items()}
+    states = {prefix: dict(network.state_dict()) for prefix, network in networks.items()}
+    return states | {"strategy": game.strategy.state_dict()}
+
+
+def _optimizer_tensors(player: Player) -> dict[str, Tensor]:
+    if player.optimizer is None:
+        return {}
+    state = player.optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{player.role}.{index}.{name}": tensor
+        for index, entry in state.items()
+        for name, tensor in entry.items()
+    }
+
+
+def _restore_optimizer(player: Player, tensors: dict[str, Tensor]) -> None:
+    if player.optimizer is None:
+        return
+    parameters = [p for group in player.optimizer.param_groups for p in group["params"]]
+    entries: dict[int, dict[str, Tensor]] = {}
+    start = f"optimizer.{player.role}."
+    for key in (key for key in tensors if key.startswith(start)):
+        index, name = key.removeprefix(start).split(".")
+        tensor, parameter = tensors[key], parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            # fused Adam walks raw memory, so its moments must lie as the parameter does (channels-last)
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        entries.setdefault(int(index), {})[name] = tensor
+    state = player.optimizer.state_dict()
+    player.optimizer.load_state_dict({"state": entries, "param_groups": state["param_groups"]})

@@ -1,0 +1,100 @@
+"""The classifier's loop: cross-entropy, AdamW, one cycle of the learning rate. Adversarial nothing.
+
+N batch, C channels, H, W image size, L classes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.training.augment import shift
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.loop import seed_step
+from gantl_zoo.transfer.strategy import Plan, TransferStrategy
+
+Report = Callable[[int, float, float], None]  # epoch, mean loss, images a second
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecipe:
+    """Settings of a classifier's training."""
+
+    epochs: int = 10
+    batch: int = 128
+    seed: int = 0
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    shift: int = 2  # images are shifted by up to so many pixels
+    flip: bool = False  # and mirrored, where left and right mean the same
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or self.lr <= 0:
+            raise UsageError(f"epochs >= 1, batch >= 2 and lr > 0 are needed: {self}")
+
+
+def fit(
+    backbone: nn.Module,
+    strategy: TransferStrategy,
+    data: ImageData,
+    recipe: ClassifierRecipe,
+    engine: Engine,
+    report: Report,
+) -> Plan:
+    """Train `backbone` in place on labelled `data`; only what the strategy's plan lists learns."""
+    if data.labels is None:
+        raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
+    plan = strategy.prepare_backbone(backbone)
+    engine.place(backbone)
+    plan.apply({"backbone": backbone})
+    learning = plan.parameters("backbone")
+    optimizer = torch.optim.AdamW(learning, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    per_epoch = math.ceil(len(data) / recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, recipe.epochs * per_epoch)
+    for epoch in range(recipe.epochs):
+        clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
+        seed_step(recipe.seed, epoch)
+        for index in torch.split(torch.randperm(len(data)), recipe.batch):
+            images = augment(to_float(data.images[index].to(engine.device)), recipe)
+            with engine.autocast():
+                logits = backbone(images)  # (N, L)
+            target = data.labels[index].to(engine.device)
+            loss = functional.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward(inputs=learning)  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        report(epoch + 1, float(total) / per_epoch, len(data) / (time.perf_counter() - clock))
+    backbone.eval()
+    return plan
+
+
+def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
+    """Shift a batch (N, C, H, W) by whole pixels, one draw an image, and mirror half of it."""
+    if recipe.flip:
+        mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+        images = torch.where(mirrored, images.flip(3), images)
+    return shift(images, recipe.shift, recipe.shift, "replicate") if recipe.shift else images
+
+
+@torch.inference_mode()
+def accuracy(backbone: nn.Module, data: ImageData) -> float:
+    """The share of `data` that the backbone names rightly. The backbone is put into eval mode."""
+    if data.labels is None:
+        raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    right = 0
+    for images, labels in zip(torch.split(data.images, 500), torch.split(data.labels, 500), strict=True):
+        right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
+    return right / len(data)

@@ -1,0 +1,80 @@
+"""A run folder: `runs/00000-NAME/` with config, log, stats, metrics, grids, checkpoints, model."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.errors import TrainingError
+
+
+class RunFolder:
+    """Writes what a run leaves behind. `quiet` keeps it from the terminal."""
+
+    def __init__(self, path: Path, quiet: bool = False) -> None:
+        self.path, self.quiet = path, quiet
+
+    @classmethod
+    def create(cls, out: str | Path, name: str, config: dict[str, Any], quiet: bool = False) -> RunFolder:
+        """The next number under `out`. Raises `TrainingError` if it can't be written."""
+        out = Path(out)
+        name = re.sub(r"[^\w.+-]+", "-", name)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            while True:
+                taken = [int(p.name[:5]) for p in out.iterdir() if re.match(r"\d{5}-", p.name)]
+                path = out / f"{max(taken, default=-1) + 1:05d}-{name}"
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:  # another run took the number at this very moment
+                    continue
+            (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        except OSError as error:
+            raise TrainingError(f"can't write a run folder into {out}: {error.strerror or error}") from error
+        return cls(path, quiet)
+
+    @classmethod
+    def open(cls, path: str | Path, quiet: bool = False) -> tuple[RunFolder, dict[str, Any]]:
+        """An existing run and its config. Raises `TrainingError`."""
+        path = Path(path)
+        try:
+            config = json.loads((path / "config.json").read_text())
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{path} is no run folder that could be resumed: {error}; --resume continues a run, "
+                "to start from a model use gantl-zoo transfer"
+            ) from error
+        if "recipe" not in config:
+            raise TrainingError(
+                f"{path} is a model, not a run: --resume continues a run; to start from a model use "
+                f"gantl-zoo transfer {path}"
+            )
+        return cls(path, quiet), config
+
+    def log(self, text: str) -> None:
+        """A line for people, in `log.txt` and on standard error."""
+        with open(self.path / "log.txt", "a") as file:
+            file.write(text + "\n")
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def append(self, name: str, row: dict[str, Any]) -> None:
+        """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""
+        with open(self.path / name, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """What `append` wrote."""
+        path = self.path / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def forget_after(self, step: int) -> None:
+        """Drop rows beyond `step`: a resumed run makes them again."""
+        for name in ("stats.jsonl", "metrics.jsonl"):
+            rows = [row for row in self.rows(name) if row["step"] <= step]
+            if (self.path / name).is_file():
+                (self.path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,119 @@
+"""Adversarial losses. Each is an object with `discriminator(…)` and `generator(…)`.
+
+A `Judge` maps images (N, C, H, W) to logits; augmentation and the strategy's view are already in it.
+D is the logit; σ the logistic function; softplus(x) = log(1 + eˣ) = -log σ(-x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gantl_zoo.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The discriminator as a loss sees it.
+
+    Real and fake go through it in one batch, unless it has BatchNorm: then each has statistics of its
+    own, or the players settle on telling each other by the mixed ones.
+    """
+
+    look: Callable[[Tensor], Tensor]
+    together: bool = True
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits in float32; any shape that begins with N."""
+        return self.look(images).float()
+
+    def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of real and of fake images."""
+        if not self.together:
+            return self(real), self(fake)
+        logits = self(torch.cat([real, fake]))
+        return logits[: len(real)], logits[len(real) :]
+
+
+class NonSaturating:
+    """Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661, section 3): G maximises log σ(D(fake))."""
+
+    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = judge.both(real, fake)
+        return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
+
+    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        return functional.softplus(-judge(fake)).mean()
+
+
+class Minimax(NonSaturating):
+    """The article's objective, equation 1 of the same paper: G minimises log(1 - σ(D(fake)))."""
+
+    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        return -functional.softplus(judge(fake)).mean()
+
+
+class Hinge:
+    """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3)."""
+
+    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = judge.both(real, fake)
+        return functional.relu(1 - real_logits).mean() + functional.relu(1 + fake_logits).mean()
+
+    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        return -judge(fake).mean()
+
+
+class Relativistic:
+    """RpGAN (Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4), as R3GAN uses it.
+
+    Each fake is judged against a real one, so there is no flat region to collapse into. Wants R1.
+    """
+
+    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = judge.both(real, fake)
+        return functional.softplus(fake_logits - real_logits).mean()
+
+    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = judge.both(real, fake)
+        return functional.softplus(real_logits - fake_logits).mean()
+
+
+AdversarialLoss = NonSaturating | Hinge | Relativistic
+LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
+    "hinge": Hinge,
+    "minimax": Minimax,
+    "non-saturating": NonSaturating,
+    "relativistic": Relativistic,
+}
+
+
+def build_loss(name: str) -> AdversarialLoss:
+    """The loss of that name. Raises `UsageError`."""
+    if name not in LOSSES:
+        raise UsageError(f"unknown loss {name!r}; there are: {', '.join(LOSSES)}")
+    return LOSSES[name]()
+
+
+class R1:
+    """γ/2 · ‖∇D(real)‖² (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9).
+
+    Applied every `every` steps with `every` times the weight (lazy regularisation, Karras et al. 2019,
+    https://arxiv.org/abs/1912.04958, section 3.1). In float32 whatever the step's precision.
+    """
+
+    def __init__(self, gamma: float, every: int = 16) -> None:
+        self.gamma, self.every = gamma, every
+
+    def __call__(self, judge: Judge, real: Tensor, step: int) -> dict[str, Tensor]:
+        if self.gamma <= 0 or step % self.every:
+            return {}
+        with torch.autocast(real.device.type, enabled=False):
+            real = real.detach().float().requires_grad_(True)
+            (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)  # (N, C, H, W)
+            penalty = slope.square().sum(dim=(1, 2, 3)).mean()
+        return {"r1": penalty * (self.gamma / 2 * self.every)}

@@ -1,0 +1,1 @@
+"""Transfer strategies: `strategy.py` is the contract, then one file a method."""

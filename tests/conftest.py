@@ -1,0 +1,48 @@
+"""Small things that many tests need. Nothing here reaches the network or large data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import SMALL
+from PIL import Image
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+
+
+@pytest.fixture(autouse=True)
+def no_network_and_fixed_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("GANTL_ZOO_DATA", str(tmp_path / "no-data"))
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def gan() -> gz.GAN:
+    """A DCGAN of a few thousand parameters, 28×28 grey."""
+    return gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4}, name="small")
+
+
+@pytest.fixture
+def images() -> ImageData:
+    """Forty labelled 28×28 grey images in two classes: bright above, bright below."""
+    pixels = torch.randint(0, 60, (40, 1, 28, 28), dtype=torch.uint8)
+    labels = torch.arange(40) % 2
+    pixels[labels == 0, :, :14] += 150
+    pixels[labels == 1, :, 14:] += 150
+    return ImageData(pixels, labels, ("above", "below"), "halves")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of thirty RGB images of 20×30 pixels in two sub-folders."""
+    random = np.random.RandomState(0)
+    for i in range(30):
+        folder = tmp_path / "photos" / ("cats" if i % 2 else "dogs")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.randint(0, 255, (20, 30, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "photos"

@@ -1,0 +1,221 @@
+"""The command line as people type it, wrong input included."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import gantl_zoo as gz
+from gantl_zoo.cli.app import main
+from gantl_zoo.cli.options import seeds
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def model(gan: gz.GAN, tmp_path: Path) -> Path:
+    return gan.save(tmp_path / "small")
+
+
+VERBS = ["list", "info", "sample", "train", "transfer", "evaluate", "plugins",
+         "classify train", "classify transfer", "classify evaluate"]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_ends_with_examples(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    code, out, _ = run(capsys, *verb.split(), "--help")
+    assert code == 0 and "Example" in out
+    examples = [line.strip() for line in out.split("Example")[1].splitlines()[1:] if line.strip()]
+    assert examples and all(line.startswith("gantl-zoo ") for line in examples), "an example was wrapped"
+
+
+def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "list")
+    assert code == 0 and all(name in out for name in ("dcgan-mnist", "backbone", "partial", "resize-conv"))
+    _, out, _ = run(capsys, "list", "dcgan*", "--kind", "models", "--json")
+    assert [row["name"] for row in json.loads(out)] == ["dcgan-fashion-mnist", "dcgan-mnist"]
+
+
+@pytest.mark.parametrize("name", ["dcgan-mnist", "cnn-mnist", "dcgan", "freeze", "resize-conv"])
+def test_info_says_what_a_name_is(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    code, out, _ = run(capsys, "info", name)
+    assert code == 0 and name in out
+
+
+def test_a_seed_is_one_image_whatever_the_batch(
+    capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "sample", model, "--seeds", "0-4,7", "--out", tmp_path / "g.png",
+                       "--separate", tmp_path / "each")  # fmt: skip
+    assert code == 0 and str(tmp_path / "g.png") in out
+    assert sorted(p.name for p in (tmp_path / "each").iterdir())[-1] == "seed0007.png"
+    run(capsys, "sample", model, "--seeds", "7", "--separate", tmp_path / "alone")
+    pictures = [(tmp_path / folder / "seed0007.png").read_bytes() for folder in ("each", "alone")]
+    assert pictures[0] == pictures[1]
+    with Image.open(tmp_path / "g.png") as picture:
+        assert picture.size == (3 * 56, 2 * 56)
+
+
+def test_train_transfer_evaluate_end_to_end(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+) -> None:
+    common = ["--data", photos, "--channels", 1, "--steps", 4, "--batch", 4, "--out", tmp_path / "runs",
+              "--metrics", "fd", "--extractor", "pixels", "--samples", 16, "--metrics-every", 2]  # fmt: skip
+    code, out, err = run(capsys, "train", "dcgan", "--image-size", 28, "--generator-arg", "width=4",
+                         "--discriminator-arg", "width=4", *common)  # fmt: skip
+    first = Path(out.splitlines()[-1])
+    assert code == 0 and (first / "model" / "config.json").is_file() and "engine: " in err
+    code, out, err = run(capsys, "transfer", first, *common, "--compare-scratch",
+                         "--strategy", "partial", "--strategy-arg", "last=1")  # fmt: skip
+    second = Path(out.splitlines()[-1])
+    assert code == 0 and (second / "comparison.png").is_file()
+    assert all(title in err for title in ("before transfer", "after transfer", "from scratch", "won"))
+    scores = tmp_path / "scores.json"
+    code, out, _ = run(capsys, "evaluate", second, "--data", photos, "--channels", 1, "--samples", 16,
+                       "--extractor", "pixels", "--json", scores)  # fmt: skip
+    assert code == 0 and "fd_pixels" in out and json.loads(scores.read_text())[0]["metric"] == "fd"
+    code, out, _ = run(capsys, "train", "--resume", first)
+    assert code == 0 and out.splitlines()[-1] == str(first)
+
+
+def test_classify_end_to_end(capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path) -> None:
+    common = ["--data", photos, "--image-size", 16, "--epochs", 1, "--batch", 8, "--out", tmp_path / "runs"]
+    code, out, _ = run(capsys, "classify", "train", "cnn", "--backbone-arg", "widths=[4,8]", *common)
+    first = Path(out.splitlines()[-1])
+    assert code == 0 and out.startswith("accuracy ")
+    code, out, _ = run(capsys, "classify", "transfer", first, "--strategy", "freeze", *common)
+    second = Path(out.splitlines()[-1])
+    assert code == 0
+    code, out, _ = run(capsys, "classify", "evaluate", second, "--data", photos, "--image-size", 16)
+    assert code == 0 and out.startswith("accuracy ")
+    config = json.loads((second / "model" / "config.json").read_text())
+    assert config["lineage"]["strategy"] == "freeze" and config["training"]["classes"] == ["cats", "dogs"]
+
+
+def test_dry_run_builds_nothing_on_disk(
+    capsys: pytest.CaptureFixture[str], photos: Path, model: Path, tmp_path: Path
+) -> None:
+    out_folder = tmp_path / "runs"
+    code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "freeze",
+                       "--dry-run", "--out", out_folder)  # fmt: skip
+    assert code == 0 and "frozen" in out and "learns" in out and "MiB" in out and not out_folder.exists()
+    code, out, _ = run(capsys, "train", "dcgan", "--data", photos, "--image-size", 32, "--dry-run")
+    assert code == 0 and "generator dcgan: " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["sample", "dcgan-mnits", "--out", "x.png"], 2, "did you mean dcgan-mnist"),
+        (["sample", "dcgan-mnist", "--seeds", "3-1", "--out", "x.png"], 2, "runs backwards; write 1-3"),
+        (["sample", "dcgan-mnist", "--seeds", "a", "--out", "x.png"], 2, "'a' is no seed"),
+        (["sample", "dcgan-mnist", "--class", "3", "--out", "x.png"], 2, "knows no classes"),
+        (["sample", "cnn-mnist", "--out", "x.png"], 2, "a backbone, which makes no images"),
+        (["sample", "dcgan-mnist"], 2, "say where the images go"),
+        (["sample", "dcgan-mnist", "--out", "{tmp}/file/x.png"], 1, "can't write the picture"),
+        (["sample", "dcgan-mnist", "--out", "{tmp}/x.qqq"], 1, "can't write the picture"),
+        (["sample", "me/my-gan", "--out", "x.png"], 2, "Hub"),
+        (["sample", "{tmp}", "--out", "x.png"], 2, "no model or run folder"),
+        (["train", "dcgan", "--data", "{tmp}/empty"], 1, "holds no image"),
+        (["train", "dcgan", "--data", "nowhere"], 1, "no data 'nowhere'"),
+        (["train", "dcgan"], 2, "--data is missing"),
+        (["train"], 2, "which one?"),
+        (["train", "dcgan", "--data", "{photos}", "--image-size", "30"], 2, "7 or 4 times a power of two"),
+        (["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--loss", "wgan"], 2, "unknown loss"),
+        (
+            ["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--generator-arg", "w"],
+            2,
+            "KEY=VALUE",
+        ),
+        (
+            ["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--out", "{tmp}/file"],
+            1,
+            "can't write",
+        ),
+        (["train", "dcgan", "--data", "mnist"], 1, "mnist is not in"),
+        (["transfer", "dcgan-mnist", "--data", "{photos}"], 1, "with 1 channel(s), photos has 3"),
+        (
+            ["transfer", "dcgan-mnist", "--data", "{photos}", "--channels", "1", "--shots", "99"],
+            1,
+            "--shots 99",
+        ),
+        (
+            ["transfer", "dcgan-mnist", "--data", "{photos}", "--channels", "1", "--strategy", "x"],
+            2,
+            "there are",
+        ),
+        (["evaluate", "cnn-mnist", "--data", "{photos}"], 2, "a backbone, not a GAN"),
+        (
+            ["evaluate", "dcgan-mnist", "--data", "{photos}", "--channels", "1", "--samples", "1"],
+            2,
+            "at least 2",
+        ),
+        (["classify", "train", "cnn", "--data", "{tmp}/flat"], 1, "has no labels"),
+        (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a backbone"),
+        (["list", "--kind", "things"], 2, "none of models, generators"),
+        (["list", "zzz*"], 2, "no name matches"),
+        (["info", "zzz"], 2, "unknown model"),
+        (["dance"], 2, "dance"),
+        (["train", "dcgan", "--steps", "many"], 2, "valid integer"),
+        (["train", "dcgan", "--stepz", "3"], 2, "--stepz"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "flat").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "flat" / "a.png")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("gantl_zoo.data.builtin.torchvision_set", offline)
+    result, _, err = run(capsys, *(word.format(tmp=tmp_path, photos=photos) for word in words))
+    assert result == code, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and said in lines[0]
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "x.png").exists()
+
+
+def offline(name: str, split: str, root: Path) -> None:
+    raise gz.DataError(f"{name} is not in {root} and can't be downloaded")
+
+
+def test_a_traceback_only_with_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(gz.UnknownNameError):
+        main(["--debug", "info", "zzz"])
+    with pytest.raises(gz.UnknownNameError):
+        main(["info", "zzz", "--debug"])
+
+
+def test_list_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom gantl_zoo.cli.app import main\n"
+        "try: main(['list'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'torchvision', 'timm', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_seeds_are_numbers_and_ranges() -> None:
+    assert seeds("0-3,7, 9-9") == [0, 1, 2, 3, 7, 9]
+    for wrong in ("", "1-", "-1", "1,,2", "2-1"):
+        with pytest.raises(gz.UsageError):
+            seeds(wrong)

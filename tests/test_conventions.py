@@ -1,0 +1,147 @@
+"""What is agreed is tested, not remembered: rooms, exports, sizes, cards, the README."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gantl_zoo as gz
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gantl_zoo"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Each room and what it may import. A room may import what its rooms may, and itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "registry": {"errors"},
+    "weights": {"errors"},
+    "card": set(),
+    "released": set(),
+    "networks": {"registry", "weights"},
+    "backbones": {"registry"},
+    "gan": {"registry", "weights", "card"},
+    "classifier": {"gan"},
+    "data": {"errors"},
+    "transfer": {"gan", "backbones"},
+    "training": {"transfer", "data"},
+    "metrics": {"data", "backbones"},
+    "zoo": {"gan", "classifier", "weights", "registry"},
+    "command": {"training"},
+    "run": {"zoo", "command", "training", "metrics", "data"},
+    "compare": {"run"},
+    "dry": {"zoo", "training", "data"},
+    "classify": {"zoo", "training", "data"},
+    "cli": {"run", "dry", "classify", "zoo", "card"},
+    "__init__": {"run", "classify", "zoo"},
+}
+BACK = {("run", "compare")}  # a comparison is a second run: `transfer` calls it, and it calls `run`
+
+
+def allowed(room: str) -> set[str]:
+    found = {room}
+    for other in MAY_IMPORT[room]:
+        found |= allowed(other)
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gantl_zoo":
+            parts = (node.module or "").split(".")
+            rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("gantl_zoo.")}
+    return rooms
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    room = room_of(path)
+    assert room in MAY_IMPORT, f"{path} is in no known room"
+    wrong = {other for other in imported_rooms(path) - allowed(room) if (room, other) not in BACK}
+    assert not wrong, f"{path} imports {wrong}"
+
+
+def test_the_rooms_make_no_circle() -> None:
+    for room in MAY_IMPORT:
+        assert all(room not in allowed(other) for other in MAY_IMPORT[room]), room
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.end_lineno - node.body[0].lineno + 1  # type: ignore[operator]
+            assert body <= 40, f"{node.name} has {body} lines"
+
+
+def test_exports_are_sorted_complete_and_there() -> None:
+    assert gz.__all__ == sorted(gz.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    for name in gz.__all__:
+        assert getattr(gz, name) is not None
+    typed = set(re.findall(r"\b(?:import|,) (\w+)", (PACKAGE / "__init__.py").read_text()))
+    assert set(gz._LAZY) <= typed | set(gz.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gz.nothing
+
+
+@pytest.mark.parametrize("first", ["import gantl_zoo.transfer.partial", "from gantl_zoo import Plan", "pass"])
+def test_public_names_win_over_rooms_in_every_order_of_imports(first: str) -> None:
+    check = "assert gz.transfer.__module__ == 'gantl_zoo.run' and gz.backbones.build('cnn')"
+    code = f"{first}\nimport gantl_zoo as gz\n{check}\nfrom gantl_zoo.transfer.strategy import Plan\n{check}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_name_of_a_machine_or_a_registry_host() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split() if listed.returncode == 0 else []
+    for name in names:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".json"} and path.is_file() and path != Path(__file__):
+            text = path.read_text()
+            assert not re.search(r"(?<![\w.])/(work|root|home|tmp)/", text), name
+            assert "pypi.org" not in text and "pythonhosted" not in text, name
+
+
+def readme_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_readme_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos.rename(tmp_path / "my-photos")
+    for block in readme_blocks("python"):
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_readme_names_only_verbs_and_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    from gantl_zoo.cli.app import main
+
+    commands = re.findall(r"^gantl-zoo .*$", "\n".join(readme_blocks("sh")), re.M)
+    assert commands
+    for command in commands:
+        words = command.split("#")[0].split()
+        verb = words[1:3] if words[1] == "classify" else words[1:2]
+        with pytest.raises(SystemExit):
+            main([*verb, "--help"])
+        said = capsys.readouterr().out
+        for word in words:
+            assert not word.startswith("--") or word in said, command
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    opening = (ROOT / "README.md").read_text()[:1600]
+    assert "make demo" in opening and "make test" in opening and 'load_model("dcgan-mnist")' in opening

@@ -1,0 +1,155 @@
+"""Names, folders and zips become images; wrong ones become one clear error."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gantl_zoo as gz
+from gantl_zoo import data
+from gantl_zoo.data import ImageData, to_float, to_uint8
+
+
+def test_a_folder_has_classes_a_split_and_a_size(photos: Path) -> None:
+    parts = {split: data.load(photos, split=split, image_size=16) for split in ("train", "test")}
+    assert sum(map(len, parts.values())) == 30 and 1 <= len(parts["test"]) <= 8
+    train = parts["train"]
+    assert train.shape == (3, 16, 16) and train.images.dtype == torch.uint8
+    assert train.classes == ("cats", "dogs") and train.labels is not None
+    assert train.name == "photos"
+
+
+def test_a_zip_gives_what_its_folder_gives(photos: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in sorted(photos.rglob("*.png"), reverse=True):
+            archive.write(path, path.relative_to(photos))
+    assert data.load(tmp_path / "photos.zip", image_size=16).fingerprint == data.load(
+        photos, image_size=16
+    ).fingerprint  # fmt: skip
+
+
+def test_the_fingerprint_is_of_the_content(photos: Path) -> None:
+    before = data.load(photos, image_size=16).fingerprint
+    for path in photos.rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert data.load(photos, image_size=16).fingerprint != before
+
+
+def test_a_corrupt_image_is_named_and_left_out(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "cats" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    assert len(data.load(photos, image_size=16)) + len(data.load(photos, split="test", image_size=16)) == 30
+    assert "cats/torn.png" in capsys.readouterr().err
+
+
+def test_too_many_corrupt_images_are_fatal(photos: Path) -> None:
+    for path in list(photos.rglob("*.png"))[:10]:
+        path.write_bytes(b"nothing")
+    with pytest.raises(gz.DataError, match=r"images can't be read: .* more than 5% is too many"):
+        data.load(photos, image_size=16)
+
+
+def test_grey_stays_grey_and_transparency_becomes_white(tmp_path: Path) -> None:
+    (tmp_path / "grey").mkdir()
+    (tmp_path / "clear").mkdir()
+    Image.new("L", (8, 8), 7).save(tmp_path / "grey" / "a.png")
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear" / "a.png")
+    assert data.load(tmp_path / "grey").shape == (1, 8, 8)
+    assert (data.load(tmp_path / "clear").images == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda p: p.mkdir(), "holds no image"),
+        (lambda p: p.write_text("no zip"), "neither a folder nor a readable zip"),
+        (lambda p: None, "neither a folder nor a zip nor one of cifar10, digits"),
+    ],
+)
+def test_a_place_without_images_is_explained(tmp_path: Path, make: object, said: str) -> None:
+    make(tmp_path / "things")  # type: ignore[operator]
+    with pytest.raises(gz.DataError, match=said):
+        data.load(tmp_path / "things")
+
+
+def test_images_of_different_sizes_need_a_size(tmp_path: Path) -> None:
+    for side in (8, 9):
+        Image.new("L", (side, side)).save(tmp_path / f"{side}.png")
+    with pytest.raises(gz.DataError, match=r"8×8, 9×9.*--image-size"):
+        data.load(tmp_path)
+    assert data.load(tmp_path, image_size=8).shape == (1, 8, 8)
+
+
+def test_torchvisions_sets_are_found_or_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 6), ("t10k", 4)):
+        pixels = np.arange(count * 28 * 28, dtype=np.uint8)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(
+            b"\0\0\x08\x03" + np.array([count, 28, 28], ">i4").tobytes() + pixels.tobytes()
+        )
+        labels = np.arange(count, dtype=np.uint8)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            b"\0\0\x08\x01" + np.array([count], ">i4").tobytes() + labels.tobytes()
+        )
+    found = data.load("mnist", split="test", root=tmp_path)
+    assert found.shape == (1, 28, 28) and len(found) == 4 and found.labels is not None
+    assert found.labels.tolist() == [0, 1, 2, 3]
+
+    import torchvision.datasets
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "KMNIST", offline)
+    with pytest.raises(gz.DataError, match=r"kmnist is not in .*no network.*--data-root.*--data glyphs"):
+        data.load("kmnist", root=tmp_path)
+
+
+def test_digits_are_real_and_split() -> None:
+    train, test = data.load("digits"), data.load("digits", split="test")
+    assert len(train) + len(test) == 1797 and train.shape == (1, 8, 8)
+    assert data.load("digits", image_size=28).shape == (1, 28, 28)
+
+
+def test_glyphs_are_fixed_by_seed_and_hold_fonts_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gantl_zoo.data import glyphs
+
+    monkeypatch.setattr(glyphs, "COUNTS", {"train": 260, "test": 104})
+    train, test = data.load("glyphs"), data.load("glyphs", split="test")
+    assert train.shape == test.shape == (1, 28, 28) and test.labels is not None
+    assert torch.bincount(test.labels).tolist() == [4] * 26
+    assert train.fingerprint == data.load("glyphs").fingerprint == "b6630e597f2132c1"
+    assert train.fingerprint != data.load("glyphs", data_seed=1).fingerprint
+    assert test.fingerprint == data.load("glyphs", split="test", data_seed=1).fingerprint
+    assert not set(glyphs.TRAIN_FONTS) & set(glyphs.TEST_FONTS)
+    ink = train.images.float().mean(dim=(1, 2, 3))
+    assert ink.min() > 3, "a letter is missing from a font"
+
+
+def test_few_is_fixed_and_bounded(images: ImageData) -> None:
+    few = images.few(5, seed=3)
+    assert len(few) == 5 and few.fingerprint == images.few(5, seed=3).fingerprint
+    assert few.fingerprint != images.few(5, seed=4).fingerprint
+    with pytest.raises(gz.DataError, match="--shots 41: halves has 40 train images"):
+        images.few(41)
+
+
+def test_colour_and_grey_convert(images: ImageData) -> None:
+    colour = images.fit(None, 3)
+    assert colour.shape == (3, 28, 28)
+    assert torch.equal(colour.fit(None, 1).images, images.images)
+    with pytest.raises(gz.DataError, match="can't become 4"):
+        images.fit(None, 4)
+
+
+def test_uint8_survives_the_way_to_float_and_back() -> None:
+    values = torch.arange(256, dtype=torch.uint8)
+    floats = to_float(values)
+    assert floats.min() == -1 and floats.max() == 1
+    assert torch.equal(to_uint8(floats), values)
+    assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]

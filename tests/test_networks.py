@@ -1,0 +1,164 @@
+"""Every registered network, at every size that it claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import gantl_zoo as gz
+from gantl_zoo import registry, weights
+
+SIZES = [28, 32, 64]
+CHANNELS = [1, 3]
+
+
+def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
+    """The network, or a skip if it says that it has no such size."""
+    if "width" in source.configure(name):
+        config["width"] = 4
+    try:
+        return source.build(name, **config)
+    except gz.UsageError as error:
+        pytest.skip(str(error))
+
+
+def check_gradients(network: nn.Module, output: torch.Tensor) -> None:
+    output.square().mean().backward()
+    for block in network.blocks:  # type: ignore[union-attr]
+        for parameter in block.parameters():
+            assert parameter.grad is not None and parameter.grad.isfinite().all()
+
+
+def check_round_trip(network: nn.Module, twin: nn.Module, path: Path) -> None:
+    config = {"format": 1, "kind": "backbone", "backbone": {"name": "x"}}
+    weights.write_folder(path, config, {"model": network})
+    weights.load_into(twin, path / "model.safetensors")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, twin.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", registry.generators.names())
+def test_generator(name: str, size: int, channels: int, tmp_path: Path) -> None:
+    config = {"image_size": size, "channels": channels, "latent_dim": 8}
+    network = try_build(registry.generators, name, **config)
+    images = network(torch.randn(4, network.latent_dim))
+    assert images.shape == (4, channels, size, size) == (4, *network.image_shape)
+    assert images.abs().max() <= 1
+    check_gradients(network, images)
+    check_round_trip(network, try_build(registry.generators, name, **config), tmp_path / "model")
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", registry.discriminators.names())
+def test_discriminator(name: str, size: int, channels: int, tmp_path: Path) -> None:
+    config = {"image_size": size, "channels": channels}
+    network = try_build(registry.discriminators, name, **config)
+    images = torch.rand(4, channels, size, size) * 2 - 1
+    logits = network(images)
+    assert logits.shape == (4,)
+    check_gradients(network, logits)
+    check_round_trip(network, try_build(registry.discriminators, name, **config), tmp_path / "model")
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", [8, *SIZES])
+@pytest.mark.parametrize("name", registry.backbones.names())
+def test_backbone(name: str, size: int, channels: int, tmp_path: Path) -> None:
+    network = try_build(registry.backbones, name, channels=channels, num_classes=5)
+    images = torch.rand(4, channels, size, size) * 2 - 1
+    logits = network(images)
+    assert logits.shape == (4, 5)
+    assert network.embed(images).shape == (4, network.embedding_dim)
+    heights = [features.shape[-1] for features in network.pyramid(images)]
+    assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1]
+    check_gradients(network, logits)
+    twin = try_build(registry.backbones, name, channels=channels, num_classes=5)
+    check_round_trip(network, twin, tmp_path / "model")
+
+
+@pytest.mark.parametrize("kind", ["generators", "discriminators", "backbones"])
+def test_blocks_hold_every_parameter_once(kind: str) -> None:
+    for name in registry.REGISTRIES[kind].names():
+        config = {"freeze": False} if name == "backbone" else {}
+        network = registry.REGISTRIES[kind].build(name, **config)
+        held = [id(p) for block in network.blocks for p in block.parameters()]
+        wanted = {id(p) for p in network.parameters()}
+        if name == "backbone":  # the body's own classifier is not used
+            wanted -= {id(p) for p in network.backbone.blocks[-1].parameters()}
+        assert len(held) == len(set(held)) and set(held) == wanted, name
+
+
+@pytest.mark.parametrize("name", registry.generators.names())
+def test_an_image_depends_on_its_seed_alone(name: str) -> None:
+    gan = gz.build_gan(name)
+    for block in gan.generator.modules():  # running statistics that matter
+        if isinstance(block, nn.BatchNorm2d):
+            block.running_mean.normal_()  # type: ignore[union-attr]
+    many = gan.generate(37, seed=5)
+    assert torch.equal(many, gan.generate(37, seed=5))
+    assert torch.equal(many[9:11], gan.generate(2, seed=14))
+    assert torch.equal(many[[3, 30]], gan.generate(seeds=[8, 35]))
+    assert not torch.equal(many[0], many[1])
+    gan.generator.train()
+    assert torch.equal(many, gan.generate(37, seed=5)) and gan.generator.training
+
+
+def test_truncation_draws_images_together() -> None:
+    gan = gz.build_gan("dcgan")
+    assert gan.generate(32, truncation=0.3).std(0).mean() < gan.generate(32).std(0).mean()
+
+
+@pytest.mark.parametrize(
+    "call", [{"n": -1}, {"seed": -3}, {"truncation": 0.0}, {"n": 2, "labels": [1, 2]}], ids=str
+)
+def test_generate_refuses_what_has_no_meaning(gan: gz.GAN, call: dict[str, Any]) -> None:
+    with pytest.raises(gz.UsageError):
+        gan.generate(**call)
+
+
+@pytest.mark.parametrize("size", [0, 12, 30, 48])
+def test_dcgan_says_which_sizes_there_are(size: int) -> None:
+    with pytest.raises(gz.UsageError, match="not 7 or 4 times a power of two"):
+        gz.generators.build("dcgan", image_size=size)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "spectral"])
+def test_dcgan_discriminators_norms(norm: str) -> None:
+    network = gz.discriminators.build("dcgan", width=4, norm=norm, dropout=0.1)
+    kinds = {type(module).__name__ for module in network.modules()}
+    assert ("BatchNorm2d" in kinds) == (norm == "batch")
+    assert ("ParametrizationList" in kinds) == (norm == "spectral")
+    with pytest.raises(gz.UsageError, match="none, batch, spectral"):
+        gz.discriminators.build("dcgan", norm="layer")
+
+
+def test_a_discriminator_stands_on_a_released_backbone() -> None:
+    network = gz.discriminators.build("backbone", backbone="cnn", weights="cnn-mnist", freeze=True)
+    released = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]
+    for name, tensor in released.state_dict().items():
+        assert torch.equal(tensor, network.backbone.state_dict()[name])
+    network.train()
+    assert not network.backbone.training and network.heads.training
+    network(torch.zeros(2, 1, 28, 28)).sum().backward()
+    assert all(p.grad is None for p in network.backbone.parameters())
+    assert all(p.grad is not None for p in network.heads.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"weights": "dcgan-mnist"}, "holds a gan; weights= needs a backbone"),
+        ({"weights": "cnn-mnist", "channels": 3}, "to start from it pass .*'channels': 1"),
+        ({"backbone": "cnm"}, "unknown backbone 'cnm'; did you mean cnn"),
+    ],
+)
+def test_a_wrong_backbone_is_explained(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(gz.ZooError, match=said):
+        gz.discriminators.build("backbone", **config)

@@ -1,0 +1,118 @@
+"""Third-party packages, made up in a temporary folder the way an installer would write them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gantl_zoo import registry
+from gantl_zoo.cli.app import main
+from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution: `install("nice", generators={"x": "nice:build"}, code="…")`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name: str, code: str = "", **groups: dict[str, str]) -> None:
+        module = name.replace("-", "_")
+        sys.modules.pop(module, None)  # an earlier test may have made up one of this name
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{module}-0.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n")
+        lines = []
+        for group, points in groups.items():
+            lines += [f"[gantl_zoo.{group}]", *(f"{n} = {v}" for n, v in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        registry.rescan()
+
+    yield write
+    monkeypatch.undo()
+    registry.rescan()
+
+
+BUILD = "def build(*, size: int = 1):\n    'A thing.'\n    return ('built', size)\n"
+
+
+def test_an_entry_point_is_a_name_like_any_other(install: Install) -> None:
+    install("nice", BUILD, generators={"nice-net": "nice:build"})
+    assert "nice-net" in registry.generators.names()
+    entry = registry.generators.info("nice-net")
+    assert (entry.owner, entry.version) == ("nice", "0.3")
+    assert registry.generators.build("nice-net", size=2) == ("built", 2)
+    assert registry.generators.build("nice:nice-net", size=3) == ("built", 3)
+    assert registry.requirements(entry) == {"nice": "0.3"}
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("import sys; sys.exit('bye')", "SystemExit: bye"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("", "AttributeError"),
+    ],
+)
+def test_a_broken_plugin_breaks_only_its_own_names(install: Install, code: str, cause: str) -> None:
+    install("bad-one", code, generators={"bad-net": "bad_one:build"})
+    assert {"bad-net", "dcgan"} <= set(registry.generators.names())
+    registry.generators.build("dcgan", width=4)
+    with pytest.raises(PluginError, match=f"plug-in bad-one 0.3 could not load generator 'bad-net'.*{cause}"):
+        registry.generators.build("bad-net")
+
+
+def test_a_malformed_reference_is_the_plugins_fault(install: Install) -> None:
+    install("odd", generators={"odd-net": "odd"})
+    with pytest.raises(PluginError, match=r"package\.module:object"):
+        registry.generators.load("odd-net")
+
+
+def test_two_plugins_with_one_name_stay_reachable(install: Install) -> None:
+    install("first", BUILD, generators={"twin": "first:build"})
+    install("second", BUILD, generators={"twin": "second:build"})
+    assert {"first:twin", "second:twin"} <= set(registry.generators.names())
+    assert "twin" not in registry.generators.names()
+    with pytest.raises(UnknownNameError, match="say which: first:twin, second:twin"):
+        registry.generators.build("twin")
+    assert registry.generators.build("second:twin") == ("built", 1)
+
+
+def test_a_built_in_keeps_its_name(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("thief", BUILD, generators={"dcgan": "thief:build"})
+    assert registry.generators.info("dcgan").owner == "gantl_zoo"
+    assert "thief:dcgan" in registry.generators.names()
+    assert registry.generators.build("thief:dcgan") == ("built", 1)
+    with pytest.raises(SystemExit):
+        main(["plugins"])
+    assert "reachable as thief:dcgan only, because gantl_zoo has dcgan too" in capsys.readouterr().out
+
+
+def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
+    install("nice", BUILD, generators={"nice-net": "nice:build"})
+    with pytest.raises(NameTakenError, match="taken by nice"):
+        registry.generators.register("nice-net", print)
+
+
+@pytest.mark.parametrize("value", ["all", "nice", "other,Nice"])
+def test_plugins_can_be_turned_off(install: Install, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    install("nice", BUILD, generators={"nice-net": "nice:build"})
+    monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", value)
+    registry.rescan()
+    assert "nice-net" not in registry.generators.names()
+
+
+def test_plugins_tells_what_is_wrong(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("bad-one", "import not_there_at_all", strategies={"bad": "bad_one:Bad"})
+    with pytest.raises(SystemExit) as stop:
+        main(["plugins"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "bad-one 0.3" in said and "BROKEN" in said and "No module named 'not_there_at_all'" in said
+    assert "gantl-zoo-example" in said

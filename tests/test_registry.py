@@ -1,0 +1,80 @@
+"""Names and what they lead to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gantl_zoo.errors import NameTakenError, UnknownNameError, UsageError
+from gantl_zoo.registry import REGISTRIES, Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry("generators", {"dcgan": "gantl_zoo.networks.dcgan:generator"})
+
+
+def build_square(*, side: int, colour: str = "red") -> tuple[int, str]:
+    return side, colour
+
+
+def test_listing_costs_no_torch_and_no_plugin() -> None:
+    code = (
+        "import sys, gantl_zoo as gz; assert gz.list_models('dcgan-*'); "
+        "heavy = {'torch', 'torchvision', 'timm', 'matplotlib', 'gantl_zoo_example'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_decorator_registers_and_build_fills_defaults(registry: Registry) -> None:
+    assert registry.register("square")(build_square) is build_square
+    assert registry.build("square", side=3) == (3, "red")
+    assert registry.configure("square", side=3) == {"side": 3, "colour": "red"}
+    assert registry.info("square").owner == "script"
+
+
+def test_a_taken_name_raises_and_override_replaces(registry: Registry) -> None:
+    with pytest.raises(NameTakenError, match=r"'dcgan' is taken by gantl_zoo \(gantl_zoo.networks.dcgan"):
+        registry.register("dcgan", build_square)
+    registry.register("dcgan", build_square, override=True)
+    assert registry.load("dcgan") is build_square
+
+
+def test_names_of_built_ins_cant_be_taken_by_accident_of_case(registry: Registry) -> None:
+    with pytest.raises(UsageError, match="lower-case"):
+        registry.register("DCGAN", build_square)
+
+
+def test_an_unknown_name_says_what_is_near(registry: Registry) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown generator 'dcgam'; did you mean dcgan\?") as error:
+        registry.build("dcgam")
+    assert isinstance(error.value, LookupError)
+    with pytest.raises(UnknownNameError, match="there are: dcgan"):
+        registry.info("zzz")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"side": 1, "hue": 2}, "takes no argument 'hue'; it takes: side, colour"),
+        ({}, "needs side"),
+    ],
+)
+def test_wrong_arguments_are_named(registry: Registry, config: dict[str, int], said: str) -> None:
+    registry.register("square", build_square)
+    with pytest.raises(UsageError, match=said):
+        registry.build("square", **config)
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_every_registered_name_loads_and_is_documented(kind: str) -> None:
+    for name in REGISTRIES[kind].names():
+        target = REGISTRIES[kind].load(name)
+        assert kind == "models" or target.__doc__, name
+
+
+def test_patterns_select_names() -> None:
+    assert REGISTRIES["models"].names("cnn-*") == ["cnn-fashion-mnist", "cnn-mnist"]

@@ -1,0 +1,72 @@
+"""Every released model loads, samples or classifies, is described and is small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import gantl_zoo as gz
+from gantl_zoo import card, registry, weights
+
+ROOT = Path(__file__).parent.parent
+OWN = [name for name in gz.list_models() if registry.models.info(name).owner == "gantl_zoo"]
+
+
+@pytest.mark.parametrize("name", gz.list_models())
+def test_a_release_loads_and_works(name: str) -> None:
+    model = gz.load_model(name)
+    assert model.name == name
+    if isinstance(model, gz.GAN):
+        images = model.generate(8, seed=0)
+        assert images.shape == (8, *model.image_shape) and images.dtype == torch.float32
+        assert images.abs().max() <= 1 and images.std(0).mean() > 0.05
+        assert model.discriminator(images).shape == (8,)
+    else:
+        assert model(torch.zeros(2, model.channels, 28, 28)).shape == (2, model.num_classes)
+    assert model.lineage["data"]["fingerprint"] and model.lineage["seed"] is not None
+    assert model.about["training"]["command"].startswith("gantl-zoo ")
+    assert model.about["metrics"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_release_has_a_card_that_is_not_stale(name: str) -> None:
+    text = (ROOT / "model_cards" / f"{name}.md").read_text()
+    config = weights.read_config(registry.models.load(name))
+    prose = text.split(card.END + "\n", 1)[1]
+    assert text == card.render(config, prose)
+    assert config["license"] and prose.strip(), "a card says more than its numbers"
+    for what in (config["training"]["command"], config["lineage"]["data"]["fingerprint"]):
+        assert what in text
+
+
+def test_the_releases_are_small() -> None:
+    files = (ROOT / "gantl_zoo" / "released").rglob("*.safetensors")
+    assert sum(path.stat().st_size for path in files) < 12_000_000
+
+
+def test_transferred_releases_know_their_ancestors() -> None:
+    gan, classifier = gz.load_model("dcgan-fashion-mnist"), gz.load_model("cnn-fashion-mnist")
+    for model, base in ((gan, "dcgan-mnist"), (classifier, "cnn-mnist")):
+        assert model.lineage["base_model"] == base
+        assert model.lineage["base_lineage"]["data"]["name"] == "mnist"
+        file = "generator" if isinstance(model, gz.GAN) else "model"
+        assert model.lineage["base_sha256"] == weights.sha256(
+            registry.models.load(base) / f"{file}.safetensors"
+        )
+
+
+def test_digits_are_digits() -> None:
+    """The classifier recognises what the generator draws, all ten of them."""
+    gan, classifier = gz.load_model("dcgan-mnist"), gz.load_model("cnn-mnist")
+    assert isinstance(gan, gz.GAN) and isinstance(classifier, gz.Classifier)
+    confidence, found = classifier(gan.generate(1000, seed=0)).softmax(1).max(1)
+    share = torch.bincount(found, minlength=10) / 1000
+    assert confidence.mean() > 0.9 and share.min() > 0.04 and share.max() < 0.17
+
+
+def test_the_wheel_holds_the_weights() -> None:
+    listed = json.dumps(sorted(p.name for p in registry.models.load("dcgan-mnist").iterdir()))
+    assert listed == '["config.json", "discriminator.safetensors", "generator.safetensors"]'

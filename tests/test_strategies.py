@@ -1,0 +1,188 @@
+"""Every registered strategy: only what its plan lists moves, on every pair of networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from helpers import SMALL, moved, state
+from torch import nn
+
+import gantl_zoo as gz
+from gantl_zoo import registry
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import engine
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.strategy import TransferStrategy, blocks
+
+PAIRS = [(g, d) for g in registry.generators.names() for d in registry.discriminators.names()]
+
+
+def pair(generator: str, discriminator: str, size: int) -> gz.GAN:
+    judged: dict[str, Any] = {"width": 4}
+    if discriminator == "dcgan":
+        judged["norm"] = "batch"  # running statistics in both players
+    if discriminator == "backbone":
+        judged["freeze"] = False
+    made = {**SMALL, "image_size": size}
+    return gz.build_gan(generator, discriminator, generator_config=made, discriminator_config=judged)
+
+
+def steps(
+    gan: gz.GAN, strategy: TransferStrategy, images: ImageData, count: int = 2, **settings: Any
+) -> Trainer:
+    recipe = Recipe(steps=count, batch=4, precision="fp32", r1=0.1, **settings)
+    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    for step in range(count):
+        losses = trainer.step(step, torch.arange(4))
+        assert all(loss.isfinite() for loss in losses.values())
+    return trainer
+
+
+def frozen_tensors(network: nn.Module, learning: set[int]) -> set[str]:
+    """Names of all tensors, running statistics included, of blocks in which nothing learns."""
+    names = {id(tensor): name for name, tensor in network.state_dict(keep_vars=True).items()}
+    frozen = set(names.values())
+    for block in blocks(network):
+        if any(id(p) in learning for p in block.parameters()):
+            frozen -= {names[id(t)] for t in block.state_dict(keep_vars=True).values()}
+    return frozen
+
+
+@pytest.mark.parametrize(("generator", "discriminator"), PAIRS)
+@pytest.mark.parametrize("name", registry.strategies.names())
+def test_only_what_the_plan_lists_moves(
+    name: str, generator: str, discriminator: str, images: ImageData
+) -> None:
+    gan = pair(generator, discriminator, 32)
+    images = images.fit(32, 1)
+    before = {role: state(getattr(gan, role)) for role in ("generator", "discriminator")}
+    trainer = steps(gan, registry.strategies.build(name), images)
+    for role in ("generator", "discriminator"):
+        network = getattr(gan, role)
+        learning = {id(p) for p in trainer.plan.parameters(role)}
+        names = {id(p): n for n, p in network.named_parameters()}
+        changed = moved(before[role], network)
+        assert not changed & frozen_tensors(network, learning)
+        assert not changed & {n for i, n in names.items() if i not in learning}
+        assert {names[i] for i in learning} - changed <= {"backbone.blocks.0.0.weight"}, (
+            "listed, but did not move"
+        )
+
+
+def test_full_moves_running_statistics_too(gan: gz.GAN, images: ImageData) -> None:
+    before = state(gan.generator)
+    steps(gan, registry.strategies.build("full"), images)
+    assert moved(before, gan.generator) == set(before)
+
+
+def test_freeze_leaves_the_last_block(gan: gz.GAN, images: ImageData) -> None:
+    before = state(gan.discriminator)
+    steps(gan, registry.strategies.build("freeze"), images)
+    assert {name.split(".")[1] for name in moved(before, gan.discriminator)} == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "generator", "discriminator"),
+    [
+        ({"last": 1}, {"3"}, {"2"}),
+        ({"last": 2, "network": "generator"}, {"2", "3"}, {"0", "1", "2"}),
+        ({"last": 2, "network": "discriminator"}, {"0", "1", "2", "3"}, {"1", "2"}),
+    ],
+)
+def test_partial_counts_from_the_output(
+    gan: gz.GAN, images: ImageData, settings: dict[str, Any], generator: set[str], discriminator: set[str]
+) -> None:
+    before = {role: state(getattr(gan, role)) for role in ("generator", "discriminator")}
+    steps(gan, registry.strategies.build("partial", **settings), images)
+    for role, expected in (("generator", generator), ("discriminator", discriminator)):
+        assert {name.split(".")[1] for name in moved(before[role], getattr(gan, role))} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("partial", {"last": 9}, "9 blocks of DCGANGenerator, which has 4"),
+        ("partial", {"network": "critic"}, "network='critic' is none of both, generator, discriminator"),
+        ("freeze", {"blocks": 2}, "takes no argument 'blocks'; it takes: network"),
+    ],
+)
+def test_wrong_settings_are_explained(
+    gan: gz.GAN, images: ImageData, name: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(gz.UsageError, match=said):
+        steps(gan, registry.strategies.build(name, **settings), images)
+
+
+def test_a_source_without_a_discriminator_is_explained(gan: gz.GAN, images: ImageData) -> None:
+    gan.discriminator = None
+    with pytest.raises(gz.UsageError, match="small has no discriminator"):
+        steps(gan, registry.strategies.build("full"), images)
+
+
+def test_every_hook_is_called_and_can_steer(gan: gz.GAN, images: ImageData) -> None:
+    """A strategy with all of the contract: what it returns is what training uses."""
+    calls: list[str] = []
+
+    class Everything(TransferStrategy):
+        def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
+            assert source.generator is not target.generator
+            plan = super().prepare(source, target, data)
+            plan.groups["generator"][0].lr_multiplier = 0.0
+            return plan
+
+        def on_step(self, step: int, plan: gz.Plan) -> None:
+            calls.append(f"step {step}")
+
+        def latents(self, noise: torch.Tensor, step: int) -> torch.Tensor:
+            return noise * 0
+
+        def discriminate(self, discriminator: nn.Module, images: torch.Tensor, step: int) -> torch.Tensor:
+            return super().discriminate(discriminator, images, step)[:, None].expand(-1, 3)
+
+        def generator_loss(self, adversarial: torch.Tensor, batch: gz.Batch) -> dict[str, torch.Tensor]:
+            assert (batch.noise == 0).all() and torch.equal(batch.fake[0], batch.fake[1])
+            return {"generator": adversarial, "extra": batch.fake.square().mean()}
+
+        def on_gradients(self, phase: str) -> None:
+            calls.append(f"gradients {phase}")
+
+        def after_step(self, phase: str) -> None:
+            calls.append(f"after {phase}")
+
+    before = {name: p.clone() for name, p in gan.generator.named_parameters()}
+    trainer = steps(gan, Everything(), images, count=1)
+    losses = trainer.step(1, torch.arange(4))
+    assert set(losses) == {"discriminator", "generator", "extra"}
+    one = ["gradients discriminator", "after discriminator", "gradients generator", "after generator"]
+    assert calls == ["step 0", *one, "step 1", *one]
+    assert all(torch.equal(before[name], p) for name, p in gan.generator.named_parameters())
+
+
+def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageData) -> None:
+    class OwnJudge(TransferStrategy):
+        def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
+            plan = super().prepare(source, target, data)
+            judge = registry.discriminators.build("backbone", backbone="cnn", widths=[4, 8], width=4)
+            plan.discriminator = judge
+            plan.groups["discriminator"] = self.group(judge, "discriminator")
+            return plan
+
+    before = state(gan.discriminator)
+    trainer = steps(gan, OwnJudge(), images)
+    assert not moved(before, gan.discriminator)
+    assert trainer.game.discriminator.network is trainer.plan.discriminator
+
+
+@pytest.mark.parametrize("name", ["full", "freeze", "partial"])
+def test_the_same_names_fine_tune_a_classifier(name: str, images: ImageData) -> None:
+    from gantl_zoo.training.classify import ClassifierRecipe, fit
+
+    backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
+    before = state(backbone)
+    recipe = ClassifierRecipe(epochs=1, batch=10)
+    fit(backbone, registry.strategies.build(name), images, recipe, engine.choose("cpu", "fp32"), print)
+    expected = {"full": {"0", "1", "2", "3"}, "freeze": {"3"}, "partial": {"2", "3"}}[name]
+    assert {tensor.split(".")[1] for tensor in moved(before, backbone)} == expected

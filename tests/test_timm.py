@@ -1,0 +1,39 @@
+"""timm's models as backbones; small ones, without pre-trained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import gantl_zoo as gz
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit", "mobilenetv3_small_050"])
+def test_any_model_is_classifier_and_pyramid(name: str, channels: int) -> None:
+    network = gz.backbones.build(f"timm:{name}", channels=channels, num_classes=7, pretrained=False).eval()
+    images = torch.rand(2, channels, 28, 28) * 2 - 1
+    assert network(images).shape == (2, 7)
+    assert network.embed(images).shape == (2, network.embedding_dim)
+    maps = network.pyramid(images)
+    assert len(maps) >= 3 and all(m.ndim == 4 and len(m) == 2 for m in maps)
+    held = [id(p) for block in network.blocks for p in block.parameters()]
+    assert len(held) == len(set(held)) and set(held) == {id(p) for p in network.parameters()}
+
+
+def test_a_discriminator_on_a_timm_backbone_survives_its_folder(tmp_path: Path) -> None:
+    config = {"backbone": "timm:test_resnet", "pretrained": False, "freeze": False}
+    gan = gz.build_gan("dcgan", "backbone", generator_config={"width": 4}, discriminator_config=config)
+    again = gz.load_model(gan.save(tmp_path / "model"))
+    assert isinstance(again, gz.GAN)
+    images = torch.rand(2, 1, 28, 28)
+    assert torch.equal(again.discriminator(images), gan.discriminator(images))
+
+
+def test_an_unknown_model_and_missing_weights_are_explained() -> None:
+    with pytest.raises(gz.UnknownNameError, match=r"timm has no model 'resnet19'; it has for example"):
+        gz.backbones.build("timm:resnet19")
+    with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:test_resnet can't be had"):
+        gz.backbones.build("timm:test_resnet")

@@ -1,0 +1,243 @@
+"""The step, losses, averaging, data order, checkpoints and the run folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import SMALL
+from torch import nn
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import ema, engine
+from gantl_zoo.training.augment import AUGMENTS, diffaugment
+from gantl_zoo.training.loop import Trainer, order
+from gantl_zoo.training.losses import LOSSES, R1, Judge, build_loss
+from gantl_zoo.training.recipe import Recipe
+
+TINY = {
+    "steps": 6, "batch": 8, "precision": "fp32", "metrics": (), "checkpoint_every": 3, "metrics_every": 3,
+    "generator_config": SMALL, "discriminator_config": {"width": 4, "dropout": 0.1},
+}  # fmt: skip
+
+
+def constant(real: float, fake: float, together: bool) -> Judge:
+    """A judge that gives reals (ones) and fakes (zeros) these logits."""
+    return Judge(lambda images: torch.where(images.flatten(1)[:, 0] > 0.5, real, fake), together)
+
+
+REAL, FAKE = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
+
+
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "discriminator", "generator"),
+    [
+        ("non-saturating", softplus(-2) + softplus(-1), softplus(1)),
+        ("minimax", softplus(-2) + softplus(-1), -softplus(-1)),
+        ("hinge", 0.0, 1.0),
+        ("relativistic", softplus(-1 - 2), softplus(2 + 1)),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_losses_are_the_papers(name: str, discriminator: float, generator: float, together: bool) -> None:
+    loss, judge = build_loss(name), constant(2.0, -1.0, together)
+    assert loss.discriminator(judge, REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-6)
+    assert loss.generator(judge, REAL, FAKE).item() == pytest.approx(generator, abs=1e-6)
+
+
+def test_an_unknown_loss_is_explained() -> None:
+    with pytest.raises(gz.UsageError, match=f"there are: {', '.join(LOSSES)}"):
+        build_loss("wasserstein")
+
+
+def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: ImageData) -> None:
+    """In one batch they would be normalised together, and training collapses."""
+    judged = {"width": 4, "norm": "batch"}
+    for config, together in ((judged, False), ({"width": 4}, True)):
+        made = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config=config)
+        recipe = Recipe(steps=1, batch=4, precision="fp32")
+        trainer = Trainer(made, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+        trainer.step(0, torch.arange(4))
+        assert trainer.game.judge(0).together is together
+
+
+def test_r1_is_half_gamma_times_the_squared_slope() -> None:
+    judge = Judge(lambda images: 3 * images.flatten(1).sum(1))
+    real = torch.rand(2, 1, 4, 4)
+    penalty = R1(gamma=0.5, every=4)
+    assert penalty(judge, real, step=0)["r1"].item() == pytest.approx(0.5 / 2 * 9 * 16 * 4)
+    assert penalty(judge, real, step=1) == {}
+    assert R1(gamma=0.0)(judge, real, step=0) == {}
+
+
+@pytest.mark.parametrize("name", AUGMENTS)
+def test_augmentation_keeps_shape_and_lets_gradients_through(name: str) -> None:
+    images = torch.rand(8, 3, 16, 16, requires_grad=True)
+    changed = AUGMENTS[name](images)
+    assert changed.shape == images.shape
+    changed.sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_diffaugment_cuts_half_a_side_and_differs_by_image() -> None:
+    images = torch.ones(64, 1, 32, 32)
+    changed = diffaugment(images)
+    assert len({tuple(image.flatten().tolist()) for image in changed}) == 64
+    zeros = (changed == 0).float().mean()
+    assert 0.1 < zeros < 0.5
+
+
+def test_the_average_follows_with_its_half_life() -> None:
+    network, average = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.num_batches_tracked.fill_(7)  # type: ignore[union-attr,operator]
+    ema.update(average, network, batch=10, images=10**9, half_life=10)
+    assert average.weight.tolist() == [2.0, 2.0] and int(average.num_batches_tracked) == 7  # type: ignore[arg-type]
+
+
+def test_each_epoch_is_a_shuffle_and_joins_the_next() -> None:
+    recipe = Recipe(steps=9, batch=4, seed=5)
+    indices = torch.cat(list(order(12, recipe, 0)))
+    epochs = indices.view(3, 12)
+    assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(torch.cat(list(order(12, recipe, 5))), indices[20:])
+    assert len(next(order(3, Recipe(steps=1, batch=10), 0))) == 10
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"aug": "diffaugment", "loss": "hinge"}, {"r1": 0.5, "lr": 1e-3}], ids=str
+)
+def test_a_resumed_run_is_the_unbroken_run(
+    images: ImageData, photos: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    data = {"data": photos, "image_size": 28, "channels": 1}
+    whole = gz.train("dcgan", **data, out=tmp_path / "a", **TINY | settings)
+    gz.train("dcgan", **data, out=tmp_path / "b", **TINY | settings | {"steps": 3})
+    run = tmp_path / "b" / "00000-dcgan-photos"
+    config = json.loads((run / "config.json").read_text())
+    config["recipe"]["steps"] = 6
+    (run / "config.json").write_text(json.dumps(config))
+    resumed = gz.train(data="", resume=run)
+    for part in ("generator", "discriminator"):
+        for name, tensor in getattr(whole, part).state_dict().items():
+            assert torch.equal(tensor, getattr(resumed, part).state_dict()[name]), name
+    assert torch.equal(whole.generate(4), resumed.generate(4))
+
+
+def test_resume_explains_what_it_cant_do(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    model = gan.save(tmp_path / "model")
+    with pytest.raises(gz.TrainingError, match=r"is a model, not a run.*gantl-zoo transfer"):
+        gz.train(data="", resume=model)
+    with pytest.raises(gz.TrainingError, match="no run folder"):
+        gz.train(data="", resume=tmp_path)
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path / "runs", **TINY)
+    next(photos.rglob("*.png")).unlink()
+    with pytest.raises(gz.TrainingError, match="has changed since"):
+        gz.train(data="", resume=tmp_path / "runs" / "00000-dcgan-photos")
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    run = tmp_path / "00000-dcgan-photos"
+    newest = sorted((run / "checkpoints").iterdir())[-1] / "state.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again = gz.train(data="", resume=run)
+    assert "is damaged" in capsys.readouterr().err
+    assert torch.equal(whole.generate(2), again.generate(2))
+
+
+def test_a_run_folder_holds_what_people_look_for(photos: Path, tmp_path: Path) -> None:
+    settings = TINY | {"metrics": ("fd",), "extractor": "pixels", "samples": 20}
+    gan = gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
+    run = tmp_path / "00000-dcgan-photos"
+    names = {path.name for path in run.iterdir()}
+    assert {"config.json", "log.txt", "stats.jsonl", "metrics.jsonl", "reals.png", "fakes000000.png",
+            "fakes000006.png", "checkpoints", "model"} <= names  # fmt: skip
+    assert len(list((run / "checkpoints").iterdir())) == 2
+    assert gan.lineage["data"]["fingerprint"] and gan.about["training"]["command"].startswith(
+        "gantl-zoo train dcgan"
+    )
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    name = next(key for key in rows[0] if key.startswith("fd_pixels-pca"))
+    best = min(rows[1:], key=lambda row: row[name])
+    assert gan.about["training"]["best_step"] == best["step"]
+    assert gan.about["metrics"][0]["value"] == pytest.approx(best[name])
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    assert (tmp_path / "00001-dcgan-photos").is_dir()
+
+
+def test_training_leaves_the_callers_chance_alone(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_transfer_writes_lineage_back_to_scratch(photos: Path, tmp_path: Path) -> None:
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    first = gz.train("dcgan", data=photos, image_size=28, channels=1, out=tmp_path, **TINY)
+    first.save(tmp_path / "first")
+    second = gz.transfer(tmp_path / "first", data=photos, channels=1, strategy="partial",
+                         strategy_config={"last": 1}, out=tmp_path, **settings)  # fmt: skip
+    lineage = second.lineage
+    assert lineage["strategy"] == "partial" and lineage["strategy_config"] == {"last": 1}
+    assert lineage["base_model"] == str(tmp_path / "first") and len(lineage["base_sha256"]) == 64
+    assert lineage["base_lineage"]["data"]["name"] == "photos"
+    assert not torch.equal(first.generate(1), second.generate(1))
+
+
+def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    made = gz.transfer(
+        gan, data=images, strategy=gz.TransferStrategy(), out=tmp_path, compare_scratch=True, **settings
+    )
+    assert made.image_shape == (1, 28, 28)
+    assert (next(tmp_path.iterdir()) / "comparison.png").is_file()
+
+
+def test_wrong_channels_and_settings_are_explained(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        gz.DataError, match=r"small makes images with 1 channel\(s\), photos has 3; .*--channels 1"
+    ):
+        gz.transfer(gan, data=photos, out=tmp_path / "runs")
+    with pytest.raises(gz.UsageError, match="unknown setting stepz; there are: steps, batch"):
+        gz.train("dcgan", data=photos, image_size=28, stepz=4, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_learning_rates_fall_to_zero_over_the_last_share() -> None:
+    recipe = Recipe(steps=100, decay=0.5)
+    assert [recipe.lr_factor(step) for step in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
+    assert Recipe(steps=100).lr_factor(99) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"decay": 2.0}, {"steps": 0}, {"batch": 0}, {"lr": -1.0}, {"precision": "int8"}, {"seed": -1}],
+    ids=str,
+)
+def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(gz.UsageError):
+        Recipe(**wrong)
+
+
+def test_the_engine_refuses_what_is_not_there() -> None:
+    assert str(engine.choose("cpu", "fp32")).startswith("cpu in fp32")
+    with pytest.raises(gz.UsageError, match="fp16 needs a GPU"):
+        engine.choose("cpu", "fp16")
+    with pytest.raises(gz.UsageError, match="device 'warp' can't be used here"):
+        engine.choose("warp")
