@@ -55,10 +55,26 @@ def facts(config: Mapping[str, Any]) -> str:
     sections = [table, usage(name, config["kind"])]
     if command := training.get("command"):
         sections.append(f"Reproduce it with one command:\n\n```sh\n{command}\n```")
+    if curves := training.get("curves"):
+        sections.append(curve_table(curves))
     if metrics := config.get("metrics"):
         rows = "\n".join(metric_row(metric) for metric in metrics)
         sections.append(f"| metric | value | floor | measured on |\n|---|---|---|---|\n{rows}")
     return "\n\n".join(sections) + "\n"
+
+
+def curve_table(curves: Mapping[str, Any]) -> str:
+    """Distance against steps: `{"metric": name, "curves": {title: {step: value}}}`, thinned to 16 rows."""
+    titles = list(curves["curves"])
+    steps = sorted({int(step) for curve in curves["curves"].values() for step in curve})
+    kept = [step for i, step in enumerate(steps) if i % -(-len(steps) // 16) == 0 or step == steps[-1]]
+    lines = [f"`{curves['metric']}` against steps:", "", f"| step | {' | '.join(titles)} |"]
+    lines.append("|---" * (len(titles) + 1) + "|")
+    for step in kept:
+        values = [curves["curves"][title].get(str(step)) for title in titles]
+        shown = " | ".join("" if value is None else f"{value:.4g}" for value in values)
+        lines.append(f"| {step} | {shown} |")
+    return "\n".join(lines)
 
 
 def metric_row(metric: Mapping[str, Any]) -> str:

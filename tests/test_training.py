@@ -128,7 +128,10 @@ def test_a_resumed_run_is_the_unbroken_run(
     config = json.loads((run / "config.json").read_text())
     config["recipe"]["steps"] = 6
     (run / "config.json").write_text(json.dumps(config))
+    (run / "stats.jsonl").write_text('{"step": 3}\n{"step": 5, "written": "after the checkpoint"}\n')
     resumed = gz.train(data="", resume=run)
+    rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
     for part in ("generator", "discriminator"):
         for name, tensor in getattr(whole, part).state_dict().items():
             assert torch.equal(tensor, getattr(resumed, part).state_dict()[name]), name

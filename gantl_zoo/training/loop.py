@@ -29,7 +29,7 @@ class Observer(Protocol):
     def on_metrics(self, step: int, gan: GAN) -> None: ...
     def on_step(self, step: int) -> None: ...
     def state(self) -> dict[str, Any]: ...
-    def restore(self, state: dict[str, Any]) -> None: ...
+    def restore(self, state: dict[str, Any], step: int) -> None: ...
 
 
 class Trainer:
@@ -69,8 +69,8 @@ class Trainer:
         recipe, start = self.recipe, 0
         if resume and folder is not None:
             state = checkpoint.restore(folder, self.game, self.average)
-            observer.restore(state["observer"])
             start = state["step"]
+            observer.restore(state["observer"], start)
         with seeded(recipe.seed):
             if start == 0:
                 observer.on_metrics(0, self.snapshot())

@@ -63,7 +63,8 @@ class Watch:
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step, "seconds": self.seconds}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], step: int) -> None:
+        self.folder.forget_after(step)
         self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
 
     def __enter__(self) -> Watch:

@@ -1,0 +1,70 @@
+"""Make a run's best model a release: half precision, measured as it will be loaded.
+
+    python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor cnn-mnist]
+
+The metrics of `config.json` are those of the released file, not of the float32 model that it was made from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import gantl_zoo as gz
+
+RELEASED = Path(gz.__file__).parent / "released"
+LICENCE = "mit"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run")
+    parser.add_argument("name")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--data-root")
+    parser.add_argument("--extractor", default="auto")
+    parser.add_argument("--into", type=Path, default=RELEASED)
+    options = parser.parse_args()
+    save(gz.load_model(options.run), options)
+    model = gz.load_model(options.into / options.name)
+    if isinstance(model, gz.GAN):
+        report = gz.evaluate(
+            model, data=options.data, data_root=options.data_root, extractor=options.extractor
+        )
+        model.about["metrics"] = report.results
+        model.about["training"]["curves"] = curves(Path(options.run))
+        print(report)
+    else:
+        model.about["metrics"] = [gz.classify_evaluate(model, data=options.data, data_root=options.data_root)]
+        print(model.about["metrics"])
+    save(model, options)
+
+
+def curves(run: Path) -> dict[str, Any]:
+    """What the run measured while it trained, and its rival from scratch, if it had one."""
+    found: dict[str, dict[str, float]] = {}
+    scratch = list(run.glob("*-scratch"))
+    files = {("transfer" if scratch else "this run"): run / "metrics.jsonl"}
+    for path in scratch:
+        files["from scratch"] = path / "metrics.jsonl"
+    metric = ""
+    for name, path in files.items():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        metric = next(key for key in rows[0] if key != "step")
+        found[name] = {str(row["step"]): row[metric] for row in rows}
+    return {"metric": metric, "curves": found}
+
+
+def save(model: gz.GAN | gz.Classifier, options: argparse.Namespace) -> None:
+    """Write the release; its card is kept in `model_cards/`, not beside it."""
+    model.name, model.about["license"] = options.name, LICENCE
+    folder = model.save(options.into / options.name, dtype="float16")
+    (folder / "README.md").unlink()
+
+
+if __name__ == "__main__":
+    main()
