@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def transfer(
         registry.strategies.build(strategy, **job.strategy_config) if isinstance(strategy, str) else strategy
     )
     folder = RunFolder.create(out, f"{Path(name).name}-{images.name}-{chosen}", asdict(job), quiet)
-    result = run(job, folder, images, gan, method)
+    result = run(job, folder, images, copy.deepcopy(gan), method)
     if compare_scratch:
         from gantl_zoo.compare import compare
 

@@ -205,10 +205,12 @@ def test_transfer_writes_lineage_back_to_scratch(photos: Path, tmp_path: Path) -
 
 def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    before = gan.generate(2)
     made = gz.transfer(
         gan, data=images, strategy=gz.TransferStrategy(), out=tmp_path, compare_scratch=True, **settings
     )
-    assert made.image_shape == (1, 28, 28)
+    assert not torch.equal(made.generate(2), before)
+    assert torch.equal(gan.generate(2), before), "the source stays as it is"
     assert (next(tmp_path.iterdir()) / "comparison.png").is_file()
 
 

@@ -7,6 +7,7 @@ the test split draws from fonts that training never sees.
 from __future__ import annotations
 
 import string
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ COUNTS = {"train": 20_000, "test": 4_000}
 CANVAS = 4  # drawn at four times the size, so that slanting and turning leave smooth edges
 
 
+@cache  # a run asks twice: for its images, and for the floor that they set
 def load(split: str, *, seed: int = 0, image_size: int = 28) -> ImageData:
     """(N, 1, image_size, image_size) letters; all 26 classes equally often."""
     from PIL import Image, ImageDraw, ImageFont
