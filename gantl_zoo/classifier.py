@@ -50,7 +50,7 @@ class Classifier:
         """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients."""
         was_training = self.backbone.training
         self.backbone.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             logits: Tensor = self.backbone(images)
         self.backbone.train(was_training)
         return logits

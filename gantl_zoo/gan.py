@@ -58,7 +58,7 @@ class GAN:
         """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
         return dict(self.about.get("lineage", {}))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(
         self,
         n: int = 1,
@@ -82,7 +82,7 @@ class GAN:
         noise = latents(range(seed, seed + n) if seeds is None else seeds, self.latent_dim) * truncation
         return self.decode(noise, None if labels is None else torch.as_tensor(labels))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size."""
         device = next(self.generator.parameters()).device

@@ -37,6 +37,8 @@ def test_help_ends_with_examples(capsys: pytest.CaptureFixture[str], verb: str) 
     code, out, _ = run(capsys, *verb.split(), "--help")
     assert code == 0 and "Example" in out
     examples = [line.strip() for line in out.split("Example")[1].splitlines()[1:] if line.strip()]
+    if verb.split()[-1] in ("train", "transfer", "evaluate"):
+        assert "─ Data ─" in out, "options are grouped"
     assert examples and all(line.startswith("gantl-zoo ") for line in examples), "an example was wrapped"
 
 

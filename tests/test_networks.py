@@ -106,6 +106,9 @@ def test_an_image_depends_on_its_seed_alone(name: str) -> None:
     assert torch.equal(many[9:11], gan.generate(2, seed=14))
     assert torch.equal(many[[3, 30]], gan.generate(seeds=[8, 35]))
     assert not torch.equal(many[0], many[1])
+    assert gan.discriminator is None or gan.discriminator(many[:2]).requires_grad, (
+        "images are ordinary tensors"
+    )
     gan.generator.train()
     assert torch.equal(many, gan.generate(37, seed=5)) and gan.generator.training
 

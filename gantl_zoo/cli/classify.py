@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Pre-train, fine-tune and evaluate a classifier.",
     epilog=EPILOG,
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 Epochs = Annotated[int, typer.Option(help="Passes over the images.", rich_help_panel=o.TRAINING)]
 Lr = Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel=o.TRAINING)]
