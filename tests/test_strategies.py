@@ -67,9 +67,7 @@ def test_only_what_the_plan_lists_moves(
         changed = moved(before[role], network)
         assert not changed & frozen_tensors(network, learning)
         assert not changed & {n for i, n in names.items() if i not in learning}
-        assert {names[i] for i in learning} - changed <= {"backbone.blocks.0.0.weight"}, (
-            "listed, but did not move"
-        )
+        assert {names[i] for i in learning} <= changed, "listed, but did not move"
 
 
 def test_full_moves_running_statistics_too(gan: gz.GAN, images: ImageData) -> None:

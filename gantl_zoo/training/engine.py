@@ -79,7 +79,7 @@ def fast_bf16(device: torch.device) -> bool:
 
 def keep_memory() -> None:
     """Ask glibc to keep freed memory: else each step returns its activations to the kernel and faults
-    them in again, which takes a fifth of the step's time. Elsewhere nothing happens.
+    them in again. Elsewhere nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":
         return
