@@ -13,7 +13,7 @@ from gantl_zoo import data as data_room, registry, weights
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.training import classify as loop, engine
+from gantl_zoo.training import chance, classify as loop, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 from gantl_zoo.zoo import load_model
@@ -38,7 +38,7 @@ def classify_train(
     """
     images, held_out, recipe, rest = _prepare(data, settings)
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
-    with engine.seeded(recipe.seed):
+    with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
     words = f"gantl-zoo classify train {backbone} --data {images.name}"
     folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
@@ -108,7 +108,7 @@ def fresh_head(base: Classifier, num_classes: int, seed: int) -> Classifier:
     starts = {
         k: v for k, v in registry.INITIALISERS.items() if k in registry.backbones.configure(part["name"])
     }
-    with engine.seeded(seed):
+    with chance.seeded(seed):
         network = registry.backbones.build(part["name"], **config | starts)
     old, new = (blocks(n)[:-1] for n in (base.backbone, network))
     for ours, theirs in zip(new, old, strict=True):
@@ -164,7 +164,7 @@ def _fit(
             f"epoch {epoch}/{recipe.epochs}  loss {loss:.4f}  accuracy {score:.4f}  {rate:.0f} images/s"
         )
 
-    with engine.seeded(recipe.seed):
+    with chance.seeded(recipe.seed):
         loop.fit(backbone, strategy, images, recipe, machine, report)
     lineage = {"data": images.about(), "seed": recipe.seed}
     defaults = loop.ClassifierRecipe()

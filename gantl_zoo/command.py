@@ -27,7 +27,7 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
     options |= {key: job[key] for key, value in usual.items() if job[key] != value}
     defaults = Recipe()
     for key, value in job["recipe"].items():
-        if value != getattr(defaults, key) or key in ("steps", "batch", "seed"):
+        if key != "engine_config" and (value != getattr(defaults, key) or key in ("steps", "batch", "seed")):
             options[key.replace("_", "-")] = value
     words = ["gantl-zoo", verb, name]
     words += [
@@ -46,4 +46,5 @@ def _arguments(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "generator-arg": {k: v for k, v in networks.get("generator_config", {}).items() if k not in implied},
         "discriminator-arg": networks.get("discriminator_config", {}),
         "strategy-arg": job["strategy_config"],
+        "engine-arg": job["recipe"]["engine_config"],
     }

@@ -13,14 +13,14 @@ from gantl_zoo.transfer.strategy import Plan, blocks
 from gantl_zoo.zoo import load_model
 
 
-def dry_run(verb: str, settings: dict[str, Any]) -> str:
+def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     """What `train` or `transfer` with these settings would build, load and teach."""
     if settings["resume"] is not None:
         raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
     recipe = Recipe.from_settings({k: settings[k] for k in Recipe.__dataclass_fields__ if k in settings})
-    source = load_model(settings["source"]) if verb == "transfer" else None
+    source = load_model(name) if verb == "transfer" else None
     if source is not None and not isinstance(source, GAN):
-        raise UsageError(f"{settings['source']} is a backbone, not a GAN; see gantl-zoo classify")
+        raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
     images = data_room.load(
         settings["data"],
         image_size=source.image_shape[1] if source else settings["image_size"],
@@ -29,24 +29,24 @@ def dry_run(verb: str, settings: dict[str, Any]) -> str:
         data_seed=settings["data_seed"],
         root=settings["data_root"],
     )
-    gan = source or scratch(settings, images)
-    name, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
-    plan = registry.strategies.build(name, **config).prepare(gan, gan, images)
+    gan = source or scratch(name, settings, images)
+    strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
+    plan = registry.strategies.build(strategy, **config).prepare(gan, gan, images)
     lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     networks = {"generator": gan.generator, "discriminator": gan.discriminator}
     for role, network in networks.items():
         lines += describe(role, gan.parts[role]["name"], network, plan)
-    lines.append(f"engine: {engine.choose(recipe.device, recipe.precision)}")
+    lines.append(f"engine: {engine.choose(recipe.device, recipe.precision, recipe.engine_config)}")
     lines.append(f"recipe: {recipe}")
     lines.append(f"at least {floor_memory(networks, images) / 2**20:.0f} MiB besides activations")
     return "\n".join(lines)
 
 
-def scratch(settings: dict[str, Any], images: data_room.ImageData) -> GAN:
+def scratch(name: str, settings: dict[str, Any], images: data_room.ImageData) -> GAN:
     """The GAN that `train` would begin with."""
     shape = {"image_size": images.shape[1], "channels": images.shape[0]}
     return build_gan(
-        settings["generator"],
+        name,
         settings["discriminator"],
         generator_config=shape | settings["generator_config"],
         discriminator_config=settings["discriminator_config"],

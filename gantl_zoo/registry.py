@@ -231,11 +231,18 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))
 
 
-generators = Registry("generators", {"dcgan": "gantl_zoo.networks.dcgan:generator"})
+generators = Registry(
+    "generators",
+    {
+        "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "resnet": "gantl_zoo.networks.resnet:generator",
+    },
+)
 discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.backbone:discriminator",
     },
 )

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo import data as data_room, registry, weights
-from gantl_zoo.command import command_line
+from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
-from gantl_zoo.metrics.evaluate import METRIC_SEED, METRICS, Evaluator, Report
-from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
-from gantl_zoo.training import engine
+from gantl_zoo.job import Job, common, load
+from gantl_zoo.judge import collapse_watch, make_evaluator, measure_of
+from gantl_zoo.metrics.evaluate import METRIC_SEED, METRICS, Report
+from gantl_zoo.training import chance, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.watch import Watch
+from gantl_zoo.training.watch import Bystander, Watch
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import load_model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Everything that a run's `config.json` keeps, so that `--resume` needs nothing else."""
-
-    verb: str  # "train" or "transfer"
-    name: str  # the generator's name, or the source model's
-    data: dict[str, Any]
-    recipe: dict[str, Any]
-    networks: dict[str, Any] = field(default_factory=dict)
-    strategy: str = "full"
-    strategy_config: dict[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] = METRICS
-    samples: int = 5_000
-    extractor: str = "auto"
-    title: str = ""
 
 
 def train(
@@ -63,18 +46,17 @@ def train(
     """
     if resume is not None:
         return continue_run(resume, quiet)
-    common, images = _common(data, image_size, channels, settings)
+    shared, images = common(data, image_size, channels, settings)
     kept_channels, kept_size, _ = images.shape
     networks: dict[str, Any] = {
         "discriminator": discriminator,
         "generator_config": {"image_size": kept_size, "channels": kept_channels} | (generator_config or {}),
         "discriminator_config": discriminator_config or {},
     }
-    job = Job(verb="train", name=generator, networks=networks, **common)
-    with engine.seeded(0):
+    job = Job(verb="train", name=generator, networks=networks, **shared)
+    with chance.seeded(0):
         build_gan(generator, **networks)  # a wrong name or argument fails before a folder is made
-    folder = RunFolder.create(out, f"{generator}-{images.name}", asdict(job), quiet)
-    return run(job, folder, images)
+    return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
 
 
 def transfer(
@@ -99,7 +81,7 @@ def transfer(
         return continue_run(resume, quiet)
     gan = source if isinstance(source, GAN) else _source(source)
     wanted, size, _ = gan.image_shape
-    common, images = _common(data, size, channels, settings)
+    shared, images = common(data, size, channels, settings)
     if images.shape[0] != wanted:
         raise DataError(
             f"{gan.name} makes images with {wanted} channel(s), {images.name} has {images.shape[0]}; "
@@ -107,11 +89,11 @@ def transfer(
         )
     chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
     name = gan.name if isinstance(source, GAN) else str(source)
-    job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=strategy_config or {}, **common)
+    job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=strategy_config or {}, **shared)
     method = (
         registry.strategies.build(strategy, **job.strategy_config) if isinstance(strategy, str) else strategy
     )
-    folder = RunFolder.create(out, f"{Path(name).name}-{images.name}-{chosen}", asdict(job), quiet)
+    folder = _folder(job, out, f"{Path(name).name}-{images.name}-{chosen}", quiet)
     result = run(job, folder, images, copy.deepcopy(gan), method)
     if compare_scratch:
         from gantl_zoo.compare import compare
@@ -151,7 +133,7 @@ def continue_run(path: str | Path, quiet: bool = True) -> GAN:
     job = Job(**config | {"metrics": tuple(config["metrics"])})
     if job.data["fingerprint"] is None:
         raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
-    images = _load(job.data)
+    images = load(job.data)
     if images.fingerprint != job.data["fingerprint"]:
         raise TrainingError(
             f"the data {job.data['source']} has changed since {path} began (fingerprint "
@@ -169,46 +151,40 @@ def run(
     *,
     resume: bool = False,
 ) -> GAN:
-    """Train what `job` describes in `folder`, and return the best model."""
+    """Train what `job` describes in `folder`, and return the best model. The same in every process."""
     recipe = Recipe.from_settings(job.recipe)
+    machine = _engine(job)
+    main, from_main = machine.processes.main, machine.processes.from_main
+    folder = folder if main else RunFolder(folder.path, mute=True)
+    if from_main(lambda: images.fingerprint) != images.fingerprint:
+        raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
     if gan is None:
-        with engine.seeded(recipe.seed):
+        with chance.seeded(recipe.seed):
             gan = _source(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
-    lineage = _lineage(job, gan, images)
-    gan = replace(
-        gan, name=job.title or folder.path.name, about={"lineage": lineage, "training": _training(job)}
-    )
+    about = {"lineage": job.lineage(gan, images), "training": job.training()}
+    gan = replace(gan, name=job.title or folder.path.name, about=about)
     strategy = strategy or registry.strategies.build(job.strategy, **job.strategy_config)
-    machine = engine.choose(recipe.device, recipe.precision)
     trainer = Trainer(gan, strategy, images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(_learning(trainer))
-    judge = _judge(job, folder)
-    measure = None if judge is None else lambda g: judge(g.generate(job.samples, seed=METRIC_SEED)).results
-    save_picture(grid(images.images[:64]), folder.path / "reals.png")
-    with Watch(folder, recipe, measure, job.verb) as watch:
+    looks_on: Watch | Bystander = Bystander()
+    if main:
+        if not resume:
+            save_picture(grid(images.images[:64]), folder.path / "reals.png")
+        looks_on = Watch(folder, recipe, measure_of(job, folder), collapse_watch(job, images), job.verb)
+    with looks_on as watch:
         trainer.run(watch, folder.path, resume)
-    folder.log(f"done: best at step {watch.best_step}; metrics took {watch.seconds:.0f} s")
-    return load_gan(folder.path / "model")
+        watch.finish()
+    return from_main(lambda: load_gan(folder.path / "model"))
 
 
-def make_evaluator(spec: dict[str, Any], extractor: str, metrics: tuple[str, ...], samples: int) -> Evaluator:
-    """The judge of generated images for a data specification."""
-    full = {key: value for key, value in spec.items() if key not in ("shots", "fingerprint")}
-    train_images, held_out = _load(full), _load(full | {"split": "test"})
-    return Evaluator(choose_extractor(extractor, train_images), train_images, held_out, metrics, samples)
+def _engine(job: Job) -> engine.Engine:
+    return engine.choose(job.recipe["device"], job.recipe["precision"], job.recipe["engine_config"])
 
 
-def choose_extractor(name: str, reference: ImageData) -> Extractor:
-    """The extractor of that name; "auto": `cnn-mnist` for grey images, else pixels."""
-    if name == "auto":
-        name = "cnn-mnist" if reference.shape[0] == 1 else "pixels"
-    if name == "pixels":
-        return PixelFeatures.fit(reference)
-    model = load_model(name)
-    if isinstance(model, GAN):
-        raise UsageError(f"extractor {name} is a GAN; use a backbone such as cnn-mnist, or pixels")
-    return ClassifierFeatures(model.name, model.backbone, model.lineage.get("data", {}).get("name", ""))
+def _folder(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
+    """A new run folder, made by the main process, known to all."""
+    return _engine(job).processes.from_main(lambda: RunFolder.create(out, name, asdict(job), quiet))
 
 
 def _source(name: str | Path, discriminator: bool = True) -> GAN:
@@ -216,68 +192,6 @@ def _source(name: str | Path, discriminator: bool = True) -> GAN:
     if not isinstance(model, GAN):
         raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
     return model
-
-
-def _common(
-    data: str | Path | ImageData, image_size: int | None, channels: int | None, settings: dict[str, Any]
-) -> tuple[dict[str, Any], ImageData]:
-    """The parts of a `Job` that training and transfer share, and the images."""
-    settings = {key: value for key, value in settings.items() if value is not None}
-    spec = {
-        "source": data,
-        "image_size": image_size,
-        "channels": channels,
-        "root": settings.pop("data_root", None),
-        "shots": settings.pop("shots", None),
-        "data_seed": settings.pop("data_seed", 0),
-    }
-    metrics = settings.pop("metrics", METRICS)
-    common = {
-        "metrics": tuple(metrics),
-        "samples": settings.pop("samples", 5_000),
-        "extractor": settings.pop("extractor", "auto"),
-        "title": settings.pop("title", ""),
-    }
-    recipe = asdict(Recipe.from_settings(settings))
-    images = _load(spec)
-    in_memory = isinstance(data, ImageData)
-    kept = spec | {
-        "source": images.name if in_memory else str(data),
-        "root": spec["root"] and str(spec["root"]),
-    }
-    kept["fingerprint"] = None if in_memory else images.fingerprint
-    return common | {"data": kept, "recipe": recipe}, images
-
-
-def _load(spec: dict[str, Any]) -> ImageData:
-    arguments = {key: value for key, value in spec.items() if key not in ("source", "fingerprint")}
-    return data_room.load(spec["source"], **arguments)
-
-
-def _judge(job: Job, folder: RunFolder) -> Evaluator | None:
-    """The run's evaluator, or None with a word in the log why there is none."""
-    if not job.metrics or job.metrics == ("none",) or job.data["fingerprint"] is None:
-        return None
-    try:
-        judge = make_evaluator(job.data, job.extractor, job.metrics, job.samples)
-        return replace(judge, samples=min(job.samples, len(judge.held_out)))
-    except (DataError, UsageError) as error:
-        folder.log(f"no metrics: {error}")
-        return None
-
-
-def _lineage(job: Job, gan: GAN, images: ImageData) -> dict[str, Any]:
-    lineage: dict[str, Any] = {"data": images.about(), "seed": job.recipe["seed"]}
-    if job.verb == "train":
-        return lineage
-    lineage |= {"base_model": job.name, "strategy": job.strategy, "strategy_config": job.strategy_config}
-    if gan.folder is not None:  # else the source exists in memory only
-        lineage["base_sha256"] = weights.sha256(gan.folder / "generator.safetensors")
-    return lineage | {"base_lineage": gan.lineage}
-
-
-def _training(job: Job) -> dict[str, Any]:
-    return {**job.recipe, "command": command_line(job.verb, job.name, asdict(job))}
 
 
 def _learning(trainer: Trainer) -> str:

@@ -59,8 +59,9 @@ def write_folder(
             _move_into_place(beside, folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    except OSError as error:
-        raise WeightsError(f"can't write the model folder {folder}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise WeightsError(f"can't write the model folder {folder}: {cause}") from error
     return folder
 
 

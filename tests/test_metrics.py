@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gantl_zoo as gz
-from gantl_zoo import run
+from gantl_zoo import judge
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.metrics.distance import frechet
 from gantl_zoo.metrics.evaluate import Evaluator
@@ -38,7 +38,7 @@ def test_frechet_refuses_what_it_cant_measure() -> None:
 
 
 def extractor() -> ClassifierFeatures:
-    found = run.choose_extractor("cnn-mnist", ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)))
+    found = judge.choose_extractor("cnn-mnist", ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)))
     assert isinstance(found, ClassifierFeatures)
     return found
 

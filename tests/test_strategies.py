@@ -26,7 +26,7 @@ def pair(generator: str, discriminator: str, size: int) -> gz.GAN:
         judged["norm"] = "batch"  # running statistics in both players
     if discriminator == "backbone":
         judged["freeze"] = False
-    made = {**SMALL, "image_size": size}
+    made = {**SMALL, "image_size": size, "channels": 1}
     return gz.build_gan(generator, discriminator, generator_config=made, discriminator_config=judged)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -70,5 +71,6 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    print("error: " + " ".join(text.split()), file=sys.stderr)
+    process = f" in process {os.environ['RANK']}" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    print(f"error{process}: " + " ".join(text.split()), file=sys.stderr)
     return code

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
+from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, with_options
 from gantl_zoo.errors import UsageError
 
 EPILOG = """Examples:
@@ -25,45 +26,22 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-Epochs = Annotated[int, typer.Option(help="Passes over the images.", rich_help_panel=o.TRAINING)]
-Lr = Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel=o.TRAINING)]
-WeightDecay = Annotated[float, typer.Option("--weight-decay", rich_help_panel=o.TRAINING)]
-Shift = Annotated[int, typer.Option(help="Shift images by up to so many pixels.", rich_help_panel=o.TRAINING)]
-Flip = Annotated[bool, typer.Option("--flip", help="Mirror half of them.", rich_help_panel=o.TRAINING)]
-Smoothing = Annotated[float, typer.Option(help="Of labels.", rich_help_panel=o.TRAINING)]
 
 
 @app.command(epilog=EPILOG)
+@with_options(SIZE, DATA, CLASSIFIER)
 def train(
     backbone: Annotated[str, typer.Argument(help="A backbone, such as cnn or timm:resnet18.")] = "cnn",
     backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    shots: o.Shots = None,
-    data_seed: o.DataSeed = 0,
-    image_size: o.ImageSize = None,
-    channels: o.Channels = None,
-    epochs: Epochs = 10,
-    batch: o.BatchSize = 128,
-    seed: o.Seed = 0,
-    lr: Lr = 1e-3,
-    weight_decay: WeightDecay = 0.01,
-    shift: Shift = 2,
-    flip: Flip = False,
-    smoothing: Smoothing = 0.0,
-    precision: o.Precision = "auto",
-    device: o.Device = "auto",
-    out: o.Out = o.RUNS,
-    title: o.Title = "",
-    quiet: o.Quiet = False,
+    **settings: Any,
 ) -> None:
     """Train a classifier on labelled images."""
-    settings = dict(locals())
-    settings["backbone_config"] = o.arguments(settings.pop("backbone_arg"), "--backbone-arg")
-    perform("classify_train", "backbone", settings)
+    settings["backbone_config"] = o.arguments(backbone_arg, "--backbone-arg")
+    perform("classify_train", backbone, settings)
 
 
 @app.command(epilog=EPILOG)
+@with_options(SIZE, DATA, CLASSIFIER)
 def transfer(
     source: Annotated[str, typer.Argument(help="A classifier, such as cnn-mnist.")],
     strategy: Annotated[
@@ -72,30 +50,12 @@ def transfer(
     strategy_arg: Annotated[
         list[str] | None, typer.Option("--strategy-arg", help="KEY=VALUE.", rich_help_panel="Strategy")
     ] = None,
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    shots: o.Shots = None,
-    data_seed: o.DataSeed = 0,
-    image_size: o.ImageSize = None,
-    channels: o.Channels = None,
-    epochs: Epochs = 10,
-    batch: o.BatchSize = 128,
-    seed: o.Seed = 0,
-    lr: Lr = 1e-3,
-    weight_decay: WeightDecay = 0.01,
-    shift: Shift = 2,
-    flip: Flip = False,
-    smoothing: Smoothing = 0.0,
-    precision: o.Precision = "auto",
-    device: o.Device = "auto",
-    out: o.Out = o.RUNS,
-    title: o.Title = "",
-    quiet: o.Quiet = False,
+    **settings: Any,
 ) -> None:
     """Fine-tune a classifier on other labelled images."""
-    settings = dict(locals())
-    settings["strategy_config"] = o.arguments(settings.pop("strategy_arg"), "--strategy-arg")
-    perform("classify_transfer", "source", settings)
+    settings["strategy"] = strategy
+    settings["strategy_config"] = o.arguments(strategy_arg, "--strategy-arg")
+    perform("classify_transfer", source, settings)
 
 
 @app.command(epilog=EPILOG)
@@ -119,12 +79,12 @@ def need_data(data: object) -> None:
         raise UsageError("--data is missing: a data name (mnist, …), or a folder with a sub-folder a class")
 
 
-def perform(name: str, positional: str, settings: dict[str, object]) -> None:
-    """Call the function of that name; print its score and the run's path."""
+def perform(function: str, name: str, settings: dict[str, Any]) -> None:
+    """Call that function; print the model's score and the run's path."""
     need_data(settings["data"])
     from gantl_zoo import classify
 
-    model = getattr(classify, name)(settings.pop(positional), **settings)
+    model = getattr(classify, function)(name, **settings)
     metric = model.about["metrics"][0]
     typer.echo(f"accuracy {metric['value']:.4f} on {metric['on']}")
     typer.echo(model.folder.parent)

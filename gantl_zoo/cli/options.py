@@ -10,7 +10,7 @@ import typer
 
 from gantl_zoo.errors import UsageError
 
-DATA, TRAINING, OUTPUT = "Data", "Training", "Output"
+DATA, TRAINING, STEADINESS, OUTPUT = "Data", "Training", "Steadiness", "Output"
 RUNS = Path("runs")
 
 Data = Annotated[
@@ -36,7 +36,12 @@ Loss = Annotated[
     str,
     typer.Option(help="hinge, minimax, non-saturating or relativistic.", rich_help_panel=TRAINING),
 ]
-Augmentation = Annotated[str, typer.Option("--aug", help="none or diffaugment.", rich_help_panel=TRAINING)]
+Accumulate = Annotated[
+    int, typer.Option(help="Rounds in which a batch is worked off (less memory).", rich_help_panel=TRAINING)
+]
+Augmentation = Annotated[
+    str, typer.Option("--aug", help="none, diffaugment or ada.", rich_help_panel=TRAINING)
+]
 R1 = Annotated[float, typer.Option("--r1", help="Weight of the gradient penalty.", rich_help_panel=TRAINING)]
 Lr = Annotated[float, typer.Option(help="Learning rate of both players.", rich_help_panel=TRAINING)]
 DiscriminatorLr = Annotated[
@@ -52,6 +57,37 @@ EmaImages = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=TRAINING)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=TRAINING)]
+
+EngineArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine-arg",
+        help="KEY=VALUE: allocator, compile, memory_format, optimizer, threads.",
+        rich_help_panel=TRAINING,
+    ),
+]
+SkipLimit = Annotated[
+    int,
+    typer.Option(
+        "--skip-limit", help="Steps skipped in a row before a roll-back.", rich_help_panel=STEADINESS
+    ),
+]
+RollbackLimit = Annotated[
+    int, typer.Option("--rollback-limit", help="Roll-backs before the run stops.", rich_help_panel=STEADINESS)
+]
+OnCollapse = Annotated[
+    str, typer.Option("--on-collapse", help="warn, rollback or stop.", rich_help_panel=STEADINESS)
+]
+WatchEvery = Annotated[
+    int,
+    typer.Option("--watch-every", help="Steps between looks for a collapse.", rich_help_panel=STEADINESS),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)]
+HighestLr = Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel=TRAINING)]
+WeightDecay = Annotated[float, typer.Option("--weight-decay", rich_help_panel=TRAINING)]
+Shift = Annotated[int, typer.Option(help="Shift images by up to so many pixels.", rich_help_panel=TRAINING)]
+Flip = Annotated[bool, typer.Option("--flip", help="Mirror half of them.", rich_help_panel=TRAINING)]
+Smoothing = Annotated[float, typer.Option(help="Of labels.", rich_help_panel=TRAINING)]
 
 Out = Annotated[
     Path, typer.Option("--out", help="Parent of the numbered run folders.", rich_help_panel=OUTPUT)
@@ -69,6 +105,7 @@ ExtractorName = Annotated[
 MetricsEvery = Annotated[int, typer.Option("--metrics-every", help="In steps.", rich_help_panel=OUTPUT)]
 CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In steps.", rich_help_panel=OUTPUT)]
 LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
+Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
 
 

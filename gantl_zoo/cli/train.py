@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.errors import UsageError
+from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
+from gantl_zoo.errors import Stopped, UsageError
 
 TRAIN_EPILOG = """Examples:
 
@@ -53,110 +55,62 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=TRANSFER_EPILOG)(transfer)
 
 
+@with_options(SIZE, DATA, ADVERSARIAL, RUN)
 def train(
     generator: Annotated[str | None, typer.Argument(help="A generator's name.")] = None,
     discriminator: DiscriminatorName = None,
     generator_arg: GeneratorArgs = None,
     discriminator_arg: DiscriminatorArgs = None,
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    shots: o.Shots = None,
-    data_seed: o.DataSeed = 0,
-    image_size: o.ImageSize = None,
-    channels: o.Channels = None,
-    steps: o.Steps = 20_000,
-    batch: o.BatchSize = 64,
-    seed: o.Seed = 0,
-    loss: o.Loss = "non-saturating",
-    aug: o.Augmentation = "none",
-    r1: o.R1 = 0.0,
-    lr: o.Lr = 2e-4,
-    discriminator_lr: o.DiscriminatorLr = None,
-    decay: o.Decay = 0.0,
-    ema_images: o.EmaImages = 20_000,
-    precision: o.Precision = "auto",
-    device: o.Device = "auto",
-    out: o.Out = o.RUNS,
-    title: o.Title = "",
-    resume: o.Resume = None,
-    dry_run: o.DryRun = False,
-    metrics: o.Metrics = "fd,classes",
-    samples: o.Samples = 5_000,
-    extractor: o.ExtractorName = "auto",
-    metrics_every: o.MetricsEvery = 2_000,
-    checkpoint_every: o.CheckpointEvery = 2_000,
-    log_every: o.LogEvery = 100,
-    quiet: o.Quiet = False,
+    **settings: Any,
 ) -> None:
     """Train a GAN from scratch. The run's folder is the last line on standard output."""
-    settings = dict(locals())
-    need(settings, "generator", "a generator, such as dcgan")
-    for name in ("generator", "discriminator"):
-        settings[f"{name}_config"] = o.arguments(settings.pop(f"{name}_arg"), f"--{name}-arg")
-    perform("train", settings)
+    need(generator, settings, "a generator, such as dcgan")
+    settings["discriminator"] = discriminator
+    settings["generator_config"] = o.arguments(generator_arg, "--generator-arg")
+    settings["discriminator_config"] = o.arguments(discriminator_arg, "--discriminator-arg")
+    perform("train", generator or "", settings)
 
 
+@with_options(*(DATA, ADVERSARIAL, RUN), steps=2_000, metrics_every=200, checkpoint_every=1_000, log_every=50)
 def transfer(
     source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
     strategy: Strategy = "full",
     strategy_arg: StrategyArgs = None,
     compare_scratch: CompareScratch = False,
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    shots: o.Shots = None,
-    data_seed: o.DataSeed = 0,
-    channels: o.Channels = None,
-    steps: o.Steps = 2_000,
-    batch: o.BatchSize = 64,
-    seed: o.Seed = 0,
-    loss: o.Loss = "non-saturating",
-    aug: o.Augmentation = "none",
-    r1: o.R1 = 0.0,
-    lr: o.Lr = 2e-4,
-    discriminator_lr: o.DiscriminatorLr = None,
-    decay: o.Decay = 0.0,
-    ema_images: o.EmaImages = 20_000,
-    precision: o.Precision = "auto",
-    device: o.Device = "auto",
-    out: o.Out = o.RUNS,
-    title: o.Title = "",
-    resume: o.Resume = None,
-    dry_run: o.DryRun = False,
-    metrics: o.Metrics = "fd,classes",
-    samples: o.Samples = 5_000,
-    extractor: o.ExtractorName = "auto",
-    metrics_every: o.MetricsEvery = 200,
-    checkpoint_every: o.CheckpointEvery = 1_000,
-    log_every: o.LogEvery = 50,
-    quiet: o.Quiet = False,
+    **settings: Any,
 ) -> None:
     """Adapt a GAN to your images. The run's folder is the last line on standard output."""
-    settings = dict(locals())
-    need(settings, "source", "a GAN, such as dcgan-mnist")
-    settings["strategy_config"] = o.arguments(settings.pop("strategy_arg"), "--strategy-arg")
-    perform("transfer", settings)
+    need(source, settings, "a GAN, such as dcgan-mnist")
+    settings["strategy"], settings["compare_scratch"] = strategy, compare_scratch
+    settings["strategy_config"] = o.arguments(strategy_arg, "--strategy-arg")
+    perform("transfer", source or "", settings)
 
 
-def need(settings: dict[str, object], positional: str, what: str) -> None:
+def need(name: str | None, settings: dict[str, Any], what: str) -> None:
     """Name and data are needed, unless a run is resumed."""
     if settings["resume"] is not None:
-        settings[positional] = settings[positional] or ""
-    elif not settings[positional]:
+        return
+    if not name:
         raise UsageError(f"which one? name {what}, or continue a run with --resume RUN")
-    elif not settings["data"]:
+    if not settings["data"]:
         raise UsageError("--data is missing: a data name (mnist, glyphs, …), a folder or a zip of images")
 
 
-def perform(verb: str, settings: dict[str, object]) -> None:
-    """Call the function of that verb; print the run's path."""
+def perform(verb: str, name: str, settings: dict[str, Any]) -> None:
+    """Call the function of that verb; the main process prints the run's path."""
     from gantl_zoo import run
     from gantl_zoo.dry import dry_run as say
 
-    settings["metrics"] = o.metric_names(str(settings["metrics"]))
+    settings["metrics"] = o.metric_names(settings["metrics"])
+    settings["engine_config"] = o.arguments(settings.pop("engine_arg"), "--engine-arg")
     if settings.pop("dry_run"):
-        typer.echo(say(verb, settings))
+        typer.echo(say(verb, name, settings))
         return
-    function = run.train if verb == "train" else run.transfer
-    gan = function(settings.pop("generator" if verb == "train" else "source"), **settings)  # type: ignore[arg-type]
+    try:
+        gan = (run.train if verb == "train" else run.transfer)(name, **settings)
+    except Stopped as stopped:
+        typer.echo(str(stopped), err=True)
+        raise
     assert gan.folder is not None
-    typer.echo(gan.folder.parent)
+    if int(os.environ.get("RANK", "0")) == 0:
+        typer.echo(gan.folder.parent)

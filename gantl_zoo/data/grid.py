@@ -58,7 +58,12 @@ def save_picture(picture: Image, path: str | Path) -> Path:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        beside = path.with_name(f".writing-{path.name}")
+        try:
+            picture.save(beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise DataError(
             f"can't write the picture {path}: {getattr(error, 'strerror', None) or error}"

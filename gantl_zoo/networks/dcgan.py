@@ -86,6 +86,7 @@ class Head(nn.Module):
     def __init__(self, features: int, spectral: bool) -> None:
         super().__init__()
         linear = nn.Linear(features, 1)
+        init_weights(linear)
         self.linear = nn.utils.parametrizations.spectral_norm(linear) if spectral else linear
 
     def forward(self, features: Tensor) -> Tensor:
@@ -96,11 +97,13 @@ class Head(nn.Module):
 def down_block(inputs: int, outputs: int, norm: str, dropout: float, first: bool) -> nn.Sequential:
     """One strided convolution. BatchNorm is left out next to the image (section 3)."""
     conv: nn.Module = nn.Conv2d(inputs, outputs, KERNEL, stride=2, padding=KERNEL // 2)
+    init_weights(conv)  # before the norm, which is measured when it is added
     if norm == "spectral":
         conv = nn.utils.parametrizations.spectral_norm(conv)
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm == "batch" and not first:
         layers["norm"] = nn.BatchNorm2d(outputs)
+        init_weights(layers["norm"])
     layers["relu"] = nn.LeakyReLU(0.2)
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
@@ -121,7 +124,6 @@ class DCGANDiscriminator(nn.Module):
         for inputs, outputs in pairwise(widths):
             self.blocks.append(down_block(inputs, outputs, norm, dropout, first=False))
         self.blocks.append(Head(widths[-1] * grid * grid, spectral=norm == "spectral"))
-        self.apply(init_weights)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images  # (N, C, H, W)

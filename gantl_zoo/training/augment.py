@@ -1,6 +1,8 @@
-"""DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3): brightness, saturation,
-contrast; translation by up to an eighth; a cut-out of half the side. Differentiable, written from the
-paper. Real and fake go through it in every phase, so nothing leaks into the generator.
+"""Augmentation of what the discriminator sees: real and fake in every phase, so nothing leaks into the
+generator; differentiable.
+
+DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3): brightness, saturation,
+contrast; translation by up to an eighth; a cut-out of half the side. Written from the paper.
 """
 
 from __future__ import annotations
@@ -8,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
 
-Augment = Callable[[Tensor], Tensor]
+
+class Augment(nn.Module):
+    """None: images (N, C, H, W) to the same. State is kept in buffers, which are saved with the run."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+    def adapt(self, real_logits: Tensor) -> None:
+        """Look at the logits (N,) that the augmented real images got."""
 
 
 def colour(images: Tensor) -> Tensor:
@@ -60,16 +70,25 @@ def _stretch(count: int, side: int, ratio: float, device: torch.device) -> Tenso
     return (place >= start) & (place < start + length)
 
 
-def diffaugment(images: Tensor) -> Tensor:
-    """All three, in the paper's order; (N, C, H, W) to the same."""
-    return cutout(translate(colour(images)))
+class DiffAugment(Augment):
+    """All three, in the paper's order."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cutout(translate(colour(images)))
 
 
-AUGMENTS: dict[str, Augment] = {"diffaugment": diffaugment, "none": lambda images: images}
+def adaptive() -> Augment:
+    """The adaptive one, imported when it is asked for."""
+    from gantl_zoo.training.ada import AdaptiveAugment
+
+    return AdaptiveAugment()
+
+
+AUGMENTS: dict[str, Callable[[], Augment]] = {"ada": adaptive, "diffaugment": DiffAugment, "none": Augment}
 
 
 def build_augment(name: str) -> Augment:
     """The augmentation of that name. Raises `UsageError`."""
     if name not in AUGMENTS:
         raise UsageError(f"unknown augmentation {name!r}; there are: {', '.join(AUGMENTS)}")
-    return AUGMENTS[name]
+    return AUGMENTS[name]()

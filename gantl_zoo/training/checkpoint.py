@@ -1,7 +1,7 @@
-"""A run's whole state on disk: safetensors and JSON, written beside and renamed, the last two kept.
+"""A run's whole state on disk: safetensors and JSON, written beside and renamed.
 
-Noise, augmentation and data order are functions of seed and step (`loop.seed_step`), so the step number
-is all that a resumed run needs to know of chance.
+The last two are kept, and the one of the best step. Noise, augmentation and data order are functions of
+seed and step (`chance.seed_step`), so the step number is all that a resumed run needs to know of chance.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -25,24 +26,40 @@ from gantl_zoo.training.step import Game, Player
 KEPT = 2
 
 
-def save(folder: Path, game: Game, average: nn.Module, state: dict[str, Any]) -> Path:
-    """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step"."""
+def save(
+    folder: Path, game: Game, average: nn.Module, state: dict[str, Any], best: int | None = None
+) -> Path:
+    """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step".
+
+    Older ones go, but for the last two and that of step `best`. Raises `TrainingError`; what was there
+    before is left as it was.
+    """
     parent = folder / "checkpoints"
     final = parent / f"{state['step']:08d}"
+    state = state | {"scalers": {p.role: p.scaler.state_dict() for p in (game.generator, game.discriminator)}}
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        for scrap in parent.glob(".*-*"):  # of a run that was killed while it wrote
+            shutil.rmtree(scrap, ignore_errors=True)
         beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
-        save_file(gather(game, average), beside / "state.safetensors")
-        (beside / "state.json").write_text(json.dumps(state))
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(beside, final)
-    except OSError as error:
-        raise TrainingError(f"can't write a checkpoint into {parent}: {error.strerror or error}") from error
-    for old in found(folder)[:-KEPT]:
-        shutil.rmtree(old)
-    for scrap in parent.glob(".writing-*"):
-        shutil.rmtree(scrap, ignore_errors=True)
+        try:
+            save_file(gather(game, average), beside / "state.safetensors")
+            (beside / "state.json").write_text(json.dumps(state))
+            if final.exists():  # the same step again, with another state: after a roll-back
+                os.rename(final, parent / f".old-{final.name}")
+            os.rename(beside, final)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(parent / f".old-{final.name}", ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise TrainingError(
+            f"can't write a checkpoint into {parent}: {cause}; make room or mend the folder, then --resume"
+        ) from error
+    complete = found(folder)
+    for old in complete[:-KEPT]:
+        if int(old.name) != best:
+            shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -51,19 +68,28 @@ def found(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "checkpoints").glob("[0-9]*") if (path / "state.json").is_file())
 
 
-def restore(folder: Path, game: Game, average: nn.Module) -> dict[str, Any]:
-    """Fill everything from the newest readable checkpoint and return its JSON state."""
+def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+    """The newest readable checkpoint: where it is, its JSON state, its tensors."""
     for path in reversed(found(folder)):
         try:
             state: dict[str, Any] = json.loads((path / "state.json").read_text())
-            tensors = weights.read_tensors(path / "state.safetensors")
+            return path, state, weights.read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
             text = f"warning: checkpoint {path.name} is damaged ({error}); trying the one before"
             print(text, file=sys.stderr)
-            continue
-        scatter(tensors, game, average, path)
-        return state
     raise TrainingError(f"{folder} has no complete checkpoint to resume from; start it anew without --resume")
+
+
+def restore(folder: Path, game: Game, average: nn.Module) -> dict[str, Any]:
+    """Fill everything from the newest readable checkpoint and return its JSON state.
+
+    Only the main process reads: others may run on machines that don't see the folder.
+    """
+    path, state, tensors = game.engine.processes.from_main(lambda: read(folder))
+    scatter(tensors, game, average, path)
+    for player in (game.generator, game.discriminator):
+        player.scaler.load_state_dict(state.get("scalers", {}).get(player.role) or player.scaler.state_dict())
+    return state
 
 
 def gather(game: Game, average: nn.Module) -> dict[str, Tensor]:
@@ -81,7 +107,7 @@ def scatter(tensors: dict[str, Tensor], game: Game, average: nn.Module, path: Pa
     expected = gather(game, average)
     plain = {name for name in expected if not name.startswith("optimizer.")}
     there = {name for name in tensors if not name.startswith("optimizer.")}
-    differing = sorted(plain ^ there) or [n for n in plain if expected[n].shape != tensors[n].shape]
+    differing = sorted(plain ^ there) or sorted(n for n in plain if expected[n].shape != tensors[n].shape)
     if differing:
         raise TrainingError(f"{path} belongs to another architecture or strategy: {', '.join(differing[:3])}")
     for prefix, state in _states(game, average).items():
@@ -97,7 +123,9 @@ def scatter(tensors: dict[str, Tensor], game: Game, average: nn.Module, path: Pa
 
 def _states(game: Game, average: nn.Module) -> dict[str, dict[str, Tensor]]:
     networks = {"generator": game.generator.network, "discriminator": game.discriminator.network}
-    networks |= {"average": average} | {f"module.{k}": v for k, v in game.generator.plan.modules.items()}
+    networks |= {"average": average, "augment": game.augment} | {
+        f"module.{k}": v for k, v in game.generator.plan.modules.items()
+    }
     states = {prefix: dict(network.state_dict()) for prefix, network in networks.items()}
     return states | {"strategy": game.strategy.state_dict()}
 

@@ -17,8 +17,8 @@ from torch.nn import functional
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.training.augment import shift
+from gantl_zoo.training.chance import seed_step
 from gantl_zoo.training.engine import Engine
-from gantl_zoo.training.loop import seed_step
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
 Report = Callable[[int, float, float], None]  # epoch, mean loss, images a second

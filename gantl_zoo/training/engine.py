@@ -6,23 +6,36 @@ import contextlib
 import ctypes
 import ctypes.util
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.training.processes import Processes, join
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+CHOICES: dict[str, tuple[object, ...]] = {
+    "allocator": ("auto", "keep", "default"),
+    "compile": (False, True),
+    "memory_format": ("auto", "channels-last", "contiguous"),
+    "optimizer": ("auto", "fused", "plain"),
+}
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how precisely a step computes."""
+    """Where and how a step computes."""
 
     device: torch.device
     precision: str  # "fp32", "bf16" or "fp16"
+    memory_format: str = "channels-last"  # what oneDNN and cuDNN prefer
+    optimizer: str = "fused"
+    allocator: str = "default"
+    compile: bool = False
+    processes: Processes = field(default_factory=Processes)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Convolutions and matrix products in the chosen precision; losses and norms in float32."""
@@ -31,42 +44,88 @@ class Engine:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=dtype)
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """How images and weights lie in memory."""
+        return torch.channels_last if self.memory_format == "channels-last" else torch.contiguous_format
+
     def place(self, network: nn.Module) -> None:
-        """Move a network to the device, weights channels-last (oneDNN and cuDNN prefer it)."""
+        """Move a network to the device, in the chosen memory format."""
         network.to(self.device)
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=self.layout)
+        if self.compile:
+            network.compile()
 
     def __str__(self) -> str:
-        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        return f"{self.device} in {self.precision}, channels-last, fused Adam{threads}"
+        said = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
+        if self.device.type == "cpu":
+            kept = {"keep": "freed memory kept", "default": "the C library's allocator"}
+            said += [kept[self.allocator], f"{torch.get_num_threads()} threads"]
+        said += ["compiled"] if self.compile else []
+        said += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
+        return ", ".join(said)
 
 
-def choose(device: str = "auto", precision: str = "auto") -> Engine:
-    """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast)."""
+def choose(
+    device: str = "auto", precision: str = "auto", settings: Mapping[str, Any] | None = None
+) -> Engine:
+    """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast).
+
+    `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `compile`. Under a
+    launcher the processes join here. Raises `UsageError`.
+    """
+    wanted = check(settings or {})
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    processes = join(device.partition(":")[0])
+    chosen = processes.device or _usable(device)
+    if precision == "auto":
+        precision = "bf16" if fast_bf16(chosen) else "fp32"
+    if precision == "fp16" and chosen.type == "cpu":
+        raise UsageError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    if wanted["threads"]:
+        torch.set_num_threads(wanted["threads"])
+    if wanted["allocator"] == "auto":
+        wanted["allocator"] = (
+            "keep" if chosen.type == "cpu" and platform.libc_ver()[0] == "glibc" else "default"
+        )
+    if wanted["allocator"] == "keep":
+        keep_memory()
+    if precision == "fp32":
+        torch.backends.cudnn.deterministic = True
+    usual = {"memory_format": "channels-last", "optimizer": "fused"}
+    for name, value in usual.items():
+        wanted[name] = value if wanted[name] == "auto" else wanted[name]
+    del wanted["threads"]
+    return Engine(chosen, precision, processes=processes, **wanted)
+
+
+def check(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All engine settings, with what was not given. Raises `UsageError`."""
+    names = [*CHOICES, "threads"]
+    if unknown := sorted(set(settings) - set(names)):
+        raise UsageError(f"unknown engine setting {', '.join(unknown)}; there are: {', '.join(names)}")
+    wanted: dict[str, Any] = (
+        {name: choices[0] for name, choices in CHOICES.items()} | {"threads": 0} | dict(settings)
+    )
+    for name, choices in CHOICES.items():
+        if wanted[name] not in choices:
+            raise UsageError(
+                f"engine setting {name}={wanted[name]!r} is none of {', '.join(map(str, choices))}"
+            )
+    if not isinstance(wanted["threads"], int) or wanted["threads"] < 0:
+        raise UsageError(f"engine setting threads={wanted['threads']!r} is no count (0: as torch chooses)")
+    return wanted
+
+
+def _usable(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         cause = str(error).splitlines()[0]
         raise UsageError(f"device {device!r} can't be used here: {cause}; try --device cpu") from error
-    if precision == "auto":
-        precision = "bf16" if fast_bf16(chosen) else "fp32"
-    if precision == "fp16" and chosen.type == "cpu":
-        raise UsageError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if chosen.type == "cpu":
-        keep_memory()
-    return Engine(chosen, precision)
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Chance from `seed` inside, the caller's own chance untouched afterwards."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+    return chosen
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -81,8 +140,6 @@ def keep_memory() -> None:
     """Ask glibc to keep freed memory: else each step returns its activations to the kernel and faults
     them in again. Elsewhere nothing happens.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(ctypes.util.find_library("c"))
         libc.mallopt(M_MMAP_MAX, 0)

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError
+from gantl_zoo.errors import TrainingError, UsageError
 
 
 class RunFolder:
-    """Writes what a run leaves behind. `quiet` keeps it from the terminal."""
+    """Writes what a run leaves behind. `quiet` keeps it from the terminal, `mute` from the disk, too."""
 
-    def __init__(self, path: Path, quiet: bool = False) -> None:
-        self.path, self.quiet = path, quiet
+    def __init__(self, path: Path, quiet: bool = False, mute: bool = False) -> None:
+        self.path, self.quiet, self.mute = path, quiet, mute
+        self.board: Any = None
 
     @classmethod
     def create(cls, out: str | Path, name: str, config: dict[str, Any], quiet: bool = False) -> RunFolder:
@@ -57,15 +58,47 @@ class RunFolder:
 
     def log(self, text: str) -> None:
         """A line for people, in `log.txt` and on standard error."""
-        with open(self.path / "log.txt", "a") as file:
-            file.write(text + "\n")
+        if self.mute:
+            return
+        self._add("log.txt", text)
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""
-        with open(self.path / name, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        self._add(name, json.dumps(row))
+        if self.board is not None:
+            for key in (key for key, value in row.items() if value is not None and key != "step"):
+                self.board.add_scalar(f"{Path(name).stem}/{key}", row[key], row["step"])
+            self.board.flush()
+
+    def _add(self, name: str, line: str) -> None:
+        try:
+            with open(self.path / name, "a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"can't write into {self.path / name}: {error.strerror or error}; make room or mend the "
+                "folder, then --resume"
+            ) from error
+
+    def open_board(self, kind: str) -> None:
+        """Send every row to TensorBoard, too, if `kind` says so. Raises `UsageError` if it is missing."""
+        if kind != "tensorboard":
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                "--log tensorboard needs a package: pip install 'gantl_zoo[logs]'; or leave --log out"
+            ) from error
+        self.board = SummaryWriter(self.path / "tensorboard")
+
+    def close_board(self) -> None:
+        """The opposite of `open_board`."""
+        if self.board is not None:
+            self.board.close()
+            self.board = None
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """What `append` wrote."""

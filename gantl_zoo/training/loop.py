@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,22 +12,34 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.errors import Stopped, TrainingError, UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.training import checkpoint, ema
 from gantl_zoo.training.augment import build_augment
-from gantl_zoo.training.engine import Engine, seeded
+from gantl_zoo.training.chance import order, seed_step, seeded
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.losses import R1, build_loss
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.step import Game, Player, train_step
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
+ASK_EVERY = 10  # steps between two questions whether another process was interrupted
+
 
 class Observer(Protocol):
-    """What looks on. Each method is called with the number of steps that are done."""
+    """What looks on, in the main process. Each method is called with the number of steps that are done."""
+
+    best_step: int
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None: ...
     def on_metrics(self, step: int, gan: GAN) -> None: ...
+    def on_watch(self, step: int, trainer: Trainer) -> str:
+        """Why the run has collapsed; empty if it hasn't."""
+        ...
+
     def on_step(self, step: int) -> None: ...
+    def say(self, text: str) -> None: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: dict[str, Any], step: int) -> None: ...
 
@@ -39,23 +51,35 @@ class Trainer:
         self, gan: GAN, strategy: TransferStrategy, data: ImageData, recipe: Recipe, engine: Engine
     ) -> None:
         self.gan, self.data, self.recipe, self.engine = gan, data, recipe, engine
+        if recipe.batch % (engine.processes.count * recipe.accumulate):
+            raise UsageError(
+                f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
+                f"{recipe.accumulate} round(s)"
+            )
         self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
         self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
         rival = gan.discriminator if self.plan.discriminator is None else self.plan.discriminator
-        networks = {"generator": gan.generator, "discriminator": rival} | self.plan.modules
-        for network in [*networks.values(), self.average]:
+        self.networks = {"generator": gan.generator, "discriminator": rival}
+        augment = build_augment(recipe.aug).to(engine.device)
+        for network in [*self.networks.values(), *self.plan.modules.values(), self.average]:
             engine.place(network)
         self.game = Game(
-            Player("generator", gan.generator, self.plan, recipe),
-            Player("discriminator", rival, self.plan, recipe),
+            Player("generator", gan.generator, self.plan, recipe, engine),
+            Player("discriminator", rival, self.plan, recipe, engine),
             build_loss(recipe.loss),
             strategy,
-            build_augment(recipe.aug),
+            augment,
             R1(recipe.r1),
             engine,
+            recipe.accumulate,
         )
-        self.networks = {"generator": gan.generator, "discriminator": rival}
+        modules = [*self.networks.values(), *self.plan.modules.values(), augment]
+        self.buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
         self.pixels = data.images.to(engine.device)  # uint8; normalised a batch at a time
+        self.switches: tuple[bool, ...] | None = None  # which groups the networks were last told of
+        self.skipped = torch.zeros((), device=engine.device)  # steps
+        self.in_a_row = torch.zeros((), device=engine.device)
+        self.rollbacks = 0
 
     def snapshot(self) -> GAN:
         """The model as it would be saved now: the average, folded back by the strategy."""
@@ -65,65 +89,138 @@ class Trainer:
         return self.game.strategy.export(gan)
 
     def run(self, observer: Observer, folder: Path | None = None, resume: bool = False) -> None:
-        """Train from step 0, or from the newest checkpoint in `folder`, to `recipe.steps`."""
-        recipe, start = self.recipe, 0
-        if resume and folder is not None:
-            state = checkpoint.restore(folder, self.game, self.average)
-            start = state["step"]
-            observer.restore(state["observer"], start)
-        with seeded(recipe.seed):
-            if start == 0:
+        """Train from step 0, or from the newest checkpoint in `folder`, to `recipe.steps`.
+
+        Raises `TrainingError` if gradients stay not finite, `Stopped` after an interruption.
+        """
+        step = self.restore(folder, observer) if resume and folder is not None else 0
+        with seeded(self.recipe.seed), Interrupt() as interrupt:
+            if step == 0:
                 observer.on_metrics(0, self.snapshot())
-            clock, counted = time.perf_counter(), start
-            for step, index in enumerate(order(len(self.data), recipe, start), start):
-                losses = self.step(step, index)
-                done = step + 1
-                observer.on_step(done)
-                if done % recipe.log_every == 0 or done == recipe.steps:
-                    numbers = {name: float(value) for name, value in losses.items()}
-                    rate = (done - counted) * recipe.batch / (time.perf_counter() - clock)
-                    observer.on_log(done, numbers, rate)
-                    clock, counted = time.perf_counter(), done
-                if done % recipe.metrics_every == 0 or done == recipe.steps:
-                    observer.on_metrics(done, self.snapshot())
-                    clock = time.perf_counter()
-                if folder is not None and (done % recipe.checkpoint_every == 0 or done == recipe.steps):
-                    state = {"step": done, "images": done * recipe.batch, "observer": observer.state()}
-                    checkpoint.save(folder, self.game, self.average, state)
-                    clock = time.perf_counter()
+                self.save(0, observer, folder)
+            while step < self.recipe.steps:
+                step = self.stretch(step, observer, folder, interrupt)
+
+    def stretch(self, start: int, observer: Observer, folder: Path | None, interrupt: Interrupt) -> int:
+        """Train from step `start` to the end or to a roll-back; returns the step to go on from."""
+        recipe = self.recipe
+        clock, counted = time.perf_counter(), start
+        for step, index in enumerate(order(len(self.data), recipe, start), start):
+            losses = self.step(step, index)
+            done, last = step + 1, step + 1 == recipe.steps
+            observer.on_step(done)
+            trouble = ""
+            if done % recipe.log_every == 0 or last:
+                numbers = {name: float(value) for name, value in losses.items()}
+                rate = (done - counted) * recipe.batch / (time.perf_counter() - clock)
+                observer.on_log(done, numbers | self.health(), rate)
+                trouble = self.diagnosis(numbers)
+                clock, counted = time.perf_counter(), done
+            if done % recipe.watch_every == 0:
+                trouble = trouble or self.watch(done, observer)
+                clock, counted = time.perf_counter(), done
+            if trouble:
+                return self.roll_back(folder, observer, trouble)
+            if done % recipe.metrics_every == 0 or last:
+                observer.on_metrics(done, self.snapshot())
+            if done % recipe.checkpoint_every == 0 or last or observer.best_step == done:
+                self.save(done, observer, folder)
+                clock, counted = time.perf_counter(), done
+            self.stop_if_asked(interrupt, done, observer, folder)
+        return recipe.steps
 
     def step(self, step: int, index: Tensor) -> dict[str, Tensor]:
         """One step on the images at `index`, then the average."""
-        seed_step(self.recipe.seed, step)
+        recipe, processes = self.recipe, self.engine.processes
         self.game.strategy.on_step(step, self.plan)
-        self.plan.apply(self.networks)
+        if self.switches != self.plan.switches():
+            self.plan.apply(self.networks)
+            self.switches = self.plan.switches()
         for player in (self.game.generator, self.game.discriminator):
-            player.slow_down(self.recipe.lr_factor(step))
-        real = to_float(self.pixels[index.to(self.pixels.device)])  # (N, C, H, W)
-        real = real.contiguous(memory_format=torch.channels_last)
-        losses = train_step(self.game, real, step)
-        batch = self.recipe.batch
-        ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, self.recipe.ema_images)
+            player.slow_down(recipe.lr_factor(step) * 0.5**self.rollbacks)
+        seed_step(recipe.seed, step)  # all processes draw the whole batch alike, and take their share of it
+        latent_dim: Any = self.gan.generator.latent_dim
+        noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
+        seed_step(recipe.seed, step, processes.rank)
+        real = to_float(self.pixels[processes.share(index).to(self.pixels.device)])  # (N, C, H, W)
+        before = [buffer.clone() for buffer in self.buffers]
+        losses = train_step(self.game, real.contiguous(memory_format=self.engine.layout), noise, step)
+        self.settle(before)
+        batch = recipe.batch
+        ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, recipe.ema_images)
         return losses
 
+    @torch.no_grad()
+    def settle(self, before: list[Tensor]) -> None:
+        """Count a skipped step and undo what it did to running statistics; agree on these otherwise."""
+        self.engine.processes.average(self.buffers)
+        failed = torch.maximum(self.game.generator.failed, self.game.discriminator.failed)
+        for buffer, old in zip(self.buffers, before, strict=True):
+            buffer.copy_(torch.where(failed > 0, old, buffer))
+        self.skipped += failed
+        self.in_a_row.copy_((self.in_a_row + 1) * failed)
 
-def seed_step(seed: int, step: int) -> None:
-    """Chance is a function of seed and step: a resumed run draws what an unbroken one would have."""
-    torch.manual_seed((seed << 32) + step)
+    def health(self) -> dict[str, float]:
+        """What is logged beside the losses."""
+        found = {"skipped": float(self.skipped)} if self.skipped else {}
+        return found | {name: float(b) for name, b in self.game.augment.named_buffers() if name == "p"}
 
+    def diagnosis(self, losses: dict[str, float]) -> str:
+        """What is wrong if too many steps in a row were skipped, or else nothing."""
+        count = int(self.in_a_row)
+        if count < self.recipe.skip_limit:
+            return ""
+        broken = [name for name, value in losses.items() if not math.isfinite(value)]
+        where = f"the loss of {', '.join(broken)}" if broken else "a gradient"
+        return f"{where} was not finite in the last {count} steps"
 
-def order(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
-    """Indices (batch,) of each step from `start` on: every epoch is a shuffle of its own.
+    def watch(self, step: int, observer: Observer) -> str:
+        """Why to go back, if the run has collapsed and its recipe says so; the same in all processes."""
+        found = self.engine.processes.from_main(lambda: observer.on_watch(step, self))
+        self.switches = None  # whoever looked may have put a network into eval mode
+        if found and self.recipe.on_collapse == "stop":
+            raise TrainingError(f"stopped at step {step}: {found}")
+        return found if self.recipe.on_collapse == "rollback" else ""
 
-    A pure function of seed and step, too. Epochs join without a short batch between them.
-    """
-    epoch, shuffled = -1, torch.empty(0, dtype=torch.long)
-    for step in range(start, recipe.steps):
-        wanted = torch.arange(step * recipe.batch, (step + 1) * recipe.batch)
-        parts = []
-        for number in range(int(wanted[0]) // count, int(wanted[-1]) // count + 1):
-            if number != epoch:
-                generator = torch.Generator().manual_seed((recipe.seed << 32) + number)
-                epoch, shuffled = number, torch.randperm(count, generator=generator)
-            parts.append(shuffled[wanted[wanted // count == number] % count])
-        yield torch.cat(parts)
+    def roll_back(self, folder: Path | None, observer: Observer, why: str) -> int:
+        """Return to the last checkpoint with half the learning rate, as often as the recipe allows."""
+        advice = "try a lower --lr, --precision fp32, or a larger --r1"
+        if folder is None or self.rollbacks >= self.recipe.rollback_limit:
+            raise TrainingError(f"{why}, after {self.rollbacks} roll-backs with half the rate each; {advice}")
+        rollbacks = self.rollbacks + 1
+        step = self.restore(folder, observer)
+        self.rollbacks = rollbacks
+        self.save(step, observer, folder)  # so that a run that is killed now doesn't forget it
+        observer.say(f"{why}: back to step {step} with learning rates times {0.5**rollbacks:g}")
+        return step
+
+    def save(self, step: int, observer: Observer, folder: Path | None) -> None:
+        """Write a checkpoint, unless steps are being skipped: a run never returns to a sick state."""
+        if folder is None or not self.engine.processes.main or self.in_a_row:
+            return
+        state = {
+            "step": step,
+            "images": step * self.recipe.batch,
+            "observer": observer.state(),
+            "skipped": float(self.skipped),
+            "rollbacks": self.rollbacks,
+        }
+        checkpoint.save(folder, self.game, self.average, state, observer.best_step)
+
+    def restore(self, folder: Path, observer: Observer) -> int:
+        """Everything as it was at the newest checkpoint; returns its step."""
+        state = checkpoint.restore(folder, self.game, self.average)
+        observer.restore(state["observer"], state["step"])
+        self.skipped.fill_(state.get("skipped", 0.0))
+        self.in_a_row.zero_()
+        self.rollbacks = state.get("rollbacks", 0)
+        return int(state["step"])
+
+    def stop_if_asked(self, interrupt: Interrupt, step: int, observer: Observer, folder: Path | None) -> None:
+        """After Ctrl-C in any process: a checkpoint, and a word on how to go on."""
+        processes = self.engine.processes
+        if processes.count > 1 and step % ASK_EVERY:
+            return
+        if processes.any(interrupt.asked):
+            self.save(step, observer, folder)
+            raise Stopped(f"stopped at step {step}", folder)

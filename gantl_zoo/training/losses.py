@@ -16,16 +16,18 @@ from torch.nn import functional
 from gantl_zoo.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass
 class Judge:
     """The discriminator as a loss sees it.
 
     Real and fake go through it in one batch, unless it has BatchNorm: then each has statistics of its
-    own, or the players settle on telling each other by the mixed ones.
+    own, or the players settle on telling each other by the mixed ones. `real_logits` are those it gave
+    last, for an augmentation that adapts to them.
     """
 
     look: Callable[[Tensor], Tensor]
     together: bool = True
+    real_logits: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits in float32; any shape that begins with N."""
@@ -33,10 +35,13 @@ class Judge:
 
     def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of real and of fake images."""
-        if not self.together:
-            return self(real), self(fake)
-        logits = self(torch.cat([real, fake]))
-        return logits[: len(real)], logits[len(real) :]
+        if self.together:
+            logits = self(torch.cat([real, fake]))
+            real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
+        else:
+            real_logits, fake_logits = self(real), self(fake)
+        self.real_logits = real_logits.detach()
+        return real_logits, fake_logits
 
 
 class NonSaturating:

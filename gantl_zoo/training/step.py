@@ -1,11 +1,14 @@
 """One step: the discriminator learns, then the generator. Nothing else happens here.
 
-No value leaves the device: losses are read when somebody prints them.
+No value leaves the device: losses are read when somebody prints them, and a step whose gradient is not
+finite is skipped without asking.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,12 +20,14 @@ from gantl_zoo.training.losses import R1, AdversarialLoss, Judge
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.strategy import Batch, Plan, TransferStrategy
 
+Terms = dict[str, Tensor]
+
 
 class Player:
     """A network and the optimizer that may change it."""
 
-    def __init__(self, role: str, network: nn.Module, plan: Plan, recipe: Recipe) -> None:
-        self.role, self.network, self.plan = role, network, plan
+    def __init__(self, role: str, network: nn.Module, plan: Plan, recipe: Recipe, engine: Engine) -> None:
+        self.role, self.network, self.plan, self.engine = role, network, plan, engine
         lr = recipe.lr
         if role == "discriminator" and recipe.discriminator_lr is not None:
             lr = recipe.discriminator_lr
@@ -31,8 +36,10 @@ class Player:
             for group in plan.groups.get(role, [])
             if group.parameters
         ]
-        betas = (recipe.beta1, recipe.beta2)
-        self.optimizer = torch.optim.Adam(groups, lr=lr, betas=betas, fused=True) if groups else None
+        betas, fused = (recipe.beta1, recipe.beta2), engine.optimizer == "fused"
+        self.optimizer = torch.optim.Adam(groups, lr=lr, betas=betas, fused=fused) if groups else None
+        self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
+        self.failed = torch.zeros((), device=engine.device)  # 1 where the last gradient was not finite
 
     @property
     def learns(self) -> bool:
@@ -44,16 +51,43 @@ class Player:
         for group in self.optimizer.param_groups if self.optimizer else []:
             group["lr"] = group["initial_lr"] * factor
 
-    def minimise(self, terms: dict[str, Tensor], strategy: TransferStrategy) -> None:
-        """Step on the sum of `terms`; frozen and rival weights receive no gradient."""
-        if self.optimizer is None:
-            return
+    def learn(
+        self,
+        batches: Iterable[Batch],
+        share: float,
+        terms: Callable[[Batch], Terms],
+        strategy: TransferStrategy,
+    ) -> Terms:
+        """Step on the sum of `terms`, each batch counting `share`; only what learns gets a gradient."""
+        assert self.optimizer is not None
+        parameters, losses = self.plan.parameters(self.role), Terms()
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.stack(list(terms.values())).sum()
-        total.backward(inputs=self.plan.parameters(self.role))  # type: ignore[no-untyped-call]
+        for batch in batches:
+            found = terms(batch)
+            total = torch.stack(list(found.values())).sum() * share
+            self.scaler.scale(total).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            losses = {name: losses.get(name, 0) + term.detach() * share for name, term in found.items()}
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        self.engine.processes.average(gradients)
+        self.scaler.unscale_(self.optimizer)
         strategy.on_gradients(self.role)
-        self.optimizer.step()
+        self._step(self.optimizer, gradients)
         strategy.after_step(self.role)
+        return losses
+
+    def _step(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
+        """Step unless a gradient is not finite."""
+        if gradients:
+            size = torch.stack(torch._foreach_norm(gradients)).sum()
+            self.failed = (~size.isfinite()).float()
+        if self.scaler.is_enabled():
+            self.scaler.step(optimizer)
+            self.scaler.update()
+        elif self.engine.optimizer == "fused":
+            optimizer.found_inf = self.failed  # type: ignore[attr-defined]  # the device decides, unasked
+            optimizer.step()
+        elif not self.failed:
+            optimizer.step()
 
 
 @dataclass
@@ -67,6 +101,7 @@ class Game:
     augment: Augment
     r1: R1
     engine: Engine
+    rounds: int = 1  # in which a batch is worked off
 
     def judge(self, step: int) -> Judge:
         """The discriminator behind the augmentation, as the strategy sees it."""
@@ -77,46 +112,46 @@ class Game:
         return Judge(lambda x: self.strategy.discriminate(network, self.augment(x), step), not statistics)
 
 
-def train_step(game: Game, real: Tensor, step: int) -> dict[str, Tensor]:
-    """Update the discriminator, then the generator, on one batch `real` (N, C, H, W).
+def train_step(game: Game, real: Tensor, noise: Tensor, step: int) -> Terms:
+    """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
 
-    Both see the same fakes, so the generator runs once. Returns each loss term, still on the device.
+    Returns each loss term, still on the device. With one round both players see the same fakes, so the
+    generator runs once; with more they are made anew for each player, since their graphs are what memory
+    is saved on.
     """
-    with game.engine.autocast(), torch.set_grad_enabled(game.generator.learns):
-        batch = imagine(game, real, step)
-    losses: dict[str, Tensor] = {}
-    if game.discriminator.learns:
-        losses |= discriminator_phase(game, batch)
-    if game.generator.learns:
-        losses |= generator_phase(game, batch)
-    return {name: term.detach() for name, term in losses.items()}
+    rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), strict=True))
+    shared = [imagine(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
+    losses = Terms()
+    for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
+        if player.learns:
+            batches = shared or (imagine(game, *r, step, player is game.generator) for r in rounds)
+            losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
+    return losses
 
 
-def imagine(game: Game, real: Tensor, step: int) -> Batch:
+def imagine(game: Game, real: Tensor, noise: Tensor, step: int, gradients: bool) -> Batch:
     """As many fakes as there are reals."""
     network: Any = game.generator.network
-    noise = torch.randn(len(real), network.latent_dim, device=real.device)  # (N, Z)
-    noise = game.strategy.latents(noise, step)
-    fake = network(noise).float()  # (N, C, H, W)
+    with game.engine.autocast(), torch.set_grad_enabled(gradients):
+        noise = game.strategy.latents(noise, step)
+        fake = network(noise).float()  # (N, C, H, W)
     return Batch(step, real, noise, fake, network, game.discriminator.network)
 
 
-def discriminator_phase(game: Game, batch: Batch) -> dict[str, Tensor]:
+def discriminator_terms(game: Game, batch: Batch) -> Terms:
     """Tell real from fake."""
     with game.engine.autocast():
         judge = game.judge(batch.step)
         adversarial = game.loss.discriminator(judge, batch.real, batch.fake.detach())
+        if judge.real_logits is not None:
+            game.augment.adapt(judge.real_logits)
         terms = game.strategy.discriminator_loss(adversarial, batch)
-        terms = terms | game.r1(judge, batch.real, batch.step)
-    game.discriminator.minimise(terms, game.strategy)
-    return terms
+        return terms | game.r1(judge, batch.real, batch.step)
 
 
-def generator_phase(game: Game, batch: Batch) -> dict[str, Tensor]:
+def generator_terms(game: Game, batch: Batch) -> Terms:
     """Fool the discriminator, which has just learned."""
     with game.engine.autocast():
         judge = game.judge(batch.step)
         adversarial = game.loss.generator(judge, batch.real, batch.fake)
-        terms = game.strategy.generator_loss(adversarial, batch)
-    game.generator.minimise(terms, game.strategy)
-    return terms
+        return game.strategy.generator_loss(adversarial, batch)

@@ -45,6 +45,10 @@ class Plan:
         """The parameters of `role` that learn now."""
         return [p for group in self.groups.get(role, []) if group.active for p in group.parameters]
 
+    def switches(self) -> tuple[bool, ...]:
+        """Which groups are active: `apply` is due when this has changed."""
+        return tuple(group.active for groups in self.groups.values() for group in groups)
+
     def apply(self, networks: Mapping[str, nn.Module]) -> None:
         """Write `requires_grad` and train or eval mode into the networks.
 

@@ -1,0 +1,86 @@
+"""`Job`: everything that a run's `config.json` keeps, and what a model says of the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo import data as data_room, weights
+from gantl_zoo.command import command_line
+from gantl_zoo.data import ImageData
+from gantl_zoo.gan import GAN
+from gantl_zoo.metrics.evaluate import METRICS
+from gantl_zoo.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is trained from what, so that `--resume` needs nothing else."""
+
+    verb: str  # "train" or "transfer"
+    name: str  # the generator's name, or the source model's
+    data: dict[str, Any]
+    recipe: dict[str, Any]
+    networks: dict[str, Any] = field(default_factory=dict)
+    strategy: str = "full"
+    strategy_config: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = METRICS
+    samples: int = 5_000
+    extractor: str = "auto"
+    title: str = ""
+
+    def lineage(self, gan: GAN, images: ImageData) -> dict[str, Any]:
+        """The ancestors of the model that this job makes of `gan`."""
+        lineage: dict[str, Any] = {"data": images.about(), "seed": self.recipe["seed"]}
+        if self.verb == "train":
+            return lineage
+        lineage |= {
+            "base_model": self.name,
+            "strategy": self.strategy,
+            "strategy_config": self.strategy_config,
+        }
+        if gan.folder is not None:  # else the source exists in memory only
+            lineage["base_sha256"] = weights.sha256(gan.folder / "generator.safetensors")
+        return lineage | {"base_lineage": gan.lineage}
+
+    def training(self) -> dict[str, Any]:
+        """The recipe, and the command that repeats it."""
+        return {**self.recipe, "command": command_line(self.verb, self.name, asdict(self))}
+
+
+def common(
+    data: str | Path | ImageData, image_size: int | None, channels: int | None, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], ImageData]:
+    """The parts of a `Job` that training and transfer share, and the images."""
+    settings = {key: value for key, value in settings.items() if value is not None}
+    spec = {
+        "source": data,
+        "image_size": image_size,
+        "channels": channels,
+        "root": settings.pop("data_root", None),
+        "shots": settings.pop("shots", None),
+        "data_seed": settings.pop("data_seed", 0),
+    }
+    parts = {
+        "metrics": tuple(settings.pop("metrics", METRICS)),
+        "samples": settings.pop("samples", 5_000),
+        "extractor": settings.pop("extractor", "auto"),
+        "title": settings.pop("title", ""),
+    }
+    recipe = asdict(Recipe.from_settings(settings))
+    images = load(spec)
+    in_memory = isinstance(data, ImageData)
+    kept = spec | {
+        "source": images.name if in_memory else str(data),
+        "root": spec["root"] and str(spec["root"]),
+    }
+    kept["fingerprint"] = None if in_memory else images.fingerprint
+    return parts | {"data": kept, "recipe": recipe}, images
+
+
+def load(spec: Mapping[str, Any]) -> ImageData:
+    """The images that a data specification means."""
+    arguments = {key: value for key, value in spec.items() if key not in ("source", "fingerprint")}
+    return data_room.load(spec["source"], **arguments)

@@ -1,0 +1,182 @@
+"""Residual GAN (Miyato et al. 2018, "Spectral normalization", https://arxiv.org/abs/1802.05957, appendix B,
+table 4; the blocks are those of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, appendix F).
+
+An image side is 7 or 4 times a power of two. The generator doubles that grid block by block; the
+discriminator halves the image to 8×8 (7×7 for sides such as 28), then has two blocks at that size.
+
+N batch, C channels, H = W image side, Z latent size, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from gantl_zoo.errors import UsageError
+
+NORMS = ("none", "spectral")
+
+
+def grid_and_doublings(image_size: int) -> tuple[int, int]:
+    """The smallest grid and how often it is doubled to become the image."""
+    for grid in (7, 4):
+        doublings = (image_size // grid).bit_length() - 1
+        if doublings >= 2 and grid << doublings == image_size:
+            return grid, doublings
+    raise UsageError(
+        f"resnet: image_size {image_size} is not 7 or 4 times a power of two (16, 28, 32, 64, …)"
+    )
+
+
+class UpBlock(nn.Module):
+    """(N, W, H, H) to (N, W, 2H, 2H): two convolutions behind BatchNorm, beside an enlarged 1×1 one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.shortcut = nn.Conv2d(width, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        new = self.conv1(double(torch.relu(self.norm1(features))))  # (N, W, H, H) -> (N, W, 2H, 2H)
+        new = self.conv2(torch.relu(self.norm2(new)))
+        # a 1×1 convolution before the enlargement is a quarter of the work
+        result: Tensor = new + double(self.shortcut(features))
+        return result
+
+
+def double(features: Tensor) -> Tensor:
+    """Twice the side, by nearest neighbours."""
+    return functional.interpolate(features, scale_factor=2.0)
+
+
+class Stem(nn.Module):
+    """Noise (N, Z) to the first feature map (N, W, grid, grid)."""
+
+    def __init__(self, latent_dim: int, width: int, grid: int) -> None:
+        super().__init__()
+        self.shape = (width, grid, grid)
+        self.linear = nn.Linear(latent_dim, width * grid * grid)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        features: Tensor = self.linear(noise).view(-1, *self.shape)
+        return features
+
+
+class ResNetGenerator(nn.Module):
+    """Noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` run from the latent to the image."""
+
+    num_classes = 0
+
+    def __init__(self, image_size: int, channels: int, width: int, latent_dim: int) -> None:
+        super().__init__()
+        grid, doublings = grid_and_doublings(image_size)
+        self.latent_dim = latent_dim
+        self.image_shape = (channels, image_size, image_size)
+        last = OrderedDict(
+            norm=nn.BatchNorm2d(width),
+            relu=nn.ReLU(),
+            conv=nn.Conv2d(width, channels, 3, padding=1),
+            tanh=nn.Tanh(),
+        )
+        ups = [UpBlock(width) for _ in range(doublings)]
+        self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, nn.Sequential(last)])
+        self.apply(init_weights)
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = noise  # (N, Z)
+        for block in self.blocks:
+            features = block(features)  # (N, W, 4, 4) -> ... -> (N, C, H, W)
+        return features
+
+
+class DownBlock(nn.Module):
+    """(N, K, H, H) to (N, W, H/2, H/2), or the same size without `halve`; the first has no activation."""
+
+    def __init__(self, inputs: int, width: int, norm: str, *, halve: bool, first: bool = False) -> None:
+        super().__init__()
+        self.halve, self.first = halve, first
+        self.conv1 = normed(nn.Conv2d(inputs, width, 3, padding=1), norm)
+        self.conv2 = normed(nn.Conv2d(width, width, 3, padding=1), norm)
+        changes = halve or inputs != width
+        self.shortcut = normed(nn.Conv2d(inputs, width, 1), norm) if changes else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        new = features if self.first else torch.relu(features)
+        new = self.conv2(torch.relu(self.conv1(new)))
+        if self.halve:  # averaging and a 1×1 convolution commute: the smaller input is cheaper
+            new, features = functional.avg_pool2d(new, 2), functional.avg_pool2d(features, 2)
+        result: Tensor = new + self.shortcut(features)
+        return result
+
+
+class Head(nn.Module):
+    """Features (N, W, h, h) to one logit an image (N,): ReLU, sum over places, linear."""
+
+    def __init__(self, width: int, norm: str) -> None:
+        super().__init__()
+        self.linear = normed(nn.Linear(width, 1), norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.linear(torch.relu(features).sum(dim=(2, 3)))  # (N, W, h, h) -> (N, 1)
+        return logits.squeeze(1)
+
+
+class ResNetDiscriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N,). `blocks` run from the image to the logits."""
+
+    num_classes = 0
+
+    def __init__(self, image_size: int, channels: int, width: int, norm: str) -> None:
+        super().__init__()
+        grid, doublings = grid_and_doublings(image_size)
+        halvings = doublings if grid == 7 else doublings - 1  # to 7×7 or 8×8
+        self.image_shape = (channels, image_size, image_size)
+        downs = [DownBlock(channels, width, norm, halve=True, first=True)]
+        downs += [DownBlock(width, width, norm, halve=True) for _ in range(halvings - 1)]
+        flat = [DownBlock(width, width, norm, halve=False) for _ in range(2)]
+        self.blocks = nn.ModuleList([*downs, *flat, Head(width, norm)])
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = images  # (N, C, H, W)
+        for block in self.blocks:
+            features = block(features)  # (N, W, H/2, W/2) -> ... -> (N,)
+        return features
+
+
+def normed(layer: nn.Module, norm: str) -> nn.Module:
+    """The layer, initialised, then spectrally normalised if asked: the norm is measured when it is added."""
+    init_weights(layer)
+    return parametrizations.spectral_norm(layer) if norm == "spectral" else layer
+
+
+def init_weights(module: nn.Module) -> None:
+    """Glorot & Bengio's uniform weights, times √2 for the 3×3 convolutions, which residual sums need."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        gain = math.sqrt(2) if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) else 1.0
+        nn.init.xavier_uniform_(module.weight, gain)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def generator(
+    *, image_size: int = 32, channels: int = 3, width: int = 256, latent_dim: int = 128
+) -> ResNetGenerator:
+    """A residual generator; `width` is the channel count of all its layers."""
+    return ResNetGenerator(image_size, channels, width, latent_dim)
+
+
+def discriminator(
+    *, image_size: int = 32, channels: int = 3, width: int = 128, norm: str = "spectral"
+) -> ResNetDiscriminator:
+    """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (with R1, say)."""
+    if norm not in NORMS:
+        raise UsageError(f"resnet: norm {norm!r} is none of {', '.join(NORMS)}")
+    return ResNetDiscriminator(image_size, channels, width, norm)

@@ -1,0 +1,51 @@
+"""Chance as a function of seed and step, so that a resumed run draws what an unbroken one would have."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantl_zoo.training.recipe import Recipe
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Chance from `seed` inside, the caller's own chance untouched afterwards."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    others = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(others[0])
+        np.random.set_state(others[1])
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed every generator for one step of one process."""
+    torch.manual_seed((seed << 32) + (rank << 28) + step)
+    random.seed(f"{seed} {step} {rank}")
+    np.random.seed((seed * 1_000_003 + rank * 10_007 + step) % (1 << 32))
+
+
+def order(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
+    """Indices (batch,) of each step from `start` on: every epoch is a shuffle of its own.
+
+    A pure function of seed and step, too. Epochs join without a short batch between them.
+    """
+    epoch, shuffled = -1, torch.empty(0, dtype=torch.long)
+    for step in range(start, recipe.steps):
+        wanted = torch.arange(step * recipe.batch, (step + 1) * recipe.batch)
+        parts = []
+        for number in range(int(wanted[0]) // count, int(wanted[-1]) // count + 1):
+            if number != epoch:
+                generator = torch.Generator().manual_seed((recipe.seed << 32) + number)
+                epoch, shuffled = number, torch.randperm(count, generator=generator)
+            parts.append(shuffled[wanted[wanted // count == number] % count])
+        yield torch.cat(parts)

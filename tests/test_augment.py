@@ -1,0 +1,90 @@
+"""What the discriminator sees: DiffAugment and the adaptive augmentation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantl_zoo.training import ada
+from gantl_zoo.training.augment import AUGMENTS, DiffAugment, build_augment
+
+
+def certain(name: str) -> torch.nn.Module:
+    """The augmentation, at full strength if it has one."""
+    augment = build_augment(name)
+    if isinstance(augment, ada.AdaptiveAugment):
+        augment.p.fill_(1.0)
+    return augment
+
+
+@pytest.mark.parametrize("name", AUGMENTS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shape_is_kept_and_gradients_go_through_twice(name: str, channels: int) -> None:
+    images = torch.rand(8, channels, 16, 12, requires_grad=True)
+    changed = certain(name)(images)
+    assert changed.shape == images.shape
+    (slope,) = torch.autograd.grad(changed.square().sum(), images, create_graph=True)
+    slope.square().sum().backward()  # type: ignore[no-untyped-call]  # as R1 does
+    assert images.grad is not None and images.grad.isfinite().all() and images.grad.abs().sum() > 0
+
+
+def test_diffaugment_cuts_half_a_side_and_differs_by_image() -> None:
+    images = torch.ones(64, 1, 32, 32)
+    changed = DiffAugment()(images)
+    assert len({tuple(image.flatten().tolist()) for image in changed}) == 64
+    zeros = (changed == 0).float().mean()
+    assert 0.1 < zeros < 0.5
+
+
+def test_the_adaptive_one_does_nothing_at_first_and_much_at_full_strength() -> None:
+    images = torch.rand(16, 3, 20, 20)
+    assert torch.allclose(build_augment("ada")(images), images, atol=1e-5)
+    changed = certain("ada")(images)
+    assert all((a - b).abs().mean() > 0.05 for a, b in zip(images, changed, strict=True))
+
+
+@pytest.mark.parametrize(("sure", "rises"), [(1.0, True), (0.2, False)])
+def test_p_follows_how_sure_the_discriminator_is(sure: float, rises: bool) -> None:
+    """r = E[sign D(real)] above 0.6: p grows by the images seen over 500,000; below: it shrinks."""
+    augment = ada.AdaptiveAugment(p=0.5)
+    logits = torch.where(torch.arange(100) < 100 * (1 + sure) / 2, 1.0, -1.0)
+    for _ in range(ada.INTERVAL):
+        assert augment.p == 0.5
+        augment.adapt(logits)
+    change = 400 / ada.SPEED
+    assert augment.p.item() == pytest.approx(0.5 + (change if rises else -change), abs=1e-7)
+    assert augment.seen == 0
+
+
+def test_p_stays_a_probability() -> None:
+    augment = ada.AdaptiveAugment(p=1.0)
+    for _ in range(8):
+        augment.adapt(torch.ones(100_000))
+    assert augment.p == 1.0
+
+
+def turned(images: Tensor, matrix: Tensor) -> Tensor:
+    return ada.resample(images, matrix.expand(len(images), 3, 3))
+
+
+def test_resampling_is_exact_for_turns_flips_and_whole_shifts() -> None:
+    images = torch.rand(2, 3, 9, 9)
+    quarter = ada.rotation(torch.tensor([math.pi / 2]))
+    assert torch.allclose(turned(images, quarter), images.rot90(1, (2, 3)), atol=1e-5)
+    flip = ada.scaling(torch.tensor([-1.0]), torch.tensor([1.0]))
+    assert torch.allclose(turned(images, flip), images.flip(3), atol=1e-5)
+    shift = ada.translation(torch.tensor([[2.0, 1.0]]))
+    assert torch.allclose(turned(images, shift)[:, :, :8, :7], images[:, :, 1:, 2:], atol=1e-5)
+    assert torch.allclose(turned(images, shift)[:, :, 8, 0], images[:, :, 7, 2], atol=1e-5)  # mirrored
+
+
+def test_colours_keep_grey_grey() -> None:
+    """Hue and saturation turn around the grey axis: a grey image has none."""
+    grey = torch.rand(32, 1, 6, 6).expand(-1, 3, -1, -1)
+    changed = ada.recolour(grey, torch.tensor(1.0))
+    assert torch.allclose(changed[:, 0], changed[:, 1], atol=1e-5)
+    assert torch.allclose(changed[:, 0], changed[:, 2], atol=1e-5)
+    assert not torch.allclose(changed, grey, atol=0.05)

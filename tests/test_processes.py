@@ -1,0 +1,156 @@
+"""Several processes make the run that one process makes. Each is started by the test, on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import children
+import pytest
+import torch
+from helpers import SMALL
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import gantl_zoo as gz
+from gantl_zoo import registry
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import checkpoint, engine
+from gantl_zoo.training.chance import order, seeded
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.processes import Processes
+from gantl_zoo.training.recipe import Recipe
+
+PLANS = list(product(("full", "freeze"), (1, 2)))  # strategies and micro-batches
+
+
+def without_statistics(module: nn.Module) -> nn.Module:
+    """BatchNorm sees the images of its own process only: equal runs need a network without it."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, nn.GroupNorm(1, child.num_features))
+        else:
+            without_statistics(child)
+    return module
+
+
+def steps(strategy: str, rounds: int, networks: str = "plain") -> Trainer:
+    """Six steps at batch 64 with R1, in as many processes as there are."""
+    with seeded(1):
+        data = ImageData(torch.randint(0, 255, (96, 1, 28, 28), dtype=torch.uint8))
+        gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
+    if networks == "plain":
+        without_statistics(gan.generator)
+    recipe = Recipe(steps=6, batch=64, accumulate=rounds, r1=1.0, lr=1e-3, precision="fp32", seed=5)
+    trainer = Trainer(gan, registry.strategies.build(strategy), data, recipe, engine.choose("cpu", "fp32"))
+    trainer.game.r1.every = 2
+    with seeded(0):
+        for step, index in enumerate(order(96, recipe, 0)):
+            trainer.step(step, index)
+    return trainer
+
+
+def write_steps(folder: Path) -> None:
+    rank = os.environ.get("RANK", "0")
+    for strategy, rounds in PLANS:
+        trainer = steps(strategy, rounds)
+        save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"{strategy}-{rounds}-{rank}")
+    trainer = steps("full", 1, "with BatchNorm")
+    save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"norm-{rank}")
+
+
+def finish(processes: list[Any], seconds: float = 60) -> list[int | None]:
+    for process in processes:
+        process.join(seconds)
+    return [process.exitcode for process in processes]
+
+
+def test_two_processes_of_32_are_one_of_64(tmp_path: Path) -> None:
+    assert finish(children.launch(2, write_steps, tmp_path)) == [0, 0]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert finish([children.start(write_steps, alone)]) == [0]
+    for strategy, rounds in PLANS:
+        one = load_file(alone / f"{strategy}-{rounds}-0")
+        first, second = (load_file(tmp_path / f"{strategy}-{rounds}-{rank}") for rank in (0, 1))
+        for name in one:
+            assert torch.equal(first[name], second[name]), name
+            assert torch.allclose(first[name], one[name], rtol=1e-3, atol=2e-5), (strategy, rounds, name)
+    start = steps("full", 1)
+    assert not torch.equal(load_file(alone / "full-1-0")["average.blocks.0.linear.weight"],
+                           next(start.gan.generator.parameters()))  # fmt: skip
+
+
+def test_with_batchnorm_both_processes_end_with_the_same_model(tmp_path: Path) -> None:
+    assert finish(children.launch(2, write_steps, tmp_path)) == [0, 0]
+    first, second = (load_file(tmp_path / f"norm-{rank}") for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+COMMAND = {
+    "image_size": 28, "batch": 8, "precision": "fp32", "metrics": "none", "checkpoint_every": 3,
+    "generator_arg": "width=4",
+}  # fmt: skip
+
+
+def train_in(folder: Path, generator: str, settings: dict[str, Any]) -> None:
+    """`gantl-zoo train` in one of the processes; what it says goes into a log of its own."""
+    rank = os.environ["RANK"]
+    words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    name = [generator] if generator else []
+    children.command(folder / f"log-{rank}", "train", *name, *(word.replace("RANK", rank) for word in words))
+
+
+def test_resume_with_two_processes_and_with_one(photos: Path, tmp_path: Path) -> None:
+    settings = COMMAND | {"data": photos, "out": tmp_path / "runs", "steps": 6}
+    assert finish(children.launch(2, train_in, tmp_path, "dcgan", settings)) == [0, 0]
+    (run,) = (tmp_path / "runs").iterdir()
+    log = (tmp_path / "log-0").read_text()
+    assert "2 processes" in log and log.strip().endswith(str(run))
+    assert (tmp_path / "log-1").read_text() == ""
+    whole = load_file(run / "checkpoints" / "00000006" / "state.safetensors")
+    for count in (2, 1):
+        newest = run / "checkpoints" / "00000006"
+        newest.rename(tmp_path / f"away-{count}")
+        assert finish(children.launch(count, train_in, tmp_path, "", {"resume": run})) == [0] * count
+        again = load_file(newest / "state.safetensors")
+        exact = count == 2
+        for name in whole:
+            same = torch.equal if exact else lambda a, b: torch.allclose(a, b, rtol=0.2, atol=0.05)
+            assert same(whole[name], again[name]), (count, name)
+
+
+def test_the_death_of_one_process_ends_the_other_with_a_word(photos: Path, tmp_path: Path) -> None:
+    settings = COMMAND | {"data": photos, "out": tmp_path / "runs", "steps": 100_000, "log_every": 1}
+    processes = children.launch(2, train_in, tmp_path, "dcgan", settings)
+    while not list(tmp_path.glob("runs/*/stats.jsonl")):
+        assert all(process.is_alive() for process in processes), (tmp_path / "log-0").read_text()
+        time.sleep(0.02)
+    processes[1].kill()
+    clock = time.monotonic()
+    processes[0].join(60)
+    assert processes[0].exitcode == 1 and time.monotonic() - clock < 60
+    log = (tmp_path / "log-0").read_text()
+    assert "error in process 0: process 0 of 2 lost the others" in log and "--resume" in log
+
+
+def test_other_images_in_one_process_are_refused(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "images-0")
+    photos.rename(tmp_path / "images-1")
+    next((tmp_path / "images-1").rglob("*.png")).unlink()
+    settings = COMMAND | {"data": tmp_path / "images-RANK", "out": tmp_path / "runs", "steps": 3}
+    assert finish(children.launch(2, train_in, tmp_path, "dcgan", settings)) == [1, 1]
+    assert "process 1 has other images than the main one" in (tmp_path / "log-1").read_text()
+
+
+def test_a_batch_that_cant_be_shared_is_refused(gan: gz.GAN, images: ImageData) -> None:
+    with pytest.raises(gz.UsageError, match="batch 9 can't be split into 2 equal rounds"):
+        Recipe(batch=9, accumulate=2)
+    two = replace(engine.choose("cpu", "fp32"), processes=Processes(rank=0, count=2))
+    with pytest.raises(gz.UsageError, match="batch 9 can't be shared equally by 2 processes in 1 round"):
+        Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=9), two)

@@ -1,0 +1,248 @@
+"""A run that ends too early goes on as if it hadn't."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import children
+import pytest
+import torch
+from helpers import TINY
+from safetensors.torch import load_file
+
+import gantl_zoo as gz
+from gantl_zoo import registry
+from gantl_zoo.training import checkpoint
+from gantl_zoo.training.augment import AUGMENTS
+from gantl_zoo.training.watch import Watch
+
+PHOTOS = {"image_size": 28, "channels": 1}
+
+
+def states(run: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {path.name: load_file(path / "state.safetensors") for path in checkpoint.found(run)}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
+
+
+def dies_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run ends when it has done `step` steps, without a word."""
+
+    def on_step(self: Watch, done: int) -> None:
+        if done == step:
+            raise OSError("the machine is gone")
+
+    monkeypatch.setattr(Watch, "on_step", on_step)
+
+
+@pytest.mark.parametrize("aug", AUGMENTS)
+@pytest.mark.parametrize("strategy", registry.strategies.names())
+def test_a_resumed_transfer_is_the_unbroken_one(
+    gan: gz.GAN, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, aug: str
+) -> None:
+    source = gan.save(tmp_path / "source")
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    settings |= {"data": photos, "channels": 1, "strategy": strategy, "aug": aug, "r1": 0.1}
+    whole = gz.transfer(source, out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
+        dies_at(5, patch)
+        gz.transfer(source, out=tmp_path / "broken", **settings)
+    (run,) = (tmp_path / "broken").iterdir()
+    assert [path.name for path in checkpoint.found(run)] == ["00000000", "00000003"]
+    resumed = gz.transfer("", data="", resume=run)
+    assert torch.equal(whole.generate(4), resumed.generate(4))
+    assert whole.folder is not None
+    assert_same(states(whole.folder.parent)["00000006"], states(run)["00000006"])
+
+
+def test_a_resumed_training_with_all_that_has_a_state(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TINY | PHOTOS | {"data": photos, "aug": "ada", "loss": "relativistic", "r1": 0.5, "decay": 0.5}
+    settings |= {"accumulate": 2, "discriminator_config": {"width": 4, "norm": "spectral", "dropout": 0.1}}
+    whole = gz.train("dcgan", out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
+        dies_at(5, patch)
+        gz.train("dcgan", out=tmp_path / "broken", **settings)
+    run = tmp_path / "broken" / "00000-dcgan-photos"
+    (run / "stats.jsonl").write_text('{"step": 3}\n{"step": 5, "written": "after the checkpoint"}\n')
+    gz.train(data="", resume=run)
+    rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
+    assert whole.folder is not None
+    assert_same(states(whole.folder.parent)["00000006"], states(run)["00000006"])
+    assert states(run)["00000003"]["augment.calls"] == 2, "in the middle of an interval"
+
+
+def test_fifty_kills_at_random_moments_lose_no_more_than_an_interval(photos: Path, tmp_path: Path) -> None:
+    """SIGKILL, also while a checkpoint is being written; at the end the run is the unbroken run."""
+    every = 4
+    settings: dict[str, Any] = TINY | PHOTOS | {"generator": "dcgan", "data": str(photos), "steps": 100_000}
+    settings |= {
+        "checkpoint_every": every,
+        "metrics_every": 100_000,
+        "log_every": 1_000,
+        "out": tmp_path / "killed",
+    }
+    settings |= {"watch_every": 100_000}
+    run, writing = tmp_path / "killed" / "00000-dcgan-photos", 0
+    before = 0
+    for moment in children.moments(50, seed=3):
+        done = children.CONTEXT.Value("l", 0)
+        process = children.start(children.train, done, settings)
+        while not done.value and process.is_alive():
+            time.sleep(0.001)
+        assert process.is_alive(), "the run ended by itself"
+        time.sleep(moment)
+        process.kill()
+        process.join()
+        reached = done.value
+        writing += any((run / "checkpoints").glob(".*"))
+        _, state, _ = checkpoint.read(run)
+        assert state["step"] >= max(before, reached - every)
+        before = state["step"]
+        settings = settings | {"resume": run, "data": ""}
+    assert writing, "no kill hit a checkpoint that was being written"
+    reference = TINY | PHOTOS | {"generator": "dcgan", "data": str(photos), "steps": before}
+    reference |= {"checkpoint_every": before, "metrics_every": before, "out": tmp_path / "whole"}
+    children.start(children.train, done, reference).join()
+    whole = tmp_path / "whole" / "00000-dcgan-photos"
+    assert_same(states(whole)[f"{before:08d}"], states(run)[f"{before:08d}"])
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    log, words = (
+        tmp_path / "log",
+        ["train", "dcgan", "--data", str(photos), "--image-size", "28", "--metrics", "none"],
+    )
+    words += ["--generator-arg", "width=4", "--precision", "fp32", "--log-every", "1", "--batch", "8"]
+    process = children.start(children.command, log, *words, "--out", str(tmp_path / "runs"))
+    run = tmp_path / "runs" / "00000-dcgan-photos"
+    while not (run / "stats.jsonl").is_file():
+        assert process.is_alive(), log.read_text()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)  # type: ignore[arg-type]
+    process.join(30)
+    assert process.exitcode == 130
+    assert log.read_text().strip().endswith(f"continue with gantl-zoo train --resume {run}")
+    newest = checkpoint.found(run)[-1]
+    assert int(newest.name) > 0 and f"stopped at step {int(newest.name)}" in log.read_text()
+
+
+def test_a_second_ctrl_c_leaves_at_once() -> None:
+    from gantl_zoo.training import interrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interrupt.Interrupt() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked.asked
+        signal.raise_signal(signal.SIGINT)  # a launcher passes on what the terminal has sent already
+        time.sleep(interrupt.TWICE)
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_resume_explains_what_it_cant_do(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    model = gan.save(tmp_path / "model")
+    with pytest.raises(gz.TrainingError, match=r"is a model, not a run.*gantl-zoo transfer"):
+        gz.train(data="", resume=model)
+    with pytest.raises(gz.TrainingError, match="no run folder"):
+        gz.train(data="", resume=tmp_path)
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path / "runs", **TINY)
+    next(photos.rglob("*.png")).unlink()
+    with pytest.raises(gz.TrainingError, match="has changed since"):
+        gz.train(data="", resume=tmp_path / "runs" / "00000-dcgan-photos")
+
+
+def test_another_architecture_in_the_folder_is_named(photos: Path, tmp_path: Path) -> None:
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    run = tmp_path / "00000-dcgan-photos"
+    config = json.loads((run / "config.json").read_text())
+    config["networks"]["generator_config"]["width"] = 8
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(gz.TrainingError, match=r"to another architecture or strategy: average\.blocks"):
+        gz.train(data="", resume=run)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    run = tmp_path / "00000-dcgan-photos"
+    newest = sorted((run / "checkpoints").iterdir())[-1] / "state.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again = gz.train(data="", resume=run)
+    assert "is damaged" in capsys.readouterr().err
+    assert torch.equal(whole.generate(2), again.generate(2))
+
+
+@contextlib.contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """A limit on the size of files stands for the disk: writing fails in the middle either way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(photos: Path, tmp_path: Path) -> None:
+    settings = TINY | {"generator_config": {"width": 32}}  # the model is larger than any picture
+    with (
+        full_disk(1 << 20),
+        pytest.raises(gz.TrainingError, match=r"can't write a checkpoint .*then --resume"),
+    ):
+        gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
+    run = tmp_path / "00000-dcgan-photos"
+    assert not list((run / "checkpoints").iterdir())
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
+    run = tmp_path / "00001-dcgan-photos"
+    shutil.rmtree(run / "checkpoints" / "00000006")
+    before = states(run)
+    model = (run / "model" / "generator.safetensors").read_bytes()
+    with full_disk(1 << 20), pytest.raises(gz.WeightsError, match="can't write the model folder"):
+        gz.train(data="", resume=run)
+    assert states(run).keys() == before.keys()
+    assert (run / "model" / "generator.safetensors").read_bytes() == model
+    assert not list(run.glob(".*")) and not list((run / "checkpoints").glob(".*"))
+    gz.train(data="", resume=run)
+    assert "00000006" in states(run)
+
+
+def test_a_folder_that_cant_be_written_is_told(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file, where a folder should be")
+    with pytest.raises(gz.TrainingError, match="can't write a run folder into"):
+        gz.train("dcgan", data=photos, image_size=28, out=tmp_path / "runs", **TINY)
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path / "more", **TINY | {"steps": 3})
+    run = tmp_path / "more" / "00000-dcgan-photos"
+    (run / "checkpoints").rename(run / "kept")
+    (run / "checkpoints").write_text("")
+    with pytest.raises(gz.TrainingError, match="no complete checkpoint to resume from"):
+        gz.train(data="", resume=run)
+
+
+def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
+    from gantl_zoo.data import ImageData
+    from gantl_zoo.training import engine
+    from gantl_zoo.training.loop import Trainer
+    from gantl_zoo.training.recipe import Recipe
+
+    data = ImageData(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
+    trainer = Trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))
+    for step in (10, 20, 30, 40):
+        checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": step}, best=10)
+    assert [int(path.name) for path in checkpoint.found(tmp_path)] == [10, 30, 40]

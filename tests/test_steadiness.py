@@ -1,0 +1,202 @@
+"""What a run does when its numbers explode or its samples become all alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import TINY, moved, state
+from torch import Tensor, nn
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.metrics.features import PixelFeatures
+from gantl_zoo.training import engine
+from gantl_zoo.training.chance import order, seeded
+from gantl_zoo.training.collapse import CollapseWatch, Signs
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.strategy import Batch
+
+
+class Explodes(gz.TransferStrategy):
+    """Full fine-tuning whose generator loss is not finite in the given steps."""
+
+    def __init__(self, steps: Any, value: float = float("nan")) -> None:
+        self.steps, self.value = steps, value
+
+    def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
+        wrong = self.value if batch.step in self.steps else 1.0
+        return {"generator": adversarial * wrong}
+
+
+def trainer_of(gan: gz.GAN, images: ImageData, strategy: gz.TransferStrategy, **settings: Any) -> Trainer:
+    recipe = Recipe(**{"steps": 4, "batch": 4, "precision": "fp32"} | settings)
+    machine = engine.choose("cpu", recipe.precision, recipe.engine_config)
+    return Trainer(gan, strategy, images, recipe, machine)
+
+
+@pytest.mark.parametrize("optimizer", ["fused", "plain"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(
+    gan: gz.GAN, images: ImageData, optimizer: str, value: float
+) -> None:
+    strategy = Explodes({1}, value)
+    trainer = trainer_of(gan, images, strategy, engine_config={"optimizer": optimizer})
+    with seeded(0):
+        for step, index in enumerate(order(len(images), trainer.recipe, 0)):
+            before = state(trainer.gan.generator)
+            trainer.step(step, index)
+            changed = moved(before, trainer.gan.generator)
+            assert (not changed - {n for n in changed if n.endswith("tracked")}) is (step == 1)
+            assert int(trainer.in_a_row) == (step == 1)
+    assert int(trainer.skipped) == 1
+    for network in (trainer.average, trainer.gan.discriminator):
+        assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+
+
+def test_statistics_that_were_poisoned_are_restored(gan: gz.GAN, images: ImageData) -> None:
+    trainer = trainer_of(gan, images, gz.TransferStrategy())
+    before = state(trainer.gan.generator)
+    with torch.no_grad():
+        bias = trainer.gan.generator.blocks[0].norm.bias
+        kept = bias.clone()
+        bias[0] = float("inf")  # every statistic behind it becomes NaN
+    trainer.step(0, torch.arange(4))
+    with torch.no_grad():
+        bias.copy_(kept)
+    assert int(trainer.skipped) == 1
+    assert {name for name in moved(before, trainer.gan.generator) if "running" in name} == set()
+
+
+def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    machine = engine.Engine(torch.device("cpu"), "fp16")  # choose() refuses a CPU, which is slow at it
+    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
+    before = state(trainer.gan.generator)
+    with seeded(0):
+        for step, index in enumerate(order(len(images), trainer.recipe, 0)):
+            trainer.step(step, index)
+    assert moved(before, trainer.gan.generator)
+    from gantl_zoo.training import checkpoint
+
+    trainer.game.generator.scaler.update(128.0)
+    checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": 3})
+    other = Trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
+    checkpoint.restore(tmp_path, other.game, other.average)
+    assert other.game.generator.scaler.get_scale() == 128.0
+
+
+STEADY = {k: v for k, v in TINY.items() if not k.endswith("config")} | {
+    "log_every": 1, "checkpoint_every": 2, "skip_limit": 2, "lr": 1e-3, "steps": 8,
+}  # fmt: skip
+
+
+def test_an_explosion_goes_back_with_half_the_rate(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    """The strategy explodes at steps 4 and 5 at the full rate only, as a real one would."""
+
+    class AtFullRate(Explodes):
+        def on_step(self, step: int, plan: Any) -> None:
+            self.steps = {4, 5} if "back to step 4" not in log() else ()
+
+    def log() -> str:
+        return next(tmp_path.glob("*/log.txt")).read_text()
+
+    gz.transfer(gan, data=images, strategy=AtFullRate(()), out=tmp_path, **STEADY)
+    assert "the loss of generator was not finite in the last 2 steps: back to step 4" in log()
+    assert "with learning rates times 0.5" in log()
+    rows = [json.loads(line) for line in next(tmp_path.glob("*/stats.jsonl")).read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    (newest,) = tmp_path.glob("*/checkpoints/00000008/state.json")
+    assert json.loads(newest.read_text())["rollbacks"] == 1
+
+
+def test_an_explosion_that_comes_back_ends_with_a_diagnosis(
+    gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    with pytest.raises(gz.TrainingError, match=r"generator was not finite .* after 2 roll-backs .*--lr"):
+        gz.transfer(
+            gan, data=images, strategy=Explodes(range(3, 99)), out=tmp_path, **STEADY | {"rollback_limit": 2}
+        )
+    log = next(tmp_path.glob("*/log.txt")).read_text()
+    assert log.count("back to step 3") == 2 and "times 0.25" in log
+    row = json.loads(next(tmp_path.glob("*/stats.jsonl")).read_text().splitlines()[-1])
+    assert row["generator"] is None and row["skipped"] >= 1
+
+
+class OneImage(nn.Module):
+    """A collapsed generator."""
+
+    latent_dim = 8
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return torch.zeros(len(noise), 1, 28, 28) + 0.001 * noise[:, :1, None, None]
+
+
+def watch_of(images: ImageData, held_out: Tensor | None = None) -> CollapseWatch:
+    return CollapseWatch(PixelFeatures.fit(images), images.images, held_out)
+
+
+def bright(images: Tensor) -> Tensor:
+    return images.mean((1, 2, 3)) + 0.5
+
+
+def test_a_collapsed_generator_is_seen_and_a_diverse_one_left_alone(gan: gz.GAN, images: ImageData) -> None:
+    watch = watch_of(images)
+    collapsed = watch.look(OneImage(), bright, torch.device("cpu"))
+    assert collapsed.diversity < 0.05
+    assert watch.judge(collapsed, step=100) == {}, "a fresh generator may be all alike"
+    assert "collapse" in watch.judge(collapsed, step=5_000)
+    watch.judge(Signs(diversity=0.9, saturation=0.6, overfitting=None), step=100)
+    assert "collapse" in watch.judge(collapsed, step=200), "it has been diverse before"
+
+
+def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
+    """The judge knows the training images by heart: all else looks fake to it."""
+    known = {tuple(image.flatten().tolist()) for image in images.images}
+
+    def by_heart(seen: Tensor) -> Tensor:
+        pixels = ((seen + 1) * 127.5).round().to(torch.uint8)
+        return torch.tensor([1.0 if tuple(p.flatten().tolist()) in known else -1.0 for p in pixels])
+
+    watch = watch_of(images, held_out=255 - images.images)
+    signs = watch.look(OneImage(), by_heart, torch.device("cpu"))
+    assert signs.saturation == 1.0 and signs.overfitting == 1.0
+    found = watch.judge(signs, step=1)
+    assert "sorts 100% of all images rightly" in found["saturation"] and "by heart" in found["overfitting"]
+    unsure = watch_of(images, held_out=images.images).look(OneImage(), bright, torch.device("cpu"))
+    assert unsure.overfitting is None or abs(unsure.overfitting) < 1e-5
+
+
+def collapses(monkeypatch: pytest.MonkeyPatch, when: Mapping[int, str]) -> None:
+    from gantl_zoo.training.watch import Watch
+
+    seen = dict(when)
+    monkeypatch.setattr(Watch, "on_watch", lambda self, step, trainer: seen.pop(step, ""))
+
+
+@pytest.mark.parametrize("action", ["warn", "rollback", "stop"])
+def test_a_collapse_is_answered_as_the_recipe_says(
+    gan: gz.GAN, images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    collapses(monkeypatch, {5: "all samples alike"})
+    settings = STEADY | {"watch_every": 1, "on_collapse": action}
+    if action == "stop":
+        with pytest.raises(gz.TrainingError, match="stopped at step 5: all samples alike"):
+            gz.transfer(gan, data=images, out=tmp_path, **settings)
+        return
+    gz.transfer(gan, data=images, out=tmp_path, **settings)
+    log = next(tmp_path.glob("*/log.txt")).read_text()
+    assert ("all samples alike: back to step 4" in log) is (action == "rollback")
+
+
+def test_what_the_watch_sees_is_logged_and_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    settings = TINY | {"data": photos, "image_size": 28, "channels": 1, "log_every": 2}
+    plain = gz.train("dcgan", out=tmp_path / "a", **settings | {"watch_every": 100})
+    seen = gz.train("dcgan", out=tmp_path / "b", **settings | {"watch_every": 2})
+    assert torch.equal(plain.generate(2), seen.generate(2))
+    lines = next((tmp_path / "b").glob("*/stats.jsonl")).read_text().splitlines()
+    assert {"diversity", "saturation"} <= json.loads(lines[-1]).keys()
