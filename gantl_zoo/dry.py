@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from gantl_zoo import data as data_room, registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan
-from gantl_zoo.training import engine
+from gantl_zoo.training import chance, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.strategy import Plan, blocks
 from gantl_zoo.zoo import load_model
+
+PROBED = 2  # images on which activations are counted
 
 
 def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
@@ -38,7 +43,11 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
         lines += describe(role, gan.parts[role]["name"], network, plan)
     lines.append(f"engine: {engine.choose(recipe.device, recipe.precision, recipe.engine_config)}")
     lines.append(f"recipe: {recipe}")
-    lines.append(f"at least {floor_memory(networks, images) / 2**20:.0f} MiB besides activations")
+    kept, passing = floor_memory(networks, images), activations(networks, recipe.batch // recipe.accumulate)
+    lines.append(
+        f"memory: about {(kept + passing) / 2**20:,.0f} MiB beside the libraries: {kept / 2**20:,.0f} for "
+        f"weights, their averages and images, {passing / 2**20:,.0f} for activations (less in bf16)"
+    )
     return "\n".join(lines)
 
 
@@ -72,3 +81,22 @@ def floor_memory(networks: dict[str, Any], images: data_room.ImageData) -> int:
     """Bytes of weights, gradients, two Adam moments, the average, and the images as uint8."""
     weights = {role: 4 * count(network) for role, network in networks.items()}
     return 4 * sum(weights.values()) + weights["generator"] + images.images.numel()
+
+
+def activations(networks: dict[str, Any], images: int) -> int:
+    """Bytes that the discriminator's phase keeps for its backward pass, seen on two images, in float32."""
+    seen: dict[int, int] = {}
+    weights = {p.data_ptr() for network in networks.values() for p in network.parameters()}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in weights:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept.append(tensor)  # else its place in memory is given to the next one
+        return tensor
+
+    kept: list[Tensor] = []
+    generator, discriminator = (networks[role] for role in ("generator", "discriminator"))
+    with chance.seeded(0), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        fake = generator(torch.randn(PROBED, generator.latent_dim))
+        discriminator(torch.cat([fake, fake]))
+    return sum(seen.values()) * images // PROBED

@@ -45,7 +45,7 @@ def train(
     data_seed) and of the metrics (metrics, samples, extractor). `resume` continues a run folder.
     """
     if resume is not None:
-        return continue_run(resume, quiet)
+        return continue_run(resume, quiet, data=data)
     shared, images = common(data, image_size, channels, settings)
     kept_channels, kept_size, _ = images.shape
     networks: dict[str, Any] = {
@@ -78,7 +78,7 @@ def transfer(
     trains the same budget from scratch beside it and tells who won. `settings` as for `train`.
     """
     if resume is not None:
-        return continue_run(resume, quiet)
+        return continue_run(resume, quiet, name=source, data=data)
     gan = source if isinstance(source, GAN) else _source(source)
     wanted, size, _ = gan.image_shape
     shared, images = common(data, size, channels, settings)
@@ -127,10 +127,21 @@ def evaluate(
     return judge(gan.generate(samples, seed=METRIC_SEED))
 
 
-def continue_run(path: str | Path, quiet: bool = True) -> GAN:
-    """Go on with the run in `path` from its newest checkpoint, as if it had never stopped."""
+def continue_run(
+    path: str | Path, quiet: bool = True, *, name: str | Path | GAN = "", data: str | Path | ImageData = ""
+) -> GAN:
+    """Go on with the run in `path` from its newest checkpoint, as if it had never stopped.
+
+    A model's name or data, if given, must be the run's own: another one would be a transfer.
+    """
     folder, config = RunFolder.open(path, quiet)
     job = Job(**config | {"metrics": tuple(config["metrics"])})
+    for given, own in ((name, job.name), (data, job.data["source"])):
+        if given and str(given) != own:
+            raise UsageError(
+                f"{path} is a run of {job.name} on {job.data['source']}, not of or on {given}: --resume "
+                f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
+            )
     if job.data["fingerprint"] is None:
         raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
     images = load(job.data)

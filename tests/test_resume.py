@@ -167,6 +167,16 @@ def test_resume_explains_what_it_cant_do(gan: gz.GAN, photos: Path, tmp_path: Pa
         gz.train(data="", resume=tmp_path / "runs" / "00000-dcgan-photos")
 
 
+def test_resume_never_means_transfer(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path / "runs", **TINY)
+    run = tmp_path / "runs" / "00000-dcgan-photos"
+    gz.train("dcgan", data=photos, resume=run)
+    with pytest.raises(gz.UsageError, match=r"--resume never means transfer; .*gantl-zoo transfer .*00000"):
+        gz.train("dcgan", data="glyphs", resume=run)
+    with pytest.raises(gz.UsageError, match="--resume never means transfer"):
+        gz.transfer("dcgan-mnist", data=photos, resume=run)
+
+
 def test_another_architecture_in_the_folder_is_named(photos: Path, tmp_path: Path) -> None:
     gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
     run = tmp_path / "00000-dcgan-photos"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import SMALL, TINY
@@ -170,6 +172,77 @@ def test_learning_rates_fall_to_zero_over_the_last_share() -> None:
 def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(gz.UsageError):
         Recipe(**wrong)
+
+
+def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: gz.GAN) -> None:
+    told = str(engine.choose("cpu", "auto"))
+    assert "channels-last" in told and "fused Adam" in told and "threads" in told
+    settings = {"memory_format": "contiguous", "optimizer": "plain", "allocator": "default"}
+    machine = engine.choose("cpu", "fp32", settings)
+    assert "contiguous, plain Adam, the C library's allocator" in str(machine)
+    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
+    assert all(p.is_contiguous() for p in gan.generator.parameters())
+    trainer.step(0, torch.arange(4))
+    before = torch.get_num_threads()
+    try:
+        assert "1 threads" in str(engine.choose("cpu", "fp32", {"threads": 1}))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"treads": 2}, "unknown engine setting treads; there are: allocator, compile"),
+        ({"memory_format": "diagonal"}, "memory_format='diagonal' is none of auto, channels-last"),
+        ({"threads": "many"}, "threads='many' is no count"),
+    ],
+)
+def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(gz.UsageError, match=told):
+        Recipe(engine_config=settings)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_networks_train(images: ImageData, gan: gz.GAN, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a backend that needs no C++ compiler; what is compiled must be what is trained and saved."""
+    compile_it = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compile_it(self, backend="eager"))
+    names = list(gan.generator.state_dict())
+    machine = engine.choose("cpu", "fp32", {"compile": True})
+    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
+    before = gan.generator.blocks[0].linear.weight.clone()
+    trainer.step(0, torch.arange(4))
+    assert not torch.equal(before, gan.generator.blocks[0].linear.weight)
+    assert list(trainer.snapshot().generator.state_dict()) == names and "compiled" in str(machine)
+
+
+def test_tensorboard_gets_every_row(photos: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = TINY | {"log": "tensorboard", "log_every": 2}
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
+    events = EventAccumulator(str(tmp_path / "00000-dcgan-photos" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("stats/generator")] == [2, 4, 6]
+
+
+def test_chance_of_every_kind_is_the_callers_again(photos: Path, tmp_path: Path) -> None:
+    """A strategy may draw from any generator; each is seeded by the step, and given back."""
+    drawn: list[tuple[float, float, float]] = []
+
+    class Draws(gz.TransferStrategy):
+        def on_gradients(self, phase: str) -> None:
+            drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))
+
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.Random(1).random(), np.random.RandomState(1).rand()
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    for out in ("a", "b"):
+        source = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
+        gz.transfer(source, data=photos, channels=1, strategy=Draws(), out=tmp_path / out, **settings)
+    assert drawn[: len(drawn) // 2] == drawn[len(drawn) // 2 :]
+    assert (random.random(), np.random.rand()) == expected
 
 
 def test_the_engine_refuses_what_is_not_there() -> None:

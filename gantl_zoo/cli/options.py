@@ -48,6 +48,8 @@ DiscriminatorLr = Annotated[
     float | None,
     typer.Option("--discriminator-lr", help="Another for the discriminator.", rich_help_panel=TRAINING),
 ]
+Beta1 = Annotated[float, typer.Option("--beta1", help="Adam's first decay.", rich_help_panel=TRAINING)]
+Beta2 = Annotated[float, typer.Option("--beta2", help="Adam's second decay.", rich_help_panel=TRAINING)]
 Decay = Annotated[
     float,
     typer.Option(help="Learning rates fall to zero over this last share.", rich_help_panel=TRAINING),
@@ -95,7 +97,9 @@ Out = Annotated[
 Title = Annotated[
     str, typer.Option("--title", help="The model's name (else the run's).", rich_help_panel=OUTPUT)
 ]
-Resume = Annotated[Path | None, typer.Option(help="Continue this run folder.", rich_help_panel=OUTPUT)]
+Resume = Annotated[
+    Path | None, typer.Option(help="Continue this run, with its own settings.", rich_help_panel=OUTPUT)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=OUTPUT)]
 Metrics = Annotated[str, typer.Option(help="fd, classes, or none.", rich_help_panel=OUTPUT)]
 Samples = Annotated[int, typer.Option(help="Images that are measured.", rich_help_panel=OUTPUT)]

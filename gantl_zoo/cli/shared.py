@@ -34,6 +34,8 @@ ADVERSARIAL: Group = {
     "r1": (o.R1, 0.0),
     "lr": (o.Lr, 2e-4),
     "discriminator_lr": (o.DiscriminatorLr, None),
+    "beta1": (o.Beta1, 0.5),
+    "beta2": (o.Beta2, 0.99),
     "decay": (o.Decay, 0.0),
     "ema_images": (o.EmaImages, 20_000),
     **MACHINE,

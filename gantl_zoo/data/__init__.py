@@ -5,5 +5,6 @@
 
 from gantl_zoo.data.images import ImageData, to_float, to_uint8
 from gantl_zoo.data.load import NAMES, load
+from gantl_zoo.data.stream import Stream
 
-__all__ = ["NAMES", "ImageData", "load", "to_float", "to_uint8"]
+__all__ = ["NAMES", "ImageData", "Stream", "load", "to_float", "to_uint8"]

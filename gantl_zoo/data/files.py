@@ -6,16 +6,23 @@ import hashlib
 import io
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.stream import Stream, memory_limit
 from gantl_zoo.errors import DataError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+CHUNK = 256  # images that are decoded ahead
 CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
 HELD_OUT = 10  # one image in ten, chosen by the hash of its path, is the test split
 
@@ -24,7 +31,8 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     """The images under `source`, cropped to a centred square of `image_size`.
 
     Without `image_size` they must all have one size. Grey if every image is grey, else RGB on white.
-    Unreadable files are named, counted and left out, up to a limit of 5 %. Raises `DataError`.
+    Unreadable files are named, counted and left out, up to a limit of 5 %. A set that would need more than
+    `memory_limit` is read once to check it, and streamed then. Raises `DataError`.
     """
     names = sorted(_names(source))
     if not names:
@@ -33,15 +41,21 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     wanted = [name for name in names if (name in held_out) == (split == "test")]
     if not wanted:
         raise DataError(f"{source} has {len(names)} images; a test split needs at least {HELD_OUT}")
-    arrays, kept, corrupt = [], [], []
-    for name, content in _contents(source, wanted):
-        try:
-            arrays.append(_decode(content, image_size))
-            kept.append(name)
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
-            corrupt.append(f"{name} ({error})")
+    read = reader(source)
+    streams = len(wanted) * _bytes_of_one(read, wanted, image_size) > memory_limit()
+    arrays: list[Pixels] = []
+    kept, shapes, corrupt = [], set(), []
+    for name, made in _all(read, wanted, image_size):
+        if isinstance(made, Exception):
+            corrupt.append(f"{name} ({made})")
+            continue
+        kept.append(name)
+        shapes.add(made.shape)
+        if not streams:
+            arrays.append(made)
     _judge(source, corrupt, len(wanted))
-    images = torch.from_numpy(_stack(source, arrays))
+    shape = _common_shape(source, shapes)
+    images = _stream(source, kept, shape, image_size) if streams else torch.from_numpy(_stack(arrays, shape))
     folders = [PurePosixPath(name).parent.as_posix() for name in kept]
     classes = tuple(sorted(set(folders)))
     labels = torch.tensor([classes.index(folder) for folder in folders]) if len(classes) > 1 else None
@@ -70,15 +84,49 @@ def _held_out(names: list[str]) -> set[str]:
     return set(by_hash[: len(names) // HELD_OUT])
 
 
-def _contents(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    if source.is_dir():
-        yield from ((name, (source / name).read_bytes()) for name in names)
-    else:
-        with zipfile.ZipFile(source) as archive:
-            yield from ((name, archive.read(name)) for name in names)
+def reader(source: Path) -> Callable[[str], bytes]:
+    """What gives the content of a name in the folder or zip."""
+    return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
-def _decode(content: bytes, image_size: int | None) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
+    """What an RGB image needs in memory; without `image_size` as the first readable one has it."""
+    if image_size is not None:
+        return 3 * image_size**2
+    return next(
+        (3 * made[0].size for _, made in _all(read, names, None) if not isinstance(made, Exception)), 0
+    )
+
+
+def _all(
+    read: Callable[[str], bytes], names: list[str], image_size: int | None
+) -> Iterator[tuple[str, Pixels | Exception]]:
+    """Each name with its image, or with what is wrong with it; a few are decoded ahead, in threads."""
+
+    def one(name: str) -> Pixels | Exception:
+        try:
+            return decode(read(name), image_size)
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            yield from zip(chunk, pool.map(one, chunk), strict=True)
+
+
+def _stream(source: Path, names: list[str], shape: tuple[int, int, int], image_size: int | None) -> Tensor:
+    """The images, left where they are: a stand-in for the tensor that would be too large."""
+    made = partial(_as_tensor, image_size=image_size, channels=shape[0])
+    return cast(Tensor, Stream(source, names, shape, reader, made))
+
+
+def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
+    pixels = decode(content, image_size)
+    return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
+
+
+def decode(content: bytes, image_size: int | None) -> Pixels:
     """(C, H, W) uint8."""
     from PIL import Image, ImageOps
 
@@ -105,13 +153,15 @@ def _judge(source: Path, corrupt: list[str], count: int) -> None:
     print(f"warning: {text}; left out", file=sys.stderr)
 
 
-def _stack(
-    source: Path, arrays: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    channels = max(len(array) for array in arrays)
-    arrays = [np.broadcast_to(a, (channels, *a.shape[1:])) if len(a) < channels else a for a in arrays]
-    sizes = {array.shape[1:] for array in arrays}
+def _common_shape(source: Path, shapes: set[tuple[int, ...]]) -> tuple[int, int, int]:
+    sizes = {shape[1:] for shape in shapes}
     if len(sizes) > 1:
         shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
         raise DataError(f"{source}: images of different sizes ({shown}, …); choose one with --image-size")
-    return np.stack(arrays)
+    ((height, width),) = sizes
+    return max(shape[0] for shape in shapes), height, width
+
+
+def _stack(arrays: list[Pixels], shape: tuple[int, int, int]) -> Pixels:
+    """One array; grey images among RGB ones become grey RGB."""
+    return np.stack([np.broadcast_to(array, shape) for array in arrays])

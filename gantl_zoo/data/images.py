@@ -1,21 +1,26 @@
-"""`ImageData`: a set of equally large images in memory, as uint8. N, C, H, W as everywhere."""
+"""`ImageData`: a set of equally large images, as uint8, in memory or streamed. N, C, H, W as everywhere."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gantl_zoo.data.stream import Stream
 from gantl_zoo.errors import DataError
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images (N, C, H, W) uint8, labels (N,) int64 or None, and where they come from."""
+    """Images (N, C, H, W) uint8, labels (N,) int64 or None, and where they come from.
+
+    `images` may be a `Stream` in a tensor's place, if they don't fit into memory.
+    """
 
     images: Tensor
     labels: Tensor | None = None
@@ -36,7 +41,10 @@ class ImageData:
     def fingerprint(self) -> str:
         """16 hex digits of the SHA-256 over shape, pixels and labels: the content, not the name."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.contiguous().numpy().data)
+        if isinstance(self.images, Stream):
+            digest.update(self.images.digest())
+        else:
+            digest.update(self.images.contiguous().numpy().data)
         if self.labels is not None:
             digest.update(self.labels.numpy().data)
         return digest.hexdigest()[:16]
@@ -87,6 +95,8 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
+    if isinstance(images, Stream):
+        return cast(Tensor, images.recoloured(channels, partial(_recolour, channels=channels, name=name)))
     if images.shape[1] == 1 and channels == 3:
         return images.expand(-1, 3, -1, -1).contiguous()
     if images.shape[1] == 3 and channels == 1:

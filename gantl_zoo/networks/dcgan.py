@@ -42,8 +42,9 @@ class Stem(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, noise: Tensor) -> Tensor:
-        features = self.linear(noise).unflatten(1, self.shape)  # (N, Z) -> (N, channels, grid, grid)
-        return torch.relu(self.norm(features))
+        features = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, channels, grid, grid)
+        features = features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
+        return torch.relu_(self.norm(features))
 
 
 def up_block(inputs: int, outputs: int, stride: int, last: bool) -> nn.Sequential:
@@ -53,7 +54,7 @@ def up_block(inputs: int, outputs: int, stride: int, last: bool) -> nn.Sequentia
     )
     if last:
         return nn.Sequential(OrderedDict(conv=conv, tanh=nn.Tanh()))
-    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs), relu=nn.ReLU()))
+    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs), relu=nn.ReLU(inplace=True)))
 
 
 class DCGANGenerator(nn.Module):
@@ -104,7 +105,7 @@ def down_block(inputs: int, outputs: int, norm: str, dropout: float, first: bool
     if norm == "batch" and not first:
         layers["norm"] = nn.BatchNorm2d(outputs)
         init_weights(layers["norm"])
-    layers["relu"] = nn.LeakyReLU(0.2)
+    layers["relu"] = nn.LeakyReLU(0.2, inplace=True)
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
     return nn.Sequential(layers)

@@ -45,8 +45,8 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        new = self.conv1(double(torch.relu(self.norm1(features))))  # (N, W, H, H) -> (N, W, 2H, 2H)
-        new = self.conv2(torch.relu(self.norm2(new)))
+        new = self.conv1(double(torch.relu_(self.norm1(features))))  # (N, W, H, H) -> (N, W, 2H, 2H)
+        new = self.conv2(torch.relu_(self.norm2(new)))
         # a 1×1 convolution before the enlargement is a quarter of the work
         result: Tensor = new + double(self.shortcut(features))
         return result
@@ -66,8 +66,8 @@ class Stem(nn.Module):
         self.linear = nn.Linear(latent_dim, width * grid * grid)
 
     def forward(self, noise: Tensor) -> Tensor:
-        features: Tensor = self.linear(noise).view(-1, *self.shape)
-        return features
+        features: Tensor = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, W, grid, grid)
+        return features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
 
 
 class ResNetGenerator(nn.Module):
@@ -82,7 +82,7 @@ class ResNetGenerator(nn.Module):
         self.image_shape = (channels, image_size, image_size)
         last = OrderedDict(
             norm=nn.BatchNorm2d(width),
-            relu=nn.ReLU(),
+            relu=nn.ReLU(inplace=True),
             conv=nn.Conv2d(width, channels, 3, padding=1),
             tanh=nn.Tanh(),
         )
@@ -110,7 +110,7 @@ class DownBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         new = features if self.first else torch.relu(features)
-        new = self.conv2(torch.relu(self.conv1(new)))
+        new = self.conv2(torch.relu_(self.conv1(new)))
         if self.halve:  # averaging and a 1×1 convolution commute: the smaller input is cheaper
             new, features = functional.avg_pool2d(new, 2), functional.avg_pool2d(features, 2)
         result: Tensor = new + self.shortcut(features)

@@ -17,6 +17,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.training.processes import Processes, join
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+COUNTS = {"threads": 0, "workers": 2}  # no threads: as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
     "compile": (False, True),
@@ -35,6 +36,7 @@ class Engine:
     optimizer: str = "fused"
     allocator: str = "default"
     compile: bool = False
+    workers: int = 2  # processes that decode streamed images
     processes: Processes = field(default_factory=Processes)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -71,8 +73,8 @@ def choose(
 ) -> Engine:
     """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast).
 
-    `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `compile`. Under a
-    launcher the processes join here. Raises `UsageError`.
+    `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `workers`, `compile`.
+    Under a launcher the processes join here. Raises `UsageError`.
     """
     wanted = check(settings or {})
     if device == "auto":
@@ -102,19 +104,18 @@ def choose(
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     """All engine settings, with what was not given. Raises `UsageError`."""
-    names = [*CHOICES, "threads"]
+    names = [*CHOICES, *COUNTS]
     if unknown := sorted(set(settings) - set(names)):
         raise UsageError(f"unknown engine setting {', '.join(unknown)}; there are: {', '.join(names)}")
-    wanted: dict[str, Any] = (
-        {name: choices[0] for name, choices in CHOICES.items()} | {"threads": 0} | dict(settings)
-    )
+    wanted: dict[str, Any] = {name: choices[0] for name, choices in CHOICES.items()} | COUNTS | dict(settings)
     for name, choices in CHOICES.items():
         if wanted[name] not in choices:
             raise UsageError(
                 f"engine setting {name}={wanted[name]!r} is none of {', '.join(map(str, choices))}"
             )
-    if not isinstance(wanted["threads"], int) or wanted["threads"] < 0:
-        raise UsageError(f"engine setting threads={wanted['threads']!r} is no count (0: as torch chooses)")
+    for name in COUNTS:
+        if not isinstance(wanted[name], int) or wanted[name] < 0:
+            raise UsageError(f"engine setting {name}={wanted[name]!r} is no count")
     return wanted
 
 

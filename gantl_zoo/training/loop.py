@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.data import ImageData, Stream, to_float
 from gantl_zoo.errors import Stopped, TrainingError, UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.training import checkpoint, ema
@@ -75,7 +76,8 @@ class Trainer:
         )
         modules = [*self.networks.values(), *self.plan.modules.values(), augment]
         self.buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
-        self.pixels = data.images.to(engine.device)  # uint8; normalised a batch at a time
+        streamed = isinstance(data.images, Stream)
+        self.pixels = data.images if streamed else data.images.to(engine.device)  # uint8
         self.switches: tuple[bool, ...] | None = None  # which groups the networks were last told of
         self.skipped = torch.zeros((), device=engine.device)  # steps
         self.in_a_row = torch.zeros((), device=engine.device)
@@ -105,8 +107,8 @@ class Trainer:
         """Train from step `start` to the end or to a roll-back; returns the step to go on from."""
         recipe = self.recipe
         clock, counted = time.perf_counter(), start
-        for step, index in enumerate(order(len(self.data), recipe, start), start):
-            losses = self.step(step, index)
+        for step, pixels in enumerate(self.batches(start), start):
+            losses = self.learn(step, pixels)
             done, last = step + 1, step + 1 == recipe.steps
             observer.on_step(done)
             trouble = ""
@@ -129,8 +131,19 @@ class Trainer:
             self.stop_if_asked(interrupt, done, observer, folder)
         return recipe.steps
 
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """This process's images (n, C, H, W) uint8 of each step from `start` on; streamed ones by workers."""
+        shares = map(self.engine.processes.share, order(len(self.data), self.recipe, start))
+        if isinstance(self.data.images, Stream):
+            return self.data.images.batches(shares, self.engine.workers)
+        return (self.pixels[index.to(self.pixels.device)] for index in shares)
+
     def step(self, step: int, index: Tensor) -> dict[str, Tensor]:
-        """One step on the images at `index`, then the average."""
+        """One step on the images at `index`, of which this process takes its share."""
+        return self.learn(step, self.pixels[self.engine.processes.share(index).to(self.pixels.device)])
+
+    def learn(self, step: int, pixels: Tensor) -> dict[str, Tensor]:
+        """One step on `pixels` (n, C, H, W), uint8; then the average."""
         recipe, processes = self.recipe, self.engine.processes
         self.game.strategy.on_step(step, self.plan)
         if self.switches != self.plan.switches():
@@ -142,7 +155,7 @@ class Trainer:
         latent_dim: Any = self.gan.generator.latent_dim
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
         seed_step(recipe.seed, step, processes.rank)
-        real = to_float(self.pixels[processes.share(index).to(self.pixels.device)])  # (N, C, H, W)
+        real = to_float(pixels.to(self.engine.device))
         before = [buffer.clone() for buffer in self.buffers]
         losses = train_step(self.game, real.contiguous(memory_format=self.engine.layout), noise, step)
         self.settle(before)

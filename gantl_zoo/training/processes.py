@@ -21,6 +21,7 @@ from torch import Tensor
 from gantl_zoo.errors import TrainingError, ZooError
 
 Answer = TypeVar("Answer")
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # how launchers tell
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,14 @@ class Processes:
             ) from error
 
 
+def launched() -> bool:
+    """Whether a launcher (torchrun, accelerate, mpirun) has started this process among others."""
+    return any(int(os.environ.get(name, "1")) > 1 for name in SIZES)
+
+
 def join(device: str) -> Processes:
     """The processes that the launcher started, as accelerate finds them; `device` is "cpu", "cuda", …"""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if not launched():
         return Processes()
     from accelerate import PartialState
 

@@ -1,0 +1,43 @@
+"""The contestant of `throughput.py` that is this package: `Trainer.step`, all that a run does in a step.
+
+python benchmarks/ours.py WORKLOAD BATCH PRECISION
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import workloads
+from serve import serve
+from torch.utils.flop_counter import FlopCounterMode
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import engine
+from gantl_zoo.training.chance import order, seeded
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+
+
+def main(workload: str, batch: int, precision: str) -> None:
+    data = ImageData(workloads.images(workload))
+    machine = engine.choose("auto", precision)
+    recipe = Recipe(steps=1_000_000, batch=batch)
+    trainer = Trainer(workloads.build(workload), gz.TransferStrategy(), data, recipe, machine)
+    steps = enumerate(order(len(data), recipe, 0))
+
+    def run(count: int) -> None:
+        with seeded(0):
+            for _ in range(count):
+                trainer.step(*next(steps))
+            if machine.device.type == "cuda":
+                torch.cuda.synchronize()
+
+    with FlopCounterMode(display=False) as counter:
+        run(1)
+    serve(run, {"flop": counter.get_total_flops(), "engine": str(machine), "torch": torch.__version__})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

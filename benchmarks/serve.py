@@ -1,0 +1,30 @@
+"""How a contestant talks to `throughput.py`: a line with a count of steps in, a line of JSON out.
+
+Only the standard library, since an opponent may live in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def serve(run: Callable[[int], None], about: dict[str, Any]) -> None:
+    """Say what this is, then run blocks of steps until standard input ends."""
+    out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not mix with the answers
+    print(json.dumps(about), file=out, flush=True)
+    for line in sys.stdin:
+        before, clock = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        run(int(line))
+        seconds, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_SELF)
+        used = {
+            "seconds": seconds,
+            "user": after.ru_utime - before.ru_utime,
+            "system": after.ru_stime - before.ru_stime,
+            "faults": after.ru_minflt - before.ru_minflt,
+        }
+        print(json.dumps(used), file=out, flush=True)

@@ -1,0 +1,162 @@
+"""Images a second, beside the loops that people run today. One interleaved run: A B C, A B C, …
+
+    python benchmarks/throughput.py [--workload NAME …] [--batch N …] [--rounds 9] [--keras PYTHON]
+
+Each contestant is a process that stays alive and runs a block of steps when its turn comes. A ratio is
+taken within a round, and the median over the rounds is told. A round in which a contestant got less of the
+processor than usual was disturbed by something else: it is thrown away and counted. `--keras` names the
+Python of an environment with tensorflow-cpu, for the article's loop (28×28 only).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).parent
+BLOCK = 2.0  # seconds
+PATIENCE = 3  # times the wanted rounds, and not longer
+DISTURBED = 0.9  # of the usual share of the processor
+
+
+@dataclass
+class Contestant:
+    """A process that runs steps when it is asked."""
+
+    name: str
+    command: list[str]
+    batch: int
+    blocks: list[dict[str, float]] = field(default_factory=list)
+    environment: dict[str, str] | None = None  # None: ours
+
+    def start(self) -> None:
+        self.process = self._process()
+        self.about: dict[str, Any] = json.loads(self._answer())
+        first = self.ask(2)["seconds"] / 2
+        self.count = max(2, round(BLOCK / first))
+        self.ask(self.count)  # warm
+
+    def _process(self) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=self.environment
+        )
+
+    def ask(self, count: int) -> dict[str, float]:
+        assert self.process.stdin
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        answer: dict[str, float] = json.loads(self._answer())
+        return answer | {"rate": count * self.batch / answer["seconds"], "steps": count}
+
+    def _answer(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} has ended: run {' '.join(self.command)} to see why")
+        return line
+
+    def share(self, block: dict[str, float]) -> float:
+        """Of the processor, in cores."""
+        return (block["user"] + block["system"]) / block["seconds"]
+
+    def undisturbed(self) -> set[int]:
+        """The rounds in which it got its usual share."""
+        usual = median(self.share(block) for block in self.blocks)
+        return {i for i, block in enumerate(self.blocks) if self.share(block) >= DISTURBED * usual}
+
+
+def contest(contestants: list[Contestant], rounds: int) -> list[int]:
+    """Run until `rounds` rounds were undisturbed; returns their numbers."""
+    for contestant in contestants:
+        contestant.start()
+    good: set[int] = set()
+    for number in range(rounds * PATIENCE):
+        for contestant in contestants:
+            contestant.blocks.append(contestant.ask(contestant.count))
+            time.sleep(0.2)  # its idle threads spin for a moment
+        good = set.intersection(*(contestant.undisturbed() for contestant in contestants))
+        if len(good) >= rounds and number + 1 >= rounds:
+            break
+    for contestant in contestants:
+        contestant.process.stdin.close()  # type: ignore[union-attr]
+        contestant.process.wait()
+    return sorted(good)
+
+
+def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant]:
+    """Ours at both precisions, the opponents, and the processor's own rate at both precisions."""
+    words = [workload, str(batch)]
+    found = [
+        Contestant("ours", [sys.executable, f"{HERE}/ours.py", *words, "auto"], batch),
+        Contestant("ours fp32", [sys.executable, f"{HERE}/ours.py", *words, "fp32"], batch),
+        Contestant("plain", [sys.executable, f"{HERE}/opponents/plain.py", *words], batch),
+        Contestant("rate", [sys.executable, f"{HERE}/rate.py", "auto"], 1),
+        Contestant("rate fp32", [sys.executable, f"{HERE}/rate.py", "fp32"], 1),
+    ]
+    if keras and workload == "dcgan-28":
+        found.append(Contestant("keras", [keras, f"{HERE}/opponents/article.py", str(batch)], batch))
+    return found
+
+
+def report(workload: str, batch: int, runners: list[Contestant], good: list[int]) -> None:
+    """A row of the table in README.md, and what it rests on."""
+    by_name = {runner.name: runner for runner in runners}
+
+    def ratio(one: str, other: str) -> float:
+        return median(by_name[one].blocks[i]["rate"] / by_name[other].blocks[i]["rate"] for i in good)
+
+    def of_rate(one: str, other: str) -> float:
+        ours, limit = by_name[one], by_name[other]
+        work = ours.about["flop"] / batch / limit.about["flop"]  # convolutions an image
+        return median(work * ours.blocks[i]["rate"] / limit.blocks[i]["rate"] for i in good)
+
+    cells = [workload, str(batch)]
+    cells += [
+        f"{median(by_name[n].blocks[i]['rate'] for i in good):,.0f}" for n in ("ours", "ours fp32", "plain")
+    ]
+    cells += [f"{ratio('ours', 'plain'):.2f}", f"{ratio('ours fp32', 'plain'):.2f}"]
+    cells += [f"{ratio('ours', 'keras'):.2f}" if "keras" in by_name else "–"]
+    cells += [f"{of_rate('ours', 'rate'):.2f}", f"{of_rate('ours fp32', 'rate fp32'):.2f}"]
+    cells += [f"{len(good)} of {len(runners[0].blocks)}"]
+    print("| " + " | ".join(cells) + " |", flush=True)
+    faults = {n: median(b["faults"] / b["steps"] for b in r.blocks) for n, r in by_name.items()}
+    print(f"  page faults a step: {', '.join(f'{n} {v:.0f}' for n, v in faults.items())}", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workload", nargs="+", default=["dcgan-28", "dcgan-64", "resnet-32"])
+    parser.add_argument("--batch", nargs="+", type=int, default=[128, 64])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--keras")
+    options = parser.parse_args()
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}", file=sys.stderr
+    )
+    print("| workload | batch | ours, images/s | ours fp32 | plain | ours / plain | fp32 / plain "
+          "| ours / article | of the rate | fp32 of the rate | rounds |")  # fmt: skip
+    print("|---" * 11 + "|")
+    for workload in options.workload:
+        for batch in options.batch:
+            runners = contestants(workload, batch, options.keras)
+            good = contest(runners, options.rounds)
+            print(
+                f"  {workload}: {runners[0].about['engine']}, torch {runners[0].about['torch']}",
+                file=sys.stderr,
+            )
+            report(workload, batch, runners, good)
+
+
+if __name__ == "__main__":
+    main()

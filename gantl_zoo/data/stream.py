@@ -1,0 +1,125 @@
+"""Images that stay on disk: decoded when they are asked for, ahead of time by worker processes in training.
+
+A `Stream` stands where a uint8 tensor (N, C, H, W) would: it has a length and a shape, and an index, a slice
+or a tensor of indices gives the images themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Decode = Callable[[bytes], Tensor]
+Open = Callable[[Path], Callable[[str], bytes]]
+SHARE = 4  # of the memory, one part may hold images
+AHEAD = 4  # batches that each worker prepares
+
+
+def memory_limit() -> int:
+    """Bytes above which images are streamed: GANTL_ZOO_MEMORY, or a quarter of the machine's memory."""
+    if "GANTL_ZOO_MEMORY" in os.environ:
+        return int(os.environ["GANTL_ZOO_MEMORY"])
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        return 4 << 30
+
+
+@dataclass
+class Stream:
+    """The images `names` of `source`, each (C, H, W) uint8 after `decode`."""
+
+    source: Path
+    names: list[str]
+    image_shape: tuple[int, int, int]
+    reader: Open
+    decode: Decode
+    readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.names), *self.image_shape))
+
+    def numel(self) -> int:
+        """Values in memory at any time: none to speak of."""
+        return 0
+
+    def read(self, name: str) -> bytes:
+        """The file; each process has a reader of its own, since an open zip can't be shared."""
+        if os.getpid() not in self.readers:
+            self.readers[os.getpid()] = self.reader(self.source)
+        return self.readers[os.getpid()](name)
+
+    def one(self, index: int) -> Tensor:
+        """(C, H, W) uint8."""
+        return self.decode(self.read(self.names[index]))
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        wanted = torch.arange(len(self))[index].tolist()
+        with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+            made = list(pool.map(self.one, wanted))
+        return torch.stack(made) if made else torch.empty(0, *self.image_shape, dtype=torch.uint8)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """As `torch.split`."""
+        return (self[slice(start, start + size)] for start in range(0, len(self), size))
+
+    def recoloured(self, channels: int, convert: Callable[[Tensor], Tensor]) -> Stream:
+        """The same with other channels; `convert` works on (N, C, H, W)."""
+        before = self.decode
+        shape = (channels, *self.image_shape[1:])
+        return replace(self, image_shape=shape, decode=Chain(before, convert), readers={})
+
+    def digest(self) -> bytes:
+        """Of names and files: what is read, without decoding it."""
+        found = hashlib.sha256()
+        for name in self.names:
+            found.update(name.encode() + b"\0" + hashlib.sha256(self.read(name)).digest())
+        return found.digest()
+
+    def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
+        """The images of each index tensor in `order`, prepared ahead by `workers` processes."""
+        from torch.utils.data import DataLoader
+
+        loader: Any = DataLoader(
+            _Rows(self),  # type: ignore[arg-type]  # length and index are all that a dataset needs
+            batch_sampler=(index.tolist() for index in order),
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
+        )
+        return iter(loader)
+
+
+@dataclass
+class Chain:
+    """A decoder, then a conversion. A class, since worker processes must be able to pickle it."""
+
+    decode: Decode
+    convert: Callable[[Tensor], Tensor]
+
+    def __call__(self, content: bytes) -> Tensor:
+        return self.convert(self.decode(content)[None])[0]
+
+
+@dataclass
+class _Rows:
+    """A stream as DataLoader wants it: one image an index."""
+
+    stream: Stream
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.stream.one(index)

@@ -1,0 +1,94 @@
+"""Images that don't fit into memory are streamed, and nobody can tell but by the clock."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import TINY
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData, Stream, load
+from gantl_zoo.data.stream import memory_limit
+
+
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "1000")
+
+
+def both(source: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[ImageData, ImageData]:
+    """The images in memory, and the same ones streamed."""
+    held = load(source, **settings)
+    with monkeypatch.context() as patch:
+        patch.setenv("GANTL_ZOO_MEMORY", "1000")
+        streamed = load(source, **settings)
+    assert isinstance(streamed.images, Stream) and isinstance(held.images, torch.Tensor)
+    return held, streamed
+
+
+@pytest.mark.parametrize("channels", [None, 1])
+@pytest.mark.parametrize("archive", [False, True])
+def test_streamed_images_are_those_in_memory(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: bool, channels: int | None
+) -> None:
+    source = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos)) if archive else photos
+    held, streamed = both(source, monkeypatch, image_size=16, channels=channels)
+    index = torch.tensor([5, 0, 11])
+    assert streamed.shape == held.shape and len(streamed) == len(held)
+    assert torch.equal(streamed.images[index], held.images[index])
+    assert torch.equal(streamed.images[:4], held.images[:4])
+    assert streamed.labels is not None and held.labels is not None
+    assert torch.equal(streamed.labels, held.labels) and streamed.classes == held.classes
+    few = streamed.few(3, seed=2)
+    assert torch.equal(few.images, held.few(3, seed=2).images)
+
+
+def test_a_streamed_set_knows_when_it_has_changed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, before = both(photos, monkeypatch, image_size=16)
+    _, again = both(photos, monkeypatch, image_size=16)
+    assert before.fingerprint == again.fingerprint
+    first, second = sorted(photos.rglob("*.png"))[:2]
+    shutil.copy(first, second)
+    _, changed = both(photos, monkeypatch, image_size=16)
+    assert changed.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded"
+)  # Python 3.12 on forks, which is safe here
+def test_training_on_a_stream_is_training_on_what_it_holds(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    settings = TINY | {"data": photos, "image_size": 28, "engine_config": {"workers": workers}}
+    whole = gz.train("dcgan", out=tmp_path / "a", **settings)
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "1000")
+    streamed = gz.train("dcgan", out=tmp_path / "b", **settings)
+    assert torch.equal(whole.generate(3), streamed.generate(3))
+
+
+def test_damaged_images_are_left_out_of_a_stream_too(
+    photos: Path, no_memory: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(load(photos, image_size=16))
+    train = load(photos, image_size=16).images
+    assert isinstance(train, Stream)
+    (photos / train.names[3]).write_bytes(b"no image")
+    assert len(load(photos, image_size=16)) == count - 1
+    assert f"1 of {count} images can't be read: {train.names[3]}" in capsys.readouterr().err
+
+
+def test_a_classifier_learns_from_a_stream(photos: Path, tmp_path: Path, no_memory: None) -> None:
+    model = gz.classify_train("cnn", data=photos, image_size=16, epochs=1, batch=8, out=tmp_path)
+    assert model.num_classes == 2 and 0 <= model.about["metrics"][0]["value"] <= 1
+
+
+def test_the_limit_is_part_of_the_machines_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANTL_ZOO_MEMORY", raising=False)
+    assert memory_limit() > 1 << 27
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "5")
+    assert memory_limit() == 5
