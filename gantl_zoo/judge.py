@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError, UsageError, ZooError
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job, load
 from gantl_zoo.metrics.evaluate import METRIC_SEED, Evaluator
@@ -53,7 +53,7 @@ def measure_of(job: Job, folder: RunFolder) -> Measure | None:
 
 
 def collapse_watch(job: Job, images: ImageData) -> CollapseWatch | None:
-    """Looks at pixels, which every image has; None where there is nothing to compare with."""
+    """Looks with the run's extractor, or at pixels if it doesn't fit; None if there is nothing to compare."""
     if len(images) < 2:
         return None
     held_out = None
@@ -65,4 +65,7 @@ def collapse_watch(job: Job, images: ImageData) -> CollapseWatch | None:
         except DataError:  # too few images for a held-out split
             pass
     few = images.few(min(LOOKED_AT, len(images)))
-    return CollapseWatch(PixelFeatures.fit(images), few.images, held_out)
+    try:
+        return CollapseWatch(choose_extractor(job.extractor, images), few.images, held_out)
+    except ZooError:  # weights that are not there, another channel count
+        return CollapseWatch(PixelFeatures.fit(images), few.images, held_out)

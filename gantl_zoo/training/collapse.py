@@ -2,7 +2,8 @@
 
 - diversity: mean distance between features of pairs of samples, over that of real images; a collapsed
   generator makes one image, whatever the latent.
-- saturation: the share of images that the discriminator sorts rightly; at 1 it teaches nothing.
+- saturation: how often the discriminator ranks a real image above a fake one, over all pairs (the area
+  under its ROC curve, whatever the loss does to its logits): 0.5 is guessing, at 1 it teaches nothing.
 - overfitting: r = (E[D(train)] - E[D(held out)]) / (E[D(train)] - E[D(fake)]) (Karras et al. 2020,
   https://arxiv.org/abs/2006.06676, equation 1): 0 is none, 1 means that it knows its images by heart.
 """
@@ -22,7 +23,7 @@ from gantl_zoo.errors import DataError
 LOOKED_AT = 128  # images of each kind
 ALIVE, COLLAPSED = 0.4, 0.2  # of the real images' diversity
 GRACE = 2_000  # steps in which a fresh generator may be all alike
-SURE = 0.98  # of the images sorted rightly
+SURE = 0.995  # of the pairs ranked rightly
 BY_HEART = 0.7
 
 ADVICE = {
@@ -70,7 +71,7 @@ class CollapseWatch:
         diversity = self._spread(fake.cpu()) / max(self.reference, 1e-12)
         real_logits = judge(to_float(self.real.to(device))).float()
         fake_logits = judge(fake).float()
-        saturation = float((real_logits > 0).float().mean() + (fake_logits < 0).float().mean()) / 2
+        saturation = float((rank(real_logits)[:, None] > rank(fake_logits)[None, :]).float().mean())
         overfitting = None
         gap = float(real_logits.mean() - fake_logits.mean())
         if self.held_out is not None and gap > 0:
@@ -85,7 +86,7 @@ class CollapseWatch:
         if signs.diversity < COLLAPSED and (self.alive or step >= GRACE):
             found["collapse"] = f"the samples differ only {signs.diversity:.2f} times as much as real images"
         if signs.saturation >= SURE:
-            found["saturation"] = f"the discriminator sorts {signs.saturation:.0%} of all images rightly"
+            found["saturation"] = f"the discriminator ranks {signs.saturation:.1%} of all pairs rightly"
         if signs.overfitting is not None and signs.overfitting > BY_HEART:
             found["overfitting"] = (
                 "the discriminator knows its training images by heart: held-out ones look "
@@ -96,3 +97,8 @@ class CollapseWatch:
     def _spread(self, images: Tensor) -> float:
         """Mean pairwise distance of features of images (N, C, H, W) in [-1, 1]."""
         return float(torch.pdist(self.features(images).flatten(1)).mean())
+
+
+def rank(logits: Tensor) -> Tensor:
+    """One number an image (N,), of logits (N, …)."""
+    return logits.flatten(1).mean(1) if logits.dim() > 1 else logits
