@@ -15,6 +15,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.training import chance, classify as loop, engine
 from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.training.processes import launched
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 from gantl_zoo.zoo import load_model
 
@@ -120,6 +121,8 @@ def _prepare(
     data: Data, settings: dict[str, Any]
 ) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
     """Images, held-out images, the recipe, and what remains: precision, device, title."""
+    if launched():
+        raise UsageError("a classifier is trained in one process; start this without a launcher")
     settings = {key: value for key, value in settings.items() if value is not None}
     spec = _data_settings(settings)
     rest = {key: settings.pop(key, default) for key, default in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from gantl_zoo.data import ImageData
@@ -22,9 +21,13 @@ def make_evaluator(
     spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int
 ) -> Evaluator:
     """The judge of generated images for a data specification."""
-    full = {key: value for key, value in spec.items() if key not in ("shots", "fingerprint")}
-    train_images, held_out = load(full), load(full | {"split": "test"})
+    train_images, held_out = load(whole(spec)), load(whole(spec) | {"split": "test"})
     return Evaluator(choose_extractor(extractor, train_images), train_images, held_out, metrics, samples)
+
+
+def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification of all images, however few a run trains on."""
+    return {key: value for key, value in spec.items() if key not in ("shots", "fingerprint")}
 
 
 def choose_extractor(name: str, reference: ImageData) -> Extractor:
@@ -39,33 +42,38 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
     return ClassifierFeatures(model.name, model.backbone, model.lineage.get("data", {}).get("name", ""))
 
 
-def measure_of(job: Job, folder: RunFolder) -> Measure | None:
-    """How a run measures its model, or None with a word in the log why it doesn't."""
-    if not job.metrics or job.metrics == ("none",) or job.data["fingerprint"] is None:
+def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
+    """Images that the run doesn't train on, or None with a word in the log why there are none."""
+    if job.data["fingerprint"] is None:  # given in memory
         return None
     try:
-        found = make_evaluator(job.data, job.extractor, job.metrics, job.samples)
+        return load(whole(job.data) | {"split": "test"})
+    except DataError as error:
+        folder.log(f"no metrics: {error}")
+        return None
+
+
+def measure_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None) -> Measure | None:
+    """How a run measures its model, or None with a word in the log why it doesn't."""
+    if not job.metrics or job.metrics == ("none",) or held_out is None:
+        return None
+    train_images = images if job.data["shots"] is None else load(whole(job.data))
+    try:
+        extractor = choose_extractor(job.extractor, train_images)
+        judge = Evaluator(extractor, train_images, held_out, job.metrics, min(job.samples, len(held_out)))
     except (DataError, UsageError) as error:
         folder.log(f"no metrics: {error}")
         return None
-    judge = replace(found, samples=min(job.samples, len(found.held_out)))
     return lambda gan: judge(gan.generate(judge.samples, seed=METRIC_SEED)).results
 
 
-def collapse_watch(job: Job, images: ImageData) -> CollapseWatch | None:
+def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> CollapseWatch | None:
     """Looks with the run's extractor, or at pixels if it doesn't fit; None if there is nothing to compare."""
     if len(images) < 2:
         return None
-    held_out = None
-    if job.data["fingerprint"] is not None:
-        spec = {key: value for key, value in job.data.items() if key not in ("shots", "fingerprint")}
-        try:
-            unseen = load(spec | {"split": "test"})
-            held_out = unseen.few(min(LOOKED_AT, len(unseen))).images
-        except DataError:  # too few images for a held-out split
-            pass
-    few = images.few(min(LOOKED_AT, len(images)))
+    few = images.few(min(LOOKED_AT, len(images))).images
+    unseen = held_out.few(min(LOOKED_AT, len(held_out))).images if held_out is not None else None
     try:
-        return CollapseWatch(choose_extractor(job.extractor, images), few.images, held_out)
+        return CollapseWatch(choose_extractor(job.extractor, images), few, unseen)
     except ZooError:  # weights that are not there, another channel count
-        return CollapseWatch(PixelFeatures.fit(images), few.images, held_out)
+        return CollapseWatch(PixelFeatures.fit(images), few, unseen)

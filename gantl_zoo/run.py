@@ -14,7 +14,7 @@ from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
 from gantl_zoo.job import Job, common, load
-from gantl_zoo.judge import collapse_watch, make_evaluator, measure_of
+from gantl_zoo.judge import collapse_watch, held_out_of, make_evaluator, measure_of
 from gantl_zoo.metrics.evaluate import METRIC_SEED, METRICS, Report
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.folder import RunFolder
@@ -182,7 +182,9 @@ def run(
     if main:
         if not resume:
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
-        looks_on = Watch(folder, recipe, measure_of(job, folder), collapse_watch(job, images), job.verb)
+        held_out = held_out_of(job, folder)
+        measure = measure_of(job, folder, images, held_out)
+        looks_on = Watch(folder, recipe, measure, collapse_watch(job, images, held_out), job.verb)
     with looks_on as watch:
         trainer.run(watch, folder.path, resume)
         watch.finish()

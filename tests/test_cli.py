@@ -221,3 +221,16 @@ def test_seeds_are_numbers_and_ranges() -> None:
     for wrong in ("", "1-", "-1", "1,,2", "2-1"):
         with pytest.raises(gz.UsageError):
             seeds(wrong)
+
+
+def test_every_setting_of_a_recipe_is_an_option_with_its_default() -> None:
+    """Else a card's command could not be typed."""
+    from gantl_zoo.cli.shared import ADVERSARIAL, RUN
+    from gantl_zoo.training.recipe import Recipe
+
+    recipe, options = Recipe(), ADVERSARIAL | RUN
+    for name in Recipe.__dataclass_fields__:
+        if name == "engine_config":
+            assert "engine_arg" in options
+        else:
+            assert options[name][1] == getattr(recipe, name), name

@@ -99,3 +99,11 @@ def test_classes_count_what_a_classifier_of_this_data_sees(images: ImageData) ->
     assert {r["metric"] for r in report.results} == {"class_share_min", "class_share_max", "confidence"}
     assert 0 <= report["class_share_min"] <= report["class_share_max"] <= 1
     assert Evaluator(features, images, images, metrics=("classes",))(to_float(images.images)).results == []
+
+
+def test_fewer_held_out_images_are_a_random_part_of_them(images: ImageData) -> None:
+    """Sorted by kind, the first ones would stand for one kind only."""
+    sorted_images = images.select(images.labels.argsort(stable=True))  # type: ignore[union-attr]
+    judge = Evaluator(PixelFeatures.fit(images), images, sorted_images, metrics=("fd",), samples=20)
+    kinds = {tuple(row.tolist()) for row in judge.real.sign()[:, :1]}
+    assert len(judge.real) == 20 and len(kinds) == 2

@@ -154,3 +154,9 @@ def test_a_batch_that_cant_be_shared_is_refused(gan: gz.GAN, images: ImageData) 
     two = replace(engine.choose("cpu", "fp32"), processes=Processes(rank=0, count=2))
     with pytest.raises(gz.UsageError, match="batch 9 can't be shared equally by 2 processes in 1 round"):
         Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=9), two)
+
+
+def test_a_classifier_is_trained_in_one_process(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(gz.UsageError, match="trained in one process"):
+        gz.classify_train("cnn", data=photos, image_size=16)
