@@ -7,11 +7,12 @@ from typing import Any
 
 from gantl_zoo.training.folder import RunFolder
 
+PLAYERS, SIGNS = ("generator", "discriminator"), ("diversity", "saturation", "overfitting")
 LEFT_OUT = ("step", "images", "images_per_second", "skipped")
 
 
 def draw(folder: RunFolder) -> Path | None:
-    """One panel for the losses and one for each metric; None if nothing was measured."""
+    """A panel for the losses, one for the signs of health, one a metric; None if nothing was measured."""
     stats, metrics = folder.rows("stats.jsonl"), folder.rows("metrics.jsonl")
     panels = [(stats, group) for group in groups(stats)] + [(metrics, [name]) for name in names(metrics)]
     if not panels:
@@ -24,7 +25,7 @@ def draw(folder: RunFolder) -> Path | None:
     for axes, (rows, wanted) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         for name in wanted:
             known = [row for row in rows if row.get(name) is not None]
-            axes.plot([row["step"] for row in known], [row[name] for row in known], label=name)
+            axes.plot([row["step"] for row in known], [row[name] for row in known], label=name, marker=".")
         if wanted[0].startswith("fd"):
             axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -41,7 +42,8 @@ def names(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def groups(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """The two players' losses together, each other column alone."""
+    """The two players' losses together, the signs of health together, each other column alone."""
     found = names(rows)
-    players = [name for name in found if name in ("generator", "discriminator")]
-    return ([players] if players else []) + [[name] for name in found if name not in players]
+    together = [[name for name in found if name in kind] for kind in (PLAYERS, SIGNS)]
+    others = [[name] for name in found if name not in PLAYERS + SIGNS]
+    return [group for group in [*together, *others] if group]

@@ -111,23 +111,23 @@ class Trainer:
             losses = self.learn(step, pixels)
             done, last = step + 1, step + 1 == recipe.steps
             observer.on_step(done)
-            trouble = ""
+            pause = time.perf_counter()
+            trouble = self.watch(done, observer) if done % recipe.watch_every == 0 else ""
+            clock += time.perf_counter() - pause
             if done % recipe.log_every == 0 or last:
                 numbers = {name: float(value) for name, value in losses.items()}
                 rate = (done - counted) * recipe.batch / (time.perf_counter() - clock)
                 observer.on_log(done, numbers | self.health(), rate)
-                trouble = self.diagnosis(numbers)
-                clock, counted = time.perf_counter(), done
-            if done % recipe.watch_every == 0:
-                trouble = trouble or self.watch(done, observer)
+                trouble = trouble or self.diagnosis(numbers)
                 clock, counted = time.perf_counter(), done
             if trouble:
                 return self.roll_back(folder, observer, trouble)
+            pause = time.perf_counter()
             if done % recipe.metrics_every == 0 or last:
                 observer.on_metrics(done, self.snapshot())
             if done % recipe.checkpoint_every == 0 or last or observer.best_step == done:
                 self.save(done, observer, folder)
-                clock, counted = time.perf_counter(), done
+            clock += time.perf_counter() - pause
             self.stop_if_asked(interrupt, done, observer, folder)
         return recipe.steps
 
