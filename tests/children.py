@@ -24,7 +24,7 @@ def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 
 def quietly(function: Callable[..., None], *arguments: Any) -> None:
-    """One thread, so that processes don't wait for each other's cores; errors to a file if one is named."""
+    """One thread, so that processes don't wait for each other's cores."""
     import torch
 
     torch.set_num_threads(1)

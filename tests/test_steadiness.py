@@ -59,6 +59,17 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
         assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
 
+def test_a_player_that_rests_after_a_failure_has_not_failed_again(gan: gz.GAN, images: ImageData) -> None:
+    class Rests(Explodes):
+        def on_step(self, step: int, plan: Any) -> None:
+            plan.groups["generator"][0].active = step == 0
+
+    trainer = trainer_of(gan, images, Rests({0}))
+    for step in range(3):
+        trainer.step(step, torch.arange(4))
+    assert int(trainer.skipped) == 1 and int(trainer.in_a_row) == 0
+
+
 def test_statistics_that_were_poisoned_are_restored(gan: gz.GAN, images: ImageData) -> None:
     trainer = trainer_of(gan, images, gz.TransferStrategy())
     before = state(trainer.gan.generator)

@@ -92,3 +92,6 @@ def test_the_limit_is_part_of_the_machines_memory(monkeypatch: pytest.MonkeyPatc
     assert memory_limit() > 1 << 27
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "5")
     assert memory_limit() == 5
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "much")
+    with pytest.raises(gz.DataError, match="'much' is no number of bytes"):
+        memory_limit()

@@ -32,7 +32,7 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
 
     Without `image_size` they must all have one size. Grey if every image is grey, else RGB on white.
     Unreadable files are named, counted and left out, up to a limit of 5 %. A set that would need more than
-    `memory_limit` is read once to check it, and streamed then. Raises `DataError`.
+    `memory_limit` is decoded once to check it, and streamed then. Raises `DataError`.
     """
     names = sorted(_names(source))
     if not names:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantl_zoo.errors import DataError
+
 Decode = Callable[[bytes], Tensor]
 Open = Callable[[Path], Callable[[str], bytes]]
 SHARE = 4  # of the memory, one part may hold images
@@ -25,8 +27,10 @@ AHEAD = 4  # batches that each worker prepares
 
 def memory_limit() -> int:
     """Bytes above which images are streamed: GANTL_ZOO_MEMORY, or a quarter of the machine's memory."""
-    if "GANTL_ZOO_MEMORY" in os.environ:
-        return int(os.environ["GANTL_ZOO_MEMORY"])
+    if wanted := os.environ.get("GANTL_ZOO_MEMORY"):
+        if not wanted.isdigit():
+            raise DataError(f"GANTL_ZOO_MEMORY={wanted!r} is no number of bytes; write digits or unset it")
+        return int(wanted)
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
     except (ValueError, OSError, AttributeError):  # not every system tells
@@ -70,10 +74,6 @@ class Stream:
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
             made = list(pool.map(self.one, wanted))
         return torch.stack(made) if made else torch.empty(0, *self.image_shape, dtype=torch.uint8)
-
-    def split(self, size: int) -> Iterator[Tensor]:
-        """As `torch.split`."""
-        return (self[slice(start, start + size)] for start in range(0, len(self), size))
 
     def recoloured(self, channels: int, convert: Callable[[Tensor], Tensor]) -> Stream:
         """The same with other channels; `convert` works on (N, C, H, W)."""

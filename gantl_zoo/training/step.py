@@ -66,7 +66,7 @@ class Player:
             found = terms(batch)
             total = torch.stack(list(found.values())).sum() * share
             self.scaler.scale(total).backward(inputs=parameters)  # type: ignore[no-untyped-call]
-            losses = {name: losses.get(name, 0) + term.detach() * share for name, term in found.items()}
+            losses |= {name: losses.get(name, 0) + term.detach() * share for name, term in found.items()}
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         self.engine.processes.average(gradients)
         self.scaler.unscale_(self.optimizer)
@@ -123,6 +123,7 @@ def train_step(game: Game, real: Tensor, noise: Tensor, step: int) -> Terms:
     shared = [imagine(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
     losses = Terms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
+        player.failed = torch.zeros_like(player.failed)  # one that rests from now on has not failed again
         if player.learns:
             batches = shared or (imagine(game, *r, step, player is game.generator) for r in rounds)
             losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
