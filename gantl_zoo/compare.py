@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from gantl_zoo import weights
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import save_picture, side_by_side
 from gantl_zoo.gan import GAN
@@ -44,10 +45,13 @@ def table(folder: RunFolder, beside: RunFolder) -> str:
     if not ours or not theirs:
         return "no metrics were taken, so there is nothing to compare"
     name = next(key for key in ours[0] if key != "step")
-    best = [min(rows[1:], key=lambda row: row[name]) for rows in (ours, theirs)]
+    first = weights.read_config(folder.path / "model")["metrics"][0]
+    choose = min if first["better"] == "lower" else max
+    best = [choose(rows[1:], key=lambda row: row[name]) for rows in (ours, theirs)]
     lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
     for title, row in zip(("after transfer", "from scratch"), best, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
     ratio = best[0][name] / best[1][name]
-    winner = "transfer won" if ratio < 1 else "from scratch won; transfer did not help here"
-    return "\n".join([*lines, f"{winner}: {ratio:.2f} of the distance from scratch, in the same steps"])
+    won = ratio < 1 if first["better"] == "lower" else ratio > 1
+    winner = "transfer won" if won else "from scratch won; transfer did not help here"
+    return "\n".join([*lines, f"{winner}: {ratio:.2f} times what scratch reached, in the same steps"])

@@ -11,7 +11,7 @@ from gantl_zoo import data as data_room, weights
 from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
 from gantl_zoo.gan import GAN
-from gantl_zoo.metrics.evaluate import METRICS
+from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.recipe import Recipe
 
 
@@ -26,7 +26,7 @@ class Job:
     networks: dict[str, Any] = field(default_factory=dict)
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = (AUTO,)
     samples: int = 5_000
     extractor: str = "auto"
     title: str = ""
@@ -64,7 +64,7 @@ def common(
         "data_seed": settings.pop("data_seed", 0),
     }
     parts = {
-        "metrics": tuple(settings.pop("metrics", METRICS)),
+        "metrics": tuple(settings.pop("metrics", (AUTO,))),
         "samples": settings.pop("samples", 5_000),
         "extractor": settings.pop("extractor", "auto"),
         "title": settings.pop("title", ""),

@@ -1,28 +1,89 @@
-"""What looks on while a run trains, and measures at its end: evaluators, extractors, the collapse watch."""
+"""What looks on while a run trains, and measures at its end: judges, extractors, the collapse watch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from gantl_zoo.data import ImageData
+import torch
+from torch import Tensor
+
+from gantl_zoo import registry
+from gantl_zoo.data import ImageData, to_uint8
 from gantl_zoo.errors import DataError, UsageError, ZooError
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job, load
 from gantl_zoo.metrics.evaluate import METRIC_SEED, Evaluator
 from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.metrics.neighbours import nearest
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.metrics.seen import Images
 from gantl_zoo.training.collapse import LOOKED_AT, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
-from gantl_zoo.training.watch import Measure
+from gantl_zoo.training.watch import NEIGHBOURS
 from gantl_zoo.zoo import load_model
 
+SMALL = 64  # the side up to which grey images are shown to a classifier of digits
+ENOUGH = 1000  # samples of which more would tell no more about a few held-out images
+SHOWN = 8  # samples in `nearest.png`
+SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
 
-def make_evaluator(
-    spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int
-) -> Evaluator:
-    """The judge of generated images for a data specification."""
+
+@dataclass
+class Judge:
+    """Measures GANs with an `Evaluator`, whose `learned` images are those that they were trained on."""
+
+    evaluator: Evaluator
+
+    def __call__(self, gan: GAN) -> Report:
+        """All metrics of as many samples as the evaluator wants."""
+        return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
+
+    def beside(self, gan: GAN) -> Tensor:
+        """Samples, each followed by the training images nearest to it: (8·6, C, H, W) uint8."""
+        judge = self.evaluator
+        data = judge.train if judge.learned is None else judge.learned
+        known = Images.part(data, min(len(data), SEARCHED * judge.samples))
+        samples = samples_of(gan, SHOWN, judge.held_out).take(0, SHOWN)
+        features = judge.see(Images.of(samples)).features
+        _, index = nearest(features, judge.see(known).features, min(NEIGHBOURS - 1, known.count))
+        rows = []
+        for sample, row in zip(samples, index.tolist(), strict=True):
+            rows += [to_uint8(sample)[None], *(known.take(i, i + 1) for i in row)]
+        return torch.cat(rows)
+
+
+def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
+    """Samples from seeds that nobody looks at; a model that knows classes is asked for as many of each as
+    the held-out images have.
+    """
+    labels = None
+    if known := gan.generator.num_classes:
+        if known != len(held_out.classes) or held_out.labels is None:
+            raise DataError(
+                f"{gan.name} knows {known} classes, {held_out.name} has {len(held_out.classes)}, so its "
+                "samples can't be compared class by class"
+            )
+        part = Images.part(held_out, count).labels
+        assert part is not None  # held-out labels are there
+        labels = part.repeat(-(-count // len(part)))[:count]
+
+    def take(start: int, stop: int) -> Tensor:
+        wanted = None if labels is None else labels[start:stop].tolist()
+        return gan.generate(stop - start, seed=METRIC_SEED + start, labels=wanted)
+
+    return Images(count, gan.image_shape, take, labels)
+
+
+def make_judge(
+    spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
+) -> Judge:
+    """The judge of generated images for a data specification; `shots` there are what was learned."""
     train_images, held_out = load(whole(spec)), load(whole(spec) | {"split": "test"})
-    return Evaluator(choose_extractor(extractor, train_images), train_images, held_out, metrics, samples)
+    learned = load(spec) if spec.get("shots") is not None else None
+    chosen = choose_extractor(extractor, train_images)
+    return Judge(Evaluator(chosen, train_images, held_out, metrics, samples, learned, **rest))
 
 
 def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,11 +92,26 @@ def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choose_extractor(name: str, reference: ImageData) -> Extractor:
-    """The extractor of that name; "auto": `cnn-mnist` for grey images, else pixels."""
+    """The extractor of that name; "auto": `cnn-mnist` for small grey images, else pixels.
+
+    Raises `UsageError` for what is no trained backbone, `WeightsError` where weights can't be had.
+    """
+    channels, side, _ = reference.shape
     if name == "auto":
-        name = "cnn-mnist" if reference.shape[0] == 1 else "pixels"
+        name = "cnn-mnist" if channels == 1 and side <= SMALL else "pixels"
     if name == "pixels":
         return PixelFeatures.fit(reference)
+    if name.split(":")[0] == "inception":
+        from gantl_zoo.metrics.inception import InceptionFeatures
+
+        return InceptionFeatures(name.partition(":")[2])
+    if name.startswith("timm:"):
+        return ClassifierFeatures(name, registry.backbones.build(name, channels=channels), opinion=False)
+    if name in registry.backbones:
+        raise UsageError(
+            f"extractor {name} is an architecture without weights; name a trained backbone (gantl-zoo list "
+            "--kind models), its folder, timm:NAME, inception or pixels"
+        )
     model = load_model(name)
     if isinstance(model, GAN):
         raise UsageError(f"extractor {name} is a GAN; use a backbone such as cnn-mnist, or pixels")
@@ -53,18 +129,22 @@ def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
         return None
 
 
-def measure_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None) -> Measure | None:
+def judge_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None) -> Judge | None:
     """How a run measures its model, or None with a word in the log why it doesn't."""
     if not job.metrics or job.metrics == ("none",) or held_out is None:
         return None
     train_images = images if job.data["shots"] is None else load(whole(job.data))
+    samples = min(job.samples, max(ENOUGH, len(held_out)))
     try:
         extractor = choose_extractor(job.extractor, train_images)
-        judge = Evaluator(extractor, train_images, held_out, job.metrics, min(job.samples, len(held_out)))
+        judge = Judge(Evaluator(extractor, train_images, held_out, job.metrics, samples, images, quick=True))
     except (DataError, UsageError) as error:
         folder.log(f"no metrics: {error}")
         return None
-    return lambda gan: judge(gan.generate(judge.samples, seed=METRIC_SEED)).results
+    if not judge.evaluator.chosen:
+        folder.log(f"no metrics: there are only {samples} held-out images")
+        return None
+    return judge
 
 
 def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> CollapseWatch | None:
@@ -74,6 +154,8 @@ def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> C
     few = images.few(min(LOOKED_AT, len(images))).images
     unseen = held_out.few(min(LOOKED_AT, len(held_out))).images if held_out is not None else None
     try:
-        return CollapseWatch(choose_extractor(job.extractor, images), few, unseen)
+        extractor = choose_extractor(job.extractor, images)
+        extractor.check(images.shape)
     except ZooError:  # weights that are not there, another channel count
-        return CollapseWatch(PixelFeatures.fit(images), few, unseen)
+        extractor = PixelFeatures.fit(images)
+    return CollapseWatch(lambda shown: extractor(shown)[0], few, unseen)

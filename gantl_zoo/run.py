@@ -14,11 +14,14 @@ from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
 from gantl_zoo.job import Job, common, load
-from gantl_zoo.judge import collapse_watch, held_out_of, make_evaluator, measure_of
-from gantl_zoo.metrics.evaluate import METRIC_SEED, METRICS, Report
+from gantl_zoo.judge import collapse_watch, held_out_of, judge_of, make_judge
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.metrics.seen import Progress, plain
+from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.processes import join
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Bystander, Watch
 from gantl_zoo.transfer.strategy import TransferStrategy
@@ -106,25 +109,37 @@ def evaluate(
     model: str | Path | GAN,
     *,
     data: str | Path | ImageData,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] = (AUTO,),
     samples: int = 10_000,
     extractor: str = "auto",
     channels: int | None = None,
     data_root: str | Path | None = None,
+    shots: int | None = None,
+    data_seed: int = 0,
+    progress: Progress = plain,
 ) -> Report:
-    """Measure `samples` images of `model` against the held-out images of `data`."""
+    """Measure `samples` images of `model` against the held-out images of `data`.
+
+    "auto" takes all metrics that can be measured (`gantl_zoo.metrics.table`). `shots` and `data_seed` say
+    which few images the model was trained on, where it memorises or not. Processes that a launcher started
+    share the work, and all of them get the report.
+    """
     if samples < 2:
         raise UsageError(f"samples must be at least 2, not {samples}")
     gan = model if isinstance(model, GAN) else _source(model, discriminator=False)
     wanted, size, _ = gan.image_shape
-    spec = {"source": str(data), "image_size": size, "channels": channels, "root": data_root}
-    judge = make_evaluator(spec | {"source": data}, extractor, tuple(metrics), samples)
-    if judge.held_out.shape[0] != wanted:
+    spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
+    few = {} if shots is None else {"shots": shots, "data_seed": data_seed}
+    crew = join("cpu")
+    rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
+    judge = make_judge(spec | few, extractor, tuple(metrics), samples, **rest)
+    found = judge.evaluator.held_out.shape[0]
+    if found != wanted:
         raise DataError(
-            f"{gan.name} makes images with {wanted} channel(s), {judge.held_out.name} has "
-            f"{judge.held_out.shape[0]}; convert the data with --channels {wanted}"
+            f"{gan.name} makes images with {wanted} channel(s), {judge.evaluator.held_out.name} has {found}; "
+            f"convert the data with --channels {wanted}"
         )
-    return judge(gan.generate(samples, seed=METRIC_SEED))
+    return judge(gan)
 
 
 def continue_run(
@@ -183,8 +198,8 @@ def run(
         if not resume:
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
         held_out = held_out_of(job, folder)
-        measure = measure_of(job, folder, images, held_out)
-        looks_on = Watch(folder, recipe, measure, collapse_watch(job, images, held_out), job.verb)
+        judge = judge_of(job, folder, images, held_out)
+        looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
     with looks_on as watch:
         trainer.run(watch, folder.path, resume)
         watch.finish()

@@ -18,6 +18,7 @@ from gantl_zoo.data import ImageData
 def no_network_and_fixed_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("GANTL_ZOO_DATA", str(tmp_path / "no-data"))
+    monkeypatch.setenv("GANTL_ZOO_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
 
 

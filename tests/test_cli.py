@@ -73,7 +73,7 @@ def test_train_transfer_evaluate_end_to_end(
     capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
 ) -> None:
     common = ["--data", photos, "--channels", 1, "--steps", 4, "--batch", 4, "--out", tmp_path / "runs",
-              "--metrics", "fd", "--extractor", "pixels", "--samples", 16, "--metrics-every", 2]  # fmt: skip
+              "--metrics", "kd", "--extractor", "pixels", "--samples", 16, "--metrics-every", 2]  # fmt: skip
     code, out, err = run(capsys, "train", "dcgan", "--image-size", 28, "--generator-arg", "width=4",
                          "--discriminator-arg", "width=4", *common)  # fmt: skip
     first = Path(out.splitlines()[-1])
@@ -86,7 +86,7 @@ def test_train_transfer_evaluate_end_to_end(
     scores = tmp_path / "scores.json"
     code, out, _ = run(capsys, "evaluate", second, "--data", photos, "--channels", 1, "--samples", 16,
                        "--extractor", "pixels", "--json", scores)  # fmt: skip
-    assert code == 0 and "fd_pixels" in out and json.loads(scores.read_text())[0]["metric"] == "fd"
+    assert code == 0 and "kd_pixels" in out and json.loads(scores.read_text())[0]["metric"] == "kd"
     code, out, _ = run(capsys, "train", "--resume", first)
     assert code == 0 and out.splitlines()[-1] == str(first)
 

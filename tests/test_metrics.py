@@ -1,68 +1,66 @@
-"""Distances against closed forms, and metrics that move as theory says."""
+"""Extractors, the evaluator, its reports and its cache."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo import judge
 from gantl_zoo.data import ImageData, to_float
-from gantl_zoo.metrics.distance import frechet
+from gantl_zoo.metrics import cache
 from gantl_zoo.metrics.evaluate import Evaluator
-from gantl_zoo.metrics.features import ClassifierFeatures, PixelFeatures
+from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.metrics.seen import Images, see
 
 
-def test_frechet_of_two_gaussians_is_the_closed_form() -> None:
-    """Diagonal Gaussians: |m1 - m2|² + Σ (s1 - s2)²."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (200_000, 3)
-    first = torch.randn(shape, generator=generator, dtype=torch.float64)
-    second = 1 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    assert frechet(first, second) == pytest.approx(3 * 1 + 3 * 1, rel=0.02)
-
-
-def test_frechet_is_zero_on_itself_and_blind_to_order() -> None:
-    features = torch.randn(500, 8, dtype=torch.float64)
-    assert frechet(features, features.flip(0)) == pytest.approx(0, abs=1e-6)
-
-
-def test_frechet_refuses_what_it_cant_measure() -> None:
-    good = torch.randn(10, 2, dtype=torch.float64)
-    with pytest.raises(gz.DataError, match="at least 2 images a side, not 10 and 1"):
-        frechet(good, good[:1])
-    with pytest.raises(gz.DataError, match="NaN or infinity"):
-        frechet(good, good * float("nan"))
-
-
-def extractor() -> ClassifierFeatures:
+def extractor(trained_on: str = "mnist") -> ClassifierFeatures:
     found = judge.choose_extractor("cnn-mnist", ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)))
-    assert isinstance(found, ClassifierFeatures)
-    return found
+    assert isinstance(found, ClassifierFeatures) and found.trained_on == "mnist"
+    return ClassifierFeatures(found.name, found.network, trained_on)
 
 
-def test_noise_and_missing_modes_raise_the_distance(images: ImageData) -> None:
-    judge = Evaluator(extractor(), images, images, metrics=("fd",))
-    real = to_float(images.images)
-    same = judge(real)["fd"]
-    noisy = judge((real + 0.5 * torch.randn_like(real)).clamp(-1, 1))["fd"]
-    half = judge(real[images.labels == 0])["fd"]
-    assert same < 1e-3 < noisy and same < half
+def many(count: int, name: str = "halves", seed: int = 0) -> ImageData:
+    """Labelled images in two classes, as the fixture's, but more."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 60, (count, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(count) % 2
+    pixels[labels == 0, :, :14] += 150
+    pixels[labels == 1, :, 14:] += 150
+    return ImageData(pixels, labels, ("above", "below"), name, "test" if seed else "train")
+
+
+def test_noise_and_missing_modes_raise_the_distances() -> None:
+    data = many(300)
+    judge = Evaluator(PixelFeatures.fit(data, 8), data, data, metrics=("fd", "kd"), samples=300)
+    real = to_float(data.images)
+    same = judge(Images.of(real))
+    noisy = judge(Images.of((real + 0.5 * torch.randn_like(real)).clamp(-1, 1)))
+    half = judge(Images.of(real[data.labels == 0]))
+    for name in ("fd", "kd"):
+        assert same[name] < 1e-3 < noisy[name] and same[name] < half[name]
 
 
 def test_the_extractor_is_in_eval_mode_whatever_the_caller_did(images: ImageData) -> None:
     features = extractor()
-    before = features(images.images)
+    before, opinion = features(images.images)
     features.network.train()
-    assert torch.equal(features(images.images), before)
+    assert torch.equal(features(images.images)[0], before)
     assert not features.network.training
+    assert opinion is not None and torch.allclose(
+        opinion, features.network(to_float(images.images)), atol=1e-5
+    )
 
 
-def test_the_extractor_refuses_other_channels(images: ImageData) -> None:
+def test_the_extractor_refuses_other_channels_and_broken_samples(images: ImageData) -> None:
     with pytest.raises(gz.DataError, match="extractor cnn-mnist sees 1 channels, these images have 3"):
         extractor()(images.fit(None, 3).images)
+    with pytest.raises(gz.DataError, match="NaN or infinity, so nothing can be measured"):
+        extractor()(torch.full((2, 1, 28, 28), torch.nan))
 
 
 def test_pixels_work_for_any_images(photos: Path) -> None:
@@ -70,40 +68,183 @@ def test_pixels_work_for_any_images(photos: Path) -> None:
 
     colour = data.load(photos, image_size=32)
     features = PixelFeatures.fit(colour, dimensions=5)
-    assert features.name == "pixels-pca5" and features(colour.images).shape == (len(colour), 5)
+    assert features.name == "pixels-pca5" and features(colour.images)[0].shape == (len(colour), 5)
 
 
-def test_a_report_names_extractor_counts_and_floor(photos: Path, gan: gz.GAN) -> None:
-    report = gz.evaluate(gan, data=photos, channels=1, metrics=("fd",), samples=12, extractor="pixels")
-    (result,) = report.results
-    assert result["name"].startswith("fd_pixels-pca")
-    assert "12 samples against" in result["on"] and "test images of photos" in result["on"]
-    assert result["floor"] > 0 and report["fd"] == result["value"] and "× the floor" in str(report)
+def test_timm_is_an_extractor_and_says_so_when_its_weights_cant_be_had(images: ImageData) -> None:
+    with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:resnet10t can't be had"):
+        judge.choose_extractor("timm:resnet10t", images)
+    network = gz.backbones.build("timm:resnet10t", channels=1, pretrained=False)
+    features = ClassifierFeatures("timm:resnet10t", network, opinion=False)
+    seen, logits = features(images.images[:3])
+    assert seen.shape == (3, network.embedding_dim) and logits is None
+
+
+def test_a_report_tells_everything_about_its_making(gan: gz.GAN) -> None:
+    data = many(120)
+    report = gz.evaluate(gan, data=data, samples=150, metrics=("kd", "pr"), extractor="cnn-mnist")
+    kernel, precision = report.results[:2]
+    assert kernel["name"] == "kd_cnn-mnist" and kernel["low"] < kernel["value"] < kernel["high"]
+    assert kernel["on"] == "150 samples against 120 train images of halves"
+    assert kernel["samples"] == 150 and kernel["real"] == 120 and kernel["split"] == "train"
+    assert kernel["data_fingerprint"] == data.fingerprint and kernel["seed"] == 1_000_000
+    assert len(kernel["extractor_sha256"]) == 16 and "at their own size" in kernel["convention"]
+    assert (kernel["better"], precision["better"]) == ("lower", "higher")
+    assert (
+        precision["metric"] == "precision" and precision["floor"] == 1
+    )  # the real images are these very ones
+    assert report["kd"] == report["kd_cnn-mnist"] == kernel["value"]
+    assert kernel["extractor_sha256"] in str(report) and "120 train images against the same" in str(report)
+    json.dumps(report.results, allow_nan=False)
     with pytest.raises(KeyError):
-        report["kd"]
+        report["fd"]
 
 
-def test_unknown_metrics_and_extractors_are_explained(photos: Path, gan: gz.GAN) -> None:
-    with pytest.raises(gz.UsageError, match="unknown metric fid; there are: fd, classes"):
-        gz.evaluate(gan, data=photos, channels=1, metrics=("fid",))
-    with pytest.raises(gz.UsageError, match="extractor dcgan-mnist is a GAN"):
-        gz.evaluate(gan, data=photos, channels=1, extractor="dcgan-mnist")
-    with pytest.raises(gz.DataError, match=r"photos has 3; convert the data with --channels 1"):
-        gz.evaluate(gan, data=photos)
+def test_a_distance_is_shown_with_its_multiple_of_the_floor(gan: gz.GAN) -> None:
+    train, held_out = many(400), many(300, seed=1)
+    evaluator = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("fd",), samples=200)
+    report = evaluator(Images.of(gan.generate(200)))
+    (found,) = report.results
+    assert found["real"] == 200 and found["floor"] > 0
+    assert f"{found['value'] / found['floor']:.1f} × the floor" in str(report)
+    assert found["floor_on"] == "200 train images against the same"
 
 
-def test_classes_count_what_a_classifier_of_this_data_sees(images: ImageData) -> None:
-    features = extractor()
-    mine = ClassifierFeatures(features.name, features.network, trained_on="halves")
-    report = Evaluator(mine, images, images, metrics=("classes",))(to_float(images.images))
-    assert {r["metric"] for r in report.results} == {"class_share_min", "class_share_max", "confidence"}
-    assert 0 <= report["class_share_min"] <= report["class_share_max"] <= 1
-    assert Evaluator(features, images, images, metrics=("classes",))(to_float(images.images)).results == []
+def test_auto_takes_what_can_be_measured(gan: gz.GAN) -> None:
+    train, held_out = many(400), many(300, seed=1)
+    names = set(Evaluator(extractor("halves"), train, held_out, samples=200).chosen)
+    assert names == {"fd", "kd", "pr", "is", "memory", "diversity", "classes"}
+    few = Evaluator(extractor(), train, held_out.few(20), samples=200)
+    assert set(few.chosen) == {"kd", "pr", "is", "memory", "diversity"}
+    pixels = Evaluator(PixelFeatures.fit(train), train, held_out.few(3), samples=200, quick=True)
+    assert set(pixels.chosen) == {"kd"}
+    shots = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("diversity",), 200, train.few(10))
+    assert shots(Images.of(gan.generate(200)))["diversity"] >= 0
+
+
+def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: gz.GAN) -> None:
+    def refused(match: str, **settings: object) -> None:
+        with pytest.raises((gz.UsageError, gz.DataError, gz.WeightsError), match=match):
+            gz.evaluate(gan, **{"data": photos, "channels": 1} | settings)  # type: ignore[arg-type]
+
+    refused("unknown metric fid; there are: auto, fd, kd", metrics=("fid",))
+    refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
+    refused("extractor cnn is an architecture without weights", extractor="cnn")
+    refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
+    refused("take 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
+    refused("the metric is needs a classifier", metrics=("is",), extractor="pixels")
+    refused("needs a classifier of photos as extractor; cnn-mnist was trained on mnist", metrics=("classes",))
+    refused("at least 5 held-out images", metrics=("memory",))
+    few = many(1001)
+    refused("is for 2 to 1,000 training images", data=few, metrics=("diversity",), extractor="pixels")
+
+
+def test_a_replaying_generator_is_caught() -> None:
+    train, held_out = many(200), many(200, seed=1)
+    judge = Evaluator(PixelFeatures.fit(train), train, held_out, ("memory", "mifid"), 200)
+    honest = judge(Images.of(many(200, seed=2).images))
+    replay = judge(Images.of(train.images))
+    assert honest["copies"] < 0.05 and honest["nn_distance"] > 0.9
+    assert replay["copies"] == 1 and replay["nn_distance"] < 0.01
+    assert replay["mifid"] > 100 * honest["mifid"]
+
+
+class TwoClasses(torch.nn.Module):
+    """A generator that knows the classes of `many`: the label decides which half is bright."""
+
+    num_classes, latent_dim, image_shape = 2, 4, (1, 28, 28)
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong, self.level = wrong, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        images = torch.full((len(noise), 1, 28, 28), -0.75) + 0.1 * noise[:, :1, None, None]
+        above = (labels == 0) ^ self.wrong
+        images[above, :, :14] += 1.2
+        images[~above, :, 14:] += 1.2
+        return images
+
+
+def test_conditional_models_are_measured_by_class_too() -> None:
+    train, held_out = many(100), many(100, seed=1)
+    scores = []
+    for wrong in (False, True):
+        gan = gz.GAN(TwoClasses(wrong), None, {}, name="two")
+        evaluator = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 100)
+        report = judge.Judge(evaluator)(gan)
+        assert [r["metric"] for r in report.results] == ["kd", "kd[above]", "kd[below]"]
+        assert report.results[1]["floor"] is not None
+        scores.append(report)
+    assert scores[0]["kd"] == pytest.approx(scores[1]["kd"], rel=0.3)  # together they look alike
+    assert scores[1]["kd[above]"] > 10 * abs(scores[0]["kd[above]"])
+    one = held_out.select(held_out.labels == 0)  # type: ignore[arg-type]
+    with pytest.raises(gz.DataError, match="class below has no held-out images"):
+        judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, one, ("kd",), 100))(
+            gz.GAN(TwoClasses(False), None, {}, name="two")
+        )
+    unknown = ImageData(held_out.images, None, (), "bare")
+    with pytest.raises(gz.DataError, match="two knows 2 classes, bare has 0"):
+        judge.samples_of(gz.GAN(TwoClasses(False), None, {}, name="two"), 4, unknown)
 
 
 def test_fewer_held_out_images_are_a_random_part_of_them(images: ImageData) -> None:
     """Sorted by kind, the first ones would stand for one kind only."""
     sorted_images = images.select(images.labels.argsort(stable=True))  # type: ignore[union-attr]
-    judge = Evaluator(PixelFeatures.fit(images), images, sorted_images, metrics=("fd",), samples=20)
-    kinds = {tuple(row.tolist()) for row in judge.real.sign()[:, :1]}
+    judge = Evaluator(PixelFeatures.fit(images), images, sorted_images, metrics=("kd",), samples=20)
+    kinds = {tuple(row.tolist()) for row in judge.real.features.sign()[:, :1]}
     assert len(judge.real) == 20 and len(kinds) == 2
+
+
+class Counting(PixelFeatures):
+    """Counts how many images it has looked at."""
+
+    seen = 0
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        Counting.seen += len(images)
+        return super().look(images)
+
+
+def test_the_cache_goes_by_content_and_survives_damage(images: ImageData) -> None:
+    fitted = PixelFeatures.fit(images, 4)
+    counting: Extractor = Counting(fitted.mean, fitted.components)
+    first = see(counting, Images.part(images, 40))
+    renamed = ImageData(images.images, images.labels, images.classes, "another name")
+    again = see(counting, Images.part(renamed, 40))
+    assert Counting.seen == 40 and torch.equal(first.features, again.features)
+    changed = images.images.clone()
+    changed[0, 0, 0, 0] += 1
+    see(counting, Images.part(ImageData(changed, images.labels, images.classes, images.name), 40))
+    assert Counting.seen == 80
+    see(Counting(fitted.mean + 1, fitted.components), Images.part(images, 40))
+    assert Counting.seen == 120
+    place = cache.folder()
+    assert place is not None
+    for file in place.iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(see(counting, Images.part(images, 40)).features, first.features)
+    assert Counting.seen == 160
+    see(counting, Images.part(images, 40))
+    assert Counting.seen == 160
+
+
+def test_no_cache_when_it_is_off_or_cant_be_written(
+    images: ImageData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    features = PixelFeatures.fit(images, 4)
+    monkeypatch.setenv("GANTL_ZOO_CACHE", "off")
+    whole = see(features, Images.part(images, 40)).features
+    assert cache.folder() is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GANTL_ZOO_CACHE", str(tmp_path / "file" / "below"))
+    assert torch.equal(see(features, Images.part(images, 40)).features, whole)
+
+
+def test_nearest_training_images_stand_beside_samples(gan: gz.GAN) -> None:
+    train, held_out = many(50), many(30, seed=1)
+    found = judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 30)).beside(gan)
+    assert found.shape == (8 * 6, 1, 28, 28) and found.dtype == torch.uint8
+    rows = found.view(8, 6, -1)
+    known = {bytes(image.flatten().tolist()) for image in train.images}
+    assert all(bytes(image.tolist()) in known for image in rows[:, 1:].flatten(0, 1))

@@ -148,7 +148,8 @@ class OneImage(nn.Module):
 
 
 def watch_of(images: ImageData, held_out: Tensor | None = None) -> CollapseWatch:
-    return CollapseWatch(PixelFeatures.fit(images), images.images, held_out)
+    extractor = PixelFeatures.fit(images)
+    return CollapseWatch(lambda shown: extractor(shown)[0], images.images, held_out)
 
 
 def bright(images: Tensor) -> Tensor:

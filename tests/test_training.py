@@ -96,19 +96,19 @@ def test_each_epoch_is_a_shuffle_and_joins_the_next() -> None:
 
 
 def test_a_run_folder_holds_what_people_look_for(photos: Path, tmp_path: Path) -> None:
-    settings = TINY | {"metrics": ("fd",), "extractor": "pixels", "samples": 20}
+    settings = TINY | {"metrics": ("kd",), "extractor": "pixels", "samples": 20}
     gan = gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
     run = tmp_path / "00000-dcgan-photos"
     names = {path.name for path in run.iterdir()}
     assert {"config.json", "log.txt", "stats.jsonl", "metrics.jsonl", "reals.png", "fakes000000.png",
-            "fakes000006.png", "checkpoints", "model", "curves.png"} <= names  # fmt: skip
+            "fakes000006.png", "checkpoints", "model", "curves.png", "nearest.png"} <= names  # fmt: skip
     steps = {int(path.name) for path in (run / "checkpoints").iterdir()}
     assert steps == {3, 6} | {gan.about["training"]["best_step"]}
     assert gan.lineage["data"]["fingerprint"] and gan.about["training"]["command"].startswith(
         "gantl-zoo train dcgan"
     )
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    name = next(key for key in rows[0] if key.startswith("fd_pixels-pca"))
+    name = next(key for key in rows[0] if key.startswith("kd_pixels-pca"))
     best = min(rows[1:], key=lambda row: row[name])
     assert gan.about["training"]["best_step"] == best["step"]
     assert gan.about["metrics"][0]["value"] == pytest.approx(best[name])

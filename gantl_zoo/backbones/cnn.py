@@ -50,9 +50,13 @@ class CNN(nn.Module):
         """The vector under the classifier (N, D)."""
         return self.pyramid(images)[-1].mean(dim=(2, 3))  # (N, D, H/8, W/8) -> (N, D)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.blocks[-1](self.embed(images))  # (N, D) -> (N, L)
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits (N, L) of what `embed` gave."""
+        logits: Tensor = self.blocks[-1](embedding)  # (N, D) -> (N, L)
         return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classify(self.embed(images))
 
 
 def backbone(

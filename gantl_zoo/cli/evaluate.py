@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,8 @@ from gantl_zoo.errors import DataError, UsageError
 EPILOG = """Examples:
 
   gantl-zoo evaluate dcgan-mnist --data mnist
+
+  gantl-zoo evaluate dcgan-mnist --data mnist --metrics fd,pr --extractor pixels
 
   gantl-zoo evaluate runs/00003-mine --data ./photos --json scores.json"""
 
@@ -27,15 +31,19 @@ def evaluate(
     data: o.Data = "",
     data_root: o.DataRoot = None,
     channels: o.Channels = None,
-    metrics: o.Metrics = "fd,classes",
+    shots: o.Shots = None,
+    data_seed: o.DataSeed = 0,
+    metrics: o.Metrics = "auto",
     samples: o.Samples = 10_000,
     extractor: o.ExtractorName = "auto",
+    quiet: o.Quiet = False,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
 ) -> None:
     """Measure a GAN against held-out images. A score carries its extractor's name."""
     if not data:
         raise UsageError("--data is missing: the images to compare with")
     from gantl_zoo import run
+    from gantl_zoo.training.processes import is_main
 
     report = run.evaluate(
         name,
@@ -45,10 +53,27 @@ def evaluate(
         extractor=extractor,
         channels=channels,
         data_root=data_root,
+        shots=shots,
+        data_seed=data_seed,
+        progress=plain if quiet or not sys.stderr.isatty() else bar,
     )
+    if not is_main():  # the others have helped
+        return
     if as_json is not None:
         try:
             as_json.write_text(json.dumps(report.results, indent=2) + "\n")
         except OSError as error:
             raise DataError(f"can't write {as_json}: {error.strerror}") from error
     typer.echo(report)
+
+
+def bar(steps: Iterable[int], what: str) -> Iterable[int]:
+    """Progress on standard error."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(steps, what, console=Console(stderr=True), transient=True)
+
+
+def plain(steps: Iterable[int], what: str) -> Iterable[int]:
+    return steps

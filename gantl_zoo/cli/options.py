@@ -101,12 +101,25 @@ Resume = Annotated[
     Path | None, typer.Option(help="Continue this run, with its own settings.", rich_help_panel=OUTPUT)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=OUTPUT)]
-Metrics = Annotated[str, typer.Option(help="fd, classes, or none.", rich_help_panel=OUTPUT)]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        help="auto, none, or of fd, kd, pr, is, mifid, memory, diversity, classes.", rich_help_panel=OUTPUT
+    ),
+]
 Samples = Annotated[int, typer.Option(help="Images that are measured.", rich_help_panel=OUTPUT)]
 ExtractorName = Annotated[
-    str, typer.Option("--extractor", help="auto, pixels, or a backbone's name.", rich_help_panel=OUTPUT)
+    str,
+    typer.Option(
+        "--extractor", help="auto, pixels, inception, or a backbone's name.", rich_help_panel=OUTPUT
+    ),
 ]
-MetricsEvery = Annotated[int, typer.Option("--metrics-every", help="In steps.", rich_help_panel=OUTPUT)]
+MetricsEvery = Annotated[
+    int,
+    typer.Option(
+        "--metrics-every", help="In steps; 0: as often as takes a tenth of the time.", rich_help_panel=OUTPUT
+    ),
+]
 CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In steps.", rich_help_panel=OUTPUT)]
 LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
 Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=OUTPUT)]

@@ -49,10 +49,10 @@ OUTPUT: Group = {"out": (o.Out, o.RUNS), "title": (o.Title, ""), "quiet": (o.Qui
 RUN: Group = {
     "resume": (o.Resume, None),
     "dry_run": (o.DryRun, False),
-    "metrics": (o.Metrics, "fd,classes"),
+    "metrics": (o.Metrics, "auto"),
     "samples": (o.Samples, 5_000),
     "extractor": (o.ExtractorName, "auto"),
-    "metrics_every": (o.MetricsEvery, 2_000),
+    "metrics_every": (o.MetricsEvery, 0),
     "checkpoint_every": (o.CheckpointEvery, 2_000),
     "log_every": (o.LogEvery, 100),
     "log": (o.Log, "none"),

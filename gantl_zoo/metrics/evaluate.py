@@ -1,4 +1,4 @@
-"""`Evaluator`: held-out images, their features and floors, computed once; then any samples against them."""
+"""`Evaluator`: held-out images, what an extractor sees in them, floors; then any samples against them."""
 
 from __future__ import annotations
 
@@ -7,97 +7,143 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import UsageError
-from gantl_zoo.metrics.distance import frechet
-from gantl_zoo.metrics.features import ClassifierFeatures, Extractor
+from gantl_zoo.errors import DataError
+from gantl_zoo.metrics.features import Extractor
+from gantl_zoo.metrics.report import Report, entry
+from gantl_zoo.metrics.seen import Crew, Images, Progress, Seen, plain, see
+from gantl_zoo.metrics.table import AUTO, Metric, Terms, Values, choose
 
-METRICS = ("fd", "classes")
 METRIC_SEED = 1_000_000  # samples for metrics come from seeds that nobody looks at
 
 
 @dataclass
-class Report:
-    """Results as JSON-able dicts: name, value, floor, and what they were measured on."""
-
-    results: list[dict[str, Any]] = field(default_factory=list)
-
-    def __getitem__(self, name: str) -> float:
-        """The value of the metric `name`, in full or without its extractor ("fd")."""
-        for result in self.results:
-            if name in (result["name"], result["metric"]):
-                return float(result["value"])
-        raise KeyError(name)
-
-    def __str__(self) -> str:
-        lines = []
-        for result in self.results:
-            floor = result.get("floor")
-            multiple = f"  ({result['value'] / floor:.1f} × the floor {floor:.4g})" if floor else ""
-            lines.append(f"{result['name']:32} {result['value']:10.4g}{multiple}")
-        return "\n".join([*lines, self.results[0]["on"]] if lines else ["nothing measured"])
-
-
-@dataclass
 class Evaluator:
-    """Judges samples against `held_out` images; `train` images of the same count give the floor."""
+    """Judges samples against `held_out` images; `train` images give the floor.
+
+    `learned`: the images that the model was trained on, if not all of `train`. `quick`: what "auto" means
+    while a run trains. Raises `DataError` or `UsageError` at once for what can't be measured.
+    """
 
     extractor: Extractor
     train: ImageData
     held_out: ImageData
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = (AUTO,)
     samples: int = 10_000
+    learned: ImageData | None = None
+    quick: bool = False
+    crew: Crew | None = None
+    progress: Progress = plain
+    chosen: dict[str, Metric] = field(init=False)
+    floors: dict[str, Values] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if unknown := set(self.metrics) - set(METRICS):
-            raise UsageError(f"unknown metric {', '.join(sorted(unknown))}; there are: {', '.join(METRICS)}")
+        self.extractor.check(self.held_out.shape)
+        learned = len(self.train if self.learned is None else self.learned)
+        real = min(self.samples, len(self.held_out))
+        terms = Terms(self.extractor, self.held_out.name, real, self.samples, learned)
+        self.chosen = choose(self.metrics, terms, self.quick)
 
     @cached_property
-    def real(self) -> Tensor:
-        """Features of the held-out images: a random part if there are more than samples, since the first
-        may be of one kind (the first half of MNIST's test images is the easier one).
-        """
-        return self.extractor(self.held_out.few(min(self.samples, len(self.held_out)), seed=0).images)
+    def real(self) -> Seen:
+        """A random part of the held-out images, as many as there are samples, or all."""
+        return self.see(Images.part(self.held_out, self.samples))
 
     @cached_property
-    def floor(self) -> float:
-        """The distance of as many training images, the best that a generator can hope for."""
-        count = min(len(self.real), len(self.train))
-        return frechet(self.real, self.extractor(self.train.few(count, seed=0).images))
+    def training(self) -> Seen:
+        """What the model was trained on, if a metric asks; in a fixed random order."""
+        data = self.train if self.learned is None else self.learned
+        needed = any(metric.needs_train for metric in self.chosen.values())
+        return self.see(Images.part(data, len(data))) if needed else self.stand_in
 
-    def __call__(self, images: Tensor) -> Report:
-        """All metrics of generated images (N, C, H, W) in [-1, 1]."""
+    @cached_property
+    def stand_in(self) -> Seen:
+        """As many training images as there are samples, or all: the best that a generator can hope for."""
+        return self.see(Images.part(self.train, self.samples))
+
+    def see(self, images: Images) -> Seen:
+        return see(self.extractor, images, self.crew, self.progress)
+
+    def __call__(self, samples: Images) -> Report:
+        """All metrics of generated images."""
+        if samples.shape != self.held_out.shape:
+            raise DataError(
+                f"the samples are {samples.shape} (channels, height, width), the images of "
+                f"{self.held_out.name} {self.held_out.shape}; bring both to one size and channel count"
+            )
+        fake = self.see(samples)
+        how = self.how(len(fake))
         report = Report()
-        for metric in self.metrics:
-            for name, value, floor in getattr(self, f"_{metric}")(images):
-                report.results.append(
-                    {
-                        "name": f"{name}_{self.extractor.name}",
-                        "metric": name,
-                        "value": value,
-                        "floor": floor,
-                        "on": f"{len(images):,} samples against {len(self.real):,} {self.held_out.split} "
-                        f"images of {self.held_out.name}",
-                        "extractor": self.extractor.name,
-                        "data_fingerprint": self.held_out.fingerprint,
-                    }
-                )
+        for name, metric in self.chosen.items():
+            if name not in self.floors:
+                self.floors[name] = metric.floor(self.stand_in, self.real, self.training)
+            values = metric.measure(fake, self.real, self.training)
+            report.results += results(metric, values, self.floors[name], how)
+        for kind in by_class(fake, self.real, self.stand_in, self.held_out.classes):
+            report.results += self.of_class(how, *kind)
         return report
 
-    def _fd(self, images: Tensor) -> list[tuple[str, float, float | None]]:
-        return [("fd", frechet(self.real, self.extractor(images)), self.floor)]
+    def of_class(
+        self, how: dict[str, Any], name: str, fake: Seen, real: Seen, stand_in: Seen
+    ) -> list[dict[str, Any]]:
+        """The same distances within one class, those for which it has images enough."""
+        found = []
+        for metric in self.chosen.values():
+            try:
+                metric.check(Terms(self.extractor, "", len(real), len(fake), 0))
+            except DataError:
+                continue
+            if metric.by_class:
+                values = metric.measure(fake, real, real)
+                floor = metric.floor(stand_in, real, real) if len(stand_in) else {}
+                found += results(metric, values, floor, how, f"[{name}]")
+        return found
 
-    def _classes(self, images: Tensor) -> list[tuple[str, float, float | None]]:
-        """How a classifier of this very data sorts the samples; nothing for other extractors."""
-        extractor = self.extractor
-        if not isinstance(extractor, ClassifierFeatures) or extractor.trained_on != self.held_out.name:
-            return []
-        confidence, found = extractor.probabilities(images).max(1)
-        share = torch.bincount(found, minlength=extractor.network.num_classes) / len(images)
-        return [
-            ("class_share_min", float(share.min()), None),
-            ("class_share_max", float(share.max()), None),
-            ("confidence", float(confidence.mean()), None),
-        ]
+    def how(self, count: int) -> dict[str, Any]:
+        """What every result says of its making."""
+        real, data = self.real, self.held_out
+        return {
+            "on": f"{count:,} samples against {len(real):,} {data.split} images of {data.name}",
+            "floor_on": f"{len(self.stand_in):,} {self.train.split} images against the same",
+            "samples": count,
+            "real": len(real),
+            "split": data.split,
+            "data_fingerprint": data.fingerprint,
+            "extractor": self.extractor.name,
+            "extractor_sha256": self.extractor.sha256,
+            "convention": self.extractor.convention,
+            "seed": METRIC_SEED,
+        }
+
+
+def results(
+    metric: Metric, values: Values, floors: Values, how: dict[str, Any], suffix: str = ""
+) -> list[dict[str, Any]]:
+    """A metric's values as a report keeps them."""
+    return [
+        entry(f"{name}{suffix}", value, floors.get(name), how)
+        | {"better": "lower" if name in metric.lower else "higher"}
+        for name, value in values.items()
+    ]
+
+
+def by_class(fake: Seen, real: Seen, stand_in: Seen, classes: tuple[str, ...]) -> list[Any]:
+    """Name, samples, held-out and training images of each class, if samples have labels."""
+    if fake.labels is None:
+        return []
+    if real.labels is None:
+        raise DataError("the samples have classes, but the held-out images have no labels to compare by")
+    found = []
+    for label in torch.arange(len(classes)):
+        parts = [part_of(side, label) for side in (fake, real, stand_in)]
+        if not len(parts[1]):
+            raise DataError(f"class {classes[int(label)]} has no held-out images, so it can't be measured")
+        found.append((classes[int(label)], *parts))
+    return found
+
+
+def part_of(seen: Seen, label: torch.Tensor) -> Seen:
+    """Those of one class; none where labels are unknown."""
+    known = seen.labels if seen.labels is not None else torch.full((len(seen),), -1)
+    return seen.select(known == label)

@@ -1,55 +1,97 @@
-"""Features of images, from a classifier or from pixels. N images, C channels, D features, L classes."""
+"""Extractors: what turns images into vectors that distances compare.
+
+All images are compared as files hold them, in 8 bits, and every network is in eval mode and float32.
+N images, C, H, W image size, D features, L classes, P pixels.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import DataError
 
-BATCH = 500
 PIXEL_SIDE = 16  # pixels are compared at this size
+WORK = 1 << 19  # input pixels that one batch holds
+
+Looks = tuple[Tensor, Tensor | None]  # features (N, D) and, where there are any, logits (N, L); float32
 
 
-@dataclass(frozen=True)
-class ClassifierFeatures:
-    """The embedding of a trained backbone, always in eval mode and float32."""
+class Extractor:
+    """The base class: a subclass sets what describes it, and looks at one batch of images."""
 
-    name: str
-    network: Any
-    trained_on: str = ""
+    name: str  # every score carries it
+    sha256: str  # of its weights, 16 hex digits: two extractors of one name are told apart
+    convention: str  # how images reach it: size, resampling, range
+    num_features: int
+    side: int | None = None  # images are resized to it; None: they stay as they are
+    channels: int | None = None  # what it sees; None: any
+    trained_on: str = ""  # the data whose classes its logits name
+    num_logits = 0
 
-    @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), uint8 or float in [-1, 1], to features (N, D) float64."""
-        return torch.cat([self.network.embed(part).double() for part in self._parts(images)])
+    def look(self, images: Tensor) -> Looks:
+        """Features and logits of images (N, C, H, W), uint8."""
+        raise NotImplementedError
 
-    @torch.inference_mode()
-    def probabilities(self, images: Tensor) -> Tensor:
-        """The classifier's opinion (N, L)."""
-        return torch.cat([self.network(part).softmax(1) for part in self._parts(images)])
+    def batch(self, side: int) -> int:
+        """How many images of that side it sees at once."""
+        return max(16, min(500, WORK // (self.side or side) ** 2))
 
-    def _parts(self, images: Tensor) -> list[Tensor]:
-        if images.shape[1] != self.network.channels:
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises `DataError` for images (C, H, W) that it can't see."""
+        if self.channels not in (None, shape[0]):
             raise DataError(
-                f"extractor {self.name} sees {self.network.channels} channels, these images have "
-                f"{images.shape[1]}; choose --extractor pixels or one that fits"
+                f"extractor {self.name} sees {self.channels} channels, these images have {shape[0]}; "
+                "choose --extractor pixels or one that fits"
             )
-        self.network.eval()
-        return [part if part.is_floating_point() else to_float(part) for part in torch.split(images, BATCH)]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Looks:
+        """Features and logits of images (N, C, H, W), uint8 or float in [-1, 1]. Raises `DataError`."""
+        self.check(tuple(images.shape[1:]))
+        parts = [self.look(eight_bits(part)) for part in torch.split(images, self.batch(images.shape[-1]))]
+        logits = [found for _, found in parts if found is not None]
+        return torch.cat([found for found, _ in parts]), torch.cat(logits) if logits else None
 
 
-@dataclass(frozen=True)
-class PixelFeatures:
+class ClassifierFeatures(Extractor):
+    """The embedding of a trained backbone, and its opinion."""
+
+    def __init__(self, name: str, network: Any, trained_on: str = "", *, opinion: bool = True) -> None:
+        """`opinion`: whether its classifier was trained, so that its logits mean something."""
+        self.name, self.network, self.trained_on = name, network, trained_on
+        self.num_logits = network.num_classes if opinion else 0
+        self.channels, self.num_features = network.channels, network.embedding_dim
+        self.side = getattr(network, "resize", None)
+        size = f"resized to {self.side}" if self.side else "at their own size"
+        self.convention = f"8 bits, {size}, as floats in [-1, 1]"
+        self.sha256 = digest(network.state_dict())
+
+    def look(self, images: Tensor) -> Looks:
+        self.network.eval()  # whatever the caller did
+        floats = to_float(images)
+        embedding = self.network.embed(floats)
+        if not self.num_logits:
+            return embedding.float(), None
+        classify = getattr(self.network, "classify", None)  # else the whole network once more
+        return embedding.float(), (classify(embedding) if classify else self.network(floats)).float()
+
+
+class PixelFeatures(Extractor):
     """The leading principal components of the reference images' pixels. Works for any images."""
 
-    name: str
-    mean: Tensor  # (P,)
-    components: Tensor  # (P, D)
+    convention = f"8 bits, resized to {PIXEL_SIDE} (bilinear, antialiased), as floats in [-1, 1]"
+
+    def __init__(self, mean: Tensor, components: Tensor) -> None:
+        self.mean, self.components = mean, components  # (P,), (P, D) float64
+        self.num_features = components.shape[1]
+        self.name = f"pixels-pca{self.num_features}"
+        self.channels = len(mean) // PIXEL_SIDE**2
+        self.sha256 = digest({"mean": mean, "components": components})
 
     @classmethod
     def fit(cls, reference: ImageData, dimensions: int = 64) -> PixelFeatures:
@@ -57,18 +99,31 @@ class PixelFeatures:
         pixels = shrink(reference.images[:5000])
         mean = pixels.mean(0)
         _, _, rows = torch.linalg.svd(pixels - mean, full_matrices=False)
-        return cls(f"pixels-pca{min(dimensions, len(rows))}", mean, rows[:dimensions].T)
+        return cls(mean, rows[:dimensions].T.contiguous())
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), uint8 or float in [-1, 1], to features (N, D) float64."""
-        return (shrink(images) - self.mean) @ self.components
+    def look(self, images: Tensor) -> Looks:
+        return ((shrink(images) - self.mean) @ self.components).float(), None
+
+
+def eight_bits(images: Tensor) -> Tensor:
+    """uint8 images of uint8 or float ones. Raises `DataError` for NaN, which no byte can say."""
+    if not images.is_floating_point():
+        return images
+    if not images.isfinite().all():
+        raise DataError("the samples hold NaN or infinity, so nothing can be measured: this model is broken")
+    return to_uint8(images)
 
 
 def shrink(images: Tensor) -> Tensor:
-    """(N, C, H, W) to float64 pixels (N, C·16·16) in [-1, 1]."""
-    floats = images if images.is_floating_point() else to_float(images)
-    small = torch.nn.functional.interpolate(floats, size=(PIXEL_SIDE,) * 2, mode="bilinear", antialias=True)
+    """(N, C, H, W) uint8 to float64 pixels (N, C·16·16) in [-1, 1]."""
+    side = (PIXEL_SIDE, PIXEL_SIDE)
+    small = torch.nn.functional.interpolate(to_float(images), size=side, mode="bilinear", antialias=True)
     return small.flatten(1).double()
 
 
-Extractor = ClassifierFeatures | PixelFeatures
+def digest(tensors: dict[str, Tensor]) -> str:
+    """16 hex digits of the SHA-256 over names and contents."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,8 +96,10 @@ class CollapseWatch:
         return found
 
     def _spread(self, images: Tensor) -> float:
-        """Mean pairwise distance of features of images (N, C, H, W) in [-1, 1]."""
-        return float(torch.pdist(self.features(images).flatten(1)).mean())
+        """Mean pairwise distance of features of images (N, C, H, W) in [-1, 1]; NaN if an image holds one."""
+        if not images.isfinite().all():
+            return math.nan
+        return float(torch.pdist(self.features(images)).mean())
 
 
 def rank(logits: Tensor) -> Tensor:

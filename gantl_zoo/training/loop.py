@@ -34,6 +34,7 @@ class Observer(Protocol):
     best_step: int
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None: ...
+    def wants_metrics(self, step: int) -> bool: ...
     def on_metrics(self, step: int, gan: GAN) -> None: ...
     def on_watch(self, step: int, trainer: Trainer) -> str:
         """Why the run has collapsed; empty if it hasn't."""
@@ -123,7 +124,7 @@ class Trainer:
             if trouble:
                 return self.roll_back(folder, observer, trouble)
             pause = time.perf_counter()
-            if done % recipe.metrics_every == 0 or last:
+            if observer.wants_metrics(done) or last:
                 observer.on_metrics(done, self.snapshot())
             if done % recipe.checkpoint_every == 0 or last or observer.best_step == done:
                 self.save(done, observer, folder)

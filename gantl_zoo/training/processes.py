@@ -54,6 +54,16 @@ class Processes:
         for tensor, mean in zip(tensors, flat.split(sizes), strict=True):
             tensor.detach().copy_(mean.view(tensor.shape))
 
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over the processes."""
+        if self.count == 1:
+            return tensor
+        from accelerate.utils import reduce
+
+        with self._contact():
+            summed: Tensor = reduce(tensor.to(self.device or tensor.device), "sum")
+        return summed.to(tensor.device)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in at least one process."""
         if self.count == 1:
@@ -99,6 +109,11 @@ class Processes:
 def launched() -> bool:
     """Whether a launcher (torchrun, accelerate, mpirun) has started this process among others."""
     return any(int(os.environ.get(name, "1")) > 1 for name in SIZES)
+
+
+def is_main() -> bool:
+    """Whether this process is the one that prints: the launcher's first, or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def join(device: str) -> Processes:

@@ -27,6 +27,8 @@ class Recipe:
     `skip_limit`: after so many skipped steps in a row (a gradient was not finite) the run goes back to its
     last checkpoint with half the learning rate, at most `rollback_limit` times; then it stops.
     `watch_every`: steps between two looks at how steady the run is; `on_collapse`: what to do then.
+    `metrics_every`: steps between two measurements; 0: as often as takes a tenth of the run's time, which
+    depends on the machine's pace, so give a number to a run that shall choose the same best model again.
     `log`: "tensorboard" sends statistics and metrics there, too.
     `engine_config`: what the engine shall not choose by itself (`engine.choose`).
     """
@@ -53,17 +55,19 @@ class Recipe:
     watch_every: int = 500
     log: str = "none"
     log_every: int = 100
-    metrics_every: int = 2_000
+    metrics_every: int = 0
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
         at_least_one = (
             *("steps", "batch", "accumulate", "skip_limit"),
-            *("log_every", "metrics_every", "checkpoint_every", "watch_every"),
+            *("log_every", "checkpoint_every", "watch_every"),
         )
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if self.metrics_every < 0:
+            raise UsageError(f"metrics-every must be a number of steps, or 0, not {self.metrics_every}")
         build_loss(self.loss)
         build_augment(self.aug)
         engine.check(self.engine_config)

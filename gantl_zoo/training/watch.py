@@ -5,19 +5,36 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from gantl_zoo.data.grid import grid, save_picture
-from gantl_zoo.gan import GAN
+from gantl_zoo.gan import GAN, load_gan
 from gantl_zoo.training import curves
 from gantl_zoo.training.collapse import ADVICE, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 
-Measure = Callable[[GAN], list[dict[str, Any]]]
-GRID = 64
+GRID, NEIGHBOURS = 64, 6  # images in `fakes….png`; columns of `nearest.png`
+BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
+ROUND = 50  # steps: metrics fall on multiples of it
+
+
+class Report(Protocol):
+    """Results with name, value, floor and which way is better."""
+
+    results: list[dict[str, Any]]
+
+
+class Judge(Protocol):
+    """What measures the model while it trains."""
+
+    def __call__(self, gan: GAN) -> Report: ...
+    def beside(self, gan: GAN) -> Tensor:
+        """Samples, each followed by its nearest training images: (rows·NEIGHBOURS, C, H, W)."""
+        ...
 
 
 class Watch:
@@ -27,14 +44,18 @@ class Watch:
         self,
         folder: RunFolder,
         recipe: Recipe,
-        measure: Measure | None,
+        judge: Judge | None,
         collapse: CollapseWatch | None,
         title: str,
     ) -> None:
-        self.folder, self.recipe, self.measure, self.collapse = folder, recipe, measure, collapse
+        self.folder, self.recipe, self.judge, self.collapse = folder, recipe, judge, collapse
         self.best: float | None = None
         self.best_step = 0
         self.seconds = 0.0  # spent on metrics
+        self.cost = 0.0  # of the last measurement
+        self.before = 0.0  # seconds that the run had taken when it was interrupted
+        self.started = time.perf_counter()
+        self.floors: dict[str, float] = {}
         self.signs: dict[str, float] = {}  # of the last look, for the next row of statistics
         self.bar = _bar(recipe.steps, title) if not folder.quiet and sys.stderr.isatty() else None
 
@@ -72,18 +93,31 @@ class Watch:
             self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
         return found.get("collapse", "")
 
+    def wants_metrics(self, step: int) -> bool:
+        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time."""
+        if self.recipe.metrics_every:
+            return step % self.recipe.metrics_every == 0
+        return step % ROUND == 0 and self.seconds + self.cost <= BUDGET * self.elapsed()
+
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, over all its parts."""
+        return self.before + time.perf_counter() - self.started
+
     def on_metrics(self, step: int, gan: GAN) -> None:
         save_picture(grid(gan.generate(GRID, seed=0)), self.folder.path / f"fakes{step:06d}.png")
         clock = time.perf_counter()
-        results = self.measure(gan) if self.measure is not None else []
-        self.seconds += time.perf_counter() - clock
+        results = self.judge(gan).results if self.judge is not None else []
+        self.cost = time.perf_counter() - clock
+        self.seconds += self.cost
         if results:
-            first = results[0]
+            self.floors = {r["name"]: r["floor"] for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
-            if step == 0 or (self.best is not None and first["value"] >= self.best):
+            first = results[0]
+            score = first["value"] if first["better"] == "lower" else -first["value"]
+            if step == 0 or (self.best is not None and score >= self.best):
                 return
-            self.best = first["value"]
+            self.best = score
         if step:  # the model before training is never the result
             self.best_step = step
             about = dict(gan.about)
@@ -96,19 +130,31 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         alive = self.collapse is not None and self.collapse.alive
-        return {"best": self.best, "best_step": self.best_step, "seconds": self.seconds, "alive": alive}
+        times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
+        return {"best": self.best, "best_step": self.best_step, "alive": alive, **times}
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
         self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
+        self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
+        self.started = time.perf_counter()
         if self.collapse is not None:
             self.collapse.alive = state.get("alive", False)
 
     def finish(self) -> None:
-        """The last words, and the curves."""
-        self.say(f"done: best at step {self.best_step}; metrics took {self.seconds:.0f} s")
+        """The last words: best and last beside each other, curves, samples beside their neighbours."""
+        if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
+            self.say(table)
+        share = self.seconds / max(self.elapsed(), 1e-9)
+        self.say(
+            f"done: best at step {self.best_step}; metrics took {self.seconds:.0f} s, {share:.0%} of the run"
+        )
         if drawn := curves.draw(self.folder):
             self.say(f"curves: {drawn}")
+        if self.judge is not None:
+            rows = self.judge.beside(load_gan(self.folder.path / "model", discriminator=False))
+            picture = save_picture(grid(rows, min(NEIGHBOURS, len(rows))), self.folder.path / "nearest.png")
+            self.say(f"samples (left) beside their nearest training images: {picture}")
 
     def __enter__(self) -> Watch:
         self.folder.open_board(self.recipe.log)
@@ -122,6 +168,22 @@ class Watch:
             self.bar.stop()
 
 
+def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:
+    """A line a metric: at the best step, at the last, and what real images score."""
+    best = next((row for row in rows if row["step"] == best_step), None)
+    if best is None:
+        return ""
+    last = rows[-1]
+    lines = [f"{'':28} {'best':>10} {'last':>10} {'real images':>12}"]
+    lines.append(f"{'step':28} {best['step']:>10} {last['step']:>10}")
+    for name in best:
+        if name != "step":
+            floor = floors.get(name)
+            beside = "" if floor is None else f"{floor:12.4g}"
+            lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
+    return "\n".join(lines)
+
+
 class Bystander:
     """The observer in every process but the main one: sees nothing, says nothing."""
 
@@ -129,6 +191,9 @@ class Bystander:
 
     def on_step(self, step: int) -> None: ...
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None: ...
+    def wants_metrics(self, step: int) -> bool:
+        return False
+
     def on_metrics(self, step: int, gan: GAN) -> None: ...
     def on_watch(self, step: int, trainer: Trainer) -> str:
         return ""

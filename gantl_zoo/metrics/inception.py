@@ -1,0 +1,72 @@
+"""The Inception network of the usual FID, KID and IS, through torch-fidelity (extra `fidelity`).
+
+Same weights, resampling and features as its own command, so the same images give the same figures. The
+weights come from torch's cache or the network; `inception:PATH` names a file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.metrics.features import Extractor, Looks, digest
+
+NETWORK = "inception-v3-compat"
+FEATURES, LOGITS = "2048", "logits_unbiased"
+
+
+class InceptionFeatures(Extractor):
+    """2,048 features and 1,008 logits. Grey images are repeated over the colours, as torch-fidelity does."""
+
+    name, num_features, num_logits, side = "inception", 2048, 1008, 299
+    trained_on = "imagenet"
+    convention = (
+        "8 bits, resized to 299 as TensorFlow 1 does (bilinear, not antialiased), as floats in [-1, 1]"
+    )
+
+    def __init__(self, path: str = "") -> None:
+        """Raises `UsageError` without torch-fidelity, `WeightsError` if the weights can't be had."""
+        try:
+            from torch_fidelity.utils import create_feature_extractor
+        except ImportError as error:
+            raise UsageError(
+                "extractor inception needs torch-fidelity: pip install 'gantl_zoo[fidelity]'"
+            ) from error
+        check_file(path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.network: Any = create_feature_extractor(
+                    NETWORK,
+                    [FEATURES, LOGITS],
+                    cuda=False,
+                    verbose=False,
+                    feature_extractor_weights_path=path or None,
+                )
+        except (OSError, RuntimeError) as error:  # no network, or another network's weights
+            cause = str(error).strip().splitlines()[0]
+            raise WeightsError(
+                f"the Inception weights can't be had ({type(error).__name__}: {cause}); with a network they "
+                "are fetched once, without one give --extractor inception:PATH, or pixels"
+            ) from error
+        self.sha256 = digest(self.network.state_dict())
+
+    def look(self, images: Tensor) -> Looks:
+        self.network.eval()
+        colour = images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
+        features, logits = self.network(colour)
+        return features, logits
+
+
+def check_file(path: str) -> None:
+    """torch-fidelity unpickles whatever the file holds; here it may hold tensors only."""
+    if not path:
+        return
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{path} holds no Inception weights: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,48 @@
+"""What a classifier says of samples: logits (N, L)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantl_zoo.metrics.distance import SEED, Interval
+
+SPLITS = 10
+MISSED = 0.1  # of a class's share among real images, below which samples don't cover it
+
+
+def inception_score(logits: Tensor) -> Interval:
+    """exp of the mean KL divergence of p(y|x) from p(y), over 10 parts of the shuffled samples, and two
+    deviations of these parts (Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4)."""
+    order = torch.from_numpy(np.random.RandomState(SEED).permutation(len(logits)))
+    shuffled, count = logits[order].double(), len(logits)
+    scores = []
+    for i in range(min(SPLITS, count)):
+        part = shuffled[i * count // SPLITS : (i + 1) * count // SPLITS] if count >= SPLITS else shuffled
+        log_each = part.log_softmax(1)
+        log_all = log_each.exp().mean(0, keepdim=True).log()
+        scores.append(float((log_each.exp() * (log_each - log_all)).sum(1).mean().exp()))
+    mean, deviation = float(np.mean(scores)), float(np.std(scores))
+    return Interval(mean, mean - 2 * deviation, mean + 2 * deviation)
+
+
+def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
+    """How samples spread over the classes, as a classifier of this very data finds them.
+
+    class_coverage: the share of classes with at least a tenth of their share among real images.
+    class_entropy: the entropy of the samples' classes, over that of equally many of each.
+    """
+    probabilities = fake.double().softmax(1)
+    confidence, found = probabilities.max(1)
+    count = fake.shape[1]
+    share = torch.bincount(found, minlength=count).double() / len(found)
+    wanted = torch.bincount(real.argmax(1), minlength=count).double() / len(real)
+    entropy = -torch.xlogy(share, share).sum()
+    return {
+        "class_share_min": float(share.min()),
+        "class_share_max": float(share.max()),
+        "class_coverage": float((share >= MISSED * wanted).double().mean()),
+        "class_entropy": float(entropy / np.log(count)),
+        "confidence": float(confidence.mean()),
+    }

@@ -1,0 +1,204 @@
+"""The metrics that have a name. Each measures samples (`fake`) against held-out images (`real`).
+
+`train` are the images that the model was trained on. A metric's floor is what it says of real images in the
+samples' place: as many training images, or held-out ones where training images would be the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, frechet, kernel
+from gantl_zoo.metrics.features import Extractor
+from gantl_zoo.metrics.memorisation import copies, diversity, informed
+from gantl_zoo.metrics.neighbours import check_manifolds, manifolds
+from gantl_zoo.metrics.opinions import classes, inception_score
+from gantl_zoo.metrics.seen import Seen
+
+Values = Mapping[str, float | Interval]
+FEW = 1000  # training images up to which a set counts as few
+UNSEEN = 5  # held-out images that tell how near new ones come
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a metric can count on."""
+
+    extractor: Extractor
+    data: str
+    real: int
+    fake: int
+    train: int
+
+
+class Metric:
+    """The base class. `lower` names the values that are better when lower; the others when higher."""
+
+    lower: tuple[str, ...] = ()
+    by_class = False  # whether it is measured class by class, too, for models that know classes
+    needs_train = False
+
+    def check(self, terms: Terms) -> None:
+        """Raises `DataError` or `UsageError` if it can't be measured, before anything is."""
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        """Its values by name."""
+        raise NotImplementedError
+
+    def floor(self, stand_in: Seen, real: Seen, train: Seen) -> Values:
+        """The same of real images: `stand_in` are as many training images as there are samples."""
+        return self.measure(stand_in, real, train)
+
+
+class Frechet(Metric):
+    lower, by_class = ("fd",), True
+
+    def check(self, terms: Terms) -> None:
+        check_frechet(terms.real, terms.fake, terms.extractor.num_features)
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        return {"fd": frechet(real.features, fake.features)}
+
+
+class Kernel(Metric):
+    lower, by_class = ("kd",), True
+
+    def check(self, terms: Terms) -> None:
+        check_kernel(terms.real, terms.fake)
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        return {"kd": kernel(real.features, fake.features)}
+
+
+class Manifolds(Metric):
+    by_class = True
+
+    def check(self, terms: Terms) -> None:
+        check_manifolds(terms.real, terms.fake)
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        return manifolds(real.features, fake.features)
+
+
+class Classes(Metric):
+    lower = ("class_share_max",)
+
+    def check(self, terms: Terms) -> None:
+        extractor = terms.extractor
+        if not extractor.num_logits or extractor.trained_on != terms.data:
+            knows = f"was trained on {extractor.trained_on}" if extractor.trained_on else "is no classifier"
+            raise UsageError(
+                f"the metric classes needs a classifier of {terms.data} as extractor; {extractor.name} "
+                f"{knows}"
+            )
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        assert fake.logits is not None and real.logits is not None  # as checked
+        return classes(fake.logits, real.logits)
+
+
+class InceptionScore(Metric):
+    def check(self, terms: Terms) -> None:
+        if not terms.extractor.num_logits:
+            raise UsageError(
+                f"the metric is needs a classifier as extractor, such as cnn-mnist; {terms.extractor.name} "
+                "gives features only"
+            )
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        assert fake.logits is not None  # as checked
+        return {"is": inception_score(fake.logits)}
+
+
+class Copies(Metric):
+    lower, needs_train = ("copies",), True
+
+    def check(self, terms: Terms) -> None:
+        if terms.real < UNSEEN:
+            raise DataError(
+                f"the metric memory needs at least {UNSEEN} held-out images to tell how near new images "
+                f"come to the training images; there are {terms.real}"
+            )
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        return copies(fake.features, real.features, train.features)
+
+    def floor(self, stand_in: Seen, real: Seen, train: Seen) -> Values:
+        return copies(real.features, real.features, train.features)
+
+
+class Informed(Metric):
+    lower, needs_train = ("mifid",), True
+
+    def check(self, terms: Terms) -> None:
+        check_frechet(terms.real, terms.fake, terms.extractor.num_features)
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        distance = frechet(real.features, fake.features)
+        return {"mifid": informed(distance, fake.features, train.features)}
+
+    def floor(self, stand_in: Seen, real: Seen, train: Seen) -> Values:
+        distance = frechet(real.features, stand_in.features)
+        return {"mifid": informed(distance, real.features, train.features)}
+
+
+class Diversity(Metric):
+    needs_train = True
+
+    def check(self, terms: Terms) -> None:
+        if not 2 <= terms.train <= FEW:
+            raise DataError(
+                f"the metric diversity is for 2 to {FEW:,} training images (--shots), not {terms.train:,}"
+            )
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        return {"diversity": diversity(fake.features, train.features)}
+
+    def floor(self, stand_in: Seen, real: Seen, train: Seen) -> Values:
+        return {"diversity": diversity(real.features, train.features)}
+
+
+METRICS: dict[str, Metric] = {
+    "fd": Frechet(),
+    "kd": Kernel(),
+    "pr": Manifolds(),
+    "is": InceptionScore(),
+    "mifid": Informed(),
+    "memory": Copies(),
+    "diversity": Diversity(),
+    "classes": Classes(),
+}
+QUICK = ("fd", "kd", "classes")  # what a run measures while it trains: of fd and kd the first that can be
+ON_REQUEST = ("mifid",)  # a second Fréchet distance, and `memory` says the same in plainer numbers
+AUTO = "auto"
+
+
+def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[str, Metric]:
+    """The metrics of those names; "auto": all that can be measured, or a run's `quick` ones.
+
+    Raises `UsageError` for an unknown name, and what `Metric.check` raises for one that was asked for.
+    """
+    if unknown := [name for name in names if name not in (*METRICS, AUTO)]:
+        raise UsageError(f"unknown metric {', '.join(unknown)}; there are: {AUTO}, {', '.join(METRICS)}")
+    chosen = automatic(terms, quick) if AUTO in names else {}
+    for name in names:
+        if name != AUTO:
+            METRICS[name].check(terms)
+            chosen[name] = METRICS[name]
+    return chosen
+
+
+def automatic(terms: Terms, quick: bool) -> dict[str, Metric]:
+    """Whatever can be measured."""
+    chosen: dict[str, Metric] = {}
+    for name in QUICK if quick else METRICS:
+        if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):
+            continue
+        try:
+            METRICS[name].check(terms)
+        except (DataError, UsageError):
+            continue
+        chosen[name] = METRICS[name]
+    return chosen
