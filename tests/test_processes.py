@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -166,3 +167,22 @@ def test_a_classifier_is_trained_in_one_process(photos: Path, monkeypatch: pytes
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(gz.UsageError, match="trained in one process"):
         gz.classify_train("cnn", data=photos, image_size=16)
+
+
+def write_report(folder: Path) -> None:
+    """Measure one model; as many images as don't fill the last batch of either process."""
+    data = ImageData(
+        torch.arange(700, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 28, 28), name="grey"
+    )
+    gan = gz.load_model("dcgan-mnist")
+    report = gz.evaluate(gan, data=data, samples=1203, metrics=("fd", "kd", "pr", "is", "memory"))
+    (folder / f"report-{os.environ.get('RANK', '0')}").write_text(json.dumps(report.results))
+
+
+def test_two_processes_measure_what_one_does_to_the_bit(tmp_path: Path) -> None:
+    assert finish(children.launch(2, write_report, tmp_path)) == [0, 0]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert finish([children.start(write_report, alone)]) == [0]
+    one = (alone / "report-0").read_text()
+    assert (tmp_path / "report-0").read_text() == (tmp_path / "report-1").read_text() == one

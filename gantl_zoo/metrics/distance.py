@@ -43,10 +43,11 @@ def frechet(real: Tensor, fake: Tensor) -> float:
     check_frechet(len(real), len(fake), real.shape[1])
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_Identity(real.shape[1]))
+    # every process has all features already: torchmetrics would add them up once more
+    metric = FrechetInceptionDistance(feature=_Identity(real.shape[1]), sync_on_compute=False)
     for features, is_real in ((real, True), (fake, False)):
         for part in torch.split(features, BLOCK):
-            metric.update(part, real=is_real)
+            metric.update(part.double(), real=is_real)
     return float(metric.compute())
 
 

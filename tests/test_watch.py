@@ -1,0 +1,65 @@
+"""What looks on while a run trains: how often it measures, which model is best, its last words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gantl_zoo as gz
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.watch import Watch, summary
+
+
+def watch_with(folder: Path, **settings: Any) -> Watch:
+    return Watch(RunFolder.create(folder, "watched", {}, True), Recipe(**settings), None, None, "train")
+
+
+def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("gantl_zoo.training.watch.time.perf_counter", lambda: clock[0])
+    watch, spent, measured = watch_with(tmp_path), 0.0, []
+    for step in range(1, 2001):
+        clock[0] += 0.1  # a step
+        if watch.wants_metrics(step):
+            clock[0] += 2.0  # a measurement
+            watch.seconds, watch.cost, spent = watch.seconds + 2, 2.0, spent + 2
+            measured.append(step)
+        assert spent <= 0.1 * (clock[0] - 100) + 2.0  # the first cost is not known in advance
+    assert 8 <= len(measured) <= 12 and all(step % 50 == 0 for step in measured)
+    other = watch_with(tmp_path)
+    other.restore(watch.state(), 2000)
+    assert other.elapsed() == pytest.approx(watch.elapsed()) and other.cost == 2.0
+    told = watch_with(tmp_path, metrics_every=30)
+    assert [step for step in range(1, 100) if told.wants_metrics(step)] == [30, 60, 90]
+
+
+def test_the_last_words_set_best_beside_last_and_the_floor() -> None:
+    rows = [{"step": step, "fd_x": value} for step, value in ((0, 9.0), (50, 2.0), (100, 3.0))]
+    table = summary(rows, 50, {"fd_x": 0.5}).splitlines()
+    assert table[1].split() == ["step", "50", "100"] and table[2].split() == ["fd_x", "2", "3", "0.5"]
+    assert summary([], 0, {}) == ""
+
+
+class Higher:
+    """A judge of whom more is better."""
+
+    def __init__(self) -> None:
+        self.values = iter([0.0, 1.0, 3.0, 2.0])
+
+    def __call__(self, gan: gz.GAN) -> Report:
+        how = {"name": "recall_x", "metric": "recall", "floor": None, "better": "higher"}
+        return Report([{**how, "value": next(self.values)}])
+
+
+def test_the_best_is_the_highest_where_higher_is_better(gan: gz.GAN, tmp_path: Path) -> None:
+    watch = watch_with(tmp_path)
+    watch.judge = Higher()  # type: ignore[assignment]
+    for step in (0, 50, 100, 150):
+        watch.on_metrics(step, gan)
+    assert watch.best_step == 100
