@@ -71,7 +71,7 @@ def train(
     perform("train", generator or "", settings)
 
 
-@with_options(*(DATA, ADVERSARIAL, RUN), steps=2_000, metrics_every=200, checkpoint_every=1_000, log_every=50)
+@with_options(*(DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
 def transfer(
     source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
     strategy: Strategy = "full",

@@ -98,14 +98,15 @@ def kernel(real: Tensor, fake: Tensor) -> Interval:
 def squared_mmd(first: Tensor, second: Tensor) -> float:
     """Unbiased estimate for two sets of equal size n: within each, pairs of different images only."""
     n = len(first)
-    within = [(similarity(side, side), side) for side in (first, second)]
-    total = sum(float(matrix.sum() - matrix.diagonal().sum()) for matrix, _ in within) / (n * (n - 1))
-    return total - 2 * float(similarity(first, second).mean())
+    within = [similarity(side, side) for side in (first, second)]
+    total = sum(float(matrix.sum(dtype=torch.double) - matrix.trace()) for matrix in within) / (n * (n - 1))
+    return total - 2 * float(similarity(first, second).mean(dtype=torch.double))
 
 
 def similarity(first: Tensor, second: Tensor) -> Tensor:
-    """The kernel (x·y/D + 1)³ of all pairs, (n, m) float64."""
-    return (first.double() @ second.double().T / first.shape[1] + 1) ** 3
+    """The kernel (x·y/D + 1)³ of all pairs, (n, m)."""
+    products = torch.addmm(first.new_ones(()), first, second.T, alpha=1 / first.shape[1])
+    return products.square().mul_(products)
 
 
 def student(freedom: int) -> float:
