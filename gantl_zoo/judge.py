@@ -142,7 +142,7 @@ def judge_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData
         folder.log(f"no metrics: {error}")
         return None
     if not judge.evaluator.chosen:
-        folder.log(f"no metrics: there are only {samples} held-out images")
+        folder.log(f"no metrics: {held_out.name} has only {len(held_out)} held-out image(s)")
         return None
     return judge
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import TINY
 from torch import Tensor
 
 import gantl_zoo as gz
-from gantl_zoo import judge
+from gantl_zoo import data as data_room, judge
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.metrics import cache
 from gantl_zoo.metrics.evaluate import Evaluator
@@ -122,6 +123,31 @@ def test_auto_takes_what_can_be_measured(gan: gz.GAN) -> None:
     assert shots(Images.of(gan.generate(200)))["diversity"] >= 0
 
 
+def test_training_images_are_seen_once() -> None:
+    train, held_out = many(60), many(30, seed=1)
+    fitted = PixelFeatures.fit(train, 4)
+    counting = Counting(fitted.mean, fitted.components)
+    before = Counting.seen
+    judge = Evaluator(counting, train, held_out, ("kd", "memory"), 20)
+    judge(Images.of(many(20, seed=2).images))
+    assert Counting.seen - before == 20 + 20 + 60 and len(judge.stand_in) == 20
+    assert torch.equal(judge.stand_in.features, counting(Images.part(train, 20).take(0, 20))[0])
+
+
+def test_a_run_without_enough_held_out_images_says_so(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(12):
+        (tmp_path / "few").mkdir(exist_ok=True)
+        Image.new("L", (28, 28), 10 * i).save(tmp_path / "few" / f"{i}.png")
+    held_out = len(data_room.load(tmp_path / "few", split="test"))
+    assert held_out < 2
+    settings = TINY | {"metrics": ("auto",), "extractor": "pixels", "batch": 4}
+    gz.train("dcgan", data=tmp_path / "few", out=tmp_path, **settings)
+    log = (tmp_path / "00000-dcgan-few" / "log.txt").read_text()
+    assert f"no metrics: few has only {held_out} held-out image(s)" in log
+
+
 def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: gz.GAN) -> None:
     def refused(match: str, **settings: object) -> None:
         with pytest.raises((gz.UsageError, gz.DataError, gz.WeightsError), match=match):
@@ -207,6 +233,7 @@ class Counting(PixelFeatures):
 
 
 def test_the_cache_goes_by_content_and_survives_damage(images: ImageData) -> None:
+    Counting.seen = 0
     fitted = PixelFeatures.fit(images, 4)
     counting: Extractor = Counting(fitted.mean, fitted.components)
     first = see(counting, Images.part(images, 40))

@@ -43,6 +43,7 @@ def evaluate(
     if not data:
         raise UsageError("--data is missing: the images to compare with")
     from gantl_zoo import run
+    from gantl_zoo.metrics.seen import plain
     from gantl_zoo.training.processes import is_main
 
     report = run.evaluate(
@@ -73,7 +74,3 @@ def bar(steps: Iterable[int], what: str) -> Iterable[int]:
     from rich.progress import track
 
     return track(steps, what, console=Console(stderr=True), transient=True)
-
-
-def plain(steps: Iterable[int], what: str) -> Iterable[int]:
-    return steps

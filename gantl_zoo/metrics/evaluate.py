@@ -54,13 +54,19 @@ class Evaluator:
     def training(self) -> Seen:
         """What the model was trained on, if a metric asks; in a fixed random order."""
         data = self.train if self.learned is None else self.learned
-        needed = any(metric.needs_train for metric in self.chosen.values())
-        return self.see(Images.part(data, len(data))) if needed else self.stand_in
+        return self.see(Images.part(data, len(data))) if self.needs_train else self.stand_in
 
     @cached_property
     def stand_in(self) -> Seen:
         """As many training images as there are samples, or all: the best that a generator can hope for."""
+        if self.needs_train and self.learned is None:  # these very images, in the same order
+            return self.training.select(slice(self.samples))
         return self.see(Images.part(self.train, self.samples))
+
+    @property
+    def needs_train(self) -> bool:
+        """Whether a metric asks what the model was trained on."""
+        return any(metric.needs_train for metric in self.chosen.values())
 
     def see(self, images: Images) -> Seen:
         return see(self.extractor, images, self.crew, self.progress)
