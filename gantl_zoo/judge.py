@@ -15,7 +15,7 @@ from gantl_zoo.errors import DataError, UsageError, ZooError
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job, load
 from gantl_zoo.metrics.evaluate import METRIC_SEED, Evaluator
-from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.metrics.features import Channelwise, ClassifierFeatures, Extractor, PixelFeatures
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Images
@@ -26,6 +26,7 @@ from gantl_zoo.zoo import load_model
 
 SMALL = 64  # the side up to which grey images are shown to a classifier of digits
 ENOUGH = 1000  # samples of which more would tell no more about a few held-out images
+CHANNELWISE = "channelwise:"
 SHOWN = 8  # samples in `nearest.png`
 SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
 
@@ -105,8 +106,15 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
         from gantl_zoo.metrics.inception import InceptionFeatures
 
         return InceptionFeatures(name.partition(":")[2])
+    if name.startswith(CHANNELWISE):
+        return Channelwise(trained(name.removeprefix(CHANNELWISE)), channels)
     if name.startswith("timm:"):
         return ClassifierFeatures(name, registry.backbones.build(name, channels=channels), opinion=False)
+    return trained(name)
+
+
+def trained(name: str) -> ClassifierFeatures:
+    """The extractor in a trained backbone's folder or release."""
     if name in registry.backbones:
         raise UsageError(
             f"extractor {name} is an architecture without weights; name a trained backbone (gantl-zoo list "

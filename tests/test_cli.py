@@ -29,7 +29,8 @@ def model(gan: gz.GAN, tmp_path: Path) -> Path:
 
 
 VERBS = ["list", "info", "sample", "train", "transfer", "evaluate", "plugins",
-         "classify train", "classify transfer", "classify evaluate"]  # fmt: skip
+         "classify train", "classify transfer", "classify evaluate",
+         "bench stacked-mnist"]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

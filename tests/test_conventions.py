@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "compare": {"run"},
     "dry": {"zoo", "training", "data"},
     "classify": {"zoo", "training", "data"},
-    "cli": {"run", "dry", "classify", "zoo", "card"},
+    "bench": {"run"},
+    "cli": {"run", "bench", "dry", "classify", "zoo", "card"},
     "__init__": {"run", "classify", "zoo"},
 }
 BACK = {("run", "compare")}  # a comparison is a second run: `transfer` calls it, and it calls `run`
@@ -136,7 +137,7 @@ def test_readme_names_only_verbs_and_options_that_exist(capsys: pytest.CaptureFi
     assert commands
     for command in commands:
         words = command.split("#")[0].split()
-        verb = words[1:3] if words[1] == "classify" else words[1:2]
+        verb = words[1:3] if words[1] in ("classify", "bench") else words[1:2]
         with pytest.raises(SystemExit):
             main([*verb, "--help"])
         said = capsys.readouterr().out

@@ -142,6 +142,21 @@ def test_dcgan_discriminators_norms(norm: str) -> None:
         gz.discriminators.build("dcgan", norm="layer")
 
 
+@pytest.mark.parametrize(("flat", "seen"), [(0, 13), (1, 27)])  # 29, but for the border
+def test_flat_blocks_let_the_dcgan_discriminator_see_more_of_the_image(flat: int, seen: int) -> None:
+    network = gz.discriminators.build("dcgan", width=4, flat=flat)
+    assert len(network.blocks) == 3 + flat
+    images = torch.randn(2, 1, 28, 28, requires_grad=True)
+    features = images
+    for block in network.blocks[:-1]:
+        features = block(features)
+    assert features.shape == (2, 4 << (1 + flat), 7, 7)
+    (slope,) = torch.autograd.grad(features[:, :, 3, 3].sum(), images)
+    assert slope.abs().sum(dim=(0, 1, 3)).count_nonzero() == seen
+    with pytest.raises(gz.UsageError, match="flat is a count of blocks, not -1"):
+        gz.discriminators.build("dcgan", flat=-1)
+
+
 def test_a_discriminator_stands_on_a_released_backbone() -> None:
     network = gz.discriminators.build("backbone", backbone="cnn", weights="cnn-mnist", freeze=True)
     released = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli import classify, evaluate, listing, sample, train
+from gantl_zoo.cli import bench, classify, evaluate, listing, sample, train
 from gantl_zoo.errors import UsageError, ZooError
 
 EPILOG = """Examples:
@@ -32,6 +32,7 @@ sample.add(app)
 train.add(app)
 evaluate.add(app)
 app.add_typer(classify.app, name="classify")
+app.add_typer(bench.app, name="bench")
 
 # typer keeps its copy of click private; the base class of its own errors is reached by inheritance
 ClickError = typer.BadParameter.__mro__[2]

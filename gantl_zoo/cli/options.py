@@ -104,14 +104,17 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.
 Metrics = Annotated[
     str,
     typer.Option(
-        help="auto, none, or of fd, kd, pr, is, mifid, memory, diversity, classes.", rich_help_panel=OUTPUT
+        help="auto, none, or of fd, kd, pr, is, mifid, memory, diversity, classes, modes.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Samples = Annotated[int, typer.Option(help="Images that are measured.", rich_help_panel=OUTPUT)]
 ExtractorName = Annotated[
     str,
     typer.Option(
-        "--extractor", help="auto, pixels, inception, or a backbone's name.", rich_help_panel=OUTPUT
+        "--extractor",
+        help="auto, pixels, inception, a backbone's name, or channelwise:NAME.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 MetricsEvery = Annotated[

@@ -12,6 +12,7 @@ from torch import Tensor
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.errors import DataError
 
+STACKS = {"train": 128_000, "test": 26_000}
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
 
 
@@ -32,6 +33,20 @@ def torchvision_set(name: str, split: str, root: Path) -> ImageData:
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)  # -> (N, C, H, W)
     labels: Tensor = torch.as_tensor(found.targets)
     return ImageData(images.contiguous(), labels.long(), tuple(map(str, found.classes)), name, split)
+
+
+def stacked_mnist(split: str, root: Path) -> ImageData:
+    """Three random digits of MNIST's same split as the channels of one image: 1,000 classes, "000" to "999".
+
+    The counts are those of VEEGAN (Srivastava et al. 2017, https://arxiv.org/abs/1705.07761, section 4.2).
+    """
+    ones = torchvision_set("mnist", split, root)
+    random = torch.Generator().manual_seed(int(split == "test"))
+    index = torch.randint(len(ones), (STACKS[split], 3), generator=random)  # (N, 3)
+    assert ones.labels is not None  # torchvision's sets have them
+    labels = (ones.labels[index] * torch.tensor([100, 10, 1])).sum(1)
+    classes = tuple(f"{i:03d}" for i in range(1000))
+    return ImageData(ones.images[index].squeeze(2), labels, classes, "stacked-mnist", split)
 
 
 def digits(split: str) -> ImageData:

@@ -9,7 +9,7 @@ from gantl_zoo.data import builtin, files, glyphs
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.errors import DataError
 
-NAMES = ("cifar10", "digits", "fashion-mnist", "glyphs", "kmnist", "mnist")
+NAMES = ("cifar10", "digits", "fashion-mnist", "glyphs", "kmnist", "mnist", "stacked-mnist")
 SPLITS = ("train", "test")
 
 
@@ -38,6 +38,8 @@ def load(
         found = glyphs.load(split, seed=drawn, image_size=image_size or 28)
     elif name == "digits":
         found = builtin.digits(split)
+    elif name == "stacked-mnist":
+        found = builtin.stacked_mnist(split, _root(root))
     elif name in NAMES:
         found = builtin.torchvision_set(name, split, _root(root))
     elif Path(source).exists():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.data import ImageData, to_float, to_uint8
-from gantl_zoo.errors import DataError
+from gantl_zoo.errors import DataError, UsageError
 
 PIXEL_SIDE = 16  # pixels are compared at this size
 WORK = 1 << 19  # input pixels that one batch holds
@@ -79,6 +79,39 @@ class ClassifierFeatures(Extractor):
             return embedding.float(), None
         classify = getattr(self.network, "classify", None)  # else the whole network once more
         return embedding.float(), (classify(embedding) if classify else self.network(floats)).float()
+
+
+class Channelwise(Extractor):
+    """Each channel through a classifier of grey images, whose classes are digits of a stack's class.
+
+    So cnn-mnist reads stacked-mnist: features (N, C·D), log-probabilities (N, Lᶜ).
+    """
+
+    def __init__(self, inner: ClassifierFeatures, channels: int) -> None:
+        """Raises `UsageError` for one that sees colours."""
+        if inner.channels != 1:
+            raise UsageError(
+                f"extractor channelwise:{inner.name}: {inner.name} sees {inner.channels} channels at once; "
+                "name a classifier of grey images, such as channelwise:cnn-mnist"
+            )
+        self.inner, self.channels, self.side = inner, channels, inner.side
+        self.name, self.sha256 = f"channelwise:{inner.name}", inner.sha256
+        self.convention = f"each channel {inner.convention}"
+        self.num_features = channels * inner.num_features
+        self.num_logits = inner.num_logits**channels
+        self.trained_on = f"stacked-{inner.trained_on}"
+
+    def look(self, images: Tensor) -> Looks:
+        count, channels = images.shape[:2]
+        features, logits = self.inner.look(
+            images.flatten(0, 1).unsqueeze(1)
+        )  # (N, C, H, W) -> (N·C, 1, H, W)
+        assert logits is not None  # of a classifier
+        each = logits.log_softmax(1).view(count, channels, -1)  # (N, C, L)
+        joint = each[:, 0]
+        for channel in range(1, channels):
+            joint = (joint[:, :, None] + each[:, None, channel]).flatten(1)  # (N, Lⁱ) -> (N, Lⁱ⁺¹)
+        return features.reshape(count, -1), joint
 
 
 class PixelFeatures(Extractor):

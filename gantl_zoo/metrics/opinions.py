@@ -46,3 +46,12 @@ def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
         "class_entropy": float(entropy / np.log(count)),
         "confidence": float(confidence.mean()),
     }
+
+
+def modes(fake: Tensor) -> dict[str, float]:
+    """How many classes the samples hold at least once, and the KL divergence of their classes from equally
+    many of each, as PacGAN's code measures it (Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4).
+    """
+    share = torch.bincount(fake.argmax(1), minlength=fake.shape[1]).double() / len(fake)
+    kl = torch.xlogy(share, share * fake.shape[1]).sum()
+    return {"modes": float((share > 0).sum()), "mode_kl": float(kl)}

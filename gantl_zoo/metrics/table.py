@@ -14,7 +14,7 @@ from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, fr
 from gantl_zoo.metrics.features import Extractor
 from gantl_zoo.metrics.memorisation import copies, diversity, informed
 from gantl_zoo.metrics.neighbours import check_manifolds, manifolds
-from gantl_zoo.metrics.opinions import classes, inception_score
+from gantl_zoo.metrics.opinions import classes, inception_score, modes
 from gantl_zoo.metrics.seen import Seen
 
 Values = Mapping[str, float | Interval]
@@ -83,20 +83,28 @@ class Manifolds(Metric):
 
 
 class Classes(Metric):
-    lower = ("class_share_max",)
+    name, lower = "classes", ("class_share_max",)
 
     def check(self, terms: Terms) -> None:
         extractor = terms.extractor
         if not extractor.num_logits or extractor.trained_on != terms.data:
             knows = f"was trained on {extractor.trained_on}" if extractor.trained_on else "is no classifier"
             raise UsageError(
-                f"the metric classes needs a classifier of {terms.data} as extractor; {extractor.name} "
+                f"the metric {self.name} needs a classifier of {terms.data} as extractor; {extractor.name} "
                 f"{knows}"
             )
 
     def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
         assert fake.logits is not None and real.logits is not None  # as checked
         return classes(fake.logits, real.logits)
+
+
+class Modes(Classes):
+    name, lower = "modes", ("mode_kl",)
+
+    def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
+        assert fake.logits is not None  # as checked
+        return modes(fake.logits)
 
 
 class InceptionScore(Metric):
@@ -169,9 +177,11 @@ METRICS: dict[str, Metric] = {
     "memory": Copies(),
     "diversity": Diversity(),
     "classes": Classes(),
+    "modes": Modes(),
 }
 QUICK = ("fd", "kd", "classes")  # what a run measures while it trains: of fd and kd the first that can be
-ON_REQUEST = ("mifid",)  # a second Fréchet distance, and `memory` says the same in plainer numbers
+# a second Fréchet distance, where `memory` says the same in plainer numbers; `classes` for a thousand of them
+ON_REQUEST = ("mifid", "modes")
 AUTO = "auto"
 
 

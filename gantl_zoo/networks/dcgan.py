@@ -95,14 +95,14 @@ class Head(nn.Module):
         return logits.squeeze(1)
 
 
-def down_block(inputs: int, outputs: int, norm: str, dropout: float, first: bool) -> nn.Sequential:
-    """One strided convolution. BatchNorm is left out next to the image (section 3)."""
-    conv: nn.Module = nn.Conv2d(inputs, outputs, KERNEL, stride=2, padding=KERNEL // 2)
+def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float) -> nn.Sequential:
+    """One convolution, which halves the side with a stride of 2 and keeps it with 1."""
+    conv: nn.Module = nn.Conv2d(inputs, outputs, KERNEL, stride, padding=KERNEL // 2)
     init_weights(conv)  # before the norm, which is measured when it is added
     if norm == "spectral":
         conv = nn.utils.parametrizations.spectral_norm(conv)
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
-    if norm == "batch" and not first:
+    if norm == "batch":
         layers["norm"] = nn.BatchNorm2d(outputs)
         init_weights(layers["norm"])
     layers["relu"] = nn.LeakyReLU(0.2, inplace=True)
@@ -116,14 +116,19 @@ class DCGANDiscriminator(nn.Module):
 
     num_classes = 0
 
-    def __init__(self, image_size: int, channels: int, width: int, norm: str, dropout: float) -> None:
+    def __init__(
+        self, image_size: int, channels: int, width: int, norm: str, dropout: float, flat: int
+    ) -> None:
         super().__init__()
         grid, strides = grid_and_strides(image_size)
-        widths = [width << i for i in range(strides.count(2))]  # w, 2w, 4w
+        halvings = strides.count(2)
+        widths = [width << i for i in range(halvings + flat)]  # w, 2w, 4w
         self.image_shape = (channels, image_size, image_size)
-        self.blocks = nn.ModuleList([down_block(channels, width, norm, dropout, first=True)])
-        for inputs, outputs in pairwise(widths):
-            self.blocks.append(down_block(inputs, outputs, norm, dropout, first=False))
+        # no BatchNorm next to the image (section 3)
+        first = down_block(channels, width, 2, "none" if norm == "batch" else norm, dropout)
+        self.blocks = nn.ModuleList([first])
+        for i, (inputs, outputs) in enumerate(pairwise(widths), 1):
+            self.blocks.append(down_block(inputs, outputs, 2 if i < halvings else 1, norm, dropout))
         self.blocks.append(Head(widths[-1] * grid * grid, spectral=norm == "spectral"))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -149,12 +154,22 @@ def generator(
 
 
 def discriminator(
-    *, image_size: int = 28, channels: int = 1, width: int = 64, norm: str = "none", dropout: float = 0.0
+    *,
+    image_size: int = 28,
+    channels: int = 1,
+    width: int = 64,
+    norm: str = "none",
+    dropout: float = 0.0,
+    flat: int = 0,
 ) -> DCGANDiscriminator:
     """A DCGAN discriminator; `width` is the channel count of its first layer.
 
-    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block.
+    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block. `flat` blocks at the
+    smallest side are added behind the halving ones: two halvings of a 28×28 image see 13 pixels, and the
+    linear head only adds up what they saw; one more block (29 pixels) sees whole digits.
     """
     if norm not in NORMS:
         raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
-    return DCGANDiscriminator(image_size, channels, width, norm, dropout)
+    if flat < 0:
+        raise UsageError(f"dcgan: flat is a count of blocks, not {flat}")
+    return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat)
