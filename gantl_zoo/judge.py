@@ -19,6 +19,7 @@ from gantl_zoo.metrics.features import Channelwise, ClassifierFeatures, Extracto
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Images
+from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.collapse import LOOKED_AT, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.watch import NEIGHBOURS
@@ -98,7 +99,7 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
     Raises `UsageError` for what is no trained backbone, `WeightsError` where weights can't be had.
     """
     channels, side, _ = reference.shape
-    if name == "auto":
+    if name == AUTO:
         name = "cnn-mnist" if channels == 1 and side <= SMALL else "pixels"
     if name == "pixels":
         return PixelFeatures.fit(reference)
@@ -137,15 +138,30 @@ def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
         return None
 
 
+def check_wishes(job: Job, images: ImageData) -> None:
+    """Raises what a metric or an extractor that was named, not left to us, raises if it can't be had for this
+    data: before a run begins, not in its log.
+    """
+    if job.metrics in ((), ("none",)) or job.data["fingerprint"] is None:
+        return
+    if job.metrics != (AUTO,) or job.extractor != AUTO:
+        evaluator_of(job, images, load(whole(job.data) | {"split": "test"}))
+
+
+def evaluator_of(job: Job, images: ImageData, held_out: ImageData) -> Evaluator:
+    """What measures a run's model. Raises `DataError` or `UsageError` for what can't be measured."""
+    train_images = images if job.data["shots"] is None else load(whole(job.data))
+    samples = min(job.samples, max(ENOUGH, len(held_out)))
+    extractor = choose_extractor(job.extractor, train_images)
+    return Evaluator(extractor, train_images, held_out, job.metrics, samples, images, quick=True)
+
+
 def judge_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None) -> Judge | None:
     """How a run measures its model, or None with a word in the log why it doesn't."""
     if not job.metrics or job.metrics == ("none",) or held_out is None:
         return None
-    train_images = images if job.data["shots"] is None else load(whole(job.data))
-    samples = min(job.samples, max(ENOUGH, len(held_out)))
     try:
-        extractor = choose_extractor(job.extractor, train_images)
-        judge = Judge(Evaluator(extractor, train_images, held_out, job.metrics, samples, images, quick=True))
+        judge = Judge(evaluator_of(job, images, held_out))
     except (DataError, UsageError) as error:
         folder.log(f"no metrics: {error}")
         return None

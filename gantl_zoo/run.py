@@ -14,7 +14,7 @@ from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
 from gantl_zoo.job import Job, common, load
-from gantl_zoo.judge import collapse_watch, held_out_of, judge_of, make_judge
+from gantl_zoo.judge import check_wishes, collapse_watch, held_out_of, judge_of, make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
 from gantl_zoo.metrics.table import AUTO
@@ -58,6 +58,7 @@ def train(
     job = Job(verb="train", name=generator, networks=networks, **shared)
     with chance.seeded(0):
         build_gan(generator, **networks)  # a wrong name or argument fails before a folder is made
+    check_wishes(job, images)
     return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
 
 
@@ -95,6 +96,7 @@ def transfer(
     method = (
         registry.strategies.build(strategy, **job.strategy_config) if isinstance(strategy, str) else strategy
     )
+    check_wishes(job, images)
     folder = _folder(job, out, f"{Path(name).name}-{images.name}-{chosen}", quiet)
     result = run(job, folder, images, copy.deepcopy(gan), method)
     if compare_scratch:

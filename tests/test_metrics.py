@@ -275,3 +275,21 @@ def test_nearest_training_images_stand_beside_samples(gan: gz.GAN) -> None:
     rows = found.view(8, 6, -1)
     known = {bytes(image.flatten().tolist()) for image in train.images}
     assert all(bytes(image.tolist()) in known for image in rows[:, 1:].flatten(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "text"),
+    [
+        ({"metrics": ("classes",)}, gz.UsageError, "needs a classifier of photos"),
+        ({"metrics": ("fd",)}, gz.DataError, "images"),
+        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without weights"),
+        ({"metrics": ("auto", "best")}, gz.UsageError, "unknown metric best"),
+    ],
+)
+def test_a_wish_that_cant_be_granted_ends_a_run_before_it_begins(
+    photos: Path, tmp_path: Path, wish: dict[str, object], error: type[Exception], text: str
+) -> None:
+    settings = TINY | {"channels": 1, "image_size": 28} | wish
+    with pytest.raises(error, match=text):
+        gz.train("dcgan", data=photos, out=tmp_path / "runs", **settings)
+    assert not (tmp_path / "runs").exists()
