@@ -16,6 +16,7 @@ from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.training import chance, classify as loop, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.processes import launched
+from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 from gantl_zoo.zoo import load_model
 
@@ -74,7 +75,7 @@ def classify_transfer(
             "base_lineage": base.lineage,
         }
     }
-    method = registry.strategies.build(strategy, **(strategy_config or {}))
+    method = build_strategy(strategy, strategy_config or {})
     words = f"gantl-zoo classify transfer {source} --data {images.name} --strategy {strategy}"
     words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)

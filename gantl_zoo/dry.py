@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantl_zoo import data as data_room, registry
+from gantl_zoo import data as data_room
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import Plan, blocks
 from gantl_zoo.zoo import load_model
 
@@ -36,7 +37,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     )
     gan = source or scratch(name, settings, images)
     strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
-    plan = registry.strategies.build(strategy, **config).prepare(gan, gan, images)
+    plan = build_strategy(strategy, config).prepare(gan, gan, images)
     lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     networks = {"generator": gan.generator, "discriminator": gan.discriminator}
     for role, network in networks.items():

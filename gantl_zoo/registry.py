@@ -254,9 +254,15 @@ backbones = Registry(
 strategies = Registry(
     "strategies",
     {
+        "ewc": "gantl_zoo.transfer.anchor:EWC",
         "freeze": "gantl_zoo.transfer.freeze:Freeze",
+        "freeze-d": "gantl_zoo.transfer.freeze_d:FreezeD",
+        "freeze-g": "gantl_zoo.transfer.freeze_d:FreezeG",
         "full": "gantl_zoo.transfer.strategy:TransferStrategy",
+        "gradual": "gantl_zoo.transfer.gradual:Gradual",
+        "l2-sp": "gantl_zoo.transfer.anchor:L2SP",
         "partial": "gantl_zoo.transfer.partial:Partial",
+        "scale-shift": "gantl_zoo.transfer.scale_shift:ScaleShift",
     },
 )
 models = Registry(

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
@@ -23,6 +22,7 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Bystander, Watch
+from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import load_model
 
@@ -93,9 +93,7 @@ def transfer(
     chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
     name = gan.name if isinstance(source, GAN) else str(source)
     job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=strategy_config or {}, **shared)
-    method = (
-        registry.strategies.build(strategy, **job.strategy_config) if isinstance(strategy, str) else strategy
-    )
+    method = build_strategy(strategy, job.strategy_config) if isinstance(strategy, str) else strategy
     check_wishes(job, images)
     folder = _folder(job, out, f"{Path(name).name}-{images.name}-{chosen}", quiet)
     result = run(job, folder, images, copy.deepcopy(gan), method)
@@ -190,7 +188,7 @@ def run(
             gan = _source(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
     about = {"lineage": job.lineage(gan, images), "training": job.training()}
     gan = replace(gan, name=job.title or folder.path.name, about=about)
-    strategy = strategy or registry.strategies.build(job.strategy, **job.strategy_config)
+    strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     trainer = Trainer(gan, strategy, images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(_learning(trainer))

@@ -24,7 +24,9 @@ TRANSFER_EPILOG = """Examples:
 
   gantl-zoo transfer dcgan-mnist --data ./photos --channels 1 --shots 100
 
-  gantl-zoo transfer dcgan-mnist --data fashion-mnist --strategy partial"""
+  gantl-zoo transfer dcgan-mnist --data fashion-mnist --strategy partial
+
+  gantl-zoo transfer dcgan-mnist --data glyphs --strategy freeze-d+l2-sp"""
 
 GeneratorArgs = Annotated[
     list[str] | None,
@@ -37,7 +39,13 @@ DiscriminatorArgs = Annotated[
 DiscriminatorName = Annotated[
     str | None, typer.Option(help="Another discriminator.", rich_help_panel="Networks")
 ]
-Strategy = Annotated[str, typer.Option(help="How to transfer.", rich_help_panel="Strategy")]
+Strategy = Annotated[
+    str,
+    typer.Option(
+        help="How to transfer: a name (gantl-zoo list --kind strategies), or several joined by +.",
+        rich_help_panel="Strategy",
+    ),
+]
 StrategyArgs = Annotated[
     list[str] | None,
     typer.Option("--strategy-arg", help="Its setting KEY=VALUE.", rich_help_panel="Strategy"),

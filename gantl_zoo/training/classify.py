@@ -54,29 +54,49 @@ def fit(
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
     plan = strategy.prepare_backbone(backbone)
-    engine.place(backbone)
-    plan.apply({"backbone": backbone})
-    learning = plan.parameters("backbone")
-    optimizer = torch.optim.AdamW(learning, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    per_epoch = math.ceil(len(data) / recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, recipe.epochs * per_epoch)
+    for network in (backbone, *plan.modules.values()):
+        engine.place(network)
+    optimizer, schedule = optimizers(plan, recipe, steps := math.ceil(len(data) / recipe.batch))
+    switches: tuple[bool, ...] | None = None
     for epoch in range(recipe.epochs):
         clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
         seed_step(recipe.seed, epoch)
-        for index in torch.split(torch.randperm(len(data)), recipe.batch):
+        for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
+            strategy.on_step(step, plan)
+            if switches != plan.switches():
+                plan.apply({"backbone": backbone})
+                switches = plan.switches()
             images = augment(to_float(data.images[index].to(engine.device)), recipe)
             with engine.autocast():
                 logits = backbone(images)  # (N, L)
             target = data.labels[index].to(engine.device)
             loss = functional.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward(inputs=learning)  # type: ignore[no-untyped-call]
+            terms = strategy.backbone_loss(loss, backbone)
+            torch.stack(list(terms.values())).sum().backward(inputs=plan.parameters("backbone"))  # type: ignore[no-untyped-call]
+            strategy.on_gradients("backbone")
             optimizer.step()
+            strategy.after_step("backbone")
             schedule.step()
             total += loss.detach()
-        report(epoch + 1, float(total) / per_epoch, len(data) / (time.perf_counter() - clock))
+        report(epoch + 1, float(total) / steps, len(data) / (time.perf_counter() - clock))
     backbone.eval()
     return plan
+
+
+def optimizers(
+    plan: Plan, recipe: ClassifierRecipe, per_epoch: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW over the plan's groups, each at its rate, and one cycle over all steps."""
+    groups = [group for group in plan.groups["backbone"] if group.parameters]
+    rates = [recipe.lr * group.lr_multiplier for group in groups]
+    optimizer = torch.optim.AdamW(
+        [{"params": group.parameters} for group in groups],
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, recipe.epochs * per_epoch)
 
 
 def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:

@@ -117,6 +117,10 @@ class TransferStrategy:
         """Named terms, whose sum the discriminator minimises."""
         return {"discriminator": adversarial}
 
+    def backbone_loss(self, loss: Tensor, backbone: nn.Module) -> dict[str, Tensor]:
+        """Named terms, whose sum a classifier minimises."""
+        return {"backbone": loss}
+
     def on_gradients(self, phase: str) -> None:
         """Between backward and the optimizer's step of `phase`: masks."""
 

@@ -1,0 +1,180 @@
+"""`freeze-d+l2-sp`: several strategies at once, and the one door through which strategies are built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from gantl_zoo import registry
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN
+from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
+
+
+def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
+    """A registered strategy, or several joined by "+".
+
+    A setting goes to the one part that takes it, or to the part that it names: `freeze-d.first=2`. Raises
+    `UsageError`, `UnknownNameError`.
+    """
+    names = name.split("+")
+    if len(names) == 1:
+        return strategy_of(name, config)
+    if len(set(names)) < len(names):
+        raise UsageError(f"strategy {name!r} names a part twice")
+    shares: dict[str, dict[str, Any]] = {part: {} for part in names}
+    for key, value in config.items():
+        owner, dot, setting = key.rpartition(".")
+        takers = [part for part in names if setting in registry.strategies.configure(part)]
+        if dot and owner not in names:
+            raise UsageError(f"strategy {name!r} has no part {owner!r}, which {key}={value} names")
+        if not dot and len(takers) != 1:
+            said = (
+                f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…" if takers else "no part takes it"
+            )
+            raise UsageError(f"strategy {name!r}: argument {key!r}: {said}")
+        shares[owner if dot else takers[0]][setting] = value
+    return Combined({part: strategy_of(part, shares[part]) for part in names})
+
+
+def strategy_of(name: str, config: Mapping[str, Any]) -> TransferStrategy:
+    """One registered strategy."""
+    found: TransferStrategy = registry.strategies.build(name, **config)
+    return found
+
+
+class Combined(TransferStrategy):
+    """A parameter learns if it learns in every part, at the product of their rates; loss terms add up."""
+
+    def __init__(self, parts: Mapping[str, TransferStrategy]) -> None:
+        self.parts = dict(parts)
+        self.plans: list[Plan] = []
+        self.meetings: list[tuple[Group, tuple[Group, ...]]] = []
+        looking = [n for n, p in parts.items() if type(p).discriminate is not TransferStrategy.discriminate]
+        if len(looking) > 1:
+            raise UsageError(
+                f"{' and '.join(looking)} don't combine: each sees the discriminator its own way"
+            )
+        self.looking = self.parts[looking[0]] if looking else TransferStrategy()
+
+    def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
+        return self.merge([part.prepare(source, target, data) for part in self.parts.values()], target)
+
+    def prepare_backbone(self, backbone: nn.Module) -> Plan:
+        return self.merge([part.prepare_backbone(backbone) for part in self.parts.values()])
+
+    def merge(self, plans: list[Plan], target: GAN | None = None) -> Plan:
+        """One plan of all. Raises `UsageError` if they contradict each other, or nothing is left to learn."""
+        bringers = [i for i, plan in enumerate(plans) if plan.discriminator is not None]
+        if bringers and target is not None:
+            self.check_rival(plans, bringers, target)
+        self.plans, self.meetings = plans, []
+        groups: dict[str, list[Group]] = {}
+        for role in (role for role in plans[0].groups if all(role in plan.groups for plan in plans)):
+            asked = [plans[bringers[0]]] if bringers and role == "discriminator" else plans
+            met = meet([plan.groups[role] for plan in asked])
+            self.meetings += met
+            groups[role] = [group for group, _ in met]
+        if not any(group.parameters for role in groups.values() for group in role):
+            raise UsageError(f"{'+'.join(self.parts)}: nothing is left that learns")
+        modules = {
+            f"{part}-{name}": module
+            for part, plan in zip(self.parts, plans, strict=True)
+            for name, module in plan.modules.items()
+        }
+        rival = plans[bringers[0]].discriminator if bringers else None
+        return Plan(groups, rival, modules)
+
+    def check_rival(self, plans: list[Plan], bringers: list[int], target: GAN) -> None:
+        """Only one part may bring a discriminator, and no other may freeze the one that goes."""
+        names, total = list(self.parts), sum(1 for _ in target.discriminator.parameters())
+        freezing = [
+            i
+            for i, plan in enumerate(plans)
+            if i not in bringers and len(plan.parameters("discriminator")) < total
+        ]
+        if len(bringers) > 1 or freezing:
+            who = " and ".join(names[i] for i in bringers + freezing)
+            raise UsageError(f"{who} don't combine: {names[bringers[0]]} brings a discriminator of its own")
+
+    def on_step(self, step: int, plan: Plan) -> None:
+        for part, own in zip(self.parts.values(), self.plans, strict=True):
+            part.on_step(step, own)
+        for group, sources in self.meetings:
+            group.active, group.lr_multiplier = state(sources)
+
+    def latents(self, noise: Tensor, step: int) -> Tensor:
+        for part in self.parts.values():
+            noise = part.latents(noise, step)
+        return noise
+
+    def discriminate(self, discriminator: nn.Module, images: Tensor, step: int) -> Tensor:
+        return self.looking.discriminate(discriminator, images, step)
+
+    def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return self.terms("generator", adversarial, lambda part, loss: part.generator_loss(loss, batch))
+
+    def discriminator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return self.terms(
+            "discriminator", adversarial, lambda part, loss: part.discriminator_loss(loss, batch)
+        )
+
+    def backbone_loss(self, loss: Tensor, backbone: nn.Module) -> dict[str, Tensor]:
+        return self.terms("backbone", loss, lambda part, loss: part.backbone_loss(loss, backbone))
+
+    def terms(
+        self, role: str, loss: Tensor, ask: Callable[[TransferStrategy, Tensor], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Each part changes the first term, or drops it, and adds its own."""
+        extra: dict[str, Tensor] = {}
+        dropped = False
+        for part in self.parts.values():
+            found = ask(part, loss)
+            dropped |= role not in found
+            loss = found.pop(role, loss)
+            extra |= found
+        return extra if dropped else {role: loss} | extra
+
+    def on_gradients(self, phase: str) -> None:
+        for part in self.parts.values():
+            part.on_gradients(phase)
+
+    def after_step(self, phase: str) -> None:
+        for part in self.parts.values():
+            part.after_step(phase)
+
+    def export(self, gan: GAN) -> GAN:
+        for part in self.parts.values():
+            gan = part.export(gan)
+        return gan
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {f"{n}/{key}": t for n, part in self.parts.items() for key, t in part.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        for name, part in self.parts.items():
+            start = f"{name}/"
+            part.load_state_dict({k.removeprefix(start): t for k, t in state.items() if k.startswith(start)})
+
+
+def meet(plans: Sequence[Sequence[Group]]) -> list[tuple[Group, tuple[Group, ...]]]:
+    """Groups of those parameters that all plans list, each with the groups that it comes from."""
+    owners = [{id(p): group for group in groups for p in group.parameters} for groups in plans]
+    found: dict[tuple[int, ...], tuple[Group, tuple[Group, ...]]] = {}
+    for parameter in (p for group in plans[0] for p in group.parameters):
+        if all(id(parameter) in owner for owner in owners):
+            sources = tuple(owner[id(parameter)] for owner in owners)
+            key = tuple(map(id, sources))
+            if key not in found:
+                active, rate = state(sources)
+                found[key] = (Group([], rate, active), sources)
+            found[key][0].parameters.append(parameter)
+    return list(found.values())
+
+
+def state(sources: Sequence[Group]) -> tuple[bool, float]:
+    """Whether all of them are active, and the product of their rates."""
+    return all(s.active for s in sources), math.prod(s.lr_multiplier for s in sources)
