@@ -205,6 +205,28 @@ def test_a_collapse_is_answered_as_the_recipe_says(
     assert ("all samples alike: back to step 4" in log) is (action == "rollback")
 
 
+def test_a_rollback_passes_over_checkpoints_that_nobody_has_looked_at(
+    gan: gz.GAN, images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collapse that is seen at step 12 may have begun before the checkpoints 9 to 12 were written."""
+    from gantl_zoo.training import checkpoint
+
+    kept: list[list[int]] = []
+    restore = checkpoint.restore
+    monkeypatch.setattr(
+        checkpoint,
+        "restore",
+        lambda folder, *rest: (
+            kept.append([int(p.name) for p in checkpoint.found(folder)]) or restore(folder, *rest)  # type: ignore[func-returns-value]
+        ),
+    )
+    collapses(monkeypatch, {12: "all samples alike"})
+    settings = STEADY | {"steps": 14, "watch_every": 4, "checkpoint_every": 1, "on_collapse": "rollback"}
+    gz.transfer(gan, data=images, out=tmp_path, **settings)
+    assert "all samples alike: back to step 8" in next(tmp_path.glob("*/log.txt")).read_text()
+    assert kept == [[8]], "what was written after the last good look is gone"
+
+
 def test_what_the_watch_sees_is_logged_and_changes_nothing(photos: Path, tmp_path: Path) -> None:
     settings = TINY | {"data": photos, "image_size": 28, "channels": 1, "log_every": 2}
     plain = gz.train("dcgan", out=tmp_path / "a", **settings | {"watch_every": 100})

@@ -82,6 +82,20 @@ def test_damaged_images_are_left_out_of_a_stream_too(
     assert f"1 of {count} images can't be read: {train.names[3]}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_an_image_that_vanishes_is_named(photos: Path, no_memory: None, workers: int) -> None:
+    images = load(photos, image_size=16).images
+    assert isinstance(images, Stream)
+    (photos / images.names[3]).unlink()
+    batches = images.batches(iter([torch.tensor([0, 1]), torch.tensor([2, 3])]), workers)
+    assert next(batches).shape == (2, 3, 16, 16)
+    with pytest.raises(gz.DataError) as told:
+        next(batches)
+    text = str(told.value)
+    assert images.names[3] in text and "go on with --resume" in text and "Traceback" not in text
+
+
 def test_a_classifier_learns_from_a_stream(photos: Path, tmp_path: Path, no_memory: None) -> None:
     model = gz.classify_train("cnn", data=photos, image_size=16, epochs=1, batch=8, out=tmp_path)
     assert model.num_classes == 2 and 0 <= model.about["metrics"][0]["value"] <= 1

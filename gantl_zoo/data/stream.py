@@ -66,8 +66,15 @@ class Stream:
         return self.readers[os.getpid()](name)
 
     def one(self, index: int) -> Tensor:
-        """(C, H, W) uint8."""
-        return self.decode(self.read(self.names[index]))
+        """(C, H, W) uint8. Raises `DataError` for a file that has gone or changed since it was listed."""
+        name = self.names[index]
+        try:
+            return self.decode(self.read(name))
+        except (OSError, KeyError, ValueError, SyntaxError) as error:
+            raise DataError(
+                f"{self.source}: the image {name} can't be read any more ({error}); put it back, then go on "
+                "with --resume"
+            ) from error
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         wanted = torch.arange(len(self))[index].tolist()
@@ -89,7 +96,10 @@ class Stream:
         return found.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
-        """The images of each index tensor in `order`, prepared ahead by `workers` processes."""
+        """The images of each index tensor in `order`, prepared ahead by `workers` processes.
+
+        Raises `DataError` as `one` does.
+        """
         from torch.utils.data import DataLoader
 
         loader: Any = DataLoader(
@@ -97,8 +107,12 @@ class Stream:
             batch_sampler=(index.tolist() for index in order),
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
+            collate_fn=together,
         )
-        return iter(loader)
+        for images in loader:
+            if isinstance(images, DataError):
+                raise images
+            yield images
 
 
 @dataclass
@@ -121,5 +135,15 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.stream)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.stream.one(index)
+    def __getitem__(self, index: int) -> Tensor | DataError:
+        try:
+            return self.stream.one(index)
+        except DataError as error:  # an exception would come out of a worker with its traceback for a text
+            return error
+
+
+def together(rows: list[Tensor | DataError]) -> Tensor | DataError:
+    """One batch, or the first thing that went wrong."""
+    images = [row for row in rows if isinstance(row, Tensor)]
+    wrong = [row for row in rows if isinstance(row, DataError)]
+    return wrong[0] if wrong else torch.stack(images)

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ KEPT = 2
 
 
 def save(
-    folder: Path, game: Game, average: nn.Module, state: dict[str, Any], best: int | None = None
+    folder: Path, game: Game, average: nn.Module, state: dict[str, Any], keep: Collection[int] = ()
 ) -> Path:
     """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step".
 
-    Older ones go, but for the last two and that of step `best`. Raises `TrainingError`; what was there
+    Older ones go, but for the last two and those of the steps `keep`. Raises `TrainingError`; what was there
     before is left as it was.
     """
     parent = folder / "checkpoints"
@@ -58,7 +59,7 @@ def save(
         ) from error
     complete = found(folder)
     for old in complete[:-KEPT]:
-        if int(old.name) != best:
+        if int(old.name) not in keep:
             shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -66,6 +67,18 @@ def save(
 def found(folder: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     return sorted(path for path in (folder / "checkpoints").glob("[0-9]*") if (path / "state.json").is_file())
+
+
+def newest(folder: Path, latest: int) -> int:
+    """The step of the newest checkpoint that is no later than `latest`; 0 if there is none."""
+    return max((int(path.name) for path in found(folder) if int(path.name) <= latest), default=0)
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints beyond `step`: a run that went back must not be resumed from them."""
+    for path in found(folder):
+        if int(path.name) > step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:

@@ -83,6 +83,7 @@ class Trainer:
         self.skipped = torch.zeros((), device=engine.device)  # steps
         self.in_a_row = torch.zeros((), device=engine.device)
         self.rollbacks = 0
+        self.sound = 0  # the last step at which the collapse watch found nothing
 
     def snapshot(self) -> GAN:
         """The model as it would be saved now: the average, folded back by the strategy."""
@@ -192,16 +193,22 @@ class Trainer:
         """Why to go back, if the run has collapsed and its recipe says so; the same in all processes."""
         found = self.engine.processes.from_main(lambda: observer.on_watch(step, self))
         self.switches = None  # whoever looked may have put a network into eval mode
+        self.sound = self.sound if found else step
         if found and self.recipe.on_collapse == "stop":
             raise TrainingError(f"stopped at step {step}: {found}")
         return found if self.recipe.on_collapse == "rollback" else ""
 
     def roll_back(self, folder: Path | None, observer: Observer, why: str) -> int:
-        """Return to the last checkpoint with half the learning rate, as often as the recipe allows."""
+        """Return to the last healthy checkpoint with half the learning rate, as often as the recipe allows.
+
+        With `on_collapse="rollback"` the collapse watch must have found nothing after it.
+        """
         advice = "try a lower --lr, --precision fp32, or a larger --r1"
         if folder is None or self.rollbacks >= self.recipe.rollback_limit:
             raise TrainingError(f"{why}, after {self.rollbacks} roll-backs with half the rate each; {advice}")
         rollbacks = self.rollbacks + 1
+        if self.recipe.on_collapse == "rollback" and self.engine.processes.main:
+            checkpoint.forget_after(folder, checkpoint.newest(folder, self.sound))
         step = self.restore(folder, observer)
         self.rollbacks = rollbacks
         self.save(step, observer, folder)  # so that a run that is killed now doesn't forget it
@@ -218,8 +225,12 @@ class Trainer:
             "observer": observer.state(),
             "skipped": float(self.skipped),
             "rollbacks": self.rollbacks,
+            "sound": self.sound,
         }
-        checkpoint.save(folder, self.game, self.average, state, observer.best_step)
+        keep = {observer.best_step}
+        if self.recipe.on_collapse == "rollback":
+            keep.add(checkpoint.newest(folder, self.sound))
+        checkpoint.save(folder, self.game, self.average, state, keep)
 
     def restore(self, folder: Path, observer: Observer) -> int:
         """Everything as it was at the newest checkpoint; returns its step."""
@@ -227,7 +238,7 @@ class Trainer:
         observer.restore(state["observer"], state["step"])
         self.skipped.fill_(state.get("skipped", 0.0))
         self.in_a_row.zero_()
-        self.rollbacks = state.get("rollbacks", 0)
+        self.rollbacks, self.sound = state.get("rollbacks", 0), state.get("sound", 0)
         return int(state["step"])
 
     def stop_if_asked(self, interrupt: Interrupt, step: int, observer: Observer, folder: Path | None) -> None:
