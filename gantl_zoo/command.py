@@ -18,8 +18,8 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
         "data-seed": data["data_seed"] or None,
         "channels": data["channels"],
     }
+    options["image-size"] = data["image_size"]
     if verb == "train":
-        options["image-size"] = data["image_size"]
         options["discriminator"] = job["networks"]["discriminator"]
     else:
         options["strategy"] = job["strategy"]

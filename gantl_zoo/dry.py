@@ -12,6 +12,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import Plan, blocks
 from gantl_zoo.zoo import load_model
@@ -29,16 +30,17 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
         raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
     images = data_room.load(
         settings["data"],
-        image_size=source.image_shape[1] if source else settings["image_size"],
+        image_size=settings["image_size"] or (source.image_shape[1] if source else None),
         channels=settings["channels"],
         shots=settings["shots"],
         data_seed=settings["data_seed"],
         root=settings["data_root"],
     )
-    gan = source or scratch(name, settings, images)
+    gan = fitted(source, images.shape, recipe.seed) if source else scratch(name, settings, images)
     strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
     plan = build_strategy(strategy, config).prepare(gan, gan, images)
     lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
+    lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     networks = {"generator": gan.generator, "discriminator": gan.discriminator}
     for role, network in networks.items():
         lines += describe(role, gan.parts[role]["name"], network, plan)

@@ -41,6 +41,8 @@ class Job:
             "strategy": self.strategy,
             "strategy_config": self.strategy_config,
         }
+        if "fitted" in gan.about:  # to images of another shape
+            lineage["fitted"] = gan.about["fitted"]
         if gan.folder is not None:  # else the source exists in memory only
             lineage["base_sha256"] = weights.sha256(gan.folder / "generator.safetensors")
         return lineage | {"base_lineage": gan.lineage}

@@ -22,6 +22,7 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Bystander, Watch
+from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import load_model
@@ -68,6 +69,7 @@ def transfer(
     data: str | Path | ImageData,
     strategy: str | TransferStrategy = "full",
     strategy_config: dict[str, Any] | None = None,
+    image_size: int | None = None,
     channels: int | None = None,
     compare_scratch: bool = False,
     resume: str | Path | None = None,
@@ -77,19 +79,16 @@ def transfer(
 ) -> GAN:
     """Adapt `source` to `data` with a strategy; returns the best model by the first metric.
 
-    Images are resized to the source's size; another channel count needs `channels`. `compare_scratch`
-    trains the same budget from scratch beside it and tells who won. `settings` as for `train`.
+    Images are resized to the source's size, or to `image_size`. A source that makes images of another size or
+    channel count is fitted to these (`gantl_zoo.transfer.adapt`); the log and the lineage tell which tensor
+    came from where. `compare_scratch` trains the same budget from scratch beside it and tells who won.
+    `settings` as for `train`.
     """
     if resume is not None:
         return continue_run(resume, quiet, name=source, data=data)
     gan = source if isinstance(source, GAN) else _source(source)
-    wanted, size, _ = gan.image_shape
-    shared, images = common(data, size, channels, settings)
-    if images.shape[0] != wanted:
-        raise DataError(
-            f"{gan.name} makes images with {wanted} channel(s), {images.name} has {images.shape[0]}; "
-            f"convert the data with --channels {wanted} or choose another source"
-        )
+    shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
+    gan = fitted(gan, images.shape, shared["recipe"]["seed"])
     chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
     name = gan.name if isinstance(source, GAN) else str(source)
     job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=strategy_config or {}, **shared)
@@ -186,6 +185,9 @@ def run(
     if gan is None:
         with chance.seeded(recipe.seed):
             gan = _source(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
+    gan = fitted(gan, images.shape, recipe.seed)
+    if "fitted" in gan.about:
+        folder.log(summary(gan.about["fitted"]))
     about = {"lineage": job.lineage(gan, images), "training": job.training()}
     gan = replace(gan, name=job.title or folder.path.name, about=about)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)

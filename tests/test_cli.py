@@ -147,7 +147,12 @@ def test_dry_run_builds_nothing_on_disk(
             "can't write",
         ),
         (["train", "dcgan", "--data", "mnist"], 1, "mnist is not in"),
-        (["transfer", "dcgan-mnist", "--data", "{photos}"], 1, "with 1 channel(s), photos has 3"),
+        (["evaluate", "dcgan-mnist", "--data", "{photos}"], 1, "with 1 channel(s), photos has 3"),
+        (
+            ["transfer", "dcgan-mnist", "--data", "{photos}", "--image-size", "30"],
+            2,
+            "30 is not 7 or 4 times",
+        ),
         (
             ["transfer", "dcgan-mnist", "--data", "{photos}", "--channels", "1", "--shots", "99"],
             1,

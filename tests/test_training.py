@@ -148,11 +148,7 @@ def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData
     assert (next(tmp_path.iterdir()) / "comparison.png").is_file()
 
 
-def test_wrong_channels_and_settings_are_explained(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        gz.DataError, match=r"small makes images with 1 channel\(s\), photos has 3; .*--channels 1"
-    ):
-        gz.transfer(gan, data=photos, out=tmp_path / "runs")
+def test_wrong_settings_are_explained(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(gz.UsageError, match="unknown setting stepz; there are: steps, batch"):
         gz.train("dcgan", data=photos, image_size=28, stepz=4, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -22,7 +22,7 @@ TRANSFER_EPILOG = """Examples:
 
   gantl-zoo transfer dcgan-mnist --data glyphs --compare-scratch
 
-  gantl-zoo transfer dcgan-mnist --data ./photos --channels 1 --shots 100
+  gantl-zoo transfer dcgan-mnist --data ./photos --image-size 64 --shots 100
 
   gantl-zoo transfer dcgan-mnist --data fashion-mnist --strategy partial
 
@@ -79,7 +79,7 @@ def train(
     perform("train", generator or "", settings)
 
 
-@with_options(*(DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
+@with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
 def transfer(
     source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
     strategy: Strategy = "full",

@@ -1,0 +1,239 @@
+"""Fit a GAN's weights to images of another shape: other channels, another size, another latent.
+
+Blocks are matched from the end that stays what it is (the generator's latent, the discriminator's logits);
+new ones are added, or old ones dropped, next to the image. Where each tensor comes from is a `Match`, and
+what no rule explains is an error: nothing is skipped in silence.
+
+Z latent size, K channels of a feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gantl_zoo import registry
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN
+from gantl_zoo.transfer.strategy import blocks
+
+WIDTHS = (1, 1 / 2, 2, 1 / 4, 4, 1 / 8, 8)  # times the source's, tried so that channels meet
+GRIDS = (4, 7)  # sides of the smallest feature map
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where one tensor of the fitted network comes from, or where one of the source's went."""
+
+    role: str
+    tensor: str
+    how: str  # "reused", "adapted", "fresh" or "dropped"
+    note: str = ""
+
+
+def fitted(source: GAN, image_shape: tuple[int, int, int], seed: int) -> GAN:
+    """`source`, or, if it makes images of another shape, its copy for these; `about` keeps the report."""
+    if source.image_shape == image_shape:
+        return source
+    made, report = adapt(source, image_shape, seed=seed)
+    made.about["fitted"] = as_lineage(report)
+    return made
+
+
+def adapt(
+    source: GAN, image_shape: tuple[int, int, int], latent_dim: int | None = None, *, seed: int = 0
+) -> tuple[GAN, list[Match]]:
+    """A copy of `source` for images (C, H, W) and, if given, latents of another size; and the match report.
+
+    `seed` is that of fresh weights. Raises `UsageError` if a network can't be built for such images, or a
+    tensor's new shape can't be explained.
+    """
+    channels, side, _ = image_shape
+    wanted = {"channels": channels, "image_size": side, "latent_dim": latent_dim or source.latent_dim}
+    if source.generator.num_classes:
+        raise UsageError(
+            f"{source.name} knows classes; only models without them can be fitted to other shapes"
+        )
+    parts, networks, report = {}, {}, []
+    for role in source.parts:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            parts[role], networks[role], matches = best(role, source, wanted)
+        report += matches
+    made = GAN(
+        networks["generator"],
+        networks.get("discriminator"),
+        parts,
+        dict(source.about),
+        source.name,
+        source.folder,
+    )
+    return made, report
+
+
+def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, Any], Any, list[Match]]:
+    """The network of another shape, at the width at which it takes over most numbers."""
+    part, old = source.parts[role], getattr(source, role)
+    kind = registry.REGISTRIES[f"{role}s"]
+    takes = kind.configure(part["name"], **part["config"])
+    starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
+    changes = {k: v for k, v in wanted.items() if k in takes}
+    for key in ("image_size", "channels"):
+        if key not in takes:
+            raise UsageError(f"{role} {part['name']!r} takes no {key}, so it can't be fitted to other images")
+    found: list[tuple[int, dict[str, Any], Any, list[Match]]] = []
+    errors = []
+    for factor in WIDTHS if "width" in takes else (1,):
+        width = {"width": int(takes["width"] * factor)} if "width" in takes else {}
+        if width.get("width") == 0 or (width and width["width"] != takes["width"] * factor):
+            continue
+        config = {**takes, **changes, **width}
+        network = kind.build(part["name"], **config | starts)
+        try:
+            matches, taken = fill(role, old, network)
+        except UsageError as error:
+            errors.append(error)
+            continue
+        found.append((taken, config, network, matches))
+    if not found:
+        raise errors[0]
+    _, config, network, matches = max(
+        found, key=lambda one: one[0]
+    )  # the first of equals: the source's width
+    return {"name": part["name"], "config": config}, network.eval(), matches
+
+
+def fill(role: str, old: Any, new: Any) -> tuple[list[Match], int]:
+    """Fill `new` from `old`; returns the report, and how many numbers were taken over."""
+    ours, theirs = new.state_dict(), old.state_dict()
+    matches, state, used = [], {}, set()
+    for name, source, place in pairs(role, old, new):
+        if source is not None:
+            used.add(source)
+        tensor, match = take(role, name, ours[name], theirs.get(source or ""), place, old, new)
+        state[name] = tensor
+        matches.append(match)
+    new.load_state_dict(state)
+    matches += [Match(role, name, "dropped") for name in theirs if name not in used]
+    kept = {match.tensor for match in matches if match.how in ("reused", "adapted")}
+    return matches, sum(state[name].numel() for name in kept)
+
+
+def pairs(role: str, old: Any, new: Any) -> Iterator[tuple[str, str | None, str]]:
+    """Each tensor of `new`, the one of `old` that it comes from, and where it stands: "fixed" (the end that
+    stays), "inner", "image" (next to the image), "loose" (the same, where that block may have another width)
+    or "added".
+    """
+    order = 1 if role == "generator" else -1
+    ours, theirs = blocks(new)[::order], blocks(old)[::order]
+    count, last = min(len(ours), len(theirs)), len(ours) - 1
+    names = {id(t): name for name, t in new.state_dict(keep_vars=True).items()}
+    olds = {id(t): name for name, t in old.state_dict(keep_vars=True).items()}
+    for i, block in enumerate(ours):
+        if i == last:
+            partner, place = theirs[-1], "image" if len(ours) == len(theirs) else "loose"
+        elif i < count - 1:
+            partner, place = theirs[i], "inner" if i else "fixed"
+        else:
+            partner, place = None, "added"
+        there = partner.state_dict(keep_vars=True) if partner is not None else {}
+        for key, tensor in block.state_dict(keep_vars=True).items():
+            yield names.pop(id(tensor)), olds.get(id(there.get(key))), place
+    for name in list(names.values()):  # of no block: a frozen backbone
+        yield name, name if name in olds.values() else None, "image"
+
+
+def take(
+    role: str, name: str, new: Tensor, old: Tensor | None, place: str, before: Any, after: Any
+) -> tuple[Tensor, Match]:
+    """The tensor's value and where it comes from."""
+    if place == "added":
+        return new, Match(role, name, "fresh", "in a block that was added")
+    if old is not None and old.shape == new.shape:
+        return old.clone(), Match(role, name, "reused")
+    if old is not None and name.rsplit(".", 1)[-1] in ("_u", "_v"):
+        return new, Match(role, name, "fresh", "power iteration starts anew")
+    result, notes = old, []
+    for dim in range(new.ndim) if old is not None and old.ndim == new.ndim else ():
+        if result is not None and result.shape[dim] != new.shape[dim]:
+            made = change(result, dim, new.shape[dim], role, place, before, after)
+            result = None if made is None else made[0]
+            notes += [] if made is None else [made[1]]
+    if result is not None and result.shape == new.shape:
+        return result, Match(role, name, "adapted", ", ".join(notes))
+    if place == "loose":
+        return new, Match(role, name, "fresh", "the block next to the image is another one")
+    was = "is not there" if old is None else f"is {tuple(old.shape)}"
+    raise UsageError(
+        f"the {role}'s tensor {name} {was} in the source and {tuple(new.shape)} in the network for these "
+        "images; nothing explains how to get from one to the other"
+    )
+
+
+def change(
+    tensor: Tensor, dim: int, size: int, role: str, place: str, before: Any, after: Any
+) -> tuple[Tensor, str] | None:
+    """The tensor with `size` entries along `dim` and how that was done; None if no rule says how."""
+    old = tensor.shape[dim]
+    if place in ("image", "loose") and {old, size} == {1, 3}:
+        # a generator's colours are alike at first; a discriminator sees the sum of what comes in
+        part = 1 if role == "generator" else 1 / 3
+        if size == 3:
+            return tensor.repeat_interleave(3, dim) * part, "grey to RGB"
+        return tensor.mean(dim, keepdim=True) / part, "RGB to grey"
+    if place != "fixed":
+        return None
+    if role == "generator" and (old, size) == (before.latent_dim, after.latent_dim):
+        kept = tensor.narrow(dim, 0, min(old, size))
+        more = kept.new_zeros(*kept.shape[:dim], max(0, size - old), *kept.shape[dim + 1 :])
+        return torch.cat([kept, more], dim), f"latent {old} to {size}"
+    for here in GRIDS:
+        for there in GRIDS:
+            if old % here**2 == 0 and old // here**2 * there**2 == size:
+                return regrid(tensor, dim, here, there), f"grid {here}×{here} to {there}×{there}"
+    return None
+
+
+def regrid(tensor: Tensor, dim: int, here: int, there: int) -> Tensor:
+    """Resample the K·here·here entries along `dim` to K·there·there, each feature map by itself.
+
+    A linear layer that reads a grid sums over it, so its entries are scaled to keep the sum; one that writes
+    a grid is not.
+    """
+    moved = tensor.movedim(dim, -1)  # (…, K·h·h)
+    maps = moved.reshape(-1, moved.shape[-1] // here**2, here, here)
+    maps = functional.interpolate(
+        maps, size=(there, there), mode="bilinear", align_corners=False, antialias=True
+    )
+    scale = (here / there) ** 2 if dim == 1 else 1.0
+    return (maps * scale).reshape(*moved.shape[:-1], -1).movedim(-1, dim).contiguous()
+
+
+def as_lineage(report: list[Match]) -> dict[str, dict[str, Any]]:
+    """The report as `config.json` keeps it: by role and by what happened."""
+    found: dict[str, dict[str, Any]] = {}
+    for match in report:
+        kept = found.setdefault(match.role, {"reused": [], "adapted": {}, "fresh": {}, "dropped": []})
+        if match.how in ("adapted", "fresh"):
+            kept[match.how][match.tensor] = match.note
+        else:
+            kept[match.how].append(match.tensor)
+    return found
+
+
+def summary(report: Mapping[str, Mapping[str, Any]]) -> str:
+    """A report as `as_lineage` gives it, for people: counts, then every tensor that is not simply reused."""
+    lines = []
+    for role, found in report.items():
+        said = ", ".join(f"{len(tensors)} {how}" for how, tensors in found.items())
+        lines.append(f"fitted {role}: of its tensors {said}")
+        lines += [
+            f"  {name}: {how} ({note})" for how in ("adapted", "fresh") for name, note in found[how].items()
+        ]
+        lines += [f"  {name}: dropped" for name in found["dropped"]]
+    return "\n".join(lines)

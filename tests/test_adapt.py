@@ -1,0 +1,202 @@
+"""A source for images of another shape: what is taken over, how, and that nothing is skipped in silence."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import TINY
+from torch import Tensor, nn
+
+import gantl_zoo as gz
+from gantl_zoo import registry
+from gantl_zoo.cli.app import main
+from gantl_zoo.transfer.adapt import Match, adapt, as_lineage, fitted, summary
+
+SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
+PAIRS = [(name, "dcgan") for name in registry.generators.names()]  # the two players are fitted apart
+PAIRS += [("dcgan", name) for name in registry.discriminators.names() if name != "dcgan"]
+
+
+def source(generator: str, discriminator: str, shape: tuple[int, int, int]) -> gz.GAN | None:
+    """A small GAN for images of that shape, or None if the generator has no such size."""
+    channels, side, _ = shape
+    made = {"width": 8, "latent_dim": 6, "image_size": side, "channels": channels}
+    try:
+        gan = gz.build_gan(generator, discriminator, generator_config=made, discriminator_config={"width": 8})
+    except gz.UsageError:
+        return None
+    for tensor in [*gan.generator.state_dict().values(), *gan.discriminator.state_dict().values()]:
+        if tensor.is_floating_point():
+            tensor.uniform_(0.1, 0.4)  # so that no weight or statistic is what a fresh one is
+    return gan
+
+
+def check_report(old: gz.GAN, new: gz.GAN, report: list[Match]) -> None:
+    """Every tensor of both networks is accounted for, once."""
+    for role in ("generator", "discriminator"):
+        mine = [match for match in report if match.role == role]
+        filled = [match.tensor for match in mine if match.how != "dropped"]
+        assert sorted(filled) == sorted(getattr(new, role).state_dict())
+        gone = {match.tensor for match in mine if match.how == "dropped"}
+        assert gone <= set(getattr(old, role).state_dict())
+        assert all(match.note for match in mine if match.how in ("adapted", "fresh"))
+
+
+@pytest.mark.parametrize(("generator", "discriminator"), PAIRS)
+def test_every_pair_of_shapes_goes_there_and_back(generator: str, discriminator: str) -> None:
+    for old_shape, new_shape in product(SHAPES, SHAPES):
+        gan = source(generator, discriminator, old_shape)
+        if gan is None or old_shape == new_shape or source(generator, discriminator, new_shape) is None:
+            continue
+        made, report = adapt(gan, new_shape)
+        check_report(gan, made, report)
+        images = made.generate(2)
+        assert images.shape == (2, *new_shape) and images.isfinite().all()
+        assert made.discriminator(images).isfinite().all()
+        back, returned = adapt(made, old_shape)
+        check_report(made, back, returned)
+        for role in ("generator", "discriminator"):
+            shapes = [{n: t.shape for n, t in getattr(g, role).state_dict().items()} for g in (gan, back)]
+            assert shapes[0] == shapes[1], (role, old_shape, new_shape)
+        assert sum(match.how == "reused" for match in report) > len(report) / 4
+
+
+@pytest.mark.parametrize("generator", registry.generators.names())
+def test_grey_to_rgb_gives_the_sources_image_in_three_channels(generator: str) -> None:
+    gan = source(generator, "dcgan", (1, 32, 32))
+    assert gan is not None
+    made, report = adapt(gan, (3, 32, 32))
+    assert {match.how for match in report} == {"reused", "adapted"}
+    torch.testing.assert_close(made.generate(3), gan.generate(3).expand(-1, 3, -1, -1))
+    images = torch.rand(4, 1, 32, 32)
+    torch.testing.assert_close(made.discriminator(images.expand(-1, 3, -1, -1)), gan.discriminator(images))
+    again, _ = adapt(made, (1, 32, 32))
+    torch.testing.assert_close(again.generate(3), gan.generate(3))
+    torch.testing.assert_close(again.discriminator(images), gan.discriminator(images))
+
+
+def test_another_latent_says_nothing_at_first() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    made, report = adapt(gan, (1, 28, 28), 10)
+    noise = torch.randn(3, 10)
+    torch.testing.assert_close(made.decode(noise), gan.decode(noise[:, :6]))
+    assert [m.note for m in report if m.how == "adapted"] == ["latent 6 to 10"] and made.latent_dim == 10
+    smaller, _ = adapt(gan, (1, 28, 28), 4)
+    padded = torch.cat([noise[:, :4], torch.zeros(3, 2)], 1)
+    torch.testing.assert_close(smaller.decode(noise[:, :4]), gan.decode(padded))
+
+
+def test_a_grid_is_resampled_map_by_map() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    stem = gan.generator.blocks[0].linear.weight.data  # (K·7·7, Z)
+    stem.copy_(torch.arange(stem.shape[0] // 49).float().repeat_interleave(49)[:, None].expand_as(stem))
+    head = gan.discriminator.blocks[-1].linear.weight.data  # (1, K·7·7)
+    head.fill_(0.5)
+    made, report = adapt(gan, (1, 32, 32))
+    notes = {match.tensor: match.note for match in report if match.how == "adapted"}
+    assert notes == {
+        "blocks.0.linear.weight": "grid 7×7 to 4×4",
+        "blocks.3.linear.weight": "grid 7×7 to 4×4",
+    }
+    filled = made.generator.blocks[0].linear.weight
+    expected = torch.arange(len(filled) // 16).float().repeat_interleave(16)
+    torch.testing.assert_close(filled[:, 0].detach(), expected), "each map keeps its own level"
+    total = made.discriminator.blocks[-1].linear.weight.detach().sum()
+    torch.testing.assert_close(total, head.sum(), msg="a layer that reads a grid keeps its sum")
+
+
+def test_fresh_weights_depend_on_the_seed_alone() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    first, report = adapt(gan, (3, 64, 64), seed=3)
+    torch.manual_seed(99)
+    second, _ = adapt(gan, (3, 64, 64), seed=3)
+    other, _ = adapt(gan, (3, 64, 64), seed=4)
+    fresh = [m.tensor for m in report if m.how == "fresh" and m.tensor.endswith("conv.weight")]
+    assert fresh
+    for role in ("generator", "discriminator"):
+        states = [getattr(g, role).state_dict() for g in (first, second, other)]
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert any(not torch.equal(first.generator.state_dict()[n], other.generator.state_dict()[n])
+               for n in fresh if n in first.generator.state_dict())  # fmt: skip
+
+
+def test_what_nothing_explains_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(nn.Module):
+        """A generator whose hidden layer grows with the image."""
+
+        num_classes = 0
+
+        def __init__(self, image_size: int, channels: int, latent_dim: int) -> None:
+            super().__init__()
+            self.latent_dim, self.image_shape = latent_dim, (channels, image_size, image_size)
+            inner = nn.Linear(image_size, image_size)
+            last = nn.Linear(image_size, channels * image_size**2)
+            self.blocks = nn.ModuleList([nn.Linear(latent_dim, image_size), inner, last])
+
+        def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+            for block in self.blocks:
+                noise = block(noise)
+            return noise.view(-1, *self.image_shape)
+
+    def odd(*, image_size: int = 28, channels: int = 1, latent_dim: int = 6) -> Odd:
+        return Odd(image_size, channels, latent_dim)
+
+    def stiff(*, width: int = 4) -> nn.Module:
+        return Odd(28, 1, 6)
+
+    own = dict(registry.generators._own)
+    monkeypatch.setattr(registry.generators, "_own", own)
+    gz.generators.register("odd", odd)
+    gz.generators.register("stiff", stiff)
+    gan = gz.build_gan("odd", "dcgan", discriminator_config={"width": 4})
+    with pytest.raises(
+        gz.UsageError, match=r"tensor blocks.0.weight is \(28, 6\) in the source and \(32, 6\)"
+    ):
+        adapt(gan, (1, 32, 32))
+    with pytest.raises(gz.UsageError, match="generator 'stiff' takes no image_size"):
+        adapt(gz.build_gan("stiff", "dcgan", discriminator_config={"width": 4}), (1, 32, 32))
+
+
+def test_the_report_is_for_people_and_for_lineage() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    assert fitted(gan, (1, 28, 28), 0) is gan and "fitted" not in gan.about
+    kept = fitted(gan, (3, 28, 28), 0).about["fitted"]
+    _, report = adapt(gan, (3, 28, 28))
+    assert kept == as_lineage(report)
+    text = summary(kept)
+    assert "fitted generator: of its tensors" in text and "2 adapted, 0 fresh, 0 dropped" in text
+    assert "blocks.3.conv.weight: adapted (grey to RGB)" in text
+
+
+def test_a_transfer_fits_its_source_and_is_resumed(
+    gan: gz.GAN, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
+    settings |= {"data": photos, "image_size": 32}
+    folder = gan.save(tmp_path / "small")
+    made = gz.transfer(folder, out=tmp_path / "runs", compare_scratch=True, **settings)
+    assert made.image_shape == (3, 32, 32)
+    found = made.lineage["fitted"]
+    assert found["generator"]["adapted"]["blocks.3.conv.weight"] == "grey to RGB"
+    (run,) = (tmp_path / "runs").glob("0*")
+    assert "blocks.3.conv.weight: adapted (grey to RGB)" in (run / "log.txt").read_text()
+    assert (run / "comparison.png").is_file()
+    assert "--image-size 32" in made.about["training"]["command"]
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    newest.rename(tmp_path / "aside")
+    again = gz.transfer(folder, data=photos, resume=run)
+    assert torch.equal(again.generate(2), made.generate(2))
+
+    with pytest.raises(SystemExit) as stop:
+        main(["transfer", str(folder), "--data", str(photos), "--image-size", "64", "--dry-run"])
+    said = capsys.readouterr().out
+    assert not stop.value.code and "fitted discriminator: of its tensors" in said
+    assert "blocks.0.linear.weight: adapted (grid 7×7 to 4×4)" in said
