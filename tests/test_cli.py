@@ -43,6 +43,14 @@ def test_help_ends_with_examples(capsys: pytest.CaptureFixture[str], verb: str) 
     assert examples and all(line.startswith("gantl-zoo ") for line in examples), "an example was wrapped"
 
 
+@pytest.mark.parametrize("words", [(), ("classify",), ("bench",)])
+def test_a_group_alone_shows_its_help_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert code == 2 and "Example" in out + err and "error" not in err
+
+
 def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "list")
     assert code == 0 and all(name in out for name in ("dcgan-mnist", "backbone", "partial", "resize-conv"))

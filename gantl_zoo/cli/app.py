@@ -67,6 +67,8 @@ def explain(error: Exception) -> int:
         return int(error.exit_code)
     if isinstance(error, ClickError):
         text, code = error.format_message(), 2  # type: ignore[attr-defined]
+        if not text:  # a verb alone: its help was the answer
+            return code
         text = f"{text.rstrip('.')} (gantl-zoo VERB --help shows what there is)"
     elif isinstance(error, ZooError):
         text, code = str(error), 2 if isinstance(error, UsageError) else 1

@@ -127,10 +127,14 @@ def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
 
 
 def decode(content: bytes, image_size: int | None) -> Pixels:
-    """(C, H, W) uint8."""
-    from PIL import Image, ImageOps
+    """(C, H, W) uint8. Raises what Pillow raises, `ValueError` for what is no image at all."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
-    with Image.open(io.BytesIO(content)) as opened:
+    try:
+        found = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError("no image format that is known") from None
+    with found as opened:
         image = ImageOps.exif_transpose(opened)
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
         if image.has_transparency_data:
