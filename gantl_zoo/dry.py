@@ -41,9 +41,11 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     plan = build_strategy(strategy, config).prepare(gan, gan, images)
     lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
-    networks = {"generator": gan.generator, "discriminator": gan.discriminator}
+    own = plan.discriminator is None
+    networks = {"generator": gan.generator, "discriminator": gan.discriminator if own else plan.discriminator}
     for role, network in networks.items():
-        lines += describe(role, gan.parts[role]["name"], network, plan)
+        brought = role == "discriminator" and not own
+        lines += describe(role, f"of {strategy}" if brought else gan.parts[role]["name"], network, plan)
     lines.append(f"engine: {engine.choose(recipe.device, recipe.precision, recipe.engine_config)}")
     lines.append(f"recipe: {recipe}")
     kept, passing = floor_memory(networks, images), activations(networks, recipe.batch // recipe.accumulate)

@@ -262,7 +262,9 @@ strategies = Registry(
         "gradual": "gantl_zoo.transfer.gradual:Gradual",
         "l2-sp": "gantl_zoo.transfer.anchor:L2SP",
         "partial": "gantl_zoo.transfer.partial:Partial",
+        "projected": "gantl_zoo.transfer.projected:Projected",
         "scale-shift": "gantl_zoo.transfer.scale_shift:ScaleShift",
+        "vision-aided": "gantl_zoo.transfer.projected:VisionAided",
     },
 )
 models = Registry(

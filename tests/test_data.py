@@ -49,7 +49,9 @@ def test_a_corrupt_image_is_named_and_left_out(photos: Path, capsys: pytest.Capt
 def test_too_many_corrupt_images_are_fatal(photos: Path) -> None:
     for path in list(photos.rglob("*.png"))[:10]:
         path.write_bytes(b"nothing")
-    with pytest.raises(gz.DataError, match=r"png \(no image format that is known\).* more than 5% is too many"):
+    with pytest.raises(
+        gz.DataError, match=r"png \(no image format that is known\).* more than 5% is too many"
+    ):
         data.load(photos, image_size=16)
 
 

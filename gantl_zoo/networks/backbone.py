@@ -1,8 +1,8 @@
 """A discriminator that stands on a pre-trained backbone: its feature pyramid, a small head on each map.
 
 Where a pre-trained CNN meets the GAN. The idea is that of Projected GAN (Sauer et al. 2021,
-https://arxiv.org/abs/2111.01007, section 3.2) without its random mixing: one small head a scale, whose
-logits are averaged.
+https://arxiv.org/abs/2111.01007, section 3.2), with its random mixing or without: one small head a scale,
+whose logits are averaged.
 
 N batch, C channels, H, W image size, K channels of a feature map h × w.
 """
@@ -10,10 +10,13 @@ N batch, C channels, H, W image size, K channels of a feature map h × w.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gantl_zoo import registry, weights as folders
 from gantl_zoo.errors import UsageError, WeightsError
@@ -28,6 +31,29 @@ def head(features: int, width: int) -> nn.Sequential:
     )
 
 
+class Mixing(nn.Module):
+    """Random mixing of channels (1×1), then of scales from coarse to fine (3×3): section 3.2. Never learns.
+
+    A discriminator would soon look at a few channels only; mixed, each of them holds something of all.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.across_channels = nn.ModuleList(nn.Conv2d(k, k, 1, bias=False) for k in channels)
+        self.across_scales = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 3, padding=1, bias=False) for fine, coarse in pairwise(channels)
+        )
+        for parameter in self.parameters():
+            nn.init.kaiming_normal_(parameter, nonlinearity="linear").requires_grad_(False)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        mixed = [mix(features) for mix, features in zip(self.across_channels, maps, strict=True)]
+        for i in reversed(range(len(mixed) - 1)):  # (N, K', h', w') -> (N, K, h, w)
+            coarse = functional.interpolate(mixed[i + 1], size=mixed[i].shape[-2:], mode="bilinear")
+            mixed[i] = mixed[i] + self.across_scales[i](coarse)
+        return mixed
+
+
 class BackboneDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N,).
 
@@ -36,12 +62,15 @@ class BackboneDiscriminator(nn.Module):
 
     num_classes = 0
 
-    def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, freeze: bool) -> None:
+    def __init__(
+        self, backbone: Any, image_shape: tuple[int, int, int], width: int, freeze: bool, mix: bool
+    ) -> None:
         super().__init__()
         self.backbone, self.freeze, self.image_shape = backbone, freeze, image_shape
         backbone.eval()
         with torch.no_grad():
             maps = backbone.pyramid(torch.zeros(1, *image_shape))
+        self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
             backbone.requires_grad_(False)
@@ -58,7 +87,7 @@ class BackboneDiscriminator(nn.Module):
         return self
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        maps = self.backbone.pyramid(images)  # (N, C, H, W) -> [(N, K, h, w), ...]
+        maps = self.mixing(self.backbone.pyramid(images))  # (N, C, H, W) -> [(N, K, h, w), ...]
         logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
 
@@ -69,6 +98,7 @@ def discriminator(
     weights: str | None = None,
     pretrained: bool = True,
     freeze: bool = True,
+    mix: bool = False,
     image_size: int = 28,
     channels: int = 1,
     width: int = 64,
@@ -77,7 +107,8 @@ def discriminator(
     """Small heads on any registered backbone.
 
     `weights` names a released backbone (or its folder) to start from; without it, `pretrained` lets a
-    `timm:` backbone start from timm's own weights. Further arguments go to the backbone's builder.
+    `timm:` backbone start from timm's own weights. `mix` mixes its channels and scales at random, for good.
+    Further arguments go to the backbone's builder.
     """
     config = registry.backbones.configure(backbone, **backbone_config, channels=channels)
     if "pretrained" in config:
@@ -85,7 +116,7 @@ def discriminator(
     body = registry.backbones.build(backbone, **config)
     if weights is not None:
         fill(body, backbone, config, weights)
-    return BackboneDiscriminator(body, (channels, image_size, image_size), width, freeze)
+    return BackboneDiscriminator(body, (channels, image_size, image_size), width, freeze, mix)
 
 
 def fill(body: nn.Module, name: str, config: dict[str, Any], weights: str) -> None:

@@ -59,7 +59,8 @@ class Trainer:
                 f"{recipe.accumulate} round(s)"
             )
         self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
-        self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
+        with seeded(recipe.seed):  # what a strategy adds at random
+            self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
         rival = gan.discriminator if self.plan.discriminator is None else self.plan.discriminator
         self.networks = {"generator": gan.generator, "discriminator": rival}
         augment = build_augment(recipe.aug).to(engine.device)

@@ -90,7 +90,8 @@ class Combined(TransferStrategy):
 
     def check_rival(self, plans: list[Plan], bringers: list[int], target: GAN) -> None:
         """Only one part may bring a discriminator, and no other may freeze the one that goes."""
-        names, total = list(self.parts), sum(1 for _ in target.discriminator.parameters())
+        own = target.discriminator.parameters() if target.discriminator is not None else ()
+        names, total = list(self.parts), len(list(own))
         freezing = [
             i
             for i, plan in enumerate(plans)
