@@ -53,7 +53,8 @@ class Projected(TransferStrategy):
     """Projected GAN (Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3): the discriminator
     becomes small heads on frozen, randomly mixed features of `backbone`.
 
-    Wants `loss="hinge"` and DiffAugment. `width` is that of the heads. The source needs no discriminator; the result has the new one.
+    Wants `loss="hinge"` and DiffAugment. `width` is that of the heads. The source needs no discriminator;
+    the result has the new one.
     """
 
     def __init__(self, *, backbone: str = "auto", width: int = 64) -> None:
@@ -78,8 +79,8 @@ class VisionAided(TransferStrategy):
     """Vision-aided GAN (Kumari et al. 2022, https://arxiv.org/abs/2112.09130, section 3): a second
     discriminator, small heads on frozen features of `backbone`, judges beside the own one.
 
-    It begins at step `warmup`. Its loss is the non-saturating one with one-sided label smoothing, times `weight`. It is left behind at
-    the end: the result keeps its own discriminator.
+    It begins at step `warmup`. Its loss is the non-saturating one with one-sided label smoothing, times
+    `weight`. It is left behind at the end: the result keeps its own discriminator.
     """
 
     def __init__(
