@@ -261,6 +261,7 @@ strategies = Registry(
         "full": "gantl_zoo.transfer.strategy:TransferStrategy",
         "gradual": "gantl_zoo.transfer.gradual:Gradual",
         "l2-sp": "gantl_zoo.transfer.anchor:L2SP",
+        "mirror": "gantl_zoo.transfer.mirror:Mirror",
         "partial": "gantl_zoo.transfer.partial:Partial",
         "projected": "gantl_zoo.transfer.projected:Projected",
         "scale-shift": "gantl_zoo.transfer.scale_shift:ScaleShift",

@@ -21,6 +21,7 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.anchor import Anchor, fisher
 from gantl_zoo.transfer.combine import Combined, build_strategy
+from gantl_zoo.transfer.mirror import mirrored
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 
 ROLES = ("generator", "discriminator")
@@ -263,7 +264,7 @@ def test_methods_fine_tune_classifiers(
 def print_nothing(*report: object) -> None: ...
 
 
-@pytest.mark.parametrize("name", ["freeze-d", "freeze-g", "ewc", "projected", "freeze-d+l2-sp"])
+@pytest.mark.parametrize("name", ["freeze-d", "freeze-g", "ewc", "projected", "mirror", "freeze-d+l2-sp"])
 def test_what_is_for_gans_only_says_so(name: str) -> None:
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     with pytest.raises(gz.UsageError, match="is for GANs"):
@@ -351,7 +352,7 @@ def test_the_second_discriminators_loss_in_closed_form(gan: gz.GAN, images: Imag
     torch.testing.assert_close(wanted, 2 * -log(f))
 
 
-@pytest.mark.parametrize("name", ["projected", "vision-aided"])
+@pytest.mark.parametrize("name", ["projected", "vision-aided", "mirror"])
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -365,6 +366,34 @@ def test_a_backbone_that_cant_see_is_explained(
 ) -> None:
     with pytest.raises((gz.UsageError, gz.WeightsError), match=said):
         trained(gan, images, name, **settings)
+
+
+def test_mirror_writes_with_the_kernels_that_read(gan: gz.GAN, images: ImageData) -> None:
+    released = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]
+    first = released.blocks[0][0].weight  # (32, 1, 3, 3)
+    last = gan.generator.blocks[-1].conv  # from 4 channels to 1, 5×5, transposed
+    spread = last.weight.std().item()
+    before = state(gan.generator)
+    build_strategy("mirror", {}).prepare(copy.deepcopy(gan), gan, images)
+    changed = {name for name, t in gan.generator.state_dict().items() if not torch.equal(t, before[name])}
+    assert changed == {f"blocks.{i}.conv.weight" for i in (1, 2, 3)}
+    written = last.weight.detach()
+    assert written.std().item() == pytest.approx(spread, rel=1e-4) and not written[:, :, 0].any()
+    scale = written[0, 0, 1, 1] / first[0, 0, 0, 0].detach()
+    torch.testing.assert_close(written[:, :, 1:4, 1:4], first[:4].detach() * scale)
+
+
+def test_a_mirrored_kernel_undoes_the_direction() -> None:
+    """A transposed convolution with a kernel is a convolution with the mirrored one."""
+    kernel = torch.randn(6, 2, 3, 3)  # from 2 to 6 channels
+    up = nn.ConvTranspose2d(6, 2, 3, padding=1, bias=False)
+    flat = nn.Conv2d(6, 2, 3, padding=1, bias=False)
+    for conv in (up, flat):
+        conv.weight.data = mirrored(kernel, conv).detach()
+        conv.weight.data *= kernel.std() / conv.weight.std()
+    features = torch.randn(1, 6, 5, 5)
+    torch.testing.assert_close(up(features), flat(features))
+    assert mirrored(torch.randn(3, 1, 7, 7), nn.ConvTranspose2d(5, 4, 4)).shape == (5, 4, 4, 4)
 
 
 def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
