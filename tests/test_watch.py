@@ -24,6 +24,7 @@ def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     clock = [100.0]
     monkeypatch.setattr("gantl_zoo.training.watch.time.perf_counter", lambda: clock[0])
     watch, spent, measured = watch_with(tmp_path), 0.0, []
+    watch.judge = Higher()  # type: ignore[assignment]
     for step in range(1, 2001):
         clock[0] += 0.1  # a step
         if watch.wants_metrics(step):
@@ -35,6 +36,8 @@ def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     other = watch_with(tmp_path)
     other.restore(watch.state(), 2000)
     assert other.elapsed() == pytest.approx(watch.elapsed()) and other.cost == 2.0
+    unjudged = watch_with(tmp_path, checkpoint_every=500)  # only pictures, which cost nothing that is counted
+    assert [step for step in range(1, 2001) if unjudged.wants_metrics(step)] == [500, 1000, 1500, 2000]
     told = watch_with(tmp_path, metrics_every=30)
     assert [step for step in range(1, 100) if told.wants_metrics(step)] == [30, 60, 90]
 

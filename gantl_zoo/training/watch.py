@@ -94,9 +94,12 @@ class Watch:
         return found.get("collapse", "")
 
     def wants_metrics(self, step: int) -> bool:
-        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time."""
-        if self.recipe.metrics_every:
-            return step % self.recipe.metrics_every == 0
+        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
+        there is nothing to measure, a picture with each checkpoint.
+        """
+        every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.judge is None else 0)
+        if every:
+            return step % every == 0
         return step % ROUND == 0 and self.seconds + self.cost <= BUDGET * self.elapsed()
 
     def elapsed(self) -> float:
