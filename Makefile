@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test lint fix clean
 
 demo: $(READY)
-	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 600 --metrics-every 150 --samples 2000 \
+	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 500 --metrics-every 125 --samples 2000 \
 		--metrics fd --lr 8e-4 --r1 0.5 --decay 0.5 --compare-scratch --out runs
 
 test: $(READY) lint
