@@ -58,7 +58,12 @@ def train(
     }
     job = Job(verb="train", name=generator, networks=networks, **shared)
     with chance.seeded(0):
-        build_gan(generator, **networks)  # a wrong name or argument fails before a folder is made
+        made = build_gan(generator, **networks)  # a wrong name or argument fails before a folder is made
+    if made.image_shape != images.shape:
+        raise UsageError(
+            f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
+            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
+        )
     check_wishes(job, images)
     return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
 
@@ -185,7 +190,8 @@ def run(
     if gan is None:
         with chance.seeded(recipe.seed):
             gan = _source(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
-    gan = fitted(gan, images.shape, recipe.seed)
+    if job.verb == "transfer":
+        gan = fitted(gan, images.shape, recipe.seed)
     if "fitted" in gan.about:
         folder.log(summary(gan.about["fitted"]))
     about = {"lineage": job.lineage(gan, images), "training": job.training()}

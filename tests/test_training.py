@@ -151,6 +151,10 @@ def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData
 def test_wrong_settings_are_explained(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(gz.UsageError, match="unknown setting stepz; there are: steps, batch"):
         gz.train("dcgan", data=photos, image_size=28, stepz=4, out=tmp_path / "runs")
+    with pytest.raises(gz.UsageError, match=r"dcgan makes images \(3, 32, 32\) .* photos are \(3, 28, 28\)"):
+        gz.train(
+            "dcgan", data=photos, image_size=28, generator_config={"image_size": 32}, out=tmp_path / "runs"
+        )
     assert not (tmp_path / "runs").exists()
 
 
