@@ -106,7 +106,7 @@ def test_a_grid_is_resampled_map_by_map() -> None:
     }
     filled = made.generator.blocks[0].linear.weight
     expected = torch.arange(len(filled) // 16).float().repeat_interleave(16)
-    torch.testing.assert_close(filled[:, 0].detach(), expected), "each map keeps its own level"
+    torch.testing.assert_close(filled[:, 0].detach(), expected, msg="each map keeps its own level")
     total = made.discriminator.blocks[-1].linear.weight.detach().sum()
     torch.testing.assert_close(total, head.sum(), msg="a layer that reads a grid keeps its sum")
 

@@ -155,6 +155,36 @@ def test_a_schedule_goes_on_inside_a_combination(gan: gz.GAN, images: ImageData)
     assert trainer.plan.switches() == (True,) * len(trainer.plan.switches())
 
 
+def test_the_second_discriminator_learns_beside_a_part_that_doesnt_know_it(
+    gan: gz.GAN, images: ImageData
+) -> None:
+    settings = {"warmup": 1, "vision-aided.width": 8}
+    recipe = Recipe(steps=3, batch=4, precision="fp32", lr=1e-2)
+    for name in ("freeze-d+vision-aided", "vision-aided+freeze-d"):
+        mine = copy.deepcopy(gan)
+        trainer = Trainer(mine, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
+        second = trainer.plan.modules["vision-aided-vision"]
+        before, own = state(second), state(mine.discriminator)
+        trainer.step(0, torch.arange(4))
+        assert not moved(before, second), "it still waits"
+        trainer.step(1, torch.arange(4))
+        assert moved(before, second) == {n for n in before if n.startswith("heads.")}
+        assert block_numbers(moved(own, mine.discriminator)) == {"1", "2"}
+
+
+def test_other_parts_prepare_for_the_discriminator_that_was_brought(gan: gz.GAN, images: ImageData) -> None:
+    trainer, changed, losses = trained(gan, images, "projected+l2-sp+freeze-g", count=3, weight=0.5)
+    assert not changed["discriminator"] and block_numbers(changed["generator"]) == {"2", "3"}
+    assert float(losses[0]["l2-sp discriminator"]) == 0 < float(losses[-1]["l2-sp discriminator"])
+    assert trainer.snapshot().parts["discriminator"]["name"] == "backbone"
+
+
+def test_ewc_needs_the_sources_own_discriminator(gan: gz.GAN, images: ImageData) -> None:
+    gan.discriminator = None
+    with pytest.raises(gz.UsageError, match="ewc: small has no discriminator"):
+        Combined({n: build_strategy(n, {}) for n in ("projected", "ewc")}).prepare(gan, gan, images)
+
+
 def test_rates_multiply(gan: gz.GAN, images: ImageData) -> None:
     class Slow(TransferStrategy):
         def group(self, network: nn.Module, role: str) -> list[gz.Group]:
@@ -203,9 +233,9 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
             return super().discriminate(discriminator, images, step)
 
     freeze_d = build_strategy("freeze-d", {})
-    with pytest.raises(gz.UsageError, match="mine and freeze-d don't combine: mine brings a discriminator"):
+    with pytest.raises(gz.UsageError, match=r"mine brings a discriminator .* comes first: mine\+freeze-d"):
         Combined({"freeze-d": freeze_d, "mine": Bringer()}).prepare(gan, gan, images)
-    with pytest.raises(gz.UsageError, match="a and b don't combine"):
+    with pytest.raises(gz.UsageError, match="a and b don't combine: each brings"):
         Combined({"a": Bringer(), "b": Bringer()}).prepare(gan, gan, images)
     with pytest.raises(gz.UsageError, match="a and b don't combine: each sees"):
         Combined({"a": Looker(), "b": Looker()})
@@ -219,7 +249,8 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
     ("name", "settings", "said"),
     [
         ("freeze-d+freeze-d", {}, "names a part twice"),
-        ("freeze-d+projected", {}, "projected and freeze-d don't combine"),
+        ("l2-sp+projected", {"l2-sp.network": "both"}, r"comes first: projected\+l2-sp"),
+        ("projected+freeze-d", {}, "BackboneDiscriminator has one block, and something must learn"),
         ("vision-aided", {"warmup": -1}, "warmup >= 0"),
         ("freeze-d+freezeg", {}, "unknown strategy 'freezeg'; did you mean freeze-g"),
         ("freeze-d+freeze-g", {"first": 1}, "freeze-d and freeze-g take it; write freeze-d.first="),

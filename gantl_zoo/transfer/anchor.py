@@ -119,6 +119,8 @@ class EWC(TransferStrategy):
 
 def fisher(source: GAN, samples: int) -> list[Tensor]:
     """The mean squared gradient of -log σ(D(G(z))) for each generator parameter; 1 on average over all."""
+    if source.discriminator is None:
+        raise UsageError(f"ewc: {source.name} has no discriminator, and only that tells what matters")
     generator, discriminator = source.generator.eval(), source.discriminator.eval()
     parameters = [p.requires_grad_(True) for p in generator.parameters()]
     squares = [torch.zeros_like(p) for p in parameters]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
-from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
+from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy, unique
 
 
 def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
@@ -61,21 +62,34 @@ class Combined(TransferStrategy):
         self.looking = self.parts[looking[0]] if looking else TransferStrategy()
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
-        return self.merge([part.prepare(source, target, data) for part in self.parts.values()], target)
+        plans: list[Plan] = []
+        for name, part in self.parts.items():
+            plan = part.prepare(source, target, data)
+            if plan.discriminator is not None:
+                self.check_first(name, plans)
+                target = replace(target, discriminator=plan.discriminator)  # what the other parts see
+            plans.append(plan)
+        return self.merge(plans)
+
+    def check_first(self, name: str, before: list[Plan]) -> None:
+        """Whoever brings a discriminator comes first, so that the others prepare for that one."""
+        if any(plan.discriminator is not None for plan in before):
+            raise UsageError(
+                f"{next(iter(self.parts))} and {name} don't combine: each brings a discriminator"
+            )
+        if before:
+            others = "+".join(part for part in self.parts if part != name)
+            raise UsageError(f"{name} brings a discriminator of its own, so it comes first: {name}+{others}")
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
         return self.merge([part.prepare_backbone(backbone) for part in self.parts.values()])
 
-    def merge(self, plans: list[Plan], target: GAN | None = None) -> Plan:
-        """One plan of all. Raises `UsageError` if they contradict each other, or nothing is left to learn."""
-        bringers = [i for i, plan in enumerate(plans) if plan.discriminator is not None]
-        if bringers and target is not None:
-            self.check_rival(plans, bringers, target)
+    def merge(self, plans: list[Plan]) -> Plan:
+        """One plan of all. Raises `UsageError` if nothing is left to learn."""
         self.plans, self.meetings = plans, []
         groups: dict[str, list[Group]] = {}
         for role in (role for role in plans[0].groups if all(role in plan.groups for plan in plans)):
-            asked = [plans[bringers[0]]] if bringers and role == "discriminator" else plans
-            met = meet([plan.groups[role] for plan in asked])
+            met = meet(plans, role)
             self.meetings += met
             groups[role] = [group for group, _ in met]
         if not any(group.parameters for role in groups.values() for group in role):
@@ -85,21 +99,7 @@ class Combined(TransferStrategy):
             for part, plan in zip(self.parts, plans, strict=True)
             for name, module in plan.modules.items()
         }
-        rival = plans[bringers[0]].discriminator if bringers else None
-        return Plan(groups, rival, modules)
-
-    def check_rival(self, plans: list[Plan], bringers: list[int], target: GAN) -> None:
-        """Only one part may bring a discriminator, and no other may freeze the one that goes."""
-        own = target.discriminator.parameters() if target.discriminator is not None else ()
-        names, total = list(self.parts), len(list(own))
-        freezing = [
-            i
-            for i, plan in enumerate(plans)
-            if i not in bringers and len(plan.parameters("discriminator")) < total
-        ]
-        if len(bringers) > 1 or freezing:
-            who = " and ".join(names[i] for i in bringers + freezing)
-            raise UsageError(f"{who} don't combine: {names[bringers[0]]} brings a discriminator of its own")
+        return Plan(groups, plans[0].discriminator, modules)
 
     def on_step(self, step: int, plan: Plan) -> None:
         for part, own in zip(self.parts.values(), self.plans, strict=True):
@@ -161,13 +161,18 @@ class Combined(TransferStrategy):
             part.load_state_dict({k.removeprefix(start): t for k, t in state.items() if k.startswith(start)})
 
 
-def meet(plans: Sequence[Sequence[Group]]) -> list[tuple[Group, tuple[Group, ...]]]:
-    """Groups of those parameters that all plans list, each with the groups that it comes from."""
-    owners = [{id(p): group for group in groups for p in group.parameters} for groups in plans]
+def meet(plans: Sequence[Plan], role: str) -> list[tuple[Group, tuple[Group, ...]]]:
+    """Groups of those parameters that all plans list, each with the groups that it comes from. What a plan's
+    own modules hold is nobody else's business.
+    """
+    owners = [{id(p): group for group in plan.groups[role] for p in group.parameters} for plan in plans]
+    own = {id(p): i for i, plan in enumerate(plans) for m in plan.modules.values() for p in m.parameters()}
+    listed = unique(p for plan in plans for group in plan.groups[role] for p in group.parameters)
     found: dict[tuple[int, ...], tuple[Group, tuple[Group, ...]]] = {}
-    for parameter in (p for group in plans[0] for p in group.parameters):
-        if all(id(parameter) in owner for owner in owners):
-            sources = tuple(owner[id(parameter)] for owner in owners)
+    for parameter in listed:
+        asked = [owners[own[id(parameter)]]] if id(parameter) in own else owners
+        if all(id(parameter) in owner for owner in asked):
+            sources = tuple(owner[id(parameter)] for owner in asked)
             key = tuple(map(id, sources))
             if key not in found:
                 active, rate = state(sources)

@@ -26,6 +26,8 @@ class FreezeFirst(TransferStrategy):
         if role != self.role:
             return blocks(network)
         count = len(blocks(network))
+        if count < 2:
+            raise UsageError(f"{self.name}: {type(network).__name__} has one block, and something must learn")
         first = count // 2 if self.first is None else self.first
         if not 0 < first < count:
             raise UsageError(
