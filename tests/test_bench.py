@@ -90,18 +90,22 @@ def test_the_benchmark_goes_on_where_it_stopped_and_repeats_nothing(
         with pytest.raises(pytest.fail.Exception):
             bench.stacked_mnist(steps=4, out=out)
     (run,) = out.glob("*/0*")
-    assert not list(out.glob("*/result.json"))
+    assert not (out / "cells.jsonl").exists()
     for newest in (run / "checkpoints").glob("*4*"):  # as if it had stopped before the last checkpoint
         newest.rename(out / newest.name)
     again = bench.stacked_mnist(steps=4, out=out)
     assert again.read_text() == straight.read_text()
     assert len(list(out.glob("*/0*"))) == 2, "the interrupted run went on in its own folder"
 
-    monkeypatch.setattr(bench, "train", lambda *a, **k: pytest.fail("trained again"))
-    assert bench.stacked_mnist(steps=4, out=out).read_text() == straight.read_text()
+    with monkeypatch.context() as context:
+        context.setattr(bench, "train", lambda *a, **k: pytest.fail("trained again"))
+        assert bench.stacked_mnist(steps=4, out=out).read_text() == straight.read_text()
+        monkeypatch.setitem(bench.RECIPES, "a", settings | {"lr": 0.1})  # another recipe is another cell
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            bench.stacked_mnist(steps=4, out=out)
     text = straight.read_text()
     assert "| `a` | 4 | 1 |" in text and "78.9 ± 6.5" in text and "The budget was cut" in text
-    (kept,) = (json.loads(p.read_text()) for p in out.glob("a-*/result.json"))
+    kept, _ = map(json.loads, (out / "cells.jsonl").read_text().splitlines())
     assert 1 <= kept["modes"] <= 1000 and kept["results"][0]["samples"] == 200
 
 

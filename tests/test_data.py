@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,36 @@ def test_glyphs_are_fixed_by_seed_and_hold_fonts_out(monkeypatch: pytest.MonkeyP
     assert not set(glyphs.TRAIN_FONTS) & set(glyphs.TEST_FONTS)
     ink = train.images.float().mean(dim=(1, 2, 3))
     assert ink.min() > 3, "a letter is missing from a font"
+
+
+def test_some_classes_only(photos: Path) -> None:
+    every, some = data.load("digits"), data.load("digits:7,0-2")
+    assert every.labels is not None and some.labels is not None
+    assert some.classes == ("7", "0", "1", "2") and some.name == "digits-7-0-2"
+    assert torch.bincount(some.labels).tolist() == [int((every.labels == i).sum()) for i in (7, 0, 1, 2)]
+    assert torch.equal(some.images[some.labels == 0], every.images[every.labels == 7])
+    assert data.load(f"{photos}:cats", image_size=8).classes == ("cats",)
+    assert len(data.load("digits:3", shots=5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("digits:10", r"digits has no class '10'; it has 0 to 9: 0, 1, 2"),
+        ("digits:2-1", r"digits has no class '2-1'"),
+        ("digits:", r"digits has no class ''"),
+        ("digits:1,0-1", r"'1,0-1' names a class twice"),
+        ("nothing:1", r"no data 'nothing:1'"),
+    ],
+)
+def test_classes_that_are_not_there(source: str, text: str) -> None:
+    with pytest.raises(gz.DataError, match=text):
+        data.load(source)
+
+
+def test_images_without_labels_have_no_classes_to_choose(images: ImageData) -> None:
+    with pytest.raises(gz.DataError, match="halves has no classes"):
+        replace(images, labels=None).of_classes("0")
 
 
 def test_few_is_fixed_and_bounded(images: ImageData) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.bench.cells import finish, finished, folder, trained
+from gantl_zoo.errors import UsageError
 from gantl_zoo.run import evaluate, train
 
 DATA, EXTRACTOR = "stacked-mnist", "channelwise:cnn-mnist"
-STEPS, SAMPLES = 100_000, 26_000
+STEPS, SAMPLES, RESULTS = 100_000, 26_000, "cells.jsonl"
 Recipe = dict[str, Any]
 RECIPES: dict[str, Recipe] = {
     # Radford et al. 2015, section 4, with BatchNorm in both networks and the last weights, not their average
@@ -71,7 +72,7 @@ def stacked_mnist(
     rows = []
     for name in recipes or RECIPES:
         for seed in range(trials):
-            row = trial(Path(out) / f"{name}-{steps}-{seed}", name, seed, steps, data_root, quiet)
+            row = trial(Path(out), name, seed, steps, data_root, quiet)
             say(f"{name} seed {seed}: {row['modes']:.0f} modes, KL {row['mode_kl']:.2f}")
             rows.append(row)
     path = Path(out) / "report.md"
@@ -80,33 +81,22 @@ def stacked_mnist(
 
 
 def trial(
-    folder: Path, name: str, seed: int, steps: int, data_root: str | Path | None, quiet: bool
+    out: Path, name: str, seed: int, steps: int, data_root: str | Path | None, quiet: bool
 ) -> dict[str, Any]:
-    """One run and its measurement, kept in `result.json`; read from there if it is finished."""
-    kept = folder / "result.json"
-    if kept.is_file():
-        found: dict[str, Any] = json.loads(kept.read_text())
+    """One run and its measurement, kept in a line of `cells.jsonl`; read from there if it is finished."""
+    settings: Recipe = {"steps": steps, "seed": seed, "data_root": data_root, "metrics": ()} | RECIPES[name]
+    key = json.dumps({"recipe": name, "settings": settings | {"data_root": None}}, sort_keys=True)
+    if found := finished(out / RESULTS).get(key):
         return found
-    begun = sorted(folder.glob("[0-9]*-*/checkpoints"))
-    if begun:
-        gan = train(data=DATA, resume=begun[-1].parent, quiet=quiet)
-    else:
-        settings: Recipe = {"steps": steps, "seed": seed, "data_root": data_root, "metrics": ()} | RECIPES[
-            name
-        ]
-        gan = train("dcgan", data=DATA, title=f"{name}-{seed}", out=folder, quiet=quiet, **settings)
+    place = folder(out, f"{name}-{steps}-{seed}", key)
+    settings |= {"title": f"{name}-{seed}", "out": place, "quiet": quiet}
+    gan, _ = trained(place, lambda: train("dcgan", data=DATA, **settings), quiet)
     scores = evaluate(
         gan, data=DATA, data_root=data_root, metrics=["modes"], samples=SAMPLES, extractor=EXTRACTOR
     )
     row = {"recipe": name, "seed": seed, "steps": steps, "results": scores.results}
-    row |= {key: scores[key] for key in ("modes", "mode_kl")}
-    beside = kept.with_suffix(".part")
-    try:
-        beside.write_text(json.dumps(row, indent=2) + "\n")
-        beside.replace(kept)
-    except OSError as error:
-        raise TrainingError(f"can't write {kept}: {error.strerror}") from error
-    return row
+    row |= {metric: scores[metric] for metric in ("modes", "mode_kl")}
+    return finish(out / RESULTS, key, row)
 
 
 def report(rows: Sequence[dict[str, Any]], steps: int) -> str:

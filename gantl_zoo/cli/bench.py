@@ -1,4 +1,4 @@
-"""`bench stacked-mnist`: benchmarks with a published protocol."""
+"""`bench stacked-mnist`, `bench transfer`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from gantl_zoo.cli import options as o
 
 EPILOG = """Examples:
 
-  gantl-zoo bench stacked-mnist --steps 10000
+  gantl-zoo bench stacked-mnist --recipe relativistic --trials 3
 
-  gantl-zoo bench stacked-mnist --recipe relativistic --trials 3"""
+  gantl-zoo bench transfer --pair mnist-fashion --strategy full --strategy freeze-d --shots 100
+
+  gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0"""
 
 app = typer.Typer(
-    help="Benchmarks with a published protocol.",
+    help="Benchmarks: a published protocol, and strategies side by side.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -25,7 +27,7 @@ app = typer.Typer(
 
 @app.callback()
 def group() -> None:
-    """Benchmarks with a published protocol."""
+    """Benchmarks: a published protocol, and strategies side by side."""
 
 
 @app.command("stacked-mnist", epilog=EPILOG)
@@ -46,6 +48,45 @@ def stacked(
 
     path = bench.stacked_mnist(
         recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=typer.echo
+    )
+    typer.echo(path.read_text())
+    typer.echo(path)
+
+
+@app.command("transfer", epilog=EPILOG)
+def transfer(
+    strategy: Annotated[list[str] | None, typer.Option(help="Strategies beside scratch.")] = None,
+    shots: Annotated[list[int] | None, typer.Option(help="Numbers of images; 0: all.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="mnist-fashion, mnist-glyphs or digits; all if left out.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Your own pair: a model …")] = "",
+    data: Annotated[str, typer.Option(help="… and data.")] = "",
+    trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
+    steps: Annotated[int, typer.Option(help="Training steps a run.")] = 1500,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    samples: o.Samples = 2_000,
+    part: Annotated[str, typer.Option(help="I/N: every N-th cell only, so that N processes share.")] = "1/1",
+    data_root: o.DataRoot = None,
+    out: Annotated[Path, typer.Option(help="Where results are kept; nothing is done twice.")] = Path(
+        "runs/transfer"
+    ),
+    quiet: o.Quiet = False,
+) -> None:
+    """Which strategy wins, for how many images. Goes on where it stopped; the report is the last line."""
+    from gantl_zoo.bench import transfer as bench
+
+    path = bench.transfer_table(
+        bench.choose_pairs(pair or (), source, data),
+        strategy or ("full", "freeze-d"),
+        shots or bench.SHOTS,
+        trials=trials,
+        budget=bench.Budget(steps=steps, batch=batch, samples=samples),
+        part=bench.choose_part(part),
+        out=out,
+        data_root=data_root,
+        quiet=quiet,
+        say=typer.echo,
     )
     typer.echo(path.read_text())
     typer.echo(path)

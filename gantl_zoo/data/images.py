@@ -64,6 +64,33 @@ class ImageData:
         labels = None if self.labels is None else self.labels[index]
         return replace(self, images=self.images[index], labels=labels)
 
+    def of_classes(self, wanted: str) -> ImageData:
+        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas."""
+        if self.labels is None:
+            raise DataError(f"{self.name} has no classes, so {wanted!r} can't be chosen of it")
+        chosen = [label for part in wanted.split(",") for label in self._numbers(part.strip())]
+        if len(set(chosen)) < len(chosen):
+            raise DataError(f"{self.name}: {wanted!r} names a class twice")
+        place = torch.full((len(self.classes),), -1)
+        place[chosen] = torch.arange(len(chosen))
+        labels = place[self.labels]
+        index = (labels >= 0).nonzero().squeeze(1)
+        classes = tuple(self.classes[label] for label in chosen)
+        name = f"{self.name}-{wanted.replace(',', '-')}"
+        return replace(self.select(index), labels=labels[index], classes=classes, name=name)
+
+    def _numbers(self, part: str) -> list[int]:
+        """The numbers of the classes that one part of a choice means."""
+        if part in self.classes:
+            return [self.classes.index(part)]
+        first, dash, last = part.partition("-")
+        if first.isdecimal() and (last.isdecimal() if dash else True):
+            found = list(range(int(first), int(last or first) + 1))
+            if found and found[-1] < len(self.classes):
+                return found
+        shown = ", ".join(self.classes[:12]) + (", …" if len(self.classes) > 12 else "")
+        raise DataError(f"{self.name} has no class {part!r}; it has 0 to {len(self.classes) - 1}: {shown}")
+
     def few(self, shots: int, seed: int = 0) -> ImageData:
         """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs."""
         if not 0 < shots <= len(self):

@@ -25,14 +25,19 @@ def load(
 ) -> ImageData:
     """Images from a data name, a folder (sub-folders are classes), a zip of either, or `ImageData`.
 
-    `split` is "train" or "test". A folder or zip is split by the hash of each image's path: a tenth is
-    held out. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's
-    cache). `shots` takes a fixed subset by `data_seed`. Raises `DataError`.
+    `source:CLASSES` takes some classes only: names, numbers or ranges of numbers, as in "mnist:0-4" or
+    "photos:cat,dog". `split` is "train" or "test". A folder or zip is split by the hash of each image's
+    path: a tenth is held out. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else
+    the user's cache). `shots` takes a fixed subset by `data_seed`. Raises `DataError`.
     """
     if split not in SPLITS:
         raise DataError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if isinstance(source, ImageData):
         found = source
+    elif chosen := _chosen(str(source)):
+        name, classes = chosen
+        every = load(name, split=split, image_size=image_size, data_seed=data_seed, root=root)
+        found = every.of_classes(classes)
     elif (name := str(source)) == "glyphs":
         drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
         found = glyphs.load(split, seed=drawn, image_size=image_size or 28)
@@ -48,6 +53,14 @@ def load(
         raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
     found = found.fit(image_size, channels)
     return found if shots is None else found.few(shots, data_seed)
+
+
+def _chosen(source: str) -> tuple[str, str] | None:
+    """`"mnist:0-4"` as `("mnist", "0-4")`; None for what names no classes."""
+    name, colon, classes = source.rpartition(":")
+    if not colon or Path(source).exists() or not (name in NAMES or Path(name).exists()):
+        return None
+    return name, classes
 
 
 def _root(root: str | Path | None) -> Path:

@@ -1,0 +1,57 @@
+"""Cells: runs that a table is made of. A finished one is a line in a file, an unfinished one a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.gan import GAN
+from gantl_zoo.run import continue_run
+from gantl_zoo.training.folder import RunFolder
+
+Row = dict[str, Any]
+
+
+def finished(path: Path) -> dict[str, Row]:
+    """The rows in `path` by their key. Raises `UsageError` for a line that is none."""
+    if not path.is_file():
+        return {}
+    rows = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            row = json.loads(line)
+            rows[row["key"]] = row
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{path}, line {number} is no finished cell ({error}); remove that line"
+            ) from error
+    return rows
+
+
+def finish(path: Path, key: str, row: Row) -> Row:
+    """Append the row, in one write, so that several processes may share the file."""
+    kept = {"key": key} | row
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a") as file:
+            file.write(json.dumps(kept) + "\n")
+    except OSError as error:
+        raise TrainingError(f"can't write {path}: {error.strerror}") from error
+    return kept
+
+
+def folder(out: Path, name: str, key: str) -> Path:
+    """The place of a cell's run: another for another key, so that no run of another recipe goes on."""
+    return out / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def trained(folder: Path, start: Callable[[], GAN], quiet: bool) -> tuple[GAN, RunFolder]:
+    """What `start` trains into `folder`, or what an earlier, interrupted call did; and its run folder."""
+    begun = sorted(folder.glob("[0-9]*-*/checkpoints"))
+    gan = continue_run(begun[-1].parent, quiet) if begun else start()
+    (run, *_) = sorted(folder.glob("[0-9]*-*/config.json"))[::-1]
+    return gan, RunFolder(run.parent)

@@ -1,0 +1,224 @@
+"""Which strategy wins when: strategies × shots × seeds for a pair of source and target, in one fixed budget.
+
+Every cell has the same networks, recipe, augmentation and number of steps; the first row of each table is
+from scratch. A cell's model is the best of its run by the Fréchet distance, for all strategies alike.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from gantl_zoo import registry
+from gantl_zoo.bench.cells import Row, finish, finished, folder, trained
+from gantl_zoo.bench.transfer_report import report
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN
+from gantl_zoo.run import evaluate, train, transfer
+from gantl_zoo.zoo import load_model
+
+SCRATCH = "scratch"
+SHOTS = (10, 100, 1000, 0)  # 0: all
+RESULTS = "cells.jsonl"
+METRICS = ("fd", "kd", "pr", "memory")
+RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
+SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 million parameters
+    "generator_config": {"width": 16},
+    "discriminator_config": {"width": 16, "flat": 1},
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where from and where to. `source` is a model, or else one is trained on the data `learn` first."""
+
+    name: str
+    data: str
+    source: str = ""
+    learn: str = ""
+    note: str = ""
+
+
+PAIRS = (
+    Pair("mnist-fashion", "fashion-mnist", learn="mnist", note="far: digits to clothes"),
+    Pair("mnist-glyphs", "glyphs", learn="mnist", note="near: digits to printed letters"),
+    Pair("digits", "mnist:5-9", learn="mnist:0-4", note="nearest: digits 0–4 to digits 5–9"),
+)
+
+
+def choose_pairs(names: Sequence[str], source: str, data: str) -> tuple[Pair, ...]:
+    """The pairs of those names, all if there are none, or one of a user's own. Raises `UsageError`."""
+    if source or data:
+        if names or not (source and data):
+            raise UsageError("a pair of your own needs both --source and --data, and no --pair")
+        title = re.sub(r"[^a-z0-9]+", "-", f"{Path(source).name}-{Path(data).name}".lower())
+        return (Pair(title, data, source),)
+    known = {pair.name: pair for pair in PAIRS}
+    if unknown := sorted(set(names) - set(known)):
+        raise UsageError(f"unknown pair {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple(known[name] for name in names or known)
+
+
+def choose_part(text: str) -> tuple[int, int]:
+    """`"2/3"` as (2, 3). Raises `UsageError`."""
+    if not (found := re.fullmatch(r"(\d+)/(\d+)", text)) or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"part {text!r} is no I/N, such as 1/2 and 2/2 for two processes")
+    return int(found[1]), int(found[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What each cell may spend, and how it is measured."""
+
+    steps: int = 1500
+    batch: int = 32
+    looks: int = 20  # points of the curve
+    samples: int = 2_000
+    source_steps: int = 8_000  # of 64 images, where a source is trained first
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the table."""
+
+    pair: Pair
+    shots: int
+    strategy: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair.name}-{self.shots or 'all'}-{self.strategy}-{self.seed}"
+
+    def key(self, budget: Budget) -> str:
+        """All that its result depends on but the code and the source's weights."""
+        return json.dumps([asdict(self), asdict(budget), RECIPE, SMALL], sort_keys=True)
+
+
+def transfer_table(
+    pairs: Sequence[Pair] = PAIRS,
+    strategies: Sequence[str] = ("full", "freeze-d"),
+    shots: Sequence[int] = SHOTS,
+    *,
+    trials: int = 3,
+    budget: Budget | None = None,
+    out: str | Path = "runs/transfer",
+    part: tuple[int, int] = (1, 1),
+    data_root: str | Path | None = None,
+    quiet: bool = True,
+    say: Callable[[str], object] = lambda text: None,
+) -> Path:
+    """Fill the table's cells, scratch first; returns the report's path. What is finished is not done again.
+
+    `part` (i, n) takes each n-th cell, so that n processes share the work. The report has all finished cells
+    of this budget in `out`, whoever made them. Raises `UsageError`.
+    """
+    budget = budget or Budget()
+    if trials < 1:
+        raise UsageError(f"trials must be at least 1, not {trials}")
+    for name in (one for strategy in strategies for one in strategy.split("+")):
+        registry.strategies.info(name)  # a wrong name is told before hours of work
+    order = product(shots, (SCRATCH, *strategies), range(trials), pairs)
+    cells = [Cell(pair, count, strategy, seed) for count, strategy, seed, pair in order]
+    out = Path(out)
+    for cell in cells[part[0] - 1 :: part[1]]:
+        if cell.key(budget) not in finished(out / RESULTS):
+            row = fill(cell, budget, out, data_root, quiet)
+            fd, step = row["scores"]["fd"], row["best_step"]
+            say(f"{cell.name}: fd {fd:.4g} at step {step}, {row['seconds']:.0f} s")
+    return write_report(out, budget)
+
+
+def write_report(out: Path, budget: Budget) -> Path:
+    """The report of all finished cells of one budget in `out`."""
+    return report(out, [row for row in finished(out / RESULTS).values() if row["budget"] == asdict(budget)])
+
+
+def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> Row:
+    """Run one cell and measure its best model."""
+    source = source_of(cell.pair, budget, out, data_root, quiet)
+    few: dict[str, Any] = {"shots": cell.shots or None, "data_seed": cell.seed, "data_root": data_root}
+    settings: dict[str, Any] = (
+        RECIPE
+        | few
+        | {
+            "steps": budget.steps,
+            "batch": budget.batch,
+            "seed": cell.seed,
+            "aug": "diffaugment",
+            "metrics": ("fd",),
+            "metrics_every": max(1, budget.steps // budget.looks),
+            "samples": budget.samples,
+            "out": folder(out, cell.name, cell.key(budget)),
+            "quiet": quiet,
+        }
+    )
+    clock = time.process_time()
+    gan, run = trained(settings["out"], lambda: begin(cell, source, settings), quiet)
+    seconds = time.process_time() - clock
+    scores = evaluate(gan, data=cell.pair.data, metrics=METRICS, samples=budget.samples, **few)
+    curve = {str(row["step"]): row[next(k for k in row if k != "step")] for row in run.rows("metrics.jsonl")}
+    return finish(
+        out / RESULTS,
+        cell.key(budget),
+        {
+            "pair": asdict(cell.pair),
+            **{key: getattr(cell, key) for key in ("shots", "strategy", "seed")},
+            "budget": asdict(budget),
+            "images": gan.lineage["data"]["images"],
+            "base_sha256": gan.lineage.get("base_sha256", ""),
+            "best_step": gan.about["training"]["best_step"],
+            "curve": {step: round(value, 3) for step, value in curve.items()},
+            "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in scores.results},
+            "floors": {result["metric"]: result["floor"] for result in scores.results},
+            "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
+            "seconds": round(seconds, 1),
+        },
+    )
+
+
+def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
+    """Start the run of a cell: from the source's weights, or from scratch with its architecture."""
+    if cell.strategy != SCRATCH:
+        return transfer(source, data=cell.pair.data, strategy=cell.strategy, **settings)
+    parts = gan_named(source).parts
+    networks = {f"{part}_config": said["config"] for part, said in parts.items()}
+    generator, rival = (parts[part]["name"] for part in ("generator", "discriminator"))
+    return train(generator, data=cell.pair.data, discriminator=rival, **networks, **settings)
+
+
+def gan_named(name: str) -> GAN:
+    """The source of a table. Raises `UsageError` if it can't be one."""
+    found = load_model(name)
+    if not isinstance(found, GAN) or found.discriminator is None:
+        raise UsageError(f"{name} is no GAN with a discriminator, so nothing can be transferred from it")
+    return found
+
+
+def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:
+    """The name of the model that is adapted; one that the benchmark trains is kept beside the cells."""
+    if pair.source:
+        return pair.source
+    recipe: dict[str, Any] = RECIPE | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
+    recipe |= {"metrics": ("fd",), "metrics_every": max(1, budget.source_steps // 8)}
+    place = folder(out / "sources", pair.learn.replace(":", "-"), json.dumps(recipe, sort_keys=True))
+    place.mkdir(parents=True, exist_ok=True)
+    recipe |= {"data_root": data_root, "out": place, "quiet": quiet}
+    with FileLock(place / "lock"):  # other processes wait until it is trained
+        if not (done := place / "done").is_file():
+            _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)
+            done.write_text(run.path.name)
+    return str(place / done.read_text())

@@ -1,0 +1,164 @@
+"""The table of `bench transfer` as Markdown, and its curves as pictures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.errors import TrainingError
+
+Row = dict[str, Any]
+SCRATCH = "scratch"
+COLUMNS = ("fd", "kd", "precision", "recall", "nn_distance")
+HEAD = (
+    "| strategy | seeds | fd | of scratch | KID | precision | recall | nearest | best at step "
+    "| beats scratch at | core seconds |\n|---|---|---|---|---|---|---|---|---|---|---|"
+)
+LEGEND = (
+    "fd: Fréchet distance of the best model of each run to held-out images of the target, mean ± deviation "
+    "over seeds. of scratch: fd over that of scratch. nearest: median distance of samples to the nearest "
+    "image that was trained on, over that of held-out images (1: as far as new images; 0: a replay). beats "
+    "scratch at: the first look at which the curve is below the best of scratch's mean curve (in brackets: "
+    "in how many runs)."
+)
+
+
+def report(out: Path, rows: Sequence[Row]) -> Path:
+    """Write `report.md` and a picture a pair into `out`. Raises `TrainingError` if that can't be done."""
+    if not rows:
+        raise TrainingError(f"no cell of this budget is finished in {out}")
+    sections = [head(rows)]
+    try:
+        for name in dict.fromkeys(row["pair"]["name"] for row in rows):
+            mine = [row for row in rows if row["pair"]["name"] == name]
+            picture = draw(out / f"{name}.png", mine)
+            sections.append(pair_section(mine, picture.name))
+        path = out / "report.md"
+        path.write_text("\n\n".join(sections) + "\n")
+    except OSError as error:
+        raise TrainingError(f"can't write the report into {out}: {error.strerror}") from error
+    return path
+
+
+def head(rows: Sequence[Row]) -> str:
+    """The budget and how things were measured."""
+    budget, how = rows[0]["budget"], rows[0]["how"]
+    seen = f"{how['extractor']} ({how['extractor_sha256']})"
+    return (
+        "# Transfer strategies, side by side\n\n"
+        f"Every run: {budget['steps']:,} steps of {budget['batch']} images with DiffAugment, from scratch "
+        f"too; {budget['looks']} looks of {budget['samples']:,} samples each. Features: {seen}.\n\n{LEGEND}"
+    )
+
+
+def pair_section(rows: Sequence[Row], picture: str) -> str:
+    """One pair: its sources, its curves, a table a number of shots."""
+    pair = rows[0]["pair"]
+    title = f"## {pair['name']}" + (f" ({pair['note']})" if pair["note"] else "")
+    sources = sorted({row["base_sha256"][:12] for row in rows if row["base_sha256"]})
+    source = pair["source"] or f"a GAN trained on {pair['learn']}"
+    text = f"{source} (sha256 {', '.join(sources) or 'none yet'}) → {pair['data']}."
+    parts = [title, text, f"![curves]({picture})"]
+    for shots in sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf")):
+        mine = [row for row in rows if row["shots"] == shots]
+        parts += [
+            f"### {shots or 'all'} images" + ("" if shots else f" ({mine[0]['images']:,})"),
+            table(mine),
+        ]
+    return "\n\n".join(parts)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line a strategy, the best first, below scratch and above real images."""
+    by: dict[str, list[Row]] = {}
+    for row in rows:
+        by.setdefault(row["strategy"], []).append(row)
+    scratch = by.pop(SCRATCH, [])
+    ranked = sorted(by.items(), key=lambda item: mean(item[1], "fd"))
+    lines = [line(name, mine, scratch) for name, mine in ([(SCRATCH, scratch)] if scratch else []) + ranked]
+    floors = rows[0]["floors"]
+    shown = " | ".join(number(floors[key], key) if floors.get(key) is not None else "" for key in COLUMNS)
+    first, *rest = shown.split(" | ")
+    return "\n".join([HEAD, *lines, f"| real images | | {first} | | {' | '.join(rest)} | | | |"])
+
+
+def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
+    """One strategy's line."""
+    cells = [spread([row["scores"][key] for row in rows], key) for key in COLUMNS]
+    ratio = f"{mean(rows, 'fd') / mean(scratch, 'fd'):.2f}" if scratch else ""
+    best = f"{statistics.mean(row['best_step'] for row in rows):,.0f}"
+    seconds = f"{statistics.mean(row['seconds'] for row in rows):.0f}"
+    beaten = "" if name == SCRATCH or not scratch else overtakes(rows, scratch)
+    first, *rest = cells
+    shown = [f"`{name}`", str(len(rows)), first, ratio, *rest, best, beaten, seconds]
+    return f"| {' | '.join(shown)} |"
+
+
+def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
+    """The mean step at which runs are first below scratch's best; how many of them get there."""
+    goal = min(mean_curve(scratch).values())
+    found = [step for row in rows if (step := first_below(row["curve"], goal)) is not None]
+    if not found:
+        return "never"
+    count = "" if len(found) == len(rows) else f" ({len(found)} of {len(rows)})"
+    return f"{statistics.mean(found):,.0f}{count}"
+
+
+def first_below(curve: dict[str, float], goal: float) -> int | None:
+    """The first step at which a curve is at most `goal`."""
+    return next((int(step) for step, value in curve.items() if value <= goal), None)
+
+
+def mean_curve(rows: Sequence[Row]) -> dict[int, float]:
+    """The curve that is the runs' mean, without the look before the first step."""
+    steps = [step for step in rows[0]["curve"] if all(step in row["curve"] for row in rows) and step != "0"]
+    return {int(step): statistics.mean(row["curve"][step] for row in rows) for step in steps}
+
+
+def mean(rows: Sequence[Row], key: str) -> float:
+    return float(statistics.mean(row["scores"][key] for row in rows))
+
+
+def spread(values: Sequence[float], key: str) -> str:
+    """The mean, and the deviation where there are several runs."""
+    shown = number(statistics.mean(values), key)
+    return shown if len(values) < 2 else f"{shown} ± {number(statistics.stdev(values), key)}"
+
+
+def number(value: float, key: str) -> str:
+    """Three digits for distances, two decimals for shares."""
+    return f"{value:.3g}" if key in ("fd", "kd") else f"{value:.2f}"
+
+
+def draw(path: Path, rows: Sequence[Row]) -> Path:
+    """Distance against steps, a panel a number of shots, a line a strategy: the mean of its runs."""
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    counts = sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf"))
+    figure = Figure(figsize=(4.6 * len(counts), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)  # no pyplot: nothing global, no display
+    names = [SCRATCH, *sorted({row["strategy"] for row in rows} - {SCRATCH})]
+    colours = dict(zip(names, ["black", *colormaps["tab20"].colors], strict=False))  # type: ignore[attr-defined]
+    for axes, shots in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
+        for name in names:
+            mine = [row for row in rows if (row["shots"], row["strategy"]) == (shots, name)]
+            if mine:
+                curve = mean_curve(mine)
+                width = 2.5 if name == SCRATCH else 1.3
+                colour = colours.get(name, "grey")
+                axes.plot(list(curve), list(curve.values()), label=name, color=colour, linewidth=width)
+        axes.set_yscale("log")
+        axes.set_title(f"{shots or 'all'} images")
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3, which="both")
+    figure.axes[0].set_ylabel("Fréchet distance")
+    handles = {
+        label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=9, fontsize=8)
+    figure.savefig(path, dpi=90)
+    return path

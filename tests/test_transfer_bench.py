@@ -1,0 +1,117 @@
+"""`bench transfer`: cells are done once, go on where they stopped, and become a table that says the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gantl_zoo as gz
+from gantl_zoo.bench import transfer as bench
+from gantl_zoo.bench.transfer_report import overtakes, table
+from gantl_zoo.cli.app import main
+
+PAIR = bench.Pair("halves", "digits:5-9", learn="digits:0-4", note="near")
+BUDGET = bench.Budget(steps=4, batch=8, looks=2, samples=150, source_steps=2)
+
+
+def run(out: Path, **settings: Any) -> Path:
+    return bench.transfer_table((PAIR,), ("full",), (10, 0), trials=1, budget=BUDGET, out=out, **settings)
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / bench.RESULTS).read_text().splitlines()]
+
+
+def test_cells_are_done_once_and_shared_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, part=(2, 2))
+    assert {(row["strategy"], row["shots"]) for row in rows(tmp_path)} == {("full", 10), ("full", 0)}
+    path = run(tmp_path, part=(1, 2))
+    assert len(rows(tmp_path)) == 4 and len({row["key"] for row in rows(tmp_path)}) == 4
+    for name in ("train", "transfer"):
+        monkeypatch.setattr(bench, name, lambda *a, **k: pytest.fail("trained again"))
+    before = path.read_text()
+    assert run(tmp_path).read_text() == before
+    with pytest.raises(pytest.fail.Exception, match="trained again"):  # another budget is another cell
+        bench.transfer_table(
+            (PAIR,), ("full",), (10,), trials=1, budget=replace(BUDGET, steps=5), out=tmp_path
+        )
+    assert (tmp_path / "halves.png").stat().st_size > 1000
+    for text in (
+        "## halves (near)",
+        "### 10 images",
+        "### all images (",
+        "| `scratch` | 1 |",
+        "| `full` | 1 |",
+    ):
+        assert text in before
+
+
+def test_an_interrupted_cell_goes_on_in_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(bench, "evaluate", lambda *a, **k: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            run(tmp_path)
+    assert not (tmp_path / bench.RESULTS).exists()
+    run(tmp_path)
+    assert len(list(tmp_path.glob("halves-10-scratch-0-*/0*"))) == 1
+    (scratch, *_) = rows(tmp_path)
+    assert list(scratch["curve"]) == ["0", "2", "4"] and scratch["images"] == 10
+    assert scratch["base_sha256"] == "" and rows(tmp_path)[1]["base_sha256"]
+
+
+def cell(strategy: str, curve: dict[str, float], fd: float) -> dict[str, Any]:
+    scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
+    floors = scores | {"fd": 1.0, "nn_distance": None}
+    return {
+        "strategy": strategy,
+        "curve": curve,
+        "scores": scores,
+        "floors": floors,
+        "best_step": 2,
+        "seconds": 3.0,
+    }
+
+
+def test_the_table_compares_with_the_mean_curve_of_scratch() -> None:
+    scratch = [cell("scratch", {"0": 1.0, "5": 9.0, "9": last}, last) for last in (4.0, 6.0)]
+    fast, slow = (
+        cell("fast", {"0": 8.0, "5": 5.0, "9": 2.0}, 2.0),
+        cell("slow", {"0": 9, "5": 8, "9": 7}, 7.0),
+    )
+    assert overtakes([fast], scratch) == "5", "scratch's best is 5, the look before its first step aside"
+    assert overtakes([fast, slow], scratch) == "5 (1 of 2)" and overtakes([slow], scratch) == "never"
+    lines = table([slow, *scratch, fast]).splitlines()[2:]
+    assert [line.split("`")[1] for line in lines[:3]] == ["scratch", "fast", "slow"]
+    assert lines[0].startswith("| `scratch` | 2 | 5 ± 1.41 | 1.00 |") and "| 2 | 0.40 |" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--pair", "x"), "unknown pair x; there are: mnist-fashion, mnist-glyphs, digits"),
+        (("--source", "dcgan-mnist"), "needs both --source and --data"),
+        (("--part", "3/2"), "part '3/2' is no I/N"),
+        (("--trials", "0"), "trials must be at least 1"),
+        (("--steps", "0"), "steps must be at least 1, not 0"),
+        (("--strategy", "freezed"), "unknown strategy 'freezed'; did you mean"),
+        (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is no GAN with a discriminator"),
+    ],
+)
+def test_wrong_input_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "transfer", "--out", str(tmp_path), *words])
+    assert stop.value.code == 2 and text in capsys.readouterr().err
+
+
+def test_a_line_that_is_no_cell_is_named(tmp_path: Path) -> None:
+    (tmp_path / bench.RESULTS).write_text('{"key": "a"}\nhalf a li')
+    with pytest.raises(gz.UsageError, match=r"cells.jsonl, line 2 is no finished cell .*; remove that line"):
+        run(tmp_path)
