@@ -28,7 +28,7 @@ ALL = (
         "partial",
         "freeze",
     ),
-    *("vision-aided", "projected", *FEW_SHOT),
+    *("freeze", "vision-aided", "projected", *FEW_SHOT),
 )
 # what matters most comes first: an interrupted table is a smaller table, not a useless one
 PHASES: tuple[tuple[tuple[int, ...], tuple[str, ...]], ...] = (
