@@ -83,6 +83,7 @@ def build_classifier(
     """A new classifier from a registered backbone (`timm:` ones start pre-trained unless told not to)."""
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
+    full = getattr(network, "config", full)  # where a part of the arguments comes with the weights
     return Classifier(network.eval(), {"backbone": {"name": backbone, "config": full}}, name=name)
 
 

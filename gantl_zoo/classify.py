@@ -13,6 +13,7 @@ from gantl_zoo import data as data_room, registry, weights
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.pseudo import Help
 from gantl_zoo.training import chance, classify as loop, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.processes import launched
@@ -29,11 +30,17 @@ def classify_train(
     *,
     data: Data,
     backbone_config: dict[str, Any] | None = None,
+    gan: str | Path | None = None,
+    gan_samples: int = 5_000,
+    gan_confidence: float = 0.95,
     out: str | Path = "runs",
     quiet: bool = True,
     **settings: Any,
 ) -> Classifier:
     """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
+
+    With `gan` a first classifier names that GAN's samples, and a second one learns from the images and from
+    those samples that the first was sure of, in as many steps (`gantl_zoo.pseudo`).
 
     `settings` are those of `ClassifierRecipe` (epochs, batch, seed, lr, …), `precision`, `device`,
     `title`, and of the data.
@@ -42,8 +49,17 @@ def classify_train(
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
     with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
-    words = f"gantl-zoo classify train {backbone} --data {images.name}"
+    words = f"gantl-zoo classify train {backbone} --data {images.name}" + spelled(recipe)
+    helper = None if gan is None else helper_of(gan, gan_samples, gan_confidence, images)
     folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
+    if helper is not None:
+        first = RunFolder.create(folder.path, "teacher", asdict(recipe), quiet)
+        teacher = _fit(model, TransferStrategy(), images, held_out, recipe, first, rest | {"words": words})
+        every = helper.joined(teacher, images)
+        folder.log(f"{len(every) - len(images):,} of {gan_samples:,} samples join {len(images):,} images")
+        words += f" --gan {gan} --gan-samples {gan_samples} --gan-confidence {gan_confidence}"
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * len(images) / len(every))))
+        images = every
     return _fit(model, TransferStrategy(), images, held_out, recipe, folder, rest | {"words": words})
 
 
@@ -57,9 +73,13 @@ def classify_transfer(
     quiet: bool = True,
     **settings: Any,
 ) -> Classifier:
-    """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block."""
-    base = load_classifier(source)
+    """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block.
+
+    `source` may also be a `timm:` backbone with its pre-trained weights, or a GAN, whose discriminator
+    becomes the backbone (`gantl_zoo.backbones.discriminator`).
+    """
     images, held_out, recipe, rest = _prepare(data, settings)
+    base, start = base_of(source, images.shape[0])
     if images.shape[0] != base.channels:
         raise DataError(
             f"{base.name} sees {base.channels} channel(s), {images.name} has {images.shape[0]}; "
@@ -69,7 +89,7 @@ def classify_transfer(
     model.about = {
         "lineage": {
             "base_model": str(source),
-            "base_sha256": weights.sha256(f"{base.folder}/model.safetensors"),
+            **start,
             "strategy": strategy,
             "strategy_config": strategy_config or {},
             "base_lineage": base.lineage,
@@ -78,6 +98,7 @@ def classify_transfer(
     method = build_strategy(strategy, strategy_config or {})
     words = f"gantl-zoo classify transfer {source} --data {images.name} --strategy {strategy}"
     words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
+    words += spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
     return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})
 
@@ -101,6 +122,18 @@ def load_classifier(name: str | Path) -> Classifier:
     if not isinstance(model, Classifier):
         raise UsageError(f"{name} is a GAN, not a backbone; gantl-zoo list --kind models shows all")
     return model
+
+
+def base_of(source: str | Path, channels: int) -> tuple[Classifier, dict[str, str]]:
+    """What is fine-tuned, and the hash of its weights where they come from a folder."""
+    if str(source).startswith("timm:"):
+        return build_classifier(str(source), {"channels": channels}, name=str(source).replace(":", "-")), {}
+    model = load_model(source)
+    if isinstance(model, Classifier):
+        return model, {"base_sha256": weights.sha256(f"{model.folder}/model.safetensors")}
+    base = build_classifier("discriminator", {"of": str(model.folder)}, name=model.name)
+    base.about["lineage"] = model.lineage
+    return base, {"base_sha256": weights.sha256(f"{model.folder}/discriminator.safetensors")}
 
 
 def fresh_head(base: Classifier, num_classes: int, seed: int) -> Classifier:
@@ -171,21 +204,30 @@ def _fit(
     with chance.seeded(recipe.seed):
         loop.fit(backbone, strategy, images, recipe, machine, report)
     lineage = {"data": images.about(), "seed": recipe.seed}
-    defaults = loop.ClassifierRecipe()
-    options = {
-        k: v for k, v in asdict(recipe).items() if v != getattr(defaults, k) or k in ("epochs", "seed")
-    }
-    words = rest["words"] + "".join(
-        f" --{key.replace('_', '-')}" + ("" if value is True else f" {value}")
-        for key, value in options.items()
-    )
-    training = {**asdict(recipe), "classes": list(images.classes), "command": words}
+    training = {**asdict(recipe), "classes": list(images.classes), "command": rest["words"]}
     about = {"lineage": model.about.get("lineage", {}) | lineage, "training": training}
     result = replace(model, backbone=backbone, about=about, name=rest["title"] or folder.path.name)
     about["metrics"] = [_accuracy(result, held_out)]
     result.folder = result.save(folder.path / "model")
     folder.log(f"model: {result.folder}")
     return result
+
+
+def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageData) -> Help:
+    """The GAN whose samples join the images, if they are alike."""
+    model = load_model(gan, discriminator=False)
+    if isinstance(model, Classifier):
+        raise UsageError(f"{gan} is a backbone, not a GAN, so it makes no samples")
+    helper = Help(model, samples, confidence)
+    helper.check(images)
+    return helper
+
+
+def spelled(recipe: loop.ClassifierRecipe) -> str:
+    """The recipe as options: what differs from the defaults, epochs and seed always."""
+    usual = asdict(loop.ClassifierRecipe())
+    said = {k: v for k, v in asdict(recipe).items() if v != usual[k] or k in ("epochs", "seed")}
+    return "".join(f" --{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in said.items())
 
 
 def _accuracy(model: Classifier, held_out: ImageData) -> dict[str, Any]:

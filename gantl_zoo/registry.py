@@ -28,7 +28,7 @@ KINDS = ("models", "generators", "discriminators", "backbones", "strategies")
 
 # Builder arguments that only fetch starting weights. A model folder carries its own weights, so these
 # are not part of an architecture: folders are written without them and rebuilt with these values.
-INITIALISERS: dict[str, Any] = {"weights": None, "pretrained": False}
+INITIALISERS: dict[str, Any] = {"weights": None, "pretrained": False, "of": None}
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,10 @@ discriminators = Registry(
 )
 backbones = Registry(
     "backbones",
-    {"cnn": "gantl_zoo.backbones.cnn:backbone"},
+    {
+        "cnn": "gantl_zoo.backbones.cnn:backbone",
+        "discriminator": "gantl_zoo.backbones.discriminator:backbone",
+    },
     prefixes={"timm": "gantl_zoo.backbones.timm:backbone"},
 )
 strategies = Registry(

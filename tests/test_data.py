@@ -135,6 +135,17 @@ def test_glyphs_are_fixed_by_seed_and_hold_fonts_out(monkeypatch: pytest.MonkeyP
     assert ink.min() > 3, "a letter is missing from a font"
 
 
+def test_a_class_keeps_its_number_where_a_split_has_none_of_it(photos: Path) -> None:
+    every = [data.load(photos, split=split, image_size=8) for split in ("train", "test")]
+    rare = photos / "ants"  # sorts first, and one image is too few for both splits
+    rare.mkdir()
+    (photos / "cats" / "1.png").rename(rare / "1.png")
+    again = [data.load(photos, split=split, image_size=8) for split in ("train", "test")]
+    assert [images.classes for images in every] == [("cats", "dogs")] * 2
+    assert [images.classes for images in again] == [("ants", "cats", "dogs")] * 2
+    assert {0 in images.labels for images in again if images.labels is not None} == {True, False}
+
+
 def test_some_classes_only(photos: Path) -> None:
     every, some = data.load("digits"), data.load("digits:7,0-2")
     assert every.labels is not None and some.labels is not None

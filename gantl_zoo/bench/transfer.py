@@ -80,7 +80,7 @@ class Budget:
 
     steps: int = 1500
     batch: int = 32
-    looks: int = 20  # points of the curve
+    looks: int = 10  # points of the curve
     samples: int = 2_000
     source_steps: int = 8_000  # of 64 images, where a source is trained first
 

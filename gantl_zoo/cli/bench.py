@@ -1,4 +1,4 @@
-"""`bench stacked-mnist`, `bench transfer`."""
+"""`bench stacked-mnist`, `bench transfer`, `bench classifiers`."""
 
 from __future__ import annotations
 
@@ -87,6 +87,28 @@ def transfer(
         data_root=data_root,
         quiet=quiet,
         say=typer.echo,
+    )
+    typer.echo(path.read_text())
+    typer.echo(path)
+
+
+@app.command("classifiers", epilog=EPILOG)
+def classifiers(
+    shots: Annotated[
+        list[int] | None, typer.Option(help="100, 1000 or 0 for all; all three if left out.")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
+    data_root: o.DataRoot = None,
+    out: Annotated[Path, typer.Option(help="Where results are kept; nothing is done twice.")] = Path(
+        "runs/classifiers"
+    ),
+    quiet: o.Quiet = False,
+) -> None:
+    """Classifiers of Fashion-MNIST from few labels. Goes on where it stopped; the report is the last line."""
+    from gantl_zoo.bench import classifiers as bench
+
+    path = bench.classifier_table(
+        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=typer.echo
     )
     typer.echo(path.read_text())
     typer.echo(path)

@@ -16,7 +16,11 @@ EPILOG = """Examples:
 
   gantl-zoo classify train timm:resnet18 --data ./photos --image-size 64
 
+  gantl-zoo classify train cnn --data mnist --shots 100 --gan dcgan-mnist
+
   gantl-zoo classify transfer cnn-mnist --data fashion-mnist
+
+  gantl-zoo classify transfer dcgan-mnist --data mnist --strategy freeze
 
   gantl-zoo classify evaluate cnn-mnist --data mnist"""
 
@@ -33,9 +37,19 @@ app = typer.Typer(
 def train(
     backbone: Annotated[str, typer.Argument(help="A backbone, such as cnn or timm:resnet18.")] = "cnn",
     backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="A GAN whose samples help.", rich_help_panel="Samples")
+    ] = None,
+    gan_samples: Annotated[
+        int, typer.Option(help="So many get labels from a first classifier.", rich_help_panel="Samples")
+    ] = 5_000,
+    gan_confidence: Annotated[
+        float, typer.Option(help="Those of which it is so sure join.", rich_help_panel="Samples")
+    ] = 0.95,
     **settings: Any,
 ) -> None:
     """Train a classifier on labelled images."""
+    settings |= {"gan": gan, "gan_samples": gan_samples, "gan_confidence": gan_confidence}
     settings["backbone_config"] = o.arguments(backbone_arg, "--backbone-arg")
     perform("classify_train", backbone, settings)
 
@@ -43,7 +57,7 @@ def train(
 @app.command(epilog=EPILOG)
 @with_options(SIZE, DATA, CLASSIFIER)
 def transfer(
-    source: Annotated[str, typer.Argument(help="A classifier, such as cnn-mnist.")],
+    source: Annotated[str, typer.Argument(help="A classifier, a timm: backbone, or a GAN.")],
     strategy: Annotated[
         str, typer.Option(help="freeze, partial, full, …", rich_help_panel="Strategy")
     ] = "full",

@@ -56,10 +56,14 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     _judge(source, corrupt, len(wanted))
     shape = _common_shape(source, shapes)
     images = _stream(source, kept, shape, image_size) if streams else torch.from_numpy(_stack(arrays, shape))
-    folders = [PurePosixPath(name).parent.as_posix() for name in kept]
-    classes = tuple(sorted(set(folders)))
-    labels = torch.tensor([classes.index(folder) for folder in folders]) if len(classes) > 1 else None
+    classes = tuple(sorted({_folder(name) for name in names}))  # of both splits, or numbers would differ
+    labels = torch.tensor([classes.index(_folder(name)) for name in kept]) if len(classes) > 1 else None
     return ImageData(images, labels, classes if labels is not None else (), source.name, split)
+
+
+def _folder(name: str) -> str:
+    """The sub-folder of an image, which is its class."""
+    return PurePosixPath(name).parent.as_posix()
 
 
 def _names(source: Path) -> list[str]:

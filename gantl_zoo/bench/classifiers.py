@@ -1,0 +1,113 @@
+"""Classifiers on few labels: strategies from `cnn-mnist`, linear probes of GANs, a GAN's samples as help.
+
+The target is Fashion-MNIST. All methods get the same images, batches and number of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.bench.cells import Row, finish, finished
+from gantl_zoo.classifier import Classifier
+from gantl_zoo.classify import classify_train, classify_transfer
+from gantl_zoo.errors import TrainingError, UsageError
+
+DATA, RESULTS = "fashion-mnist", "cells.jsonl"
+SHOTS = (100, 1000, 0)  # 0: all
+# about 600, 940 and 940 steps
+RECIPES: dict[int, dict[str, int]] = {
+    100: {"epochs": 150, "batch": 32},
+    1000: {"epochs": 30, "batch": 32},
+    0: {"epochs": 2, "batch": 128},
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a classifier comes about: from `source` with a strategy, or from scratch without one."""
+
+    name: str
+    source: str = ""
+    strategy: str = "full"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+METHODS = (
+    Method("from scratch"),
+    *(Method(f"cnn-mnist, {s}", "cnn-mnist", s) for s in ("freeze", "partial", "full", "gradual", "l2-sp")),
+    *(
+        Method(f"{gan}'s discriminator, linear probe", gan, "freeze")
+        for gan in ("dcgan-mnist", f"dcgan-{DATA}")
+    ),
+    Method(f"from scratch, with samples of dcgan-{DATA}", extra={"gan": f"dcgan-{DATA}"}),
+)
+
+
+def classifier_table(
+    shots: Sequence[int] = SHOTS,
+    *,
+    trials: int = 3,
+    out: str | Path = "runs/classifiers",
+    data_root: str | Path | None = None,
+    quiet: bool = True,
+    say: Callable[[str], object] = lambda text: None,
+) -> Path:
+    """Fill the table; returns the report's path. What is finished in `out` is not done again."""
+    if trials < 1 or (unknown := sorted(set(shots) - set(RECIPES))):
+        known = ", ".join(map(str, RECIPES))
+        raise UsageError(f"trials must be at least 1 and shots of {known} (0: all): {trials}, {unknown}")
+    out, rows = Path(out), []
+    for count, seed, method in product(shots, range(trials), METHODS):
+        settings = RECIPES[count] | {"shots": count or None, "data_seed": seed, "seed": seed} | method.extra
+        key = json.dumps([method.name, DATA, settings], sort_keys=True)
+        if not (row := finished(out / RESULTS).get(key)):
+            place = {"out": out / "runs", "data_root": data_root, "quiet": quiet}
+            model = made(method, settings | place)
+            row = {
+                "method": method.name,
+                "shots": count,
+                "seed": seed,
+                "accuracy": model.about["metrics"][0]["value"],
+            }
+            row = finish(out / RESULTS, key, row)
+            say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
+        rows.append(row)
+    path = out / "report.md"
+    try:
+        path.write_text(report(rows))
+    except OSError as error:
+        raise TrainingError(f"can't write {path}: {error.strerror}") from error
+    return path
+
+
+def made(method: Method, settings: dict[str, Any]) -> Classifier:
+    """Train one classifier."""
+    if method.source:
+        return classify_transfer(method.source, data=DATA, strategy=method.strategy, **settings)
+    return classify_train("cnn", data=DATA, **settings)
+
+
+def report(rows: Sequence[Row]) -> str:
+    """Markdown: a line a method, a column a number of images."""
+    counts = sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf"))
+    titles = [f"{count or 'all'} images" for count in counts]
+    lines = [f"| | {' | '.join(titles)} |", "|---" * (len(counts) + 1) + "|"]
+    for name in dict.fromkeys(row["method"] for row in rows):
+        cells = []
+        for count in counts:
+            found = [100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)]
+            deviation = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
+            cells.append(f"{statistics.mean(found):.1f}{deviation}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    seeds = len({row["seed"] for row in rows})
+    head = f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± deviation of {seeds} seeds"
+    steps = "; ".join(
+        f"{n or 'all'} images: {r['epochs']} epochs of batches of {r['batch']}" for n, r in RECIPES.items()
+    )
+    return f"{head}. {steps}.\n\n" + "\n".join(lines) + "\n"

@@ -1,0 +1,149 @@
+"""Where the two halves meet: a discriminator as a backbone, samples as a classifier's training images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import gantl_zoo as gz
+from gantl_zoo import data, pseudo, registry, weights
+from gantl_zoo.bench import classifiers as bench
+from gantl_zoo.data import ImageData, to_float, to_uint8
+from gantl_zoo.pseudo import Help
+
+QUICK = {"epochs": 2, "batch": 8, "precision": "fp32"}
+
+
+def test_the_discriminator_of_a_release_gives_its_features(images: ImageData) -> None:
+    network = gz.backbones.build("discriminator", of="dcgan-mnist", num_classes=3).eval()
+    gan = gz.load_model("dcgan-mnist")
+    real = to_float(images.images[:4])
+    first = gan.discriminator.blocks[0](real)
+    assert torch.equal(network.pyramid(real)[0], first)
+    assert len(network.pyramid(real)) == len(gan.discriminator.blocks) - 1
+    pooled = torch.nn.functional.max_pool2d(first[:, :, :12, :12], 1)  # 14×14 maps become 4×4
+    assert network.embed(real)[:, : first.shape[1] * 16].amax() >= pooled.amax()
+    assert network.embed(real).shape == (4, network.embedding_dim) and network(real).shape == (4, 3)
+    torch.testing.assert_close(network.classify(network.embed(real)), network(real))
+    assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 3), "images of another size are resized"
+
+
+def test_a_gan_is_the_source_of_a_classifier(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    gan.save(tmp_path / "gan")
+    model = gz.classify_transfer(
+        tmp_path / "gan", data=str(halves(images, tmp_path)), strategy="freeze", out=tmp_path, **QUICK
+    )
+    again = gz.load_model(model.folder)  # needs neither the GAN nor its name
+    before, after = gan.discriminator.state_dict(), again.backbone.body.state_dict()
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[f"blocks.{name}"]), "a linear probe leaves the features alone"
+    shown = to_float(images.images)
+    torch.testing.assert_close(again(shown), model(shown))
+    assert again.num_classes == 2
+    assert model.lineage["base_sha256"] == weights.sha256(tmp_path / "gan" / "discriminator.safetensors")
+    described = weights.read_config(model.folder)["backbone"]["config"]
+    assert described["network"] == "dcgan" and "of" not in described
+    more = gz.classify_transfer(model.folder, data=str(halves(images, tmp_path)), out=tmp_path, **QUICK)
+    assert more.lineage["base_lineage"]["strategy"] == "freeze"
+
+
+def halves(images: ImageData, folder: Path) -> Path:
+    """The images as a folder with a sub-folder a class."""
+    assert images.labels is not None
+    for i, (image, label) in enumerate(zip(images.images, images.labels.tolist(), strict=True)):
+        path = folder / "halves" / images.classes[label]
+        path.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path / f"{i}.png")
+    return folder / "halves"
+
+
+def test_what_is_no_discriminator_is_told(tmp_path: Path, gan: gz.GAN) -> None:
+    build = gz.backbones.build
+    with pytest.raises(gz.UsageError, match="cnn-mnist is a backbone without a discriminator"):
+        build("discriminator", of="cnn-mnist")
+    with pytest.raises(gz.UsageError, match="dcgan-mnist sees 1 channel"):
+        build("discriminator", of="dcgan-mnist", channels=3)
+    with pytest.raises(gz.UsageError, match="pool is the side of a grid, not 0"):
+        build("discriminator", pool=0)
+    alone = replace(gan, discriminator=None, parts={"generator": gan.parts["generator"]})
+    alone.save(tmp_path / "alone")
+    with pytest.raises(gz.UsageError, match="is a gan without a discriminator"):
+        build("discriminator", of=str(tmp_path / "alone"))
+
+
+@pytest.mark.parametrize("name", registry.discriminators.names())
+def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> None:
+    if name == "backbone":
+        with pytest.raises(gz.UsageError, match="the blocks of 'backbone' give no feature maps"):
+            gz.backbones.build("discriminator", network=name)
+        return
+    network = gz.backbones.build("discriminator", network=name, network_config={"width": 8}, num_classes=4)
+    assert network(torch.zeros(2, 1, 28, 28)).shape[1:] == (4,)
+
+
+def test_samples_of_which_the_teacher_is_sure_join_the_images(tmp_path: Path) -> None:
+    gan, teacher = gz.load_model("dcgan-mnist"), gz.load_model("cnn-mnist")
+    digits = data.load("digits", shots=20, image_size=28)
+    every = Help(gan, samples=60, confidence=0.999).joined(teacher, digits)
+    known = teacher(gan.generate(60, seed=pseudo.SEED)).softmax(1)
+    sure = known.amax(1) >= 0.999
+    assert 0 < sure.sum() < 60 and len(every) == 20 + int(sure.sum())
+    assert torch.equal(every.images[:20], digits.images) and every.labels is not None
+    assert torch.equal(every.labels[20:], known.argmax(1)[sure])
+    assert torch.equal(every.images[20:], to_uint8(gan.generate(60, seed=pseudo.SEED)[sure]))
+
+
+def test_a_helped_classifier_takes_no_more_steps_and_says_how_it_was_made(tmp_path: Path) -> None:
+    settings = {
+        "data": "digits",
+        "image_size": 28,
+        "shots": 40,
+        "epochs": 12,
+        "batch": 8,
+        "precision": "fp32",
+    }
+    config = {"widths": [4, 8]}
+    helped: Any = {"gan": "dcgan-mnist", "gan_samples": 80, "gan_confidence": 0.0}
+    model = gz.classify_train("cnn", backbone_config=config, out=tmp_path, **helped, **settings)
+    assert model.about["training"]["epochs"] == 4, "a third of the epochs of three times the images"
+    assert model.lineage["data"]["images"] == 120 and model.lineage["data"]["name"] == "digits+dcgan-mnist"
+    command = model.about["training"]["command"]
+    assert "--epochs 12" in command and "--gan dcgan-mnist --gan-samples 80 --gan-confidence 0.0" in command
+    (run,) = tmp_path.glob("0*")
+    assert (run / "00000-teacher" / "model" / "model.safetensors").is_file()
+    assert "80 of 80 samples join 40 images" in (run / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"gan": "cnn-mnist"}, "cnn-mnist is a backbone, not a GAN, so it makes no samples"),
+        ({"gan": "dcgan-mnist"}, r"dcgan-mnist makes images \(1, 28, 28\).*digits has \(1, 8, 8\)"),
+        ({"gan": "dcgan-mnist", "gan_samples": 0}, "gan-samples must be at least 1"),
+    ],
+)
+def test_help_that_is_none(tmp_path: Path, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(gz.ZooError, match=text):
+        gz.classify_train("cnn", data="digits", out=tmp_path, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_of_classifiers_is_filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "DATA", "digits")
+    monkeypatch.setattr(bench, "RECIPES", {100: {"epochs": 1, "batch": 50}})
+    methods = (bench.METHODS[0], bench.Method("probe", "dcgan-mnist", "freeze"))
+    monkeypatch.setattr(bench, "METHODS", methods)
+    path = bench.classifier_table((100,), trials=2, out=tmp_path)
+    assert len((tmp_path / bench.RESULTS).read_text().splitlines()) == 4
+    for name in ("classify_train", "classify_transfer"):
+        monkeypatch.setattr(bench, name, lambda *a, **k: pytest.fail("trained again"))
+    before = path.read_text()
+    assert bench.classifier_table((100,), trials=2, out=tmp_path).read_text() == before
+    assert "| | 100 images |" in before and "| probe | " in before and " ± " in before
+    with pytest.raises(gz.UsageError, match=r"shots of 100 \(0: all\)"):
+        bench.classifier_table((7,), out=tmp_path)
