@@ -49,13 +49,15 @@ def dies_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("aug", AUGMENTS)
-@pytest.mark.parametrize("strategy", registry.strategies.names())
+@pytest.mark.parametrize("strategy", [*registry.strategies.names(), "scale-shift latents"])
 def test_a_resumed_transfer_is_the_unbroken_one(
     gan: gz.GAN, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, aug: str
 ) -> None:
+    strategy, *switches = strategy.split()
     source = gan.save(tmp_path / "source")
     settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
     settings |= {"data": photos, "channels": 1, "strategy": strategy, "aug": aug, "r1": 0.1}
+    settings["strategy_config"] = dict.fromkeys(switches, True)
     whole = gz.transfer(source, out=tmp_path / "whole", **settings)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
         dies_at(5, patch)
