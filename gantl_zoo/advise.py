@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from gantl_zoo.data import ImageData, to_uint8
-from gantl_zoo.errors import ZooError
+from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.gan import GAN
 from gantl_zoo.judge import choose_extractor
 from gantl_zoo.metrics.features import PixelFeatures
 from gantl_zoo.metrics.neighbours import nearest
 
+AUTO = "auto"
 SAMPLES = 1_000
 SEED = 3_000_000  # samples that nothing else looks at
+# up to so many images, up to so far: the first line that fits
+GUIDE = ((math.inf, math.inf, "full"),)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A strategy and why."""
+
+    strategy: str
+    why: str
+
+
+def advised(strategy: str, config: Mapping[str, Any], gan: GAN, images: ImageData) -> Advice:
+    """The strategy itself, or for "auto" the one that the guide names. Raises `UsageError` for "auto" with
+    settings, which only a strategy that is named can have.
+    """
+    if strategy != AUTO:
+        return Advice(strategy, "")
+    if config:
+        raise UsageError(
+            f"strategy auto takes no settings ({', '.join(config)}); name the strategy to set it"
+        )
+    return choose(len(images), novelty(gan, images))
+
+
+def choose(shots: int, far: float) -> Advice:
+    """The guide's rule (README, from the table in benchmarks/transfer.md)."""
+    seen = f"{shots:,} images, {far:.2f} times as far from the source's samples as these from each other"
+    name = next(name for most, farthest, name in GUIDE if shots <= most and far <= farthest)
+    return Advice(name, f"strategy auto: {seen}, so {name}")
 
 
 def novelty(gan: GAN, images: ImageData) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo import data as data_room
+from gantl_zoo.advise import Advice, advised
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan
 from gantl_zoo.training import chance, engine
@@ -38,8 +39,11 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     )
     gan = fitted(source, images.shape, recipe.seed) if source else scratch(name, settings, images)
     strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
+    advice = advised(strategy, config, gan, images) if source else Advice(strategy, "")
+    strategy = advice.strategy
     plan = build_strategy(strategy, config).prepare(gan, gan, images)
-    lines = [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
+    lines = [advice.why] if advice.why else []
+    lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     own = plan.discriminator is None
     networks = {"generator": gan.generator, "discriminator": gan.discriminator if own else plan.discriminator}

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.advise import advised
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
@@ -86,7 +87,8 @@ def transfer(
 
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size or
     channel count is fitted to these (`gantl_zoo.transfer.adapt`); the log and the lineage tell which tensor
-    came from where. `compare_scratch` trains the same budget from scratch beside it and tells who won.
+    came from where. "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`).
+    `compare_scratch` trains the same budget from scratch beside it and tells who won.
     `settings` as for `train`.
     """
     if resume is not None:
@@ -94,12 +96,18 @@ def transfer(
     gan = source if isinstance(source, GAN) else _source(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
     gan = fitted(gan, images.shape, shared["recipe"]["seed"])
+    config, why = strategy_config or {}, ""
+    if isinstance(strategy, str):
+        advice = advised(strategy, config, gan, images)
+        strategy, why = advice.strategy, advice.why
     chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
     name = gan.name if isinstance(source, GAN) else str(source)
-    job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=strategy_config or {}, **shared)
+    job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=config, **shared)
     method = build_strategy(strategy, job.strategy_config) if isinstance(strategy, str) else strategy
     check_wishes(job, images)
     folder = _folder(job, out, f"{Path(name).name}-{images.name}-{chosen}", quiet)
+    if why:
+        folder.log(why)
     result = run(job, folder, images, copy.deepcopy(gan), method)
     if compare_scratch:
         from gantl_zoo.compare import compare
