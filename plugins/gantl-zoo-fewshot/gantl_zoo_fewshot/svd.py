@@ -1,0 +1,43 @@
+"""`svd`: of every weight only the singular values learn.
+
+FSGAN (Robb et al. 2020, "Few-Shot Adaptation of Generative Adversarial Networks",
+https://arxiv.org/abs/2010.11943, section 3.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, players
+
+
+class Singular(Rows):
+    """W + U diag(δ) Vᵀ = U diag(σ + δ) Vᵀ, where U, σ, V are those of W; δ starts at zero."""
+
+    def __init__(self, weight: Tensor, dim: int) -> None:
+        super().__init__(weight, dim)
+        left, values, right = torch.linalg.svd(self.base, full_matrices=False)
+        self.left, self.right = nn.Parameter(left, False), nn.Parameter(right, False)  # (K, R), (R, J)
+        self.shift = nn.Parameter(torch.zeros_like(values))  # (R,)
+
+    def forward(self) -> list[Tensor]:
+        return [self.weight(self.base + (self.left * self.shift) @ self.right)]
+
+
+class SVD(AdapterStrategy):
+    """The singular values of the linear and convolutional layers of the `network` learn.
+
+    "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular vectors,
+    norms and biases rest. Of a spectrally normalised layer the weight before the norm is decomposed. In a
+    classifier the last block learns in full.
+    """
+
+    name = "svd"
+
+    def __init__(self, *, network: str = "both") -> None:
+        super().__init__()
+        self.roles = players(self.name, network)
+
+    def adapter(self, weight: Tensor, dim: int) -> Adapter:
+        return Singular(weight, dim)
