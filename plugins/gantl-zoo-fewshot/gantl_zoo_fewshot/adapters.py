@@ -131,7 +131,13 @@ class AdapterStrategy(TransferStrategy):
     @torch.no_grad()
     def on_gradients(self, phase: str) -> None:
         """The gradient of each weight becomes that of the numbers it is made from."""
-        for held in self.held.get(phase, []):
+        held_here = self.held.get(phase, [])
+        if held_here and not any(place.requires_grad for held in held_here for place in held.places):
+            raise UsageError(
+                f"{self.name}: the other parts of the strategy let none of the {phase}'s weights change that "
+                f"{self.name} makes; leave out what freezes them"
+            )
+        for held in held_here:
             slopes = [place.grad for place in held.places]
             if any(slope is None for slope in slopes):  # rests, by another part's plan
                 continue
