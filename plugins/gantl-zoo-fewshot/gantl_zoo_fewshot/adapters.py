@@ -73,6 +73,7 @@ class AdapterStrategy(TransferStrategy):
 
     name = ""
     roles: tuple[str, ...] = ("generator",)
+    rate = 1.0  # of the adapters' numbers, times the learning rate
 
     def __init__(self) -> None:
         self.held: dict[str, list[Held]] = {}
@@ -116,7 +117,7 @@ class AdapterStrategy(TransferStrategy):
     def groups(self, role: str) -> list[Group]:
         """The adapters' numbers, and, at a rate of 0, the weights: only their gradient is wanted."""
         own = [p for held in self.held[role] for p in held.adapter.learning()]
-        return [Group(own), Group([p for held in self.held[role] for p in held.places], 0.0)]
+        return [Group(own, self.rate), Group([p for held in self.held[role] for p in held.places], 0.0)]
 
     def on_step(self, step: int, plan: Plan) -> None:
         """Look, in the first two steps, whether the weights are left to their adapters."""

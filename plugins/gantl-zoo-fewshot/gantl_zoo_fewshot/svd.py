@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, players
+from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, players
 
 
 class Singular(Rows):
@@ -26,7 +26,8 @@ class Singular(Rows):
 
 
 class SVD(AdapterStrategy):
-    """The singular values of the linear and convolutional layers of the `network` learn.
+    """The singular values of the linear and convolutional layers of the `network` learn, at `rate` times the
+    learning rate: that of a weight moves all of a matrix, that of a singular value only one of its directions.
 
     "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular vectors,
     norms and biases rest. Of a spectrally normalised layer the weight before the norm is decomposed. In a
@@ -35,8 +36,10 @@ class SVD(AdapterStrategy):
 
     name = "svd"
 
-    def __init__(self, *, network: str = "both") -> None:
+    def __init__(self, *, network: str = "both", rate: float = 30.0) -> None:
         super().__init__()
+        check(self.name, f"rate={rate} must be positive", rate > 0)
+        self.rate = rate
         self.roles = players(self.name, network)
 
     def adapter(self, weight: Tensor, dim: int) -> Adapter:
