@@ -133,7 +133,9 @@ class AdapterStrategy(TransferStrategy):
     def on_gradients(self, phase: str) -> None:
         """The gradient of each weight becomes that of the numbers it is made from."""
         held_here = self.held.get(phase, [])
-        if held_here and not any(place.requires_grad for held in held_here for place in held.places):
+        places = [place for held in held_here for place in held.places]
+        resting = not any(place.requires_grad for place in places)
+        if places and resting and phase != "backbone":  # there the last block may have to learn first
             raise UsageError(
                 f"{self.name}: the other parts of the strategy let none of the {phase}'s weights change that "
                 f"{self.name} makes; leave out what freezes them"

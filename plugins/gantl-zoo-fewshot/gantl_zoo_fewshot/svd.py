@@ -27,7 +27,7 @@ class Singular(Rows):
 
 class SVD(AdapterStrategy):
     """The singular values of the linear and convolutional layers of the `network` learn, at `rate` times the
-    learning rate: that of a weight moves all of a matrix, that of a singular value only one of its directions.
+    learning rate: a step of all weights moves a matrix much farther than one of its few singular values.
 
     "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular vectors,
     norms and biases rest. Of a spectrally normalised layer the weight before the norm is decomposed. In a

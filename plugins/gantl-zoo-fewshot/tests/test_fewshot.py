@@ -75,8 +75,8 @@ def test_svd_keeps_the_singular_vectors(gan: gz.GAN, images: ImageData, trained:
 
 
 def test_svd_decomposes_before_a_spectral_norm(images: ImageData, trained: Trained) -> None:
-    gan = gz.build_gan("resnet", generator_config={"width": 4, "latent_dim": 8, "image_size": 28, "channels": 1},
-                       discriminator_config={"width": 4})  # fmt: skip
+    made = {**SMALL, "image_size": 28, "channels": 1}
+    gan = gz.build_gan("resnet", generator_config=made, discriminator_config={"width": 4})
     weight = gan.discriminator.blocks[1].conv1.parametrizations.weight.original
     before, names = weight.detach().clone(), set(gan.discriminator.state_dict())
     trainer, _ = trained(gan, images, "svd")
