@@ -60,9 +60,11 @@ class Modulated(Rows):
 
 
 class AdAM(AdapterStrategy):
-    """For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated;
-    this tells their Fisher information. Then the networks start again: the share `quantile` of least
-    information is fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
+    """Filters of much Fisher information are only modulated, the others are fine-tuned.
+
+    For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated, which
+    tells their information. Then the networks start again: the share `quantile` of least information is
+    fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
 
     Differs from the paper: the probe measures while it adapts, on the training batches (the paper: 500 steps,
     then 250 batches of 4), and only weights and modulations start again after it, running statistics don't.

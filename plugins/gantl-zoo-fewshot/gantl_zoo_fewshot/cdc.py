@@ -22,11 +22,12 @@ from gantl_zoo_fewshot.adapters import check
 
 
 class CDC(TransferStrategy):
-    """`weight` times the KL divergence between source and target, of how alike `compared` random latents are.
+    """What was alike in the source stays alike, while the rest learns to look like the target.
 
-    Alike is the cosine of what each block but the last makes of them. Each `every`th step latents come from
-    the neighbourhood (deviation `sigma`) of some fixed `anchors`, and the whole discriminator judges; in the
-    other steps they are free, and a 1×1 convolution on the discriminator's middle block judges patches.
+    The term is `weight` times the KL divergence, between source and target, of how alike `compared` random
+    latents are: the cosines of what each block but the last makes of them. Each `every`th step latents come
+    from the neighbourhood (deviation `sigma`) of some fixed `anchors`, and the whole discriminator judges; in
+    the other steps they are free, and a 1×1 convolution on the discriminator's middle block judges patches.
     With `anchors=0` the whole discriminator always judges.
 
     Differs from the paper: the divergence is a mean over all hidden blocks, not over some drawn at random

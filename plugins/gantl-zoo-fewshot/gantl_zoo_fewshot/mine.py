@@ -55,9 +55,9 @@ class Miner(Adapter):
 
 
 class MineGAN(AdapterStrategy):
-    """A miner in front of the generator learns at `rate` times the learning rate; the generator joins in
-    after `steps` steps. The discriminator learns from the start.
+    """A miner in front of the generator learns, and the generator joins in after `steps` steps.
 
+    The miner's learning rate is multiplied by `rate`. The discriminator learns from the start.
     Where the generator's first layer has no bias (`dcgan`'s), the miner is linear: it turns and stretches the
     normal distribution, but can't move its centre. The statistics of a BatchNorm behind the first layer
     follow the miner. The paper's miner is no part of the average that is sampled from; here it is.

@@ -26,11 +26,12 @@ class Singular(Rows):
 
 
 class SVD(AdapterStrategy):
-    """The singular values of the linear and convolutional layers of the `network` learn, at `rate` times the
-    learning rate: a step of all weights moves a matrix much farther than one of its few singular values.
+    """Of the linear and convolutional layers only the singular values learn.
 
-    "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular vectors,
-    norms and biases rest. Of a spectrally normalised layer the weight before the norm is decomposed. In a
+    `network`: "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular
+    vectors, norms and biases rest. `rate` multiplies the learning rate: a step of all weights moves a matrix
+    much farther than a step of its few singular values. Differs from the paper: σ + δ may change its sign,
+    nothing keeps it positive. Of a spectrally normalised layer the weight before the norm is decomposed. In a
     classifier the last block learns in full.
     """
 
