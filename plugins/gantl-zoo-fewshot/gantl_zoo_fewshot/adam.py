@@ -106,7 +106,8 @@ class AdAM(AdapterStrategy):
         return [held.adapter for held in self.held.get(role, [])]
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
-        self.probed, self.later = [], []
+        self.probed: list[Group] = []
+        self.later: list[Group] = []
         return super().prepare(source, target, data)
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:

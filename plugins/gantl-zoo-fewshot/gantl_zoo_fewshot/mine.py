@@ -23,6 +23,9 @@ class Miner(Adapter):
     While it is `alone`, W and c rest.
     """
 
+    shift: nn.Parameter  # b; None without a bias
+    bias: nn.Parameter | None  # c
+
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.alone = True
@@ -30,8 +33,8 @@ class Miner(Adapter):
         self.turn = nn.Parameter(layer.weight.new_zeros(size, size))  # M
         self.weight = nn.Parameter(fixed(layer.weight))  # W
         biased = layer.bias is not None
-        self.register_parameter("shift", nn.Parameter(layer.weight.new_zeros(size)) if biased else None)  # b
-        self.register_parameter("bias", nn.Parameter(fixed(layer.bias)) if biased else None)  # c
+        self.register_parameter("shift", nn.Parameter(layer.weight.new_zeros(size)) if biased else None)
+        self.register_parameter("bias", nn.Parameter(fixed(layer.bias)) if biased else None)
 
     def mined(self) -> list[nn.Parameter]:
         """M and b."""
@@ -74,7 +77,7 @@ class MineGAN(AdapterStrategy):
     def adapters(self, network: nn.Module) -> list[Held]:
         """The miner, which makes the first layer."""
         names = {id(parameter): name for name, parameter in network.named_parameters()}
-        first = network.blocks[0]  # type: ignore[index]
+        first: Any = network.blocks[0]  # type: ignore[index]
         for layer in first.modules():
             if isinstance(layer, nn.Linear) and id(layer.weight) in names:
                 places = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]

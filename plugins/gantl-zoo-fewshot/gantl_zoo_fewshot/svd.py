@@ -37,7 +37,7 @@ class SVD(AdapterStrategy):
 
     name = "svd"
 
-    def __init__(self, *, network: str = "both", rate: float = 30.0) -> None:
+    def __init__(self, *, network: str = "both", rate: float = 100.0) -> None:
         super().__init__()
         check(self.name, f"rate={rate} must be positive", rate > 0)
         self.rate = rate
