@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot
 
 .PHONY: demo test lint fix clean
 
@@ -22,9 +23,9 @@ fix: $(READY)
 	$(BIN)/ruff format .
 
 # made anew when what is to be installed changes
-$(READY): pyproject.toml plugins/gantl-zoo-example/pyproject.toml
+$(READY): pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]' --editable plugins/gantl-zoo-example
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]' $(PLUGINS:%=--editable %)
 	touch $(READY)
 
 clean:

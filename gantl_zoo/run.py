@@ -238,10 +238,11 @@ def _source(name: str | Path, discriminator: bool = True) -> GAN:
 
 
 def _learning(trainer: Trainer) -> str:
-    """What learns, in one line."""
+    """What learns, in one line; what a strategy moves itself, at a rate of 0, doesn't count."""
     said = []
     for role, network in trainer.networks.items():
         total = sum(p.numel() for p in network.parameters())
-        learning = sum(p.numel() for p in trainer.plan.parameters(role))
+        groups = [g for g in trainer.plan.groups.get(role, []) if g.active and g.lr_multiplier]
+        learning = sum(p.numel() for group in groups for p in group.parameters)
         said.append(f"{role} {learning:,} of {total:,} parameters learn")
     return "plan: " + "; ".join(said)

@@ -12,6 +12,7 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
+from gantl_zoo.run import _learning
 from gantl_zoo.training import engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
@@ -62,8 +63,8 @@ def test_only_what_the_plan_lists_moves(
     trainer = steps(gan, registry.strategies.build(name), images)
     for role in ("generator", "discriminator"):
         network = getattr(gan, role)
-        learning = {id(p) for p in trainer.plan.parameters(role)}
         names = {id(p): n for n, p in network.named_parameters()}
+        learning = {id(p) for p in trainer.plan.parameters(role)} & set(names)  # not a part's own modules
         changed = moved(before[role], network)
         assert not changed & frozen_tensors(network, learning)
         assert not changed & {n for i, n in names.items() if i not in learning}
@@ -158,6 +159,35 @@ def test_every_hook_is_called_and_can_steer(gan: gz.GAN, images: ImageData) -> N
     one = ["gradients discriminator", "after discriminator", "gradients generator", "after generator"]
     assert calls == ["step 0", *one, "step 1", *one]
     assert all(torch.equal(before[name], p) for name, p in gan.generator.named_parameters())
+
+
+def test_a_strategy_can_move_a_weight_itself(gan: gz.GAN, images: ImageData) -> None:
+    """A weight at a rate of 0 gets its gradient and is moved by the strategy alone."""
+
+    class Gain(TransferStrategy):
+        def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
+            plan = super().prepare(source, target, data)
+            self.weight = target.generator.blocks[-1].conv.weight
+            self.base, self.gain = self.weight.detach().clone(), nn.Parameter(torch.ones(1))
+            plan.groups["generator"] = [gz.Group([self.gain]), gz.Group([self.weight], 0.0)]
+            plan.modules["gain"] = nn.ParameterList([self.gain])
+            return plan
+
+        def on_gradients(self, phase: str) -> None:
+            if phase == "generator":
+                self.gain.grad = (self.weight.grad * self.base).sum()[None]
+
+        def after_step(self, phase: str) -> None:
+            if phase == "generator":
+                self.weight.data.copy_(self.gain.detach() * self.base)
+
+    before = state(gan.generator)
+    strategy = Gain()
+    trainer = steps(gan, strategy, images)
+    assert "generator 1 of " in _learning(trainer)
+    assert {n for n in moved(before, gan.generator) if ".norm." not in n} == {"blocks.3.conv.weight"}
+    torch.testing.assert_close(strategy.weight.detach(), strategy.base * strategy.gain.detach())
+    assert strategy.gain.detach() != 1
 
 
 def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageData) -> None:

@@ -22,7 +22,10 @@ from gantl_zoo.gan import GAN
 
 @dataclass
 class Group:
-    """Parameters that learn together. An inactive group waits: no gradient, no step."""
+    """Parameters that learn together. An inactive group waits: no gradient, no step.
+
+    With an `lr_multiplier` of 0 they get a gradient, but the optimizer leaves them: the strategy moves them.
+    """
 
     parameters: list[nn.Parameter]
     lr_multiplier: float = 1.0

@@ -1,0 +1,1 @@
+"""Transfer strategies for few images, one file a method."""

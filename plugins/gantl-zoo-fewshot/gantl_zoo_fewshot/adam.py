@@ -1,0 +1,164 @@
+"""`adam`: the filters that matter most are only modulated, the others are fine-tuned.
+
+AdAM (Zhao et al. 2022, "Few-shot Image Generation via Adaptation-Aware Kernel Modulation",
+https://arxiv.org/abs/2210.16559, sections 4.1 and 4.2). The name has nothing to do with the optimizer.
+
+A filter is what makes one output of a layer. K filters, J weights of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo import GAN, Group, Plan, UsageError
+from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, players
+
+
+class Modulated(Rows):
+    """W ∘ (1 + u vᵀ) for the `important` filters. While `probing`, W ∘ (1 + p qᵀ) for all of them.
+
+    q and v start at random, p and u at zero; q rests. `importance` adds up each filter's Fisher information:
+    the squared gradient of a factor before each of its weights.
+    """
+
+    def __init__(self, weight: Tensor, dim: int) -> None:
+        super().__init__(weight, dim)
+        rows, columns = self.base.shape
+        self.probing = True
+        self.probe = nn.Parameter(weight.new_zeros(rows))  # p
+        self.direction = nn.Parameter(weight.new_empty(columns).normal_(), False)  # q
+        self.left = nn.Parameter(weight.new_zeros(rows))  # u
+        self.right = nn.Parameter(weight.new_empty(columns).normal_())  # v
+        self.importance: Tensor
+        self.important: Tensor
+        self.register_buffer("importance", weight.new_zeros(rows))
+        self.register_buffer("important", torch.zeros(rows, dtype=torch.bool, device=weight.device))
+
+    def learning(self) -> list[nn.Parameter]:
+        return [self.probe] if self.probing else [self.left, self.right]
+
+    def forward(self) -> list[Tensor]:
+        rows, columns = (self.probe, self.direction) if self.probing else (self.left, self.right)
+        return [self.weight(self.base * (1 + torch.outer(rows, columns)))]
+
+    def note(self, slope: Tensor) -> None:
+        """Add what the weight's gradient tells of each filter's importance."""
+        self.importance += (self.matrix(slope) * self.base).square().sum(1)
+
+    def unless_important(self, tensor: Tensor, other: Tensor) -> Tensor:
+        """`tensor`, with the important filters' part from `other`; both in the weight's shape."""
+        return self.weight(torch.where(self.important[:, None], self.matrix(other), self.matrix(tensor)))
+
+    @torch.no_grad()
+    def write(self, places: list[nn.Parameter]) -> None:
+        (place,), (made,) = places, self()
+        place.copy_(made if self.probing else self.unless_important(place, made))
+
+
+class AdAM(AdapterStrategy):
+    """Filters of much Fisher information are only modulated, the others are fine-tuned.
+
+    For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated, which
+    tells their information. Then the networks start again: the share `quantile` of least information is
+    fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
+
+    Differs from the paper: the probe measures while it adapts, on the training batches (the paper: 500 steps,
+    then 250 batches of 4), and only weights and modulations start again after it, running statistics don't.
+    The modulations start at exactly nothing. `quantile` is taken over all filters of a network.
+    """
+
+    name = "adam"
+
+    def __init__(self, *, probe: int = 100, quantile: float = 0.5, network: str = "both") -> None:
+        super().__init__()
+        check(self.name, f"probe={probe} is no number of steps; it needs at least 1", probe >= 1)
+        check(self.name, f"quantile={quantile} is no share between 0 and 1", 0 < quantile < 1)
+        self.probe, self.quantile = probe, quantile
+        self.roles = players(self.name, network)
+        self.everything: dict[str, list[nn.Parameter]] = {}
+
+    def adapter(self, weight: Tensor, dim: int) -> Adapter:
+        return Modulated(weight, dim)
+
+    def group(self, network: nn.Module, role: str) -> list[Group]:
+        """All of the network, from which `groups` takes what isn't modulated."""
+        found = super().group(network, role)
+        self.everything[role] = [p for group in found for p in group.parameters]
+        return found
+
+    def groups(self, role: str) -> list[Group]:
+        adapters, places = self.kernels(role), [p for held in self.held[role] for p in held.places]
+        modulated = {id(place) for place in places}
+        rest = [p for p in self.everything[role] if id(p) not in modulated]
+        probed = Group([adapter.probe for adapter in adapters])
+        later = [Group([p for a in adapters for p in (a.left, a.right)], active=False)]
+        later += [Group(rest, active=False)]
+        self.probed.append(probed)
+        self.later += later
+        return [probed, *later, Group(places)]
+
+    def kernels(self, role: str) -> list[Modulated]:
+        """The adapters of a network."""
+        return [held.adapter for held in self.held.get(role, [])]
+
+    def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
+        self.probed: list[Group] = []
+        self.later: list[Group] = []
+        return super().prepare(source, target, data)
+
+    def prepare_backbone(self, backbone: nn.Module) -> Plan:
+        raise UsageError("adam is for GANs; svd and lora adapt the filters of a classifier")
+
+    def on_step(self, step: int, plan: Plan) -> None:
+        adapters = [adapter for role in self.roles for adapter in self.kernels(role)]
+        for adapter in adapters:
+            adapter.probing = step <= self.probe
+        super().on_step(step, plan)
+        if step == self.probe:
+            for role in self.roles:
+                self.decide(role)
+        for adapter in adapters:
+            adapter.probing = step < self.probe
+        for group in self.probed:
+            group.active = step < self.probe
+        for group in self.later:
+            group.active = step >= self.probe
+
+    @torch.no_grad()
+    def decide(self, role: str) -> None:
+        """Mark the important filters, and go back to the weights from before the probe."""
+        seen = [
+            a.importance for a in self.kernels(role) if a.importance.any()
+        ]  # another part may freeze some
+        found = torch.cat(seen) if seen else torch.zeros(1)
+        rank = min(int(self.quantile * len(found)), len(found) - 1)
+        threshold = found.sort().values[rank]  # torch.quantile takes 2²⁴ numbers at most
+        for held in self.held[role]:
+            held.adapter.important.copy_(held.adapter.importance >= threshold)
+            held.adapter.probe.zero_()
+            held.adapter.write(held.places)
+
+    @torch.no_grad()
+    def on_gradients(self, phase: str) -> None:
+        """Note what matters; later, hide the important filters from the optimizer."""
+        own: list[tuple[nn.Parameter, Tensor]] = []
+        for place, adapter, slope in self.slopes(phase):
+            if adapter.probing:
+                adapter.note(slope)
+            else:
+                own.append((place, adapter.unless_important(slope, torch.zeros_like(slope))))
+                place.grad = adapter.unless_important(torch.zeros_like(slope), slope)  # the modulations'
+        super().on_gradients(phase)
+        for place, slope in own:
+            place.grad = torch.empty_like(place).copy_(slope)  # laid out as fused Adam wants it
+
+    def slopes(self, phase: str) -> Iterator[tuple[nn.Parameter, Modulated, Tensor]]:
+        """Each weight that has a gradient, its adapter and the gradient."""
+        for held in self.held.get(phase, []):
+            (place,) = held.places
+            if place.grad is not None:
+                yield place, held.adapter, place.grad
