@@ -18,7 +18,7 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.processes import launched
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
-from gantl_zoo.zoo import load_model
+from gantl_zoo.zoo import ancestor, load_model, pinned
 
 Data = str | Path | ImageData
 DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
@@ -68,7 +68,7 @@ def classify_transfer(
     model = fresh_head(base, len(images.classes), recipe.seed)
     model.about = {
         "lineage": {
-            "base_model": str(source),
+            **ancestor(base, str(source)),
             "base_sha256": weights.sha256(f"{base.folder}/model.safetensors"),
             "strategy": strategy,
             "strategy_config": strategy_config or {},
@@ -76,7 +76,9 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    words = f"gantl-zoo classify transfer {source} --data {images.name} --strategy {strategy}"
+    words = (
+        f"gantl-zoo classify transfer {pinned(base, str(source))} --data {images.name} --strategy {strategy}"
+    )
     words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
     return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})
