@@ -1,7 +1,8 @@
 """One conversation with a Hub: which one, how long we wait, what is tried again.
 
-Everything is sent by huggingface_hub's client, with its token and its cache. Two things it leaves open are
-settled here: a request without a time limit gets one, and nobody sleeps through a rate limit of an hour.
+Everything is sent by huggingface_hub's client, with its token and its cache. It repeats some requests five
+times and others never, and waits as long as it is told. While we talk, two hooks on it see to it that what
+waiting may mend comes here, where it is tried again a little, the same for all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import ZooError
-from gantl_zoo.hub.trouble import Asked, RateLimited, explain, retry_after, status
+from gantl_zoo.hub.trouble import Asked, NoAnswer, Refused, explain, retry_after, status
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -25,6 +26,7 @@ PATIENCE = 60.0  # seconds that a server may stay silent; the client's own limit
 LONGEST_WAIT = 30.0  # a rate limit beyond this is told, not slept through
 PAUSES = (0.5, 1.0, 2.0)  # before a request is tried again after trouble that tends to pass
 _lock, _talking = threading.Lock(), [0]
+_unanswered: dict[tuple[int, str, str], int] = {}
 
 
 def endpoint_of(endpoint: str | None = None) -> str:
@@ -81,17 +83,18 @@ def _worth_waiting(error: Exception, pause: float) -> float | None:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Our limits hold on the client that huggingface_hub shares, for as long as we talk."""
+    """Our rules hold on the client that huggingface_hub shares, for as long as we talk."""
     from huggingface_hub import get_session
 
     hooks = get_session().event_hooks
-    if _limit not in hooks["request"]:
+    if _before not in hooks["request"]:
         get_session().event_hooks = {
-            "request": [*hooks["request"], _limit],
-            "response": [*hooks["response"], _notice],
+            "request": [*hooks["request"], _before],
+            "response": [*hooks["response"], _after],
         }
     with _lock:
         _talking[0] += 1
+        _unanswered.clear()
     try:
         yield
     finally:
@@ -99,15 +102,23 @@ def _patience() -> Iterator[None]:
             _talking[0] -= 1
 
 
-def _limit(request: Any) -> None:
-    limits = request.extensions.get("timeout", {})
-    if _talking[0] and not any(limits.values()):
+def _before(request: Any) -> None:
+    """A request without a limit gets one; what stays without an answer is asked twice, not six times."""
+    if not _talking[0]:
+        return
+    if not any(request.extensions.get("timeout", {}).values()):
         request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), PATIENCE)
+    key = (threading.get_ident(), request.method, str(request.url))
+    _unanswered[key] = _unanswered.get(key, 0) + 1
+    if _unanswered[key] > 2:
+        raise NoAnswer("asked twice")
 
 
-def _notice(response: Any) -> None:
-    """The client obeys any Retry-After; ours only a short one."""
-    if _talking[0] and response.status_code == 429:
-        limited = RateLimited(response)
-        if (retry_after(limited) or 0) > LONGEST_WAIT:
-            raise limited
+def _after(response: Any) -> None:
+    """The client would sleep through a rate limit of an hour, and ask a broken server for half a minute."""
+    if not _talking[0]:
+        return
+    request = response.request
+    _unanswered.pop((threading.get_ident(), request.method, str(request.url)), None)
+    if response.status_code == 429 or response.status_code >= 500:
+        raise Refused(response)

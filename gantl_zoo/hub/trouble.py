@@ -30,12 +30,16 @@ class Asked:
         return f"can't {self.doing} {name} ({shown(self.endpoint)})"
 
 
-class RateLimited(Exception):
-    """The Hub wants us to wait longer than anybody should."""
+class Refused(Exception):
+    """The server asks to come back later, or has trouble of its own (429, 5xx)."""
 
     def __init__(self, response: Any) -> None:
-        super().__init__("429 Too Many Requests")
+        super().__init__(f"HTTP status {response.status_code}")
         self.response = response
+
+
+class NoAnswer(Exception):
+    """The same request stayed without an answer, and was repeated once."""
 
 
 def shown(endpoint: str) -> str:
@@ -71,7 +75,7 @@ def explain(error: Exception, asked: Asked) -> HubError:
     )
     told = HubError(_without_token(f"{asked}: {text}"))
     code = status(cause)
-    told.passing = bool(kinds & {"TransportError"}) or code == 429 or (code or 0) >= 500
+    told.passing = bool(kinds & {"TransportError", "NoAnswer"}) or code == 429 or (code or 0) >= 500
     return told
 
 
@@ -81,7 +85,9 @@ def _offline_or_lost(error: BaseException, kinds: set[str], asked: Asked) -> str
         if asked.doing != "pull":
             return "HF_HUB_OFFLINE is set; unset it"
         return "HF_HUB_OFFLINE is set and it is not in the cache; unset it, or pull once while online"
-    if "TimeoutException" in kinds:
+    if kinds & {"TimeoutException", "NoAnswer"}:
+        if asked.doing == "push to":
+            return "the server did not answer in time; push again: what has arrived is not sent twice"
         return (
             "the server did not answer in time; try again later (HF_HUB_DOWNLOAD_TIMEOUT and "
             "HF_HUB_ETAG_TIMEOUT are the limits in seconds)"
