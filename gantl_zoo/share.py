@@ -102,8 +102,9 @@ def push(
     def once() -> Done:
         there = target.state()
         theirs = target.readme(there)
-        kept = card.choose(text, theirs)
-        files["README.md"] = readme(config, kept, also=theirs, address=address(source, name[0]))
+        kept = text if card_file else card.choose(text, theirs)
+        made = readme(config, kept, also=theirs, own=text, address=address(source, name[0]))
+        files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
         return target.commit(there, files, f"{config.get('name', 'model')}, pushed by gantl-zoo")
 
     done = ask(asked, once, again=not create_pr)
@@ -115,13 +116,12 @@ def prepared(
 ) -> dict[str, Content]:
     """All that a first push sends, by the names of the files; `text` is the card so far."""
     config, files = contents(_folder(source), license)
-    return files | {"README.md": readme(config, text, address=address(source, repo))}
+    return files | {"README.md": readme(config, text, address=address(source, repo)).encode()}
 
 
-def readme(config: Mapping[str, Any], text: str, *, address: str, also: str = "") -> bytes:
+def readme(config: Mapping[str, Any], text: str, **more: str) -> str:
     """The card that goes to the Hub: `text` with its marked part and our keys renewed."""
-    picture = card.picture_name(config)
-    return card.render(config, text, also=also, picture=picture, address=address).encode()
+    return card.render(config, text, picture=card.picture_name(config), **more)
 
 
 def address(source: str | Path, repo: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,38 @@ def test_two_texts_are_not_mixed_and_none_is_lost(hub: LoopbackHub, folder: Path
     with pytest.raises(gz.UsageError, match=r"edited here and on the Hub, and one text would be lost"):
         gz.push(folder, NAME)
     assert on_hub(hub) == before
+    gz.push(folder, NAME, card_file=folder / "README.md")
+    assert "Another end." in on_hub(hub) and "Surely" not in on_hub(hub)
+    edit_on_hub(hub, "Because", "Surely because")
     (folder / "README.md").unlink()
     gz.push(folder, NAME)
+    assert "Surely because" in on_hub(hub)
+
+
+def test_text_that_was_taken_over_from_the_hub_is_not_lost_later(hub: LoopbackHub, folder: Path) -> None:
+    gz.push(folder, NAME)
+    edit_on_hub(hub, card.END + "\n", card.END + "\n" + PROSE)
+    gz.push(folder, NAME, license="cc0-1.0")  # something else has changed
+    edit(folder / "README.md", "\nWritten here.\n")
+    with pytest.raises(gz.UsageError, match="one text would be lost"):
+        gz.push(folder, NAME)
+    edit(folder / "README.md", PROSE)
+    gz.push(folder, NAME)
+    assert "Written here." in on_hub(hub) and PROSE in on_hub(hub)
+
+
+def test_a_pulled_card_can_be_edited_and_pushed(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    gz.push(folder, NAME)
+    edit_on_hub(hub, card.END + "\n", card.END + "\n" + PROSE)
+    gz.push(folder, NAME)
+    to = gz.pull(NAME, to=tmp_path / "to").folder
+    assert not gz.push(to, NAME).changed
+    edit(to / "README.md", "\nMore.\n")
+    gz.push(to, NAME)
+    assert on_hub(hub).endswith(PROSE + "\nMore.\n")
+    text = (to / "README.md").read_text(encoding="utf-8").replace("Because", "Surely because")
+    (to / "README.md").write_text(text, encoding="utf-8")
+    gz.push(to, NAME, card_file=to / "README.md")
     assert "Surely because" in on_hub(hub)
 
 
@@ -154,7 +185,7 @@ def test_a_card_without_marks_is_a_persons(hub: LoopbackHub, folder: Path) -> No
 def test_a_licence_is_asked_for_and_never_assumed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> None:
     folder = gan.save(tmp_path / "mine")
     for dry_run in (True, False):
-        with pytest.raises(gz.UsageError, match="says no licence, and none is assumed.*--license ID"):
+        with pytest.raises(gz.UsageError, match=r"says no licence, and none is assumed.*--license ID"):
             gz.push(folder, NAME, dry_run=dry_run)
     assert not hub.requests
     gz.push(folder, NAME, license="cc-by-4.0")
@@ -167,8 +198,6 @@ def test_a_dry_run_shows_all_and_asks_nobody(hub: LoopbackHub, folder: Path) -> 
     assert not hub.requests and not hub.repos
     done = gz.push(folder, NAME)
     files = hub.repos[NAME].commits[done.commit]
-    import hashlib
-
     for name in done.changed:
         assert f"{hashlib.sha256(files[name]).hexdigest()}  {len(files[name]):>12,}  {name}\n" in shown + "\n"
     assert shown.endswith(on_hub(hub))
@@ -176,10 +205,10 @@ def test_a_dry_run_shows_all_and_asks_nobody(hub: LoopbackHub, folder: Path) -> 
 
 def test_heads_that_are_no_yaml(hub: LoopbackHub, folder: Path) -> None:
     (folder / "README.md").write_text("---\n: [\n---\nhello\n")
-    with pytest.raises(gz.UsageError, match="head of README.md, between the lines ---, is no YAML"):
+    with pytest.raises(gz.UsageError, match=r"head of README.md, between the lines ---, is no YAML"):
         gz.push(folder, NAME)
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(gz.UsageError, match="can't be read as text"):
         gz.push(folder, NAME)
-    with pytest.raises(gz.UsageError, match="there is no card nowhere.md"):
+    with pytest.raises(gz.UsageError, match=r"there is no card nowhere.md"):
         gz.push(folder, NAME, card_file="nowhere.md")

@@ -11,28 +11,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.card.head import read, written
+from gantl_zoo.card.head import JOINED, read, written
 from gantl_zoo.card.text import facts
 from gantl_zoo.errors import UsageError
 
-__all__ = ["BEGIN", "END", "choose", "facts", "picture_name", "prose", "render", "text_in"]
+__all__ = ["BEGIN", "END", "choose", "facts", "picture_name", "prose", "render", "same", "text_in"]
 
 BEGIN, END = "<!-- made from config.json: begin -->", "<!-- made from config.json: end -->"
 AROUND = "<!-- the text around this part, when it was made: {} -->"
+MARK = re.compile(AROUND.format("([0-9a-f]{16})"))
 
 
-def render(
-    config: Mapping[str, Any], text: str = "", *, also: str = "", picture: str = "", address: str = ""
-) -> str:
+def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: str = "", **shown: str) -> str:
     """The whole README.md. Of the card `text` only the marked part and our keys of the head are renewed.
 
-    Keys that a person set in the heads of `text` or of the card `also` stay. `picture` is the file that is
-    shown, `address` what `load_model` takes. Raises `UsageError` if a head is no YAML.
+    Keys that a person set in the heads of `text` or of the card `also` stay. `shown` may hold `picture`, a
+    file, and `address`, what `load_model` takes. `own` is the folder's card, if `text` is the Hub's: what it
+    said is noted, so that `choose` knows next time who has edited. Raises `UsageError` if a head is no YAML.
     """
     before, after = _around(text) or (f"# {config.get('name', 'model')}\n\n", "")
-    made = facts(config, picture=picture, address=address)
-    mark = AROUND.format(_hash(before, after))
+    mark = AROUND.format(_hash(_around(own) or (before, after)))
+    made = facts(config, **shown)
     return f"{written(config, read(also)[0], read(text)[0])}\n{before}{BEGIN}\n{made}\n{mark}\n{END}\n{after}"
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two cards say the same, however their heads are laid out and whoever was asked last."""
+
+    def said(text: str) -> tuple[dict[str, Any], str]:
+        head, body = read(text)
+        lists = {key: sorted(map(str, head[key])) for key in JOINED if isinstance(head.get(key), list)}
+        return head | lists, MARK.sub("", body)
+
+    return said(one) == said(other)
 
 
 def prose(text: str) -> str:
@@ -44,23 +55,22 @@ def prose(text: str) -> str:
 def choose(ours: str, theirs: str) -> str:
     """Which card's text goes on: the folder's or the one that is on the Hub already.
 
-    The one that a person has edited since the last push. Raises `UsageError` if both were.
+    The one that a person has edited since the last push, or the one that holds all of the other. Raises
+    `UsageError` if text would be lost.
     """
     mine, other = _around(ours), _around(theirs)
-    if not mine or not other or mine == other:
+    if not mine or not other:
         return ours if mine else theirs
-    made_with = re.search(re.escape(AROUND).replace(r"\{\}", "([0-9a-f]{16})"), theirs)
+    made_with = MARK.search(theirs)
     last = made_with[1] if made_with else ""
-    if not prose(ours):
-        return ours if not prose(theirs) and last == _hash(*other) else theirs
-    if last == _hash(*other):
+    if set(prose(theirs).splitlines()) <= set(prose(ours).splitlines()) or last == _hash(other):
         return ours
-    if last == _hash(*mine):
+    if not prose(ours) or last == _hash(mine):
         return theirs
     raise UsageError(
         "README.md was edited here and on the Hub, and one text would be lost: copy what you want to keep "
-        "from the Hub's into the folder's (or delete the folder's to take the Hub's as it is), then push; if "
-        "both have the same text outside the marked part, it goes through"
+        "from the Hub's into the folder's and push with --card FOLDER/README.md, or delete the folder's to "
+        "take the Hub's as it is"
     )
 
 
@@ -91,5 +101,5 @@ def _around(text: str) -> tuple[str, str] | None:
     return "", "\n" + body.lstrip("\n")
 
 
-def _hash(before: str, after: str) -> str:
-    return hashlib.sha256(f"{before.strip()}\n{after.strip()}".encode()).hexdigest()[:16]
+def _hash(around: tuple[str, str]) -> str:
+    return hashlib.sha256("\n".join(text.strip() for text in around).encode()).hexdigest()[:16]
