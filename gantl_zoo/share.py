@@ -14,7 +14,7 @@ from gantl_zoo import card, weights
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.hub import fetch
-from gantl_zoo.hub.client import LIBRARY, api, ask, endpoint_of
+from gantl_zoo.hub.client import LIBRARY, PATIENCE, api, ask, endpoint_of
 from gantl_zoo.hub.target import Content, Done, Target
 from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.place import place
@@ -176,12 +176,15 @@ def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None
 
 def hub_models(query: str = "", *, endpoint: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card."""
+    from huggingface_hub import get_session
+
     asked = Asked("list", "the models", endpoint_of(endpoint))
+    hub, search = api(asked.endpoint), query or None
+    ask(
+        asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE)
+    )  # the list is asked for six times
     found = ask(
-        asked,
-        lambda: list(
-            api(asked.endpoint).list_models(filter=LIBRARY, search=query or None, cardData=True, limit=limit)
-        ),
+        asked, lambda: list(hub.list_models(filter=LIBRARY, search=search, limit=limit, cardData=True))
     )
     rows = []
     for info in found:

@@ -92,9 +92,9 @@ def _offline_or_lost(error: BaseException, kinds: set[str], asked: Asked) -> str
             "the server did not answer in time; try again later (HF_HUB_DOWNLOAD_TIMEOUT and "
             "HF_HUB_ETAG_TIMEOUT are the limits in seconds)"
         )
-    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol"}:
+    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "InvalidURL"}:
         where = "is HF_ENDPOINT or --endpoint right?" if asked.endpoint != PUBLIC else "is there a network?"
-        return f"it can't be reached ({error}); {where} What is in the cache still loads"
+        return f"it can't be reached ({error}); {where}"
     if kinds & {"RemoteProtocolError", "ReadError", "WriteError"} or "Consistency check failed" in str(error):
         return "the connection was cut again and again; nothing half-fetched is kept; try again"
     return None
