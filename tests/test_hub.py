@@ -9,10 +9,11 @@ import pytest
 import torch
 from children import at_hub, load_twice, start
 from huggingface_hub import HfApi, constants
-from loopback_hub import LoopbackHub
+from loopback_hub import LoopbackHub, Repo
 
 import gantl_zoo as gz
 from gantl_zoo import weights
+from gantl_zoo.cli.app import main
 
 NAME = "me/my-gan"
 
@@ -204,3 +205,54 @@ def test_two_processes_pull_at_once(hub: LoopbackHub, folder: Path, tmp_path: Pa
     assert [process.exitcode for process in both] == [0, 0]
     assert (tmp_path / "out0").read_text() == (tmp_path / "out1").read_text()
     assert not list(home.rglob("*.incomplete"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str], str]:
+    """Exit code, lines of standard output, and standard error of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    said = capsys.readouterr()
+    return int(stop.value.code or 0), said.out.splitlines(), said.err
+
+
+def test_the_command_line(
+    hub: LoopbackHub,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HF_ENDPOINT")
+    where = ("--endpoint", hub.endpoint)
+    code, out, _ = run(capsys, "push", folder, NAME, "--private", *where)
+    commit = hub.repos[NAME].refs["main"]
+    assert code == 0 and out[-1] == f"{NAME}@{commit}" and hub.repos[NAME].private
+    _, out, _ = run(capsys, "push", folder, NAME, *where)
+    assert "nothing has changed" in out[0]
+    code, out, _ = run(capsys, "pull", f"{NAME}@main", "--to", tmp_path / "to", *where)
+    assert code == 0 and out == [str(tmp_path / "to"), f"{NAME}@{commit}"]
+    code, out, _ = run(capsys, "list", "my-", "--hub", *where)
+    assert code == 0 and out[0].split() == [NAME, "unconditional-image-generation", "mit"]
+    code, out, _ = run(capsys, "info", tmp_path / "to")
+    assert code == 0 and out[1] == f"from the Hub: {NAME} at commit {commit}"
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint + "/")
+    code, out, _ = run(capsys, "sample", f"{NAME}@{commit}", "--seeds", "0-3", "--out", tmp_path / "x.png")
+    assert code == 0 and (tmp_path / "x.png").is_file()
+    code, _, err = run(capsys, "list", "nobody", "--hub", *where)
+    assert code == 2 and "no model of gantl_zoo on the Hub has 'nobody' in its name" in err
+    code, _, err = run(capsys, "pull", "my-gan")
+    assert code == 1 and err.startswith("error: 'my-gan' is no name on the Hub") and err.count("\n") == 1
+
+
+def test_a_repository_of_another_library(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.repos["they/bert"] = Repo()
+    files = {
+        "config.json": b'{"model_type": "bert"}',
+        "model.safetensors": b"x",
+        "model.py": b"raise SystemExit",
+    }
+    hub.repos["they/bert"].commit("main", files, "theirs")
+    for call in (lambda: gz.load_model("they/bert"), lambda: gz.pull("they/bert", to=tmp_path / "to")):
+        with pytest.raises(gz.WeightsError, match="describes no gantl_zoo model"):
+            call()
+    assert not (tmp_path / "to").exists() and not any("model." in request for request in hub.requests)

@@ -21,6 +21,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 # What a model folder knows: nothing else is sent, fetched or deleted.
 WEIGHTS = r"(generator|discriminator|model)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
 KNOWN = re.compile(rf"config\.json|README\.md|samples(-[\w.-]+)?\.png|{WEIGHTS}")
+LONGEST_CONFIG = 1 << 20
 Parts = Callable[[Mapping[str, Any]], Iterable[str]]
 log = logging.getLogger("gantl_zoo")
 
@@ -191,8 +192,9 @@ def _whole(folder: Path, part: str) -> bool:
 
 def _config(folder: Path) -> dict[str, Any]:
     """`config.json` as far as it can be read; whoever loads the folder says what is wrong with it."""
+    path = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads(path.read_text()) if path.stat().st_size < LONGEST_CONFIG else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}
