@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def classify_train(
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
     with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
-    words = f"gantl-zoo classify train {backbone} --data {images.name}"
+    words = f"gantl-zoo classify train {backbone} --data {_said(data)}"
     folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
     return _fit(model, TransferStrategy(), images, held_out, recipe, folder, rest | {"words": words})
 
@@ -77,7 +78,7 @@ def classify_transfer(
     }
     method = build_strategy(strategy, strategy_config or {})
     words = (
-        f"gantl-zoo classify transfer {pinned(base, str(source))} --data {images.name} --strategy {strategy}"
+        f"gantl-zoo classify transfer {pinned(base, str(source))} --data {_said(data)} --strategy {strategy}"
     )
     words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
@@ -139,6 +140,11 @@ def _prepare(
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
     held_out = data_room.load(data, split="test", **{k: v for k, v in spec.items() if k != "shots"})
     return images, held_out, recipe, rest
+
+
+def _said(data: Data) -> str:
+    """The data as on the command line."""
+    return shlex.quote(data.name if isinstance(data, ImageData) else str(data))
 
 
 def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -101,11 +101,13 @@ def push(
 
     def once() -> Done:
         there = target.state()
-        theirs = target.readme(there)
+        target.check(there)
+        theirs = target.text(there, "README.md")
         kept = text if card_file else card.choose(text, theirs)
         made = readme(config, kept, also=theirs, own=text, address=address(source, name[0]))
         files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
-        return target.commit(there, files, f"{config.get('name', 'model')}, pushed by gantl-zoo")
+        message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
+        return target.commit(there, files, message, old=card.pictures(theirs))
 
     done = ask(asked, once, again=not create_pr)
     return Pushed(name[0], done.commit, done.changed, done.deleted, done.url)

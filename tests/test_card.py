@@ -16,6 +16,7 @@ from gantl_zoo import card
 
 NAME = "me/my-gan"
 PROSE = "\n## Why\n\nBecause it was there — żółć.\n"
+TRAINING = {"command": "gantl-zoo train dcgan --data mnist"}
 LINEAGE = {"data": {"name": "mnist", "images": 9, "fingerprint": "f"}, "seed": 0}
 
 
@@ -54,13 +55,15 @@ def test_the_head_says_what_is_true() -> None:
         "on": "50 samples against 40 test images of mnist",
     }
     broken = {"name": "kd_pixels", "metric": "kd", "value": float("nan")}
-    head = ModelCard(card.render(config(lineage=LINEAGE, metrics=[metric, broken]))).data
+    head = ModelCard(card.render(config(lineage=LINEAGE, metrics=[metric, broken], training=TRAINING))).data
     assert head.library_name == "gantl-zoo" and head.license == "mit" and head.datasets == ["ylecun/mnist"]
     assert head.pipeline_tag == "unconditional-image-generation" and {"gan", "dcgan"} <= set(head.tags)
     (result,) = head.eval_results
     assert result.metric_name == "fd_pixels, 50 samples against 40 test images of mnist"
     assert (result.metric_value, result.dataset_name) == (1.25, "mnist")
     assert "base_model" not in head.to_dict()
+    folder = {"command": "gantl-zoo train dcgan --data ./mnist"}
+    assert ModelCard(card.render(config(lineage=LINEAGE, training=folder))).data.datasets is None
     classes = ModelCard(card.render(config(num_classes=10))).data
     assert classes.pipeline_tag is None and "image-generation" in classes.tags
     assert ModelCard(card.render(config(license=""))).data.license is None

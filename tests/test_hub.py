@@ -62,14 +62,20 @@ def test_the_same_again_is_no_commit(hub: LoopbackHub, folder: Path) -> None:
 def test_a_change_sends_what_changed_and_deletes_the_older_layout(hub: LoopbackHub, folder: Path) -> None:
     gz.push(folder, NAME)
     shards = {f"generator-0000{i}-of-00002.safetensors": b"old" for i in (1, 2)}
-    old = shards | {"generator.safetensors.index.json": b"{}", "picture.jpg": b"a person's"}
+    people = {"picture.jpg": b"a person's", "samples-best.png": b"too"}
+    old = shards | {"generator.safetensors.index.json": b"{}"} | people
     repo = hub.repos[NAME]
     repo.commit("main", repo.commits[repo.refs["main"]] | old, "an older layout, and something else")
     change(folder)
     done = gz.push(folder, NAME)
     assert set(done.changed) == {"generator.safetensors", "samples-small.png"}
     assert set(done.deleted) == {*shards, "generator.safetensors.index.json"}
-    assert "picture.jpg" in repo.commits[done.commit] and not shards.keys() & repo.commits[done.commit].keys()
+    there = repo.commits[done.commit].keys()
+    assert people.keys() <= there and not shards.keys() & there
+    gan = gz.load_model(folder)
+    gan.name = "renamed"
+    gan.save(folder)
+    assert gz.push(folder, NAME).deleted == ("samples-small.png",)
 
 
 def test_branch_pull_request_and_tag(hub: LoopbackHub, folder: Path) -> None:
@@ -96,6 +102,7 @@ def test_branch_pull_request_and_tag(hub: LoopbackHub, folder: Path) -> None:
         gz.push(folder, f"{NAME}@better")
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=")  # of the client
 def test_weights_that_go_by_large_file_storage(
     hub: LoopbackHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,8 +111,7 @@ def test_weights_that_go_by_large_file_storage(
     with pytest.raises(gz.HubError, match=r"no Xet storage.* set HF_HUB_DISABLE_XET=1"):
         gz.push(folder, NAME)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    with pytest.warns(DeprecationWarning, match="Use 'content="):  # the client's own
-        done = gz.push(folder, NAME)
+    done = gz.push(folder, NAME)
     assert len(hub.lfs) == 2 and len(hub.repos[NAME].log) == 2
     assert gz.push(folder, NAME).commit == done.commit
     assert gz.pull(NAME, to=tmp_path / "to").commit == done.commit
@@ -255,4 +261,7 @@ def test_a_repository_of_another_library(hub: LoopbackHub, tmp_path: Path) -> No
     for call in (lambda: gz.load_model("they/bert"), lambda: gz.pull("they/bert", to=tmp_path / "to")):
         with pytest.raises(gz.WeightsError, match="describes no gantl_zoo model"):
             call()
+    with pytest.raises(gz.HubError, match="model of another library, whose files would be lost"):
+        gz.push("cnn-mnist", "they/bert")
+    assert len(hub.repos["they/bert"].log) == 1
     assert not (tmp_path / "to").exists() and not any("model." in request for request in hub.requests)

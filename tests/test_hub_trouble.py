@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
-from gantl_zoo import weights
+from gantl_zoo import registry, weights
 from gantl_zoo.hub import client
 
 NAME = "me/my-gan"
@@ -232,6 +232,23 @@ def test_no_token_in_anything_that_is_said_or_written(
     printed = capfd.readouterr()
     assert len(said) == 30 and token not in "".join([*said, caplog.text, printed.out, printed.err])
     assert not any(token.encode() in data for data in written)
+
+
+def test_a_plug_ins_model_goes_there_and_back(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = gz.push("resize-digits", "me/resized", license="mit")
+    text = hub.repos["me/resized"].commits[done.commit]["README.md"].decode()
+    assert "It needs a plug-in: `pip install gantl-zoo-example==" in text
+    assert gz.pull("me/resized", to=tmp_path / "to").commit == done.commit
+    monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
+    registry.rescan()
+    try:
+        with pytest.raises(gz.WeightsError, match=r"'resize-conv'.*: pip install gantl-zoo-example=="):
+            gz.pull("me/resized")
+    finally:
+        monkeypatch.undo()
+        registry.rescan()
 
 
 def test_a_plug_in_that_is_missing(hub: LoopbackHub, pushed: Path, gan: gz.GAN) -> None:

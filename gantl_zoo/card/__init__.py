@@ -15,7 +15,18 @@ from gantl_zoo.card.head import JOINED, read, written
 from gantl_zoo.card.text import facts
 from gantl_zoo.errors import UsageError
 
-__all__ = ["BEGIN", "END", "choose", "facts", "picture_name", "prose", "render", "same", "text_in"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "choose",
+    "facts",
+    "picture_name",
+    "pictures",
+    "prose",
+    "render",
+    "same",
+    "text_in",
+]
 
 BEGIN, END = "<!-- made from config.json: begin -->", "<!-- made from config.json: end -->"
 AROUND = "<!-- the text around this part, when it was made: {} -->"
@@ -72,6 +83,12 @@ def choose(ours: str, theirs: str) -> str:
         "from the Hub's into the folder's and push with --card FOLDER/README.md, or delete the folder's to "
         "take the Hub's as it is"
     )
+
+
+def pictures(text: str) -> list[str]:
+    """The files that the marked part of a card shows: ours, so they go when it shows others."""
+    part = text.partition(BEGIN)[2].partition(END)[0]
+    return re.findall(r"!\[[^]]*\]\(([^)]*)\)", part)
 
 
 def text_in(folder: str | Path) -> str:

@@ -60,7 +60,8 @@ def made(config: Mapping[str, Any]) -> dict[str, Any]:
     head["pipeline_tag"] = task if tag is None else None
     head["tags"] = [word for word in (tag, *_tags(config)) if word]
     data = str(lineage.get("data", {}).get("name"))
-    if data in ON_THE_HUB:
+    command = f"{config.get('training', {}).get('command', '')} "
+    if data in ON_THE_HUB and f" --data {data} " in command:  # a folder of that name is something else
         head["datasets"] = [ON_THE_HUB[data]]
     if lineage.get("base_revision"):  # it was loaded from the Hub, so its name is one there
         head |= {"base_model": lineage["base_model"], "base_model_relation": "finetune"}

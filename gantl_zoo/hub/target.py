@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,28 @@ class Target:
             hub.create_branch(repo, branch=str(branch), exist_ok=True)
             return hub.model_info(repo, revision=branch, files_metadata=True)
 
-    def readme(self, there: Any) -> str:
-        """The card on the Hub, or ""."""
-        if "README.md" not in {sibling.rfilename for sibling in there.siblings}:
+    def text(self, there: Any, name: str) -> str:
+        """A text file on the Hub, such as the card; "" if there is none."""
+        if name not in {sibling.rfilename for sibling in there.siblings}:
             return ""
-        path = api(self.asked.endpoint).hf_hub_download(self.asked.repo, "README.md", revision=there.sha)
+        path = api(self.asked.endpoint).hf_hub_download(self.asked.repo, name, revision=there.sha)
         return Path(path).read_text(encoding="utf-8", errors="replace")
 
-    def commit(self, there: Any, files: Mapping[str, Content], message: str) -> Done:
-        """One commit of what differs; none if nothing does."""
+    def check(self, there: Any) -> None:
+        """Another library's model is not overwritten. Raises `HubError`."""
+        text = self.text(there, "config.json")
+        if text and not re.search(r'"kind":\s*"(gan|backbone)"', text):
+            raise HubError(
+                f"{self.asked}: it holds a model of another library, whose files would be lost; choose "
+                "another name, or delete its config.json there first"
+            )
+
+    def commit(self, there: Any, files: Mapping[str, Content], message: str, old: Iterable[str] = ()) -> Done:
+        """One commit of what differs; none if nothing does. Weights that are not ours go, and files `old`."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         url = f"{shown(self.asked.endpoint)}/{self.asked.repo}"
-        changed, deleted = differences(there, files)
+        changed, deleted = differences(there, files, old)
         if not changed and not deleted:
             return Done(there.sha, url)
         made = api(self.asked.endpoint).create_commit(
@@ -84,11 +94,12 @@ class Target:
         return Done(made.oid, made.pr_url or url, tuple(changed), tuple(deleted))
 
 
-def differences(there: Any, files: Mapping[str, Content]) -> tuple[list[str], list[str]]:
+def differences(there: Any, files: Mapping[str, Content], old: Iterable[str]) -> tuple[list[str], list[str]]:
     """Names of the files that are new or other on our side, and of those of an older layout."""
     said = {s.rfilename: fetch.promised(s) for s in there.siblings if fetch.KNOWN.fullmatch(s.rfilename)}
     changed = [n for n, c in files.items() if not said.get(n) or fetch.digest(c, said[n]) != said[n]]
     if not any(name == "config.json" or fetch.part_of(name) for name in changed):
         # the same model draws the same picture, but another processor rounds otherwise
         changed = [name for name in changed if not (name.endswith(".png") and name in said)]
-    return changed, sorted(set(said) - set(files))
+    gone = {name for name in said if fetch.part_of(name) or name in old} - set(files)
+    return changed, sorted(gone)
