@@ -106,6 +106,10 @@ def test_text_in_the_folder_goes_along_and_so_does_its_change(hub: LoopbackHub, 
     edit(folder / "README.md", "\nMore of it.\n")
     assert set(gz.push(folder, NAME).changed) == {"README.md"}
     assert on_hub(hub).endswith(PROSE + "\nMore of it.\n")
+    text = (folder / "README.md").read_text(encoding="utf-8").replace("Because", "Surely because")
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    gz.push(folder, NAME)
+    assert "Surely because" in on_hub(hub), "nobody has touched the Hub's text, so ours takes its place"
 
 
 def test_text_that_was_written_on_the_hub_stays_there(hub: LoopbackHub, folder: Path, gan: gz.GAN) -> None:

@@ -16,6 +16,7 @@ from loopback_hub import Fault, LoopbackHub, Repo
 import gantl_zoo as gz
 from gantl_zoo import registry, weights
 from gantl_zoo.hub import client
+from gantl_zoo.hub.target import Target
 
 NAME = "me/my-gan"
 
@@ -196,6 +197,23 @@ def test_a_commit_that_the_server_made_and_did_not_tell(hub: LoopbackHub, pushed
         with pytest.raises(gz.HubError, match=said):
             gz.push(pushed, NAME)
     assert len(hub.repos[NAME].log) == 3
+
+
+def test_somebody_else_pushes_at_the_same_moment(
+    hub: LoopbackHub, pushed: Path, gan: gz.GAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo, check = hub.repos[NAME], Target.check
+
+    def slowly(self: Target, there: object) -> None:
+        check(self, there)
+        repo.commit("main", repo.commits[repo.refs["main"]] | {"notes.txt": b"theirs"}, "theirs")
+
+    monkeypatch.setattr(Target, "check", slowly)
+    gan.name = "renamed"
+    gan.save(pushed)
+    with pytest.raises(gz.HubError, match="somebody else changed the repository meanwhile"):
+        gz.push(pushed, NAME)
+    assert repo.log[-1]["title"] == "theirs" and "notes.txt" in repo.commits[repo.refs["main"]]
 
 
 def test_no_token_in_anything_that_is_said_or_written(
