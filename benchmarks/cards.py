@@ -1,22 +1,30 @@
-"""Renew the generated part of every card in `model_cards/`; the prose below it stays."""
+"""Renew the cards and pictures in `model_cards/`: the bytes that a push sends. A person's text stays."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from gantl_zoo import card, registry, weights
+import gantl_zoo as gz
+from gantl_zoo import registry, share
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 
 
+def files(name: str, text: str) -> dict[str, bytes]:
+    """Card and picture of a release, as `push NAME user/NAME --card model_cards/NAME.md` sends them."""
+    made = share.prepared(name, f"user/{name}", text=text)
+    return {file: data for file, data in made.items() if isinstance(data, bytes)}
+
+
 def main() -> None:
-    for name in registry.models.names():
+    for name in gz.list_models():
         if registry.models.info(name).owner != "gantl_zoo":
             continue
         path = CARDS / f"{name}.md"
-        prose = path.read_text().split(card.END + "\n", 1)[1] if path.is_file() else ""
-        path.write_text(card.render(weights.read_config(registry.models.load(name)), prose))
-        print(path.name)
+        for file, data in files(name, path.read_text() if path.is_file() else "").items():
+            place = path if file == "README.md" else CARDS / file
+            place.write_bytes(data)
+            print(place.name)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import (
     DataError,
+    HubError,
     NameTakenError,
     PluginError,
     TrainingError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gantl_zoo.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.gan import GAN, build_gan
     from gantl_zoo.run import evaluate, train, transfer
+    from gantl_zoo.share import hub_models, pull, push
     from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
 
 # What needs torch is imported when it is first asked for: listing names must not pay for it.
@@ -41,6 +43,9 @@ _LAZY = {
     "classify_train": "classify",
     "classify_transfer": "classify",
     "evaluate": "run",
+    "hub_models": "share",
+    "pull": "share",
+    "push": "share",
     "train": "run",
     "transfer": "run",
 }
@@ -51,6 +56,7 @@ __all__ = [
     "Classifier",
     "DataError",
     "Group",
+    "HubError",
     "NameTakenError",
     "Plan",
     "PluginError",
@@ -69,9 +75,12 @@ __all__ = [
     "discriminators",
     "evaluate",
     "generators",
+    "hub_models",
     "list_models",
     "load_model",
     "models",
+    "pull",
+    "push",
     "strategies",
     "train",
     "transfer",

@@ -74,7 +74,8 @@ class Classifier:
     def save(self, folder: str | Path, *, dtype: str = "float32") -> Path:
         """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path."""
         config = self.config(dtype)
-        return weights.write_folder(folder, config, {"model": self.backbone}, card.render(config))
+        readme = card.render(config, card.text_in(folder))
+        return weights.write_folder(folder, config, {"model": self.backbone}, readme)
 
 
 def build_classifier(

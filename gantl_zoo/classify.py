@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.processes import launched
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
-from gantl_zoo.zoo import load_model
+from gantl_zoo.zoo import ancestor, load_model, pinned
 
 Data = str | Path | ImageData
 DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
@@ -49,7 +50,7 @@ def classify_train(
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
     with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
-    words = f"gantl-zoo classify train {backbone} --data {images.name}" + spelled(recipe)
+    words = f"gantl-zoo classify train {backbone} --data {_said(data)}" + spelled(recipe)
     helper = None if gan is None else helper_of(gan, gan_samples, gan_confidence, images)
     folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
     if helper is not None:
@@ -88,7 +89,7 @@ def classify_transfer(
     model = fresh_head(base, len(images.classes), recipe.seed)
     model.about = {
         "lineage": {
-            "base_model": str(source),
+            **ancestor(base, str(source)),
             **start,
             "strategy": strategy,
             "strategy_config": strategy_config or {},
@@ -96,7 +97,9 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    words = f"gantl-zoo classify transfer {source} --data {images.name} --strategy {strategy}"
+    words = (
+        f"gantl-zoo classify transfer {pinned(base, str(source))} --data {_said(data)} --strategy {strategy}"
+    )
     words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
     words += spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
@@ -133,6 +136,7 @@ def base_of(source: str | Path, channels: int) -> tuple[Classifier, dict[str, st
         return model, {"base_sha256": weights.sha256(f"{model.folder}/model.safetensors")}
     base = build_classifier("discriminator", {"of": str(model.folder)}, name=model.name)
     base.about["lineage"] = model.lineage
+    base.about |= {"hub": model.about["hub"]} if "hub" in model.about else {}
     return base, {"base_sha256": weights.sha256(f"{model.folder}/discriminator.safetensors")}
 
 
@@ -170,6 +174,11 @@ def _prepare(
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
     held_out = data_room.load(data, split="test", **{k: v for k, v in spec.items() if k != "shots"})
     return images, held_out, recipe, rest
+
+
+def _said(data: Data) -> str:
+    """The data as on the command line."""
+    return shlex.quote(data.name if isinstance(data, ImageData) else str(data))
 
 
 def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,12 @@ class WeightsError(ZooError):
     """A model folder is incomplete, damaged, or belongs to another architecture."""
 
 
+class HubError(ZooError):
+    """The Hub refused, can't be reached, has no such thing, or sent something else than it promised."""
+
+    passing = False  # whether waiting or the cache may help: a time-out, a server's trouble, a rate limit
+
+
 class DataError(ZooError):
     """A data set is missing, empty, damaged, or has another shape than the model."""
 

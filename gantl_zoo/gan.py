@@ -126,7 +126,7 @@ class GAN:
             raise UsageError(f"dtype {dtype!r} is none of {', '.join(weights.DTYPES)}")
         networks = {part: getattr(self, part) for part in self.parts}
         config = self.config(dtype)
-        return weights.write_folder(folder, config, networks, card.render(config))
+        return weights.write_folder(folder, config, networks, card.render(config, card.text_in(folder)))
 
 
 def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

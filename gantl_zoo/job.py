@@ -13,6 +13,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.gan import GAN
 from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.zoo import ancestor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Job:
         if self.verb == "train":
             return lineage
         lineage |= {
-            "base_model": self.name,
+            **ancestor(gan, self.name),
             "strategy": self.strategy,
             "strategy_config": self.strategy_config,
         }

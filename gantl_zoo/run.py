@@ -26,7 +26,7 @@ from gantl_zoo.training.watch import Bystander, Watch
 from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
-from gantl_zoo.zoo import load_model
+from gantl_zoo.zoo import load_model, pinned
 
 
 def train(
@@ -101,11 +101,11 @@ def transfer(
         advice = advised(strategy, config, gan, images)
         strategy, why = advice.strategy, advice.why
     chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
-    name = gan.name if isinstance(source, GAN) else str(source)
+    name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
     job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=config, **shared)
     method = build_strategy(strategy, job.strategy_config) if isinstance(strategy, str) else strategy
     check_wishes(job, images)
-    folder = _folder(job, out, f"{Path(name).name}-{images.name}-{chosen}", quiet)
+    folder = _folder(job, out, f"{_short(name)}-{images.name}-{chosen}", quiet)
     if why:
         folder.log(why)
     result = run(job, folder, images, copy.deepcopy(gan), method)
@@ -163,7 +163,7 @@ def continue_run(
     folder, config = RunFolder.open(path, quiet)
     job = Job(**config | {"metrics": tuple(config["metrics"])})
     for given, own in ((name, job.name), (data, job.data["source"])):
-        if given and str(given) != own:
+        if given and str(given) not in (own, own.partition("@")[0]):
             raise UsageError(
                 f"{path} is a run of {job.name} on {job.data['source']}, not of or on {given}: --resume "
                 f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
@@ -228,6 +228,11 @@ def _engine(job: Job) -> engine.Engine:
 def _folder(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
     """A new run folder, made by the main process, known to all."""
     return _engine(job).processes.from_main(lambda: RunFolder.create(out, name, asdict(job), quiet))
+
+
+def _short(name: str) -> str:
+    """A model's own name: without user, folder and revision."""
+    return Path(name if Path(name).exists() else name.partition("@")[0]).name
 
 
 def _source(name: str | Path, discriminator: bool = True) -> GAN:

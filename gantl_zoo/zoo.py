@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import UnknownNameError
+from gantl_zoo.errors import HubError, UnknownNameError
 from gantl_zoo.registry import models
 
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier
     from gantl_zoo.gan import GAN
+
+ORIGIN = "pulled.json"  # beside the model in a folder that `pull --to` wrote: which repository and commit
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -19,39 +23,95 @@ def list_models(pattern: str = "*") -> list[str]:
     return models.names(pattern)
 
 
-def find(name: str | Path) -> Path:
-    """The model folder of `name`. Raises `UnknownNameError` that says where it was looked for."""
-    folder = Path(name)
+def find(name: str | Path, *, discriminator: bool = True) -> Path:
+    """The model folder of `name`. Raises `UnknownNameError`, `HubError` that say where it was sought."""
+    return locate(name, discriminator)[0]
+
+
+def locate(name: str | Path, discriminator: bool = True) -> tuple[Path, dict[str, str] | None]:
+    """The model folder of `name`; and repository and commit, if it comes from the Hub."""
+    folder, text = Path(name), str(name)
     for place in (folder / "model", folder):  # a run folder has a config.json of its own
         if (place / "config.json").is_file():
-            return place
-    text = str(name)
+            return place, pulled_from(place)
     if folder.is_dir():
         raise UnknownNameError(f"{text} is a folder, but no model or run folder: it has no config.json")
-    if re.fullmatch(r"(hf-hub:)?[\w.-]+/[\w.-]+(@\S+)?", text):
-        raise UnknownNameError(
-            f"no folder {text}; this version doesn't pull from the Hub yet: download the repository "
-            "(hf download) and give its folder"
-        )
+    if text not in models and "/" in text.partition("@")[0]:
+        return from_hub(text, discriminator)
     try:
-        return Path(models.load(text))
+        return Path(models.load(text)), None
     except UnknownNameError as error:
-        raise UnknownNameError(f"{error}; neither is there a folder {text}") from None
+        raise UnknownNameError(
+            f"{error}; neither is there a folder {text}, and a model on the Hub is user/name"
+        ) from None
+
+
+def from_hub(name: str, discriminator: bool) -> tuple[Path, dict[str, str]]:
+    """The folder in the Hub's cache, and its commit. Fetches what is missing of what is needed."""
+    from gantl_zoo.hub import fetch
+
+    if fetch.parse(name) is None:
+        raise UnknownNameError(f"there is no folder {name}, and a model on the Hub is user/name[@revision]")
+    try:
+        found = fetch.fetch(name, lambda config: parts_of(config, discriminator))
+    except HubError as error:
+        raise HubError(f"{error} (neither is there a folder {name})") from error
+    return found.folder, found.origin
+
+
+def parts_of(config: Mapping[str, Any], discriminator: bool = True) -> list[str]:
+    """The networks of a model, by the names of their weights' files."""
+    if config.get("kind") == "backbone":
+        return ["model"]
+    return [part for part in ("generator", "discriminator")[: 1 + discriminator] if config.get(part)]
+
+
+def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
+    """What lineage keeps of a base model: its name, or its repository and commit."""
+    origin = model.about.get("hub")
+    return (
+        {"base_model": origin["repo"], "base_revision": origin["revision"]}
+        if origin
+        else {"base_model": name}
+    )
+
+
+def pinned(model: GAN | Classifier, name: str) -> str:
+    """`name`, and the commit if it is one on the Hub, so that the same words find the same model again."""
+    origin = model.about.get("hub")
+    return f"{origin['repo']}@{origin['revision']}" if origin and not Path(name).exists() else name
+
+
+def pulled_from(folder: Path) -> dict[str, str] | None:
+    """Repository and commit of a folder that `pull` wrote and nobody has written since."""
+    try:
+        origin = json.loads((folder / ORIGIN).read_text())
+        config = (folder / "config.json").read_bytes()
+    except (OSError, ValueError):
+        return None
+    known = isinstance(origin, dict) and origin.get("config_sha256") == hashlib.sha256(config).hexdigest()
+    return {"repo": str(origin["repo"]), "revision": str(origin["revision"])} if known else None
 
 
 def load_model(name: str | Path, *, discriminator: bool = True) -> GAN | Classifier:
     """The model of that name, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
-    Looks for an existing folder, then a registered release. `discriminator=False` loads what sampling
-    needs. Raises `UnknownNameError`, `WeightsError`.
+    Looks for an existing folder, a registered release, then `user/repo` or `hf-hub:user/repo` on the Hub
+    (`HF_ENDPOINT` says which), each with an optional `@revision`. `discriminator=False` fetches and loads
+    what sampling needs. Raises `UnknownNameError`, `WeightsError`, `HubError`.
     """
     from gantl_zoo import weights
 
-    folder = find(name)
+    folder, origin = locate(name, discriminator)
+    model: GAN | Classifier
     if weights.read_config(folder)["kind"] == "gan":
         from gantl_zoo.gan import load_gan
 
-        return load_gan(folder, discriminator=discriminator)
-    from gantl_zoo.classifier import load_classifier
+        model = load_gan(folder, discriminator=discriminator)
+    else:
+        from gantl_zoo.classifier import load_classifier
 
-    return load_classifier(folder)
+        model = load_classifier(folder)
+    if origin is not None:
+        model.about["hub"] = origin
+    return model

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import SMALL
+from loopback_hub import LoopbackHub
 from PIL import Image
 
 import gantl_zoo as gz
@@ -47,3 +49,21 @@ def photos(tmp_path: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.randint(0, 255, (20, 30, 3), dtype=np.uint8)).save(folder / f"{i}.png")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A Hub on loopback that we are logged in to, with a cache of its own and short pauses."""
+    from huggingface_hub import constants
+
+    from gantl_zoo.hub import client
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_TOKEN", "hf_goodToken")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # read from the environment at import
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    monkeypatch.setattr(client, "PAUSES", (0.02, 0.05, 0.1))
+    with LoopbackHub() as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.endpoint)
+        yield served

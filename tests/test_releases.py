@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo import card, registry, weights
@@ -32,14 +35,27 @@ def test_a_release_loads_and_works(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_release_has_a_card_that_is_not_stale(name: str) -> None:
-    text = (ROOT / "model_cards" / f"{name}.md").read_text()
+def test_a_release_has_the_card_that_a_push_sends(name: str) -> None:
+    path = ROOT / "model_cards" / f"{name}.md"
+    text = path.read_text()
+    dry = gz.push(name, f"user/{name}", card_file=path, dry_run=True)
+    assert dry.files["README.md"] == text.encode(), "stale; python benchmarks/cards.py renews it"
     config = weights.read_config(registry.models.load(name))
-    prose = text.split(card.END + "\n", 1)[1]
-    assert text == card.render(config, prose)
-    assert config["license"] and prose.strip(), "a card says more than its numbers"
+    assert config["license"] and card.prose(text), "a card says more than its numbers"
     for what in (config["training"]["command"], config["lineage"]["data"]["fingerprint"]):
         assert what in text
+    for file, made in dry.files.items():
+        if file.endswith(".png"):  # another processor rounds otherwise, so not to the byte
+            assert f"]({file})" in text
+            assert isinstance(made, bytes)
+            kept, drawn = (np.asarray(Image.open(p)) for p in (path.parent / file, io.BytesIO(made)))
+            assert kept.shape == drawn.shape and np.abs(kept.astype(int) - drawn).mean() < 2
+
+
+def test_there_is_no_card_without_a_release() -> None:
+    names = {path.name for path in (ROOT / "model_cards").iterdir()}
+    gans = {name for name in OWN if weights.read_config(registry.models.load(name))["kind"] == "gan"}
+    assert names == {f"{name}.md" for name in OWN} | {f"samples-{name}.png" for name in gans}
 
 
 def test_the_releases_are_small() -> None:

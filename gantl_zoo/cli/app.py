@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli import bench, classify, evaluate, listing, sample, train
+from gantl_zoo.cli import bench, classify, evaluate, listing, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
 
 EPILOG = """Examples:
@@ -31,6 +31,7 @@ listing.add(app)
 sample.add(app)
 train.add(app)
 evaluate.add(app)
+share.add(app)
 app.add_typer(classify.app, name="classify")
 app.add_typer(bench.app, name="bench")
 

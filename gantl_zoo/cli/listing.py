@@ -7,15 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry import KINDS, REGISTRIES, Entry, plugins, singular
 
+LIST_EPILOG = """Examples:
+
+  gantl-zoo list
+
+  gantl-zoo list 'dc*' --kind models --json
+
+  gantl-zoo list --hub mnist"""
+
 
 def add(app: typer.Typer) -> None:
-    app.command(
-        "list",
-        epilog="Examples:\n\n  gantl-zoo list\n\n  gantl-zoo list 'dc*' --kind models --json",
-    )(list_names)
+    app.command("list", epilog=LIST_EPILOG)(list_names)
     app.command(epilog="Examples:\n\n  gantl-zoo info dcgan-mnist\n\n  gantl-zoo info freeze")(info)
     app.command("plugins", epilog="Example:\n\n  gantl-zoo plugins")(show_plugins)
 
@@ -24,8 +30,12 @@ def list_names(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'dc*'.")] = "*",
     kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    hub: Annotated[bool, typer.Option("--hub", help="Models on the Hub; PATTERN is part of a name.")] = False,
+    endpoint: Endpoint = None,
 ) -> None:
     """List names: models, generators, discriminators, backbones, strategies."""
+    if hub:
+        return list_hub("" if pattern == "*" else pattern, as_json, endpoint)
     if kind is not None and kind not in KINDS:
         raise UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")
     rows = [
@@ -44,6 +54,22 @@ def list_names(
         typer.echo(f"{row['kind']:15} {row['name']:24} {owner}".rstrip())
 
 
+def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
+    """Models on the Hub that name our library, each with the metrics of its card."""
+    from gantl_zoo.share import hub_models
+
+    rows = hub_models(query, endpoint=endpoint)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        raise UnknownNameError(f"no model of gantl_zoo on the Hub has {query!r} in its name")
+    for row in rows:
+        typer.echo(f"{row['name']:32} {row['task'] or '':32} {row['license'] or ''}".rstrip())
+        for metric, value in row["metrics"].items():
+            typer.echo(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
+
+
 def info(name: Annotated[str, typer.Argument(help="A model, or any registered name.")]) -> None:
     """Say what a name is, who brings it, its lineage and its metrics."""
     entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
@@ -52,11 +78,13 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
             describe(entry)
         return
     from gantl_zoo import card, weights
-    from gantl_zoo.zoo import find
+    from gantl_zoo.zoo import locate
 
-    folder = find(name)
+    folder, origin = locate(name, discriminator=False)
     config = weights.read_config(folder)
     typer.echo(f"{name}: {config['kind']} in {folder}")
+    if origin:
+        typer.echo(f"from the Hub: {origin['repo']} at commit {origin['revision']}")
     typer.echo(f"licence: {config.get('license') or 'not stated'}")
     typer.echo(card.facts(config))
     typer.echo("lineage: " + json.dumps(config.get("lineage", {}), indent=2))

@@ -1,0 +1,233 @@
+"""`push`, `pull` and what is on the Hub: a model folder goes there as one commit and comes back checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo import card, weights
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN
+from gantl_zoo.hub import fetch
+from gantl_zoo.hub.client import LIBRARY, PATIENCE, api, ask, endpoint_of
+from gantl_zoo.hub.target import Content, Done, Target
+from gantl_zoo.hub.trouble import Asked
+from gantl_zoo.place import place
+from gantl_zoo.registry import models
+from gantl_zoo.zoo import find, load_model, parts_of
+
+SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: the commit that holds the model now, and which files it changed."""
+
+    repo: str
+    commit: str = ""  # "" for a dry run
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    url: str = ""
+    files: Mapping[str, Content] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        if not self.commit:
+            return self.plan()
+        if not self.changed and not self.deleted:
+            return f"nothing has changed since commit {self.commit} of {self.repo}: nothing was sent"
+        said = [f"sent {', '.join(self.changed)}"] if self.changed else []
+        said += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
+        return f"{'; '.join(said)}\n{self.url}\n{self.repo}@{self.commit}"
+
+    def plan(self) -> str:
+        """Files with sizes and SHA-256, and the card."""
+        lines = [f"would send to {self.repo}, in one commit:"]
+        for name, content in self.files.items():
+            size = content.stat().st_size if isinstance(content, Path) else len(content)
+            lines.append(f"{fetch.digest(content)}  {size:>12,}  {name}")
+        made = self.files["README.md"]
+        return "\n".join([*lines, "", made.decode() if isinstance(made, bytes) else ""])
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model that is here now: where, and which commit it is."""
+
+    repo: str
+    commit: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.folder}\n{self.repo}@{self.commit}"
+
+
+def push(
+    source: str | Path,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    dry_run: bool = False,
+    license: str | None = None,
+    card_file: str | Path | None = None,
+    endpoint: str | None = None,
+) -> Pushed:
+    """Send a model folder or a released model to the Hub, in one commit; the same again sends nothing.
+
+    The repository is made if there is none (`private` then hides it), and so is the branch `revision`;
+    `create_pr` opens a pull request. Of an older layout, files are deleted. The card is completed from the
+    folder; text that a person wrote stays. `license` is an id such as "mit", needed unless `config.json`
+    has one; `card_file` holds the card's text if it is not the folder's README.md. `dry_run` contacts nobody.
+    Raises `UsageError`, `WeightsError`, `HubError`.
+    """
+    name = fetch.checked(repo)
+    if name[1] is not None:
+        raise UsageError(f"{repo}: write the branch as revision={name[1]!r} (--revision {name[1]})")
+    if create_pr and revision not in (None, "main"):
+        raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
+    folder = _folder(source)
+    text = _text(card_file or folder / "README.md", must=card_file is not None)
+    if dry_run:
+        return Pushed(name[0], files=prepared(source, name[0], text=text, license=license))
+    asked = Asked("push to", name[0], endpoint_of(endpoint), revision)
+    config, files = contents(folder, license)
+    target = Target(asked, private, create_pr)
+
+    def once() -> Done:
+        there = target.state()
+        target.check(there)
+        theirs = target.text(there, "README.md")
+        kept = text if card_file else card.choose(text, theirs)
+        made = readme(config, kept, also=theirs, own=text, address=address(source, name[0]))
+        files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
+        message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
+        return target.commit(there, files, message, old=card.pictures(theirs))
+
+    done = ask(asked, once, again=not create_pr)
+    return Pushed(name[0], done.commit, done.changed, done.deleted, done.url)
+
+
+def prepared(
+    source: str | Path, repo: str, *, text: str = "", license: str | None = None
+) -> dict[str, Content]:
+    """All that a first push sends, by the names of the files; `text` is the card so far."""
+    config, files = contents(_folder(source), license)
+    return files | {"README.md": readme(config, text, address=address(source, repo)).encode()}
+
+
+def readme(config: Mapping[str, Any], text: str, **more: str) -> str:
+    """The card that goes to the Hub: `text` with its marked part and our keys renewed."""
+    return card.render(config, text, picture=card.picture_name(config), **more)
+
+
+def address(source: str | Path, repo: str) -> str:
+    """What `load_model` takes: a release's own name, which needs no network, else the repository's."""
+    return str(source) if str(source) in models else repo
+
+
+def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:
+    """A folder's configuration and what of it is sent, all but the card. Loads the model, to be sure."""
+    config = weights.read_config(folder)
+    chosen = license or config.get("license")
+    if not chosen:
+        raise UsageError(
+            f"{folder} says no licence, and none is assumed: give one with --license ID, such as mit, "
+            "apache-2.0 or cc-by-4.0 (the data's licence may bind yours)"
+        )
+    model = load_model(folder)
+    files: dict[str, Content] = {"config.json": folder / "config.json"}
+    if chosen != config.get("license"):
+        config["license"] = chosen
+        files["config.json"] = (json.dumps(config, indent=2, allow_nan=False) + "\n").encode()
+    for part in parts_of(config):
+        files |= {path.name: path for path in _weights(folder, part)}
+    if isinstance(model, GAN):
+        files[card.picture_name(config)] = picture(model)
+    return config, files
+
+
+def picture(gan: GAN) -> bytes:
+    """The card's picture: a PNG of the images of seeds 0 to 15, of all classes in turn."""
+    from gantl_zoo.data.grid import grid
+
+    classes = gan.generator.num_classes
+    labels = [i % classes for i in range(SAMPLES)] if classes else None
+    buffer = io.BytesIO()
+    grid(gan.generate(SAMPLES, seed=0, labels=labels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None) -> Pulled:
+    """Fetch a whole model, `user/repo` or `user/repo@revision`, check it, and say which commit it is.
+
+    It lies in the Hub's cache, or, with `to`, in a folder that appears when it is whole and checked.
+    Raises `HubError`, `WeightsError`.
+    """
+    found = fetch.fetch(name, parts_of, endpoint, all_files=True)
+    load_model(found.folder)
+    if to is None:
+        return Pulled(found.repo, found.commit, found.folder)
+    return Pulled(found.repo, found.commit, place(found, Path(to)))
+
+
+def hub_models(query: str = "", *, endpoint: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card."""
+    from huggingface_hub import get_session
+
+    asked = Asked("list", "the models", endpoint_of(endpoint))
+    hub, search = api(asked.endpoint), query or None
+    ask(
+        asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE)
+    )  # the list is asked for six times
+    found = ask(
+        asked, lambda: list(hub.list_models(filter=LIBRARY, search=search, limit=limit, cardData=True))
+    )
+    rows = []
+    for info in found:
+        head = info.card_data
+        results = (head.eval_results if head else None) or []
+        metrics = {result.metric_name or result.metric_type: result.metric_value for result in results}
+        licence = head.license if head else None
+        rows.append({"name": info.id, "task": info.pipeline_tag, "license": licence, "metrics": metrics})
+    return rows
+
+
+def licence_of(source: str | Path) -> str:
+    """The licence that a model's folder states, or ""."""
+    return str(weights.read_config(_folder(source)).get("license") or "")
+
+
+def _folder(source: str | Path) -> Path:
+    if not Path(source).exists() and fetch.parse(str(source)):
+        raise UsageError(f"there is no folder {source}; to send on what is on the Hub, pull it --to a folder")
+    return find(source)
+
+
+def _weights(folder: Path, part: str) -> list[Path]:
+    """The safetensors files of one network: one, or an index and its shards."""
+    single, index = folder / f"{part}.safetensors", folder / f"{part}.safetensors.index.json"
+    if single.is_file() and index.is_file():
+        raise UsageError(
+            f"{folder} holds both {single.name} and {index.name}: save the model anew, then push"
+        )
+    if single.is_file():
+        return [single]
+    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    return [index, *(folder / shard for shard in shards if re.fullmatch(fetch.WEIGHTS, shard))]
+
+
+def _text(path: str | Path, must: bool = True) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if not must:
+            return ""
+        raise UsageError(f"there is no card {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the card {path} can't be read as text: {error}") from error
