@@ -130,4 +130,4 @@ def fill(body: nn.Module, name: str, config: dict[str, Any], weights: str) -> No
     differing = {k: v for k, v in described["config"].items() if asked.get(k) != v}
     if described["name"] != name or differing:
         raise UsageError(f"{weights} is a {described['name']!r} backbone; to start from it pass {differing}")
-    folders.load_into(body, f"{folder}/model.safetensors", found.get("dtype", "float32"))
+    folders.load_into(body, f"{folder}/model.safetensors", found.get("dtype", "float32"), found.get("files"))
