@@ -186,8 +186,11 @@ def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
     parts = {part: config[part] for part in ("generator", "discriminator") if config.get(part)}
     if not discriminator:
         parts.pop("discriminator", None)
-    networks = {part: rebuild(folder, f"{part}s", part, config) for part in parts}
-    check_shapes(folder, config, networks)
+    networks: dict[str, Any] = {}
+    for part in parts:  # what the generator makes is known before a discriminator is built for it
+        wanted = networks["generator"].image_shape if networks else None
+        networks[part] = rebuild(folder, f"{part}s", part, config, images=wanted)
+        check_shapes(folder, config, networks)
     about = {key: config[key] for key in ABOUT if key in config}
     name = str(config.get("name") or Path(folder).name)
     return GAN(networks["generator"], networks.get("discriminator"), parts, about, name, Path(folder))

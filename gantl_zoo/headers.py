@@ -17,8 +17,7 @@ from gantl_zoo import strict
 from gantl_zoo.errors import WeightsError
 
 MAX_FILE_BYTES = 1 << 36  # 64 GiB; larger networks come in shards
-MAX_HEADER_BYTES = 1 << 22  # 4 MiB are some thirty thousand tensors
-MAX_INDEX_BYTES = 1 << 22
+MAX_HEADER_BYTES = MAX_INDEX_BYTES = 1 << 20  # a megabyte is some nine thousand tensors
 MAX_SHARDS = 1000
 MAX_AXES = 16
 INDEX = ".index.json"

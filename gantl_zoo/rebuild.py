@@ -16,15 +16,26 @@ from gantl_zoo import registry, weights
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.headers import Stored, look
 
-SIZES = ("image_size", "channels", "width", "latent_dim", "num_classes")
+SIZES = ("image_size", "channels", "width", "latent_dim")
 SPARE_NUMBERS = 1 << 24  # beyond twice the file's: buffers that aren't stored, a first image
 SPARE_CALLS = 1000  # beyond twenty a stored tensor
 FACTORIES = {getattr(torch, name) for name in ("empty", "zeros", "ones", "rand", "randn", "full")}
 FACTORIES |= {getattr(torch.Tensor, f"new_{name}") for name in ("empty", "zeros", "ones", "full")}
 
 
-def rebuild(folder: str | Path, kind: str, part: str, config: Mapping[str, Any], file: str = "") -> Any:
-    """The network of `config[part]`, filled from the folder, in eval mode. Raises `WeightsError`."""
+def rebuild(
+    folder: str | Path,
+    kind: str,
+    part: str,
+    config: Mapping[str, Any],
+    *,
+    file: str = "",
+    images: tuple[int, int, int] | None = None,
+) -> Any:
+    """The network of `config[part]`, filled from the folder, in eval mode. Raises `WeightsError`.
+
+    Where its builder takes `channels` and `image_size`, they must be those of `images` (C, H, W).
+    """
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"]
@@ -36,18 +47,28 @@ def rebuild(folder: str | Path, kind: str, part: str, config: Mapping[str, Any],
                 f"it comes with the plug-in: pip install {needed}"
             )
     stored = look(Path(folder) / f"{file or part}.safetensors")
-    network = build(source, name, described["config"], stored, f"{folder}: {part}")
+    network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
     weights.load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
 
 
-def build(source: registry.Registry, name: str, config: dict[str, Any], stored: Stored, where: str) -> Any:
+def build(
+    source: registry.Registry,
+    name: str,
+    config: dict[str, Any],
+    stored: Stored,
+    where: str,
+    images: tuple[int, int, int] | None = None,
+) -> Any:
     """`source.build`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
-            if type(takes.get(key)) is int and takes[key] < 1 and (key != "num_classes" or takes[key] < 0):
+            if type(takes.get(key)) is int and takes[key] < 1:
                 raise UsageError(f"{key} must be at least 1, not {takes[key]}")
+        for key, wanted in zip(("channels", "image_size"), images or (), strict=False):
+            if takes.get(key, wanted) != wanted:
+                raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
         starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
         # loading draws no numbers that the caller would miss
         with torch.random.fork_rng(devices=[]), Bounded(stored):

@@ -13,6 +13,7 @@ from gantl_zoo.errors import WeightsError
 MAX_DEPTH = 100  # of nested JSON; a lineage is one deeper with each transfer
 MAX_DIGITS = 20  # of a whole number: 64 bits
 MAX_TEXT = 1 << 16
+MAX_BRACKETS = 50_000  # lists and objects; a million empty ones take seconds to parse
 
 # The first bytes of what people download in place of a model's files.
 SIGNATURES = {
@@ -73,6 +74,8 @@ def parse(data: bytes) -> Any:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 ({error.reason} at byte {error.start})") from error
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        raise ValueError(f"it has more than {MAX_BRACKETS:,} lists and objects")
     return json.loads(
         text, object_pairs_hook=_once, parse_int=_whole, parse_float=_finite, parse_constant=_constant
     )
