@@ -5,9 +5,9 @@
 A case passes if loading raises `WeightsError`, or if the folder is still valid: then the model's tensors
 equal to the bit what a second reader (`benchmarks/reader.py`, JSON and NumPy alone) finds in the files, all
 are finite, its builders' arguments are those of config.json, and each pinned file has its hash. So a
-changed bit of a finite number is valid where no hash is pinned, and refused where one is. A case fails if anything else is raised, if
-the process dies, or if loading takes more than a second (the best of three, since machines are noisy) or
-a gigabyte. Prints a table; ends with an error, and the cases' numbers, if one failed.
+changed bit of a finite number is valid where no hash is pinned, and refused where one is. A case fails if
+anything else is raised, if the process dies, or if loading takes more than a second (the best of three, since
+machines are noisy) or a gigabyte. Prints a table; ends with an error, and the cases' numbers, if one failed.
 """
 
 from __future__ import annotations

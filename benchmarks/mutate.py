@@ -55,7 +55,8 @@ MARKS = [
     b"<!doctype html><title>404</title>", b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
     b"PK\x03\x04" + bytes(200), pickle.dumps({"a": 1}), gzip.compress(b"x" * 99, mtime=0), b"BZh91AY",
     b"\xfd7zXZ\0", b"\x89HDF\r\n", b"\x93NUMPY", b"GGUF", b"", b"\0", bytes(8), bytes(4096), b"{}", b"[]",
-    b"null", b'{"error": "x"}', b"\xff" * 64, (2).to_bytes(8, "little") + b"{}", (2**63).to_bytes(8, "little") + b"{}",
+    b"null", b'{"error": "x"}', b"\xff" * 64,
+    (2).to_bytes(8, "little") + b"{}", (2**63).to_bytes(8, "little") + b"{}",
 ]  # fmt: skip
 
 

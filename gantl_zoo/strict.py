@@ -11,7 +11,7 @@ from typing import Any
 from gantl_zoo.errors import WeightsError
 
 MAX_DEPTH = 100  # of nested JSON; a lineage is one deeper with each transfer
-MAX_DIGITS = 20  # of a whole number: 64 bits
+MAX_DIGITS = 20  # of a whole number, as 64 bits have
 MAX_TEXT = 1 << 16
 MAX_BRACKETS = 50_000  # lists and objects; a million empty ones take seconds to parse
 
@@ -51,8 +51,8 @@ def size_of(path: Path, limit: int, what: str) -> int:
 def read_json(path: Path, limit: int, what: str) -> Any:
     """The JSON of a UTF-8 file of at most `limit` bytes. Raises `WeightsError` that says what it is instead.
 
-    Refused besides what JSON refuses: a key twice, NaN and Infinity, numbers beyond 64 bits, control
-    characters, and more than `MAX_DEPTH` levels.
+    Refused besides what JSON refuses: a key twice, NaN and Infinity, whole numbers of more than
+    `MAX_DIGITS`, control characters, and more than `MAX_DEPTH` levels.
     """
     size_of(path, limit, what)
     try:

@@ -52,7 +52,7 @@ def write_folder(
             for name, network in networks.items():
                 _write_network(_tensors(network, dtype), beside, name, max_shard_size)
             files = {path.name: {"sha256": sha256(path)} for path in sorted(beside.iterdir())}
-            _write_config(beside / "config.json", {**config, "files": files})
+            _write_config(beside, folder, {**config, "files": files})
             if readme:
                 (beside / "README.md").write_text(readme)
             for path in (beside, *beside.iterdir()):  # else only their owner could read them
@@ -133,15 +133,15 @@ def _write_network(tensors: dict[str, Tensor], folder: Path, name: str, max_shar
         (folder / f"{name}.safetensors{INDEX}").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def _write_config(path: Path, config: dict[str, Any]) -> None:
+def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
     """Write a config that can be read again, or raise `WeightsError`."""
     try:
         text = json.dumps(config, indent=2, allow_nan=False) + "\n"
         strict.walk(read := strict.parse(text.encode()))
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"not saved: its config can't be written as JSON: {error}") from error
-    configs.check_config(read, path)
-    path.write_text(text)
+    configs.check_config(read, folder / "config.json")
+    (place / "config.json").write_text(text)
 
 
 def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
