@@ -38,6 +38,7 @@ import gantl_zoo as gz
 
 SECONDS, BYTES = 1.0, 1 << 30
 GOOD = ("refused", "valid", "unchanged")
+LONGEST = 2000  # characters of an error that a person would read
 PATIENCE = 60.0  # seconds after which a process counts as hung
 
 
@@ -100,7 +101,10 @@ def outcome(folder: Path, files: Files, valid: Files) -> tuple[str, str]:
     try:
         model = gz.load_model(folder)
     except gz.WeightsError as error:
-        return ("refused", str(error)) if files != valid else ("a valid folder is refused", str(error))
+        text = str(error)
+        if files == valid:
+            return "a valid folder is refused", text
+        return ("refused" if len(text) < LONGEST and text.isprintable() else "an unreadable error"), text
     except gz.UnknownNameError as error:
         there = files.get("config.json") is not None
         return ("another error" if there else "refused"), f"{type(error).__name__}: {error}"

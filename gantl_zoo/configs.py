@@ -18,6 +18,7 @@ FORMAT = 1
 KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",)}
 DTYPES = ("float32", "float16", "bfloat16")
 MAX_CONFIG_BYTES = 1 << 20  # a config is a page of JSON; a megabyte of it is somebody's mistake
+AGAIN = "mend it, or fetch the folder again"
 LARGEST = 1 << 16  # of any number that a builder takes: pixels, channels, layers
 LONGEST = 256  # of any list that a builder takes
 WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
@@ -48,7 +49,7 @@ def check_config(config: Any, path: Path) -> None:
         raise WeightsError(f"{path} describes no gantl_zoo model: 'kind' must be one of {', '.join(KINDS)}")
     if type(config.get("format")) is not int or config["format"] != FORMAT:
         raise WeightsError(
-            f"{path} has format {config.get('format')!r}, this version reads {FORMAT}; upgrade gantl_zoo"
+            f"{path} has format {config.get('format')!r:.40}, this version reads {FORMAT}; upgrade gantl_zoo"
         )
     kind = config["kind"]
     known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind == "gan" else {})
@@ -64,9 +65,11 @@ def check_config(config: Any, path: Path) -> None:
                     f"{path}: {key!r} is missing; it must be an object with a 'name' and a 'config'"
                 )
         elif wrong := check(config[key]):
-            raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}")
+            raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
     if strange := [f for f in config.get("files", {}) if not _belongs(f, KINDS[kind])]:
-        raise WeightsError(f"{path}: 'files' names {strange[0][:80]!r}, which is no weights file of a {kind}")
+        raise WeightsError(
+            f"{path}: 'files' names {strange[0][:80]!r}, which is no weights file of a {kind}; {AGAIN}"
+        )
 
 
 def network(value: Any) -> str:

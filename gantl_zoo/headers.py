@@ -67,13 +67,13 @@ def look(path: str | Path) -> Stored:
         if odd := sorted(set(found) ^ set(names)):
             where = "not in this file" if odd[0] in names else f"in this file, but not so in {index.name}"
             raise WeightsError(
-                f"{shard}: tensor {odd[0][:80]} is {where}: the shards are of different models"
+                f"{shard}: tensor {odd[0][:80]} is {where}: they are of different models; fetch them again"
             )
         slots |= found
     total = sum(slot.size for slot in slots.values())
     if told != total:
         raise WeightsError(
-            f"{index} tells a total_size of {told} bytes, the shards hold {total}; fetch them again"
+            f"{index} tells a total_size of {str(told)[:40]} bytes, the shards hold {total}; fetch them again"
         )
     return Stored(path, slots, shards)
 
@@ -88,7 +88,8 @@ def read_index(index: Path) -> tuple[dict[Path, list[str]], Any]:
     )
     if not isinstance(placed, dict) or not placed or not isinstance(found["metadata"], dict):
         raise WeightsError(
-            f"{index} is no index of shards: it needs a 'metadata' and a 'weight_map', and no more"
+            f"{index} is no index of shards: it needs a 'metadata' and a 'weight_map', and no more; "
+            "fetch it again"
         )
     stem = index.name.removesuffix(f".safetensors{INDEX}")
     files: dict[str, list[str]] = {}
@@ -98,13 +99,14 @@ def read_index(index: Path) -> tuple[dict[Path, list[str]], Any]:
         ):
             raise WeightsError(
                 f"{index} puts tensor {name[:80]} into {str(file)[:80]!r}; a shard is called "
-                f"{stem}-00001-of-00002.safetensors and lies beside its index"
+                f"{stem}-00001-of-00002.safetensors and lies beside its index; fetch it again"
             )
         files.setdefault(file, []).append(name)
     wanted = [f"{stem}-{i + 1:05}-of-{len(files):05}.safetensors" for i in range(len(files))]
     if len(files) > MAX_SHARDS or sorted(files) != wanted:
         raise WeightsError(
-            f"{index} names the shards {', '.join(sorted(files)[:4])}: they must be numbered without gaps"
+            f"{index} names the shards {', '.join(sorted(files)[:4])}: they must be numbered without gaps; "
+            "fetch them again"
         )
     return {index.with_name(file): files[file] for file in wanted}, found["metadata"].get("total_size")
 

@@ -5,6 +5,7 @@ Whatever is wrong with it is a `WeightsError`: who loads a folder did not write 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from gantl_zoo import registry, weights
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.headers import Stored, look
 
+LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
-SPARE_NUMBERS = 1 << 24  # beyond twice the file's: buffers that aren't stored, a first image
+SPARE_NUMBERS = 1 << 22  # beyond twice the file's, for buffers that aren't stored
 SPARE_CALLS = 1000  # beyond twenty a stored tensor
 FACTORIES = {getattr(torch, name) for name in ("empty", "zeros", "ones", "rand", "randn", "full")}
 FACTORIES |= {getattr(torch.Tensor, f"new_{name}") for name in ("empty", "zeros", "ones", "full")}
@@ -71,28 +73,30 @@ def build(
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
         starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
         # loading draws no numbers that the caller would miss
-        with torch.random.fork_rng(devices=[]), Bounded(stored):
+        with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
             return source.build(name, **config | starts)
     except (PluginError, WeightsError):
         raise
     except (UsageError, UnknownNameError) as error:
-        raise WeightsError(f"{where} can't be built: {error}") from error
+        raise WeightsError(f"{where} can't be built: {error}. {LIKELY}") from error
     except Exception as error:  # from torch or a plug-in's builder
         raise WeightsError(
-            f"{where} can't be built, {name!r} with {str(config)[:300]}: {type(error).__name__}: {error}"
+            f"{where} can't be built, {name!r} with {str(config)[:300]}: {type(error).__name__}: "
+            f"{str(error)[:500]}. {LIKELY}"
         ) from error
 
 
 class Bounded(TorchFunctionMode):
     """Within it, this thread can't create much larger tensors, or many more, than the files hold.
 
-    A config may ask for a million channels; it is refused before the memory is taken.
+    A config may ask for a million channels; it is refused before the memory is taken. `more` numbers may be
+    created besides: an image, say.
     """
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: Stored, more: int = 0) -> None:
         super().__init__()
         self.path, self.numbers, self.tensors = stored.path, stored.numbers, len(stored.slots)
-        self.most = 2 * self.numbers + SPARE_NUMBERS
+        self.most = 2 * self.numbers + SPARE_NUMBERS + more
         self.calls = 20 * self.tensors + SPARE_CALLS
 
     def __torch_function__(
@@ -113,7 +117,4 @@ def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     """How many numbers a call of a factory asks for."""
     sizes = [a for a in args if not isinstance(a, torch.Tensor)] or [kwargs.get("size", ())]
     sizes = list(sizes[0]) if isinstance(sizes[0], (tuple, list)) else [s for s in sizes if type(s) is int]
-    product = 1
-    for size in sizes:
-        product *= int(size)
-    return abs(product)
+    return abs(math.prod(int(size) for size in sizes))

@@ -173,6 +173,38 @@ def test_what_is_no_regular_file_is_not_waited_for(folder: Path, monkeypatch: py
         headers.look(folder / "discriminator.safetensors")
 
 
+@pytest.mark.parametrize("arguments", [{"width": 60_000}, {"latent_dim": 65_536, "width": 4096}])
+def test_a_network_of_gigabytes_costs_neither_time_nor_memory(folder: Path, arguments: Config) -> None:
+    change(folder, put("generator", **arguments))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result, text, seconds, grown = fuzz.judge(folder.parent / "case", files, {})
+    assert result == "refused" and "much larger than" in text and seconds < 1 and grown < 50_000_000
+
+
+def test_a_classifier_is_checked_like_a_gan(tmp_path: Path) -> None:
+    saved = gz.build_classifier("cnn", {"widths": (4, 8), "num_classes": 3}).save(tmp_path / "model")
+    text = (saved / "config.json").read_text()
+    for edit, said in (
+        (put("backbone", widths=[4, "8"]), r"widths must be .*Sequence\[int\], not \[4, '8'\]"),
+        (put("backbone", widths=[4] * 200), "much larger than"),
+        (put("backbone", widths=[]), "widths .* must be one or more positive numbers"),
+        (lambda c: c.update(num_classes=4), "config.json tells 4 classes, but its backbone has 3"),
+        (lambda c: c.update(image={}), "a backbone's config of format 1 has no key 'image'"),
+    ):
+        (saved / "config.json").write_text(text)
+        change(saved, edit)
+        refused(saved, said)
+    (saved / "config.json").write_text(text)
+    assert isinstance(gz.load_model(saved), gz.Classifier)
+
+
+def test_a_backbone_to_start_from_is_bounded_too(tmp_path: Path) -> None:
+    saved = gz.build_classifier("cnn", {"widths": (4, 8)}).save(tmp_path / "model")
+    change(saved, put("backbone", widths=[4096, 4096]))
+    with pytest.raises(gz.WeightsError, match="much larger than"):
+        gz.discriminators.build("backbone", weights=str(saved), widths=[4096, 4096])
+
+
 def test_no_tensor_is_created_that_the_files_could_not_hold(folder: Path) -> None:
     stored = headers.look(folder / "generator.safetensors")
     with Bounded(stored), pytest.raises(gz.WeightsError, match="don't belong together"):
