@@ -6,6 +6,7 @@ something to whoever wrote it; a later layout has another `format`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ Check = Callable[[Any], str]  # what is wrong, or ""
 def read_config(folder: str | Path) -> dict[str, Any]:
     """The checked `config.json` of a model folder. Raises `WeightsError`."""
     path = Path(folder) / "config.json"
-    if not path.exists():
+    if not os.path.exists(path):
         raise WeightsError(f"{path.parent} is no model folder: it has no config.json")
     config = strict.read_json(path, MAX_CONFIG_BYTES, "a model's config")
     check_config(config, path)
@@ -64,6 +65,8 @@ def check_config(config: Any, path: Path) -> None:
                 raise WeightsError(
                     f"{path}: {key!r} is missing; it must be an object with a 'name' and a 'config'"
                 )
+        elif key == "discriminator" and config[key] is None:
+            continue
         elif wrong := check(config[key]):
             raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
     if strange := [f for f in config.get("files", {}) if not _belongs(f, KINDS[kind])]:

@@ -8,6 +8,7 @@ them, as the Hub's libraries do: `NAME.safetensors.index.json` says which tensor
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from gantl_zoo import strict
 from gantl_zoo.errors import WeightsError
 
 MAX_FILE_BYTES = 1 << 36  # 64 GiB; larger networks come in shards
-MAX_HEADER_BYTES = MAX_INDEX_BYTES = 1 << 20  # a megabyte is some nine thousand tensors
+MAX_HEADER_BYTES = MAX_INDEX_BYTES = 1 << 21  # two megabytes are some sixteen thousand tensors
 MAX_SHARDS = 1000
 MAX_AXES = 16
 INDEX = ".index.json"
@@ -55,10 +56,10 @@ def look(path: str | Path) -> Stored:
     """What lies at NAME.safetensors, or in the shards that its index names. Raises `WeightsError`."""
     path = Path(path)
     index = path.with_name(path.name + INDEX)
-    if not index.exists():
+    if not os.path.exists(index):
         slots = read_header(path)
         return Stored(path, slots, {path: list(slots)})
-    if path.exists():
+    if os.path.exists(path):
         raise WeightsError(f"{path} and {index.name} are both there: delete the one that is older")
     shards, told = read_index(index)
     slots = {}

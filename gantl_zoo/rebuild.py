@@ -69,7 +69,7 @@ def build(
             if type(takes.get(key)) is int and takes[key] < 1:
                 raise UsageError(f"{key} must be at least 1, not {takes[key]}")
         for key, wanted in zip(("channels", "image_size"), images or (), strict=False):
-            if takes.get(key, wanted) != wanted:
+            if type(takes.get(key)) is int and takes[key] != wanted:
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
         starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
         # loading draws no numbers that the caller would miss

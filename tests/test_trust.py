@@ -146,7 +146,7 @@ DEEP = b"[" * 5000 + b"]" * 5000
         (join(b"{}", b""), "it holds no tensor"),
         (join(b"[]", b""), "its header is no JSON object"),
         (join(b'{"a":' + DEEP + b"}", b""), "was cut in the download"),
-        (join(b" " * (1 << 20) + b"{}", b""), "header has 1,048,578 bytes, and more than 1,048,576"),
+        (join(b" " * (1 << 21) + b"{}", b""), "header has 2,097,154 bytes, and more than 2,097,152"),
         ((1 << 63).to_bytes(8, "little") + b"{", "it ends before its header does"),
         (gzip.compress(b"x" * 100), "it is gzip: unpack it first"),
         (pickle.dumps({"a": 1}), "it is a pickle: only safetensors are read"),
@@ -179,6 +179,12 @@ def test_a_network_of_gigabytes_costs_neither_time_nor_memory(folder: Path, argu
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     result, text, seconds, grown = fuzz.judge(folder.parent / "case", files, {})
     assert result == "refused" and "much larger than" in text and seconds < 1 and grown < 50_000_000
+
+
+def test_a_folder_without_a_discriminator_loads(folder: Path) -> None:
+    change(folder, lambda config: config.update(discriminator=None))
+    alone = gz.load_model(folder)
+    assert isinstance(alone, gz.GAN) and alone.discriminator is None and "discriminator" not in alone.parts
 
 
 def test_a_classifier_is_checked_like_a_gan(tmp_path: Path) -> None:
