@@ -19,7 +19,7 @@ from gantl_zoo.headers import Stored, look
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
-SPARE_NUMBERS = 1 << 22  # beyond twice the file's, for buffers that aren't stored
+SPARE_NUMBERS = 1 << 20  # beyond twice the file's, for buffers that aren't stored
 SPARE_CALLS = 1000  # beyond twenty a stored tensor
 FACTORIES = {getattr(torch, name) for name in ("empty", "zeros", "ones", "rand", "randn", "full")}
 FACTORIES |= {getattr(torch.Tensor, f"new_{name}") for name in ("empty", "zeros", "ones", "full")}
