@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from gantl_zoo import card, registry, weights
-from gantl_zoo.errors import WeightsError
-from gantl_zoo.gan import ABOUT, describe, rebuild, requirements
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.gan import ABOUT, describe, requirements
+from gantl_zoo.rebuild import rebuild
 
 
 @dataclass
@@ -71,11 +72,18 @@ class Classifier:
             "license": self.about.get("license", ""),
         }
 
-    def save(self, folder: str | Path, *, dtype: str = "float32") -> Path:
-        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path."""
+    def save(
+        self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = weights.SHARD
+    ) -> Path:
+        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
+
+        A network above `max_shard_size` ("5GB", or bytes) is split over several files.
+        """
+        if dtype not in weights.DTYPES:
+            raise UsageError(f"dtype {dtype!r} is none of {', '.join(weights.DTYPES)}")
         config = self.config(dtype)
-        readme = card.render(config, card.text_in(folder))
-        return weights.write_folder(folder, config, {"model": self.backbone}, readme)
+        networks, readme = {"model": self.backbone}, card.render(config, card.text_in(folder))
+        return weights.write_folder(folder, config, networks, readme, max_shard_size)
 
 
 def build_classifier(
@@ -94,6 +102,9 @@ def load_classifier(folder: str | Path) -> Classifier:
     if config["kind"] != "backbone":
         raise WeightsError(f"{folder} holds a {config['kind']}, not a backbone")
     network = rebuild(folder, "backbones", "backbone", config, file="model")
+    told, has = config.get("num_classes"), int(network.num_classes)
+    if told is not None and told != has:
+        raise WeightsError(f"{folder}: config.json tells {told} classes, but its backbone has {has}")
     about = {key: config[key] for key in ABOUT if key in config}
     name = str(config.get("name") or Path(folder).name)
     return Classifier(network, {"backbone": config["backbone"]}, about, name, Path(folder))

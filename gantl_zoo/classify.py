@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from gantl_zoo import data as data_room, registry, weights
+from gantl_zoo import configs, data as data_room, registry, weights
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
@@ -165,6 +165,8 @@ def _prepare(
     spec = _data_settings(settings)
     rest = {key: settings.pop(key, default) for key, default in
             (("precision", "auto"), ("device", "auto"), ("title", ""))}  # fmt: skip
+    if wrong := configs.title(rest["title"]):
+        raise UsageError(f"title {wrong}")
     known = loop.ClassifierRecipe.__dataclass_fields__
     if unknown := sorted(set(settings) - set(known)):
         raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")

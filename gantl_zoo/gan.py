@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gantl_zoo import card, registry, weights
 from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.rebuild import rebuild
 
 # One chunk size for all: convolutions may round differently for another batch size, and the image of a
 # seed must not depend on how many others were asked for.
@@ -120,13 +121,19 @@ class GAN:
             "license": self.about.get("license", ""),
         }
 
-    def save(self, folder: str | Path, *, dtype: str = "float32") -> Path:
-        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path."""
+    def save(
+        self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = weights.SHARD
+    ) -> Path:
+        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
+
+        A network above `max_shard_size` ("5GB", or bytes) is split over several files.
+        """
         if dtype not in weights.DTYPES:
             raise UsageError(f"dtype {dtype!r} is none of {', '.join(weights.DTYPES)}")
         networks = {part: getattr(self, part) for part in self.parts}
         config = self.config(dtype)
-        return weights.write_folder(folder, config, networks, card.render(config, card.text_in(folder)))
+        readme = card.render(config, card.text_in(folder))
+        return weights.write_folder(folder, config, networks, readme, max_shard_size)
 
 
 def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +177,7 @@ def build_gan(
 
 
 def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
-    """The GAN of a model folder, float32, in eval mode. Raises `WeightsError`, `UnknownNameError`.
+    """The GAN of a model folder, float32, in eval mode. Raises `WeightsError`.
 
     `discriminator=False` neither builds nor reads it.
     """
@@ -180,26 +187,29 @@ def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
     parts = {part: config[part] for part in ("generator", "discriminator") if config.get(part)}
     if not discriminator:
         parts.pop("discriminator", None)
-    networks = {part: rebuild(folder, f"{part}s", part, config) for part in parts}
+    networks: dict[str, Any] = {}
+    for part in parts:  # what the generator makes is known before a discriminator is built for it
+        wanted = networks["generator"].image_shape if networks else None
+        networks[part] = rebuild(folder, f"{part}s", part, config, images=wanted)
+        check_shapes(folder, config, networks)
     about = {key: config[key] for key in ABOUT if key in config}
     name = str(config.get("name") or Path(folder).name)
     return GAN(networks["generator"], networks.get("discriminator"), parts, about, name, Path(folder))
 
 
-def rebuild(folder: str | Path, kind: str, part: str, config: Mapping[str, Any], file: str = "") -> Any:
-    """Build the network that `config[part]` describes and fill it from the folder."""
-    described = config[part]
-    source = registry.REGISTRIES[kind]
-    if described["name"] not in source and ":" not in described["name"]:
-        needed = ", ".join(f"{name}=={version}" for name, version in config.get("requires", {}).items())
-        if needed:
-            raise WeightsError(
-                f"{folder} needs {registry.singular(kind)} {described['name']!r}, which is not installed; "
-                f"it comes with the plug-in: pip install {needed}"
-            )
-    takes = source.configure(described["name"], **described["config"])
-    starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
-    with torch.random.fork_rng(devices=[]):  # loading draws no numbers that the caller would miss
-        network = source.build(described["name"], **described["config"] | starts)
-    weights.load_into(network, Path(folder) / f"{file or part}.safetensors", config.get("dtype", "float32"))
-    return network.eval()
+def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
+    """What `config` tells of images, latents and classes is what its networks have, or `WeightsError`."""
+    generator = networks["generator"]
+    image = tuple(config.get("image", {}).get(side) for side in ("channels", "height", "width"))
+    told = {"image": image if "image" in config else None}
+    told |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
+    has: dict[str, Any] = {"image": tuple(generator.image_shape)}
+    has |= {"latent_dim": int(generator.latent_dim), "num_classes": int(generator.num_classes)}
+    wrong = [key for key, value in told.items() if value is not None and value != has[key]]
+    for key in wrong:
+        raise WeightsError(f"{folder}: config.json tells {key} {told[key]}, but its generator has {has[key]}")
+    sees = getattr(networks.get("discriminator"), "image_shape", None)
+    if sees is not None and tuple(sees) != has["image"]:
+        raise WeightsError(
+            f"{folder}: its discriminator is for images {tuple(sees)}, its generator makes {has['image']}"
+        )

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo import data as data_room, weights
+from gantl_zoo import configs, data as data_room, weights
 from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
+from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.recipe import Recipe
@@ -72,6 +73,8 @@ def common(
         "extractor": settings.pop("extractor", "auto"),
         "title": settings.pop("title", ""),
     }
+    if wrong := configs.title(parts["title"]):
+        raise UsageError(f"title {wrong}")
     recipe = asdict(Recipe.from_settings(settings))
     images = load(spec)
     in_memory = isinstance(data, ImageData)

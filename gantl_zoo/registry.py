@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gantl_zoo.arguments import misfit
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Registry:
         return self.info(name).load()
 
     def configure(self, name: str, **config: Any) -> dict[str, Any]:
-        """The full builder arguments: `config` checked against the builder, defaults filled in."""
+        """The full builder arguments: names and types checked against the builder, defaults filled in."""
         builder, fixed = self._builder(name)
         signature = inspect.signature(builder)
         known = {key: p for key, p in signature.parameters.items() if key not in fixed}
@@ -158,6 +159,8 @@ class Registry:
         missing = [k for k, p in known.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
         if absent := sorted(set(missing) - set(config)):
             raise UsageError(f"{singular(self.kind)} {name!r} needs {', '.join(absent)}")
+        if wrong := misfit(builder, config):
+            raise UsageError(f"{singular(self.kind)} {name!r}: {wrong}")
         defaults = {k: p.default for k, p in known.items() if p.default is not p.empty}
         return defaults | config
 

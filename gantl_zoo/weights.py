@@ -1,7 +1,8 @@
 """One model folder: `config.json` and `*.safetensors`, strict both ways, never half-written.
 
 Nothing here is executed or unpickled. Floats may lie on disk in half precision; `config.json` says so
-under `dtype`, and loading gives what the network was built with (float32).
+under `dtype`, and loading gives what the network was built with (float32). A network above the shard size
+lies in several files, `NAME-00001-of-00003.safetensors`, and an index in the Hub's usual layout.
 """
 
 from __future__ import annotations
@@ -20,28 +21,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gantl_zoo.errors import WeightsError
+from gantl_zoo import configs, strict
+from gantl_zoo.configs import FORMAT, read_config
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.headers import INDEX, Slot, Stored, look
 
-FORMAT = 1
+__all__ = ["DTYPES", "FORMAT", "SHARD", "load_into", "read_config", "read_tensors", "sha256", "write_folder"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-KINDS = ("gan", "backbone")
-MAX_CONFIG_BYTES = 1 << 20  # a config is a page of JSON; a megabyte of it is somebody's mistake
-
-# The first bytes of what people download in place of weights.
-SIGNATURES = {
-    b"<": "it is an HTML or XML page: the download went to a web page, not to the file",
-    b"version https://git-lfs": "it is a Git LFS pointer: fetch the real file with `git lfs pull`",
-    b"PK\x03\x04": "it is a zip, as torch.save writes: only safetensors are read",
-    b"\x80": "it is a pickle: only safetensors are read",
-}
+SHARD = "5GB"  # as the Hub's libraries split
 
 
 def write_folder(
-    folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, nn.Module], readme: str = ""
+    folder: str | Path,
+    config: Mapping[str, Any],
+    networks: Mapping[str, nn.Module],
+    readme: str = "",
+    max_shard_size: int | str = SHARD,
 ) -> Path:
-    """Write `config.json`, one `NAME.safetensors` a network and `README.md`, all or nothing.
+    """Write `config.json`, `NAME.safetensors` or its shards for each network, `README.md`; all or nothing.
 
-    Other files of an existing folder stay. Raises `WeightsError` if the place can't be written.
+    The hashes of the weights go into the config's `files`. Other files of an existing folder stay. Raises
+    `WeightsError` if the place can't be written, or what was written could not be read again.
     """
     folder = Path(folder)
     dtype = DTYPES[config.get("dtype", "float32")]
@@ -50,8 +50,9 @@ def write_folder(
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             for name, network in networks.items():
-                save_file(_tensors(network, dtype), beside / f"{name}.safetensors", {"format": "pt"})
-            (beside / "config.json").write_text(json.dumps(config, indent=2, allow_nan=False) + "\n")
+                _write_network(_tensors(network, dtype), beside, name, max_shard_size)
+            files = {path.name: {"sha256": sha256(path)} for path in sorted(beside.iterdir())}
+            _write_config(beside, folder, {**config, "files": files})
             if readme:
                 (beside / "README.md").write_text(readme)
             for path in (beside, *beside.iterdir()):  # else only their owner could read them
@@ -65,77 +66,82 @@ def write_folder(
     return folder
 
 
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """The checked `config.json` of a model folder. Raises `WeightsError`."""
-    path = Path(folder) / "config.json"
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise WeightsError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: that is no model's config")
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise WeightsError(f"{path.parent} is no model folder: it has no config.json") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} can't be read as JSON: {error}") from error
-    if not isinstance(config, dict) or config.get("kind") not in KINDS:
-        raise WeightsError(f"{path} describes no gantl_zoo model: 'kind' must be one of {', '.join(KINDS)}")
-    if config.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} has format {config.get('format')!r}, this version reads {FORMAT}; upgrade gantl_zoo"
-        )
-    if config.get("dtype", "float32") not in DTYPES:
-        raise WeightsError(f"{path}: dtype {config['dtype']!r} is none of {', '.join(DTYPES)}")
-    for part in ("generator", "discriminator") if config["kind"] == "gan" else ("backbone",):
-        described = config.get(part)
-        if described is None and part == "discriminator":
-            continue
-        if not isinstance(described, dict) or not isinstance(described.get("name"), str):
-            raise WeightsError(f"{path}: {part!r} must be an object with a 'name' and a 'config'")
-        if not isinstance(described.get("config", {}), dict):
-            raise WeightsError(f"{path}: the 'config' of {part!r} must be an object")
-    return config
+def load_into(
+    network: nn.Module,
+    path: str | Path | Stored,
+    dtype: str = "float32",
+    pins: Mapping[str, Any] | None = None,
+) -> None:
+    """Fill `network` from NAME.safetensors, or its shards, whose floats have `dtype`.
 
-
-def load_into(network: nn.Module, path: str | Path, dtype: str = "float32") -> None:
-    """Fill `network` from a safetensors file whose floats have `dtype`.
-
-    The file must hold exactly the network's tensors, with these shapes and dtypes, all finite; else
-    `WeightsError`, and the network is untouched.
+    The files must hold exactly the network's tensors, with these shapes and dtypes, all finite, and have
+    the hashes of `pins` (a config's `files`) where there are any; else `WeightsError`, and the network is
+    untouched. No tensor is read before the headers fit.
     """
-    path = Path(path)
-    expected = network.state_dict()
-    found = read_tensors(path)
-    problems = _differences(expected, found, DTYPES[dtype])
+    stored = path if isinstance(path, Stored) else look(path)
+    problems = _differences(network.state_dict(), stored.slots, dtype)
     if problems:
         shown = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
-        raise WeightsError(f"{path} does not fit {type(network).__name__}: {shown}. {_likely(problems)}")
+        raise WeightsError(
+            f"{stored.path} does not fit {type(network).__name__}: {shown}. {_likely(problems)}"
+        )
+    found = _read(stored)
     broken = [name for name, tensor in found.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise WeightsError(
-            f"{path} holds numbers that are not finite in {', '.join(broken[:4])}: the training that wrote "
-            "it diverged or the file is damaged; take an earlier checkpoint"
+            f"{stored.path} holds numbers that are not finite in {', '.join(broken[:4])}: the training that "
+            "wrote it diverged or the file is damaged; take an earlier checkpoint"
         )
-    network.load_state_dict({n: t.to(expected[n].dtype) for n, t in found.items()}, strict=True)
+    _check_pins(stored, pins or {})
+    network.load_state_dict(found, strict=True)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises `WeightsError` that says what the file really is."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing: the model folder is incomplete; fetch it again") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is no readable safetensors file: {_diagnose(path, error)}") from error
+    return _read(look(path))
 
 
 def sha256(path: str | Path) -> str:
-    """Hex digest of a file's bytes."""
-    with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else (hashlib.sha256(file.read()).hexdigest())
+    """Hex digest of a file's bytes; of a network in shards, those of all of them, in order."""
+    digest = hashlib.sha256()
+    path = Path(path)
+    for file in [path] if path.exists() else look(path).files:
+        with open(file, "rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_network(tensors: dict[str, Tensor], folder: Path, name: str, max_shard_size: int | str) -> None:
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    pattern = f"{name}{{suffix}}.safetensors"
+    try:
+        plan = split_torch_state_dict_into_shards(
+            tensors, filename_pattern=pattern, max_shard_size=max_shard_size
         )
+        if isinstance(max_shard_size, int) and max_shard_size < 1:
+            raise ValueError("it must be positive")
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"max_shard_size {max_shard_size!r} is no size such as '5GB' or a count of bytes: {error}"
+        ) from error
+    for file, names in plan.filename_to_tensors.items():
+        save_file({n: tensors[n] for n in names}, folder / file, {"format": "pt"})
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        (folder / f"{name}.safetensors{INDEX}").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
+    """Write a config that can be read again, or raise `WeightsError`."""
+    try:
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        strict.walk(read := strict.parse(text.encode()))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"not saved: its config can't be written as JSON: {error}") from error
+    configs.check_config(read, folder / "config.json")
+    (place / "config.json").write_text(text)
 
 
 def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -149,8 +155,33 @@ def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
+def _read(stored: Stored) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for path, names in stored.files.items():
+        try:
+            with safe_open(path, framework="pt") as file:
+                found |= {name: file.get_tensor(name) for name in names}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise WeightsError(f"{path} is no readable safetensors file: {error}; fetch it again") from error
+    return found
+
+
+def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
+    """Where the config pins files, all that were read are pinned and have their hash."""
+    for path in stored.files if pins else ():
+        if path.name not in pins:
+            raise WeightsError(
+                f"{path} is not among the 'files' of its config.json, which pins others: fetch it again"
+            )
+        if (found := sha256(path)) != pins[path.name]["sha256"]:
+            raise WeightsError(
+                f"{path} is not the file that config.json pins (sha256 {found[:12]}…, not "
+                f"{pins[path.name]['sha256'][:12]}…): it was changed after it was saved; fetch it again"
+            )
+
+
 def _move_into_place(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; what `folder` held besides moves along."""
+    """Rename `new` to `folder`; what `folder` held besides moves along, but no weights and no index."""
     if not folder.exists():
         os.rename(new, folder)
         return
@@ -158,25 +189,24 @@ def _move_into_place(new: Path, folder: Path) -> None:
     os.rename(folder, old)
     os.rename(new, folder)
     for other in old.iterdir():
-        if not (folder / other.name).exists() and other.suffix != ".safetensors":
+        weights = other.name.endswith((".safetensors", f".safetensors{INDEX}"))
+        if not (folder / other.name).exists() and not weights:
             os.rename(other, folder / other.name)
     shutil.rmtree(old.parent)
 
 
-def _differences(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], dtype: torch.dtype
-) -> list[str]:
+def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Slot], dtype: str) -> list[str]:
     problems = [f"missing tensor {name}" for name in expected if name not in found]
-    problems += [f"unexpected tensor {name}" for name in found if name not in expected]
+    problems += [f"unexpected tensor {name[:200]}" for name in found if name not in expected]
     for name in expected:
         if name not in found:
             continue
         want, have = expected[name], found[name]
-        wanted = dtype if want.is_floating_point() else want.dtype
-        if want.shape != have.shape:
-            problems.append(f"{name} has shape {tuple(have.shape)}, not {tuple(want.shape)}")
+        wanted = dtype if want.is_floating_point() else str(want.dtype)[6:]
+        if tuple(want.shape) != have.shape:
+            problems.append(f"{name} has shape {have.shape}, not {tuple(want.shape)}")
         elif have.dtype != wanted:
-            problems.append(f"{name} has dtype {str(have.dtype)[6:]}, not {str(wanted)[6:]}")
+            problems.append(f"{name} has dtype {have.dtype}, not {wanted}")
     return problems
 
 
@@ -191,13 +221,3 @@ def _likely(problems: list[str]) -> str:
     if all("dtype" in problem for problem in problems):
         return "Likely cause: the file was converted without writing its 'dtype' into config.json"
     return "Likely cause: config.json names another size, width or channel count than the weights have"
-
-
-def _diagnose(path: Path, error: Exception) -> str:
-    if path.is_dir():
-        return "it is a folder"
-    start = path.read_bytes()[:64] if path.is_file() else b""
-    for signature, meaning in SIGNATURES.items():
-        if start.lstrip().startswith(signature):
-            return meaning
-    return f"it is damaged or was cut in the download ({error}); fetch it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -41,6 +42,48 @@ def test_a_taken_name_raises_and_override_replaces(registry: Registry) -> None:
         registry.register("dcgan", build_square)
     registry.register("dcgan", build_square, override=True)
     assert registry.load("dcgan") is build_square
+
+
+def typed(
+    *,
+    side: int = 1,
+    share: float = 0.5,
+    loud: bool = False,
+    names: Sequence[str] = (),
+    mode: str | None = None,
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"side": 2.0}, "side must be int, not 2.0"),
+        ({"side": True}, "side must be int, not True"),
+        ({"share": "much"}, "share must be float, not 'much'"),
+        ({"share": float("nan")}, "share must be float, not nan"),
+        ({"loud": 1}, "loud must be bool, not 1"),
+        ({"names": "abc"}, "names must be .*, not 'abc'"),
+        ({"names": ["a", 1]}, r"names must be .*, not \['a', 1\]"),
+        ({"mode": 3}, "mode must be .*, not 3"),
+        ({"side": 2, "share": 1, "loud": True, "names": ("a", "b"), "mode": None}, ""),
+    ],
+)
+def test_arguments_have_the_types_that_the_builder_says(
+    registry: Registry, config: dict[str, object], said: str
+) -> None:
+    registry.register("typed", typed)
+    if not said:
+        assert registry.configure("typed", **config) == config
+        return
+    with pytest.raises(UsageError, match=f"generator 'typed': {said}"):
+        registry.configure("typed", **config)
+
+
+def test_annotations_that_only_a_type_checker_knows_are_not_judged(registry: Registry) -> None:
+    def build(*, side: Undefined = 1) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    registry.register("vague", build)
+    assert registry.configure("vague", side="x") == {"side": "x"}
 
 
 def test_names_of_built_ins_cant_be_taken_by_accident_of_case(registry: Registry) -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError
 
 STRIDE = 32  # the total stride of nearly all of timm's networks
+LARGEST = 1024  # pixels a side that images may be enlarged to
 SMALLEST = 64  # smaller images are enlarged, or their last feature maps would be single pixels
 
 
@@ -106,6 +107,8 @@ def backbone(
     """
     import timm  # 4 s, so not at the top
 
+    if resize is not None and not 1 <= resize <= LARGEST:
+        raise UsageError(f"timm:{name}: resize must be from 1 to {LARGEST} pixels, not {resize}")
     if name.split(".")[0] not in timm.list_models():
         close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5] or ["resnet18", "mobilenetv3_small_050"]
         raise UnknownNameError(f"timm has no model {name!r}; it has for example {', '.join(close)}")

@@ -20,6 +20,8 @@ from torch.nn import functional
 
 from gantl_zoo import registry, weights as folders
 from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.headers import look
+from gantl_zoo.rebuild import Bounded
 
 
 def head(features: int, width: int) -> nn.Sequential:
@@ -113,14 +115,15 @@ def discriminator(
     config = registry.backbones.configure(backbone, **backbone_config, channels=channels)
     if "pretrained" in config:
         config["pretrained"] = pretrained and weights is None
-    body = registry.backbones.build(backbone, **config)
-    if weights is not None:
-        fill(body, backbone, config, weights)
+    if weights is None:
+        body = registry.backbones.build(backbone, **config)
+    else:
+        body = start(backbone, config, weights)
     return BackboneDiscriminator(body, (channels, image_size, image_size), width, freeze, mix)
 
 
-def fill(body: nn.Module, name: str, config: dict[str, Any], weights: str) -> None:
-    """Load the release or folder `weights` into `body`, if it is the backbone that was asked for."""
+def start(name: str, config: dict[str, Any], weights: str) -> Any:
+    """The backbone of the release or folder `weights`, if it is the one that was asked for."""
     folder = registry.models.load(weights) if weights in registry.models else weights
     found = folders.read_config(folder)
     if found["kind"] != "backbone":
@@ -130,4 +133,8 @@ def fill(body: nn.Module, name: str, config: dict[str, Any], weights: str) -> No
     differing = {k: v for k, v in described["config"].items() if asked.get(k) != v}
     if described["name"] != name or differing:
         raise UsageError(f"{weights} is a {described['name']!r} backbone; to start from it pass {differing}")
-    folders.load_into(body, f"{folder}/model.safetensors", found.get("dtype", "float32"))
+    stored = look(f"{folder}/model.safetensors")
+    with Bounded(stored):
+        body = registry.backbones.build(name, **config)
+    folders.load_into(body, stored, found.get("dtype", "float32"), found.get("files"))
+    return body

@@ -19,6 +19,7 @@ from gantl_zoo.errors import UsageError
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
+MOST_FLAT = 8  # each doubles the width
 
 
 def grid_and_strides(image_size: int) -> tuple[int, list[int]]:
@@ -170,6 +171,6 @@ def discriminator(
     """
     if norm not in NORMS:
         raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
-    if flat < 0:
-        raise UsageError(f"dcgan: flat is a count of blocks, not {flat}")
+    if not 0 <= flat <= MOST_FLAT:
+        raise UsageError(f"dcgan: flat is a count of blocks, not {flat}; at most {MOST_FLAT}")
     return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat)

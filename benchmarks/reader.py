@@ -1,0 +1,90 @@
+"""A second reader of model folders, which shares nothing with the package: is a model what its files say?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+from mutate import Files
+
+NUMPY = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}  # what the folders made here hold
+KEYS = {
+    "format", "kind", "name", "dtype", "generator", "discriminator", "backbone", "image", "latent_dim",
+    "num_classes", "requires", "lineage", "training", "metrics", "license", "files",
+}  # fmt: skip
+
+
+def compare(model: Any, files: Files) -> None:
+    """The model is what the files say, read anew and independently. Raises otherwise."""
+    config = strictly(files["config.json"])
+    assert set(config) <= KEYS and config["format"] == 1, "keys"
+    roles = ("generator", "discriminator") if config["kind"] == "gan" else ("backbone",)
+    for role in roles:
+        network = getattr(model, role)
+        if role == "discriminator" and network is None:
+            assert not config.get(role)
+            continue
+        said = config[role]
+        assert set(said) <= {"name", "config"} and model.parts[role]["name"] == said["name"], "name"
+        assert json.dumps(model.parts[role]["config"]) == json.dumps(said.get("config", {})), "arguments"
+        for value in said.get("config", {}).values():
+            assert not isinstance(value, (int, float)) or abs(value) <= 1 << 16, "range"
+        tensors = second_reader(files, "model" if role == "backbone" else role, config)
+        state = network.state_dict()
+        assert set(tensors) == set(state), "names"
+        for name, array in tensors.items():
+            mine = state[name].numpy()
+            assert np.isfinite(array).all() and array.shape == mine.shape, name
+            assert (array.dtype.kind, array.astype(mine.dtype).tobytes()) == (
+                mine.dtype.kind,
+                mine.tobytes(),
+            ), name
+    if config["kind"] == "gan" and "image" in config:
+        image = [config["image"][side] for side in ("channels", "height", "width")]
+        assert image == list(model.image_shape) and all(type(side) is int for side in image), "image"
+    for key in ("latent_dim", "num_classes"):
+        has = getattr(model.generator if config["kind"] == "gan" else model, key, None)
+        assert key not in config or (type(config[key]) is int and config[key] == has), key
+
+
+def second_reader(files: Files, part: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a network, by JSON and NumPy. Raises for anything doubtful."""
+    whole, index = f"{part}.safetensors", f"{part}.safetensors.index.json"
+    placed = strictly(files[index])["weight_map"] if index in files else None
+    assert (index in files) != (whole in files), "one file, or shards"
+    found: dict[str, Any] = {}
+    for name in [whole] if placed is None else sorted(set(placed.values())):
+        data = files[name]
+        if pinned := config.get("files"):
+            assert hashlib.sha256(data).hexdigest() == pinned[name]["sha256"], "hash"
+        length = int.from_bytes(data[:8], "little")
+        header, rest = strictly(data[8 : 8 + length]), data[8 + length :]
+        header.pop("__metadata__", None)
+        covered = 0
+        for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            low, high = entry["data_offsets"]
+            assert low == covered and key not in found and (placed is None or placed[key] == name), "places"
+            dtype = np.dtype(NUMPY[entry["dtype"]])
+            assert high - low == dtype.itemsize * math.prod(entry["shape"]), "size"
+            found[key] = np.frombuffer(rest[low:high], dtype).reshape(entry["shape"])
+            assert dtype.kind != "f" or dtype.itemsize == (2 if config.get("dtype") == "float16" else 4), (
+                "dtype"
+            )
+            covered = high
+        assert covered == len(rest), "cover"
+    assert placed is None or set(placed) == set(found), "index"
+    return found
+
+
+def strictly(data: bytes) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len({key for key, _ in pairs}) == len(pairs), "a key twice"
+        return dict(pairs)
+
+    def no(text: str) -> None:
+        raise AssertionError(text)
+
+    return json.loads(data.decode(), object_pairs_hook=once, parse_constant=no)
