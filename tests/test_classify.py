@@ -82,7 +82,12 @@ def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> No
         with pytest.raises(gz.UsageError, match="the blocks of 'backbone' give no feature maps"):
             gz.backbones.build("discriminator", network=name)
         return
-    network = gz.backbones.build("discriminator", network=name, network_config={"width": 8}, num_classes=4)
+    network = gz.backbones.build(
+        "discriminator",
+        network=name,
+        network_config={"width": 8, "channels": 1, "image_size": 28},
+        num_classes=4,
+    )
     assert network(torch.zeros(2, 1, 28, 28)).shape[1:] == (4,)
 
 

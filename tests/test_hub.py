@@ -68,7 +68,11 @@ def test_a_change_sends_what_changed_and_deletes_the_older_layout(hub: LoopbackH
     repo.commit("main", repo.commits[repo.refs["main"]] | old, "an older layout, and something else")
     change(folder)
     done = gz.push(folder, NAME)
-    assert set(done.changed) == {"generator.safetensors", "samples-small.png"}
+    assert set(done.changed) == {
+        "config.json",
+        "generator.safetensors",
+        "samples-small.png",
+    }  # the config pins the weights
     assert set(done.deleted) == {*shards, "generator.safetensors.index.json"}
     there = repo.commits[done.commit].keys()
     assert people.keys() <= there and not shards.keys() & there
