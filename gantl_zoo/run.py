@@ -96,14 +96,10 @@ def transfer(
     gan = source if isinstance(source, GAN) else _source(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
     gan = fitted(gan, images.shape, shared["recipe"]["seed"])
-    config, why = strategy_config or {}, ""
-    if isinstance(strategy, str):
-        advice = advised(strategy, config, gan, images)
-        strategy, why = advice.strategy, advice.why
-    chosen = strategy if isinstance(strategy, str) else type(strategy).__name__
+    config = strategy_config or {}
+    chosen, method, why = _method(strategy, config, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
     job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=config, **shared)
-    method = build_strategy(strategy, job.strategy_config) if isinstance(strategy, str) else strategy
     check_wishes(job, images)
     folder = _folder(job, out, f"{_short(name)}-{images.name}-{chosen}", quiet)
     if why:
@@ -233,6 +229,16 @@ def _folder(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
 def _short(name: str) -> str:
     """A model's own name: without user, folder and revision."""
     return Path(name if Path(name).exists() else name.partition("@")[0]).name
+
+
+def _method(
+    strategy: str | TransferStrategy, config: dict[str, Any], gan: GAN, images: ImageData
+) -> tuple[str, TransferStrategy, str]:
+    """The strategy's name, the strategy, and why it was chosen if we were asked to choose."""
+    if not isinstance(strategy, str):
+        return type(strategy).__name__, strategy, ""
+    advice = advised(strategy, config, gan, images)
+    return advice.strategy, build_strategy(advice.strategy, config), advice.why
 
 
 def _source(name: str | Path, discriminator: bool = True) -> GAN:

@@ -86,16 +86,12 @@ def push(
     has one; `card_file` holds the card's text if it is not the folder's README.md. `dry_run` contacts nobody.
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
-    name = fetch.checked(repo)
-    if name[1] is not None:
-        raise UsageError(f"{repo}: write the branch as revision={name[1]!r} (--revision {name[1]})")
-    if create_pr and revision not in (None, "main"):
-        raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
+    name = _checked(repo, revision, create_pr)
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     if dry_run:
-        return Pushed(name[0], files=prepared(source, name[0], text=text, license=license))
-    asked = Asked("push to", name[0], endpoint_of(endpoint), revision)
+        return Pushed(name, files=prepared(source, name, text=text, license=license))
+    asked = Asked("push to", name, endpoint_of(endpoint), revision)
     config, files = contents(folder, license)
     target = Target(asked, private, create_pr)
 
@@ -104,13 +100,23 @@ def push(
         target.check(there)
         theirs = target.text(there, "README.md")
         kept = text if card_file else card.choose(text, theirs)
-        made = readme(config, kept, also=theirs, own=text, address=address(source, name[0]))
+        made = readme(config, kept, also=theirs, own=text, address=address(source, name))
         files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
         message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
         return target.commit(there, files, message, old=card.pictures(theirs))
 
     done = ask(asked, once, again=not create_pr)
-    return Pushed(name[0], done.commit, done.changed, done.deleted, done.url)
+    return Pushed(name, done.commit, done.changed, done.deleted, done.url)
+
+
+def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
+    """The repository's name. Raises `UsageError` for words that contradict each other."""
+    name, told = fetch.checked(repo)
+    if told is not None:
+        raise UsageError(f"{repo}: write the branch as revision={told!r} (--revision {told})")
+    if create_pr and revision not in (None, "main"):
+        raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
+    return name
 
 
 def prepared(
