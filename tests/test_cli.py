@@ -30,7 +30,7 @@ def model(gan: gz.GAN, tmp_path: Path) -> Path:
 
 VERBS = ["list", "info", "sample", "train", "transfer", "evaluate", "plugins", "push", "pull",
          "classify train", "classify transfer", "classify evaluate",
-         "bench stacked-mnist"]  # fmt: skip
+         "bench stacked-mnist", "bench transfer", "bench classifiers"]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -178,7 +178,8 @@ def test_dry_run_builds_nothing_on_disk(
             "at least 2",
         ),
         (["classify", "train", "cnn", "--data", "{tmp}/flat"], 1, "has no labels"),
-        (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a backbone"),
+        (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 1, "dcgan-mnist sees 1 channel"),
+        (["classify", "evaluate", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a backbone"),
         (["list", "--kind", "things"], 2, "none of models, generators"),
         (["list", "zzz*"], 2, "no name matches"),
         (["info", "zzz"], 2, "unknown model"),

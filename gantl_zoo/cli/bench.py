@@ -13,7 +13,7 @@ EPILOG = """Examples:
 
   gantl-zoo bench stacked-mnist --recipe relativistic --trials 3
 
-  gantl-zoo bench transfer --pair mnist-fashion --strategy full --strategy freeze-d --shots 100
+  gantl-zoo bench transfer --pair digits --strategy freeze-d --shots 100
 
   gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0"""
 
