@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gantl_zoo.data import ImageData, to_uint8
-from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
-from gantl_zoo.judge import choose_extractor
-from gantl_zoo.metrics.features import PixelFeatures
+from gantl_zoo.judge import choose_or_pixels
 from gantl_zoo.metrics.neighbours import nearest
 
 AUTO = "auto"
@@ -58,11 +57,7 @@ def novelty(gan: GAN, images: ImageData) -> float:
     In the features that metrics choose for these images, or in pixels if there are none for them.
     """
     few = images.few(min(SAMPLES, len(images))).images
-    try:
-        see = choose_extractor("auto", images)
-        see.check(images.shape)
-    except ZooError:  # weights that are not there, another channel count
-        see = PixelFeatures.fit(images)
+    see = choose_or_pixels("auto", images)
     made = see(to_uint8(gan.generate(SAMPLES, seed=SEED)))[0]
     theirs = nearest(see(few)[0], made)[0].median()
     own = nearest(made, made, same=True)[0].median()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo import card, registry, weights
-from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.errors import WeightsError
 from gantl_zoo.gan import ABOUT, describe, requirements
 from gantl_zoo.rebuild import rebuild
 
@@ -79,8 +79,6 @@ class Classifier:
 
         A network above `max_shard_size` ("5GB", or bytes) is split over several files.
         """
-        if dtype not in weights.DTYPES:
-            raise UsageError(f"dtype {dtype!r} is none of {', '.join(weights.DTYPES)}")
         config = self.config(dtype)
         networks, readme = {"model": self.backbone}, card.render(config, card.text_in(folder))
         return weights.write_folder(folder, config, networks, readme, max_shard_size)

@@ -20,10 +20,10 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.processes import launched
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
-from gantl_zoo.zoo import ancestor, load_model, pinned
+from gantl_zoo.zoo import ancestor, gan_named, load_model, pinned
 
 Data = str | Path | ImageData
-LOOKS = 20  # at the held-out images, at most twice as often
+LEAST = 200  # held-out images of which each epoch tells the accuracy
 DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
 
 
@@ -203,17 +203,16 @@ def _fit(
     machine = engine.choose(rest["device"], rest["precision"])
     folder.log(f"engine: {machine}")
     backbone: nn.Module = copy.deepcopy(model.backbone)
+    # as many as it learns from: with few images, looking at all others would cost more than learning
+    shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
 
     def report(epoch: int, loss: float, rate: float) -> None:
-        if epoch % max(1, recipe.epochs // LOOKS) and epoch < recipe.epochs:
-            return  # with few images, many epochs would spend their time on the held-out ones
-        score = loop.accuracy(backbone, held_out)
+        score = loop.accuracy(backbone, shown)
         folder.append(
             "stats.jsonl", {"step": epoch, "loss": loss, "images_per_second": rate, "accuracy": score}
         )
-        folder.log(
-            f"epoch {epoch}/{recipe.epochs}  loss {loss:.4f}  accuracy {score:.4f}  {rate:.0f} images/s"
-        )
+        said = f"loss {loss:.4f}  accuracy {score:.4f} of {len(shown):,}"
+        folder.log(f"epoch {epoch}/{recipe.epochs}  {said}  {rate:.0f} images/s")
 
     with chance.seeded(recipe.seed):
         loop.fit(backbone, strategy, images, recipe, machine, report)
@@ -229,10 +228,7 @@ def _fit(
 
 def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageData) -> Help:
     """The GAN whose samples join the images, if they are alike."""
-    model = load_model(gan, discriminator=False)
-    if isinstance(model, Classifier):
-        raise UsageError(f"{gan} is a backbone, not a GAN, so it makes no samples")
-    helper = Help(model, samples, confidence)
+    helper = Help(gan_named(gan, discriminator=False), samples, confidence)
     helper.check(images)
     return helper
 

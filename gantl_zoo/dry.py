@@ -16,7 +16,7 @@ from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import Plan, blocks
-from gantl_zoo.zoo import load_model
+from gantl_zoo.zoo import gan_named
 
 PROBED = 2  # images on which activations are counted
 
@@ -26,9 +26,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     if settings["resume"] is not None:
         raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
     recipe = Recipe.from_settings({k: settings[k] for k in Recipe.__dataclass_fields__ if k in settings})
-    source = load_model(name) if verb == "transfer" else None
-    if source is not None and not isinstance(source, GAN):
-        raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
+    source = gan_named(name) if verb == "transfer" else None
     images = data_room.load(
         settings["data"],
         image_size=settings["image_size"] or (source.image_shape[1] if source else None),

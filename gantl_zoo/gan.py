@@ -128,8 +128,6 @@ class GAN:
 
         A network above `max_shard_size` ("5GB", or bytes) is split over several files.
         """
-        if dtype not in weights.DTYPES:
-            raise UsageError(f"dtype {dtype!r} is none of {', '.join(weights.DTYPES)}")
         networks = {part: getattr(self, part) for part in self.parts}
         config = self.config(dtype)
         readme = card.render(config, card.text_in(folder))

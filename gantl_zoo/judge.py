@@ -114,6 +114,16 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
     return trained(name)
 
 
+def choose_or_pixels(name: str, images: ImageData) -> Extractor:
+    """The extractor of that name, or pixels where it can't be had or doesn't see such images."""
+    try:
+        extractor = choose_extractor(name, images)
+        extractor.check(images.shape)
+    except ZooError:  # weights that are not there, another channel count
+        extractor = PixelFeatures.fit(images)
+    return extractor
+
+
 def trained(name: str) -> ClassifierFeatures:
     """The extractor in a trained backbone's folder or release."""
     if name in registry.backbones:
@@ -177,9 +187,5 @@ def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> C
         return None
     few = images.few(min(LOOKED_AT, len(images))).images
     unseen = held_out.few(min(LOOKED_AT, len(held_out))).images if held_out is not None else None
-    try:
-        extractor = choose_extractor(job.extractor, images)
-        extractor.check(images.shape)
-    except ZooError:  # weights that are not there, another channel count
-        extractor = PixelFeatures.fit(images)
+    extractor = choose_or_pixels(job.extractor, images)
     return CollapseWatch(lambda shown: extractor(shown)[0], few, unseen)

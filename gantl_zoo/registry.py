@@ -283,6 +283,13 @@ models = Registry(
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
     },
 )
+
+
+def release_or(name: str) -> str:
+    """The folder of the release of that name; else the name itself, as a folder's."""
+    return str(models.load(name)) if name in models else name
+
+
 REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
 
 

@@ -26,7 +26,7 @@ from gantl_zoo.training.watch import Bystander, Watch
 from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
-from gantl_zoo.zoo import load_model, pinned
+from gantl_zoo.zoo import gan_named, pinned
 
 
 def train(
@@ -93,7 +93,7 @@ def transfer(
     """
     if resume is not None:
         return continue_run(resume, quiet, name=source, data=data)
-    gan = source if isinstance(source, GAN) else _source(source)
+    gan = source if isinstance(source, GAN) else gan_named(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
     gan = fitted(gan, images.shape, shared["recipe"]["seed"])
     config = strategy_config or {}
@@ -133,7 +133,7 @@ def evaluate(
     """
     if samples < 2:
         raise UsageError(f"samples must be at least 2, not {samples}")
-    gan = model if isinstance(model, GAN) else _source(model, discriminator=False)
+    gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
     wanted, size, _ = gan.image_shape
     spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
     few = {} if shots is None else {"shots": shots, "data_seed": data_seed}
@@ -193,7 +193,7 @@ def run(
         raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
     if gan is None:
         with chance.seeded(recipe.seed):
-            gan = _source(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
+            gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
     if job.verb == "transfer":
         gan = fitted(gan, images.shape, recipe.seed)
     if "fitted" in gan.about:
@@ -239,13 +239,6 @@ def _method(
         return type(strategy).__name__, strategy, ""
     advice = advised(strategy, config, gan, images)
     return advice.strategy, build_strategy(advice.strategy, config), advice.why
-
-
-def _source(name: str | Path, discriminator: bool = True) -> GAN:
-    model = load_model(name, discriminator=discriminator)
-    if not isinstance(model, GAN):
-        raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
-    return model
 
 
 def _learning(trainer: Trainer) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from gantl_zoo import card, weights
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
+from gantl_zoo.headers import INDEX, look
 from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import LIBRARY, PATIENCE, api, ask, endpoint_of
 from gantl_zoo.hub.target import Content, Done, Target
@@ -217,15 +217,9 @@ def _folder(source: str | Path) -> Path:
 
 def _weights(folder: Path, part: str) -> list[Path]:
     """The safetensors files of one network: one, or an index and its shards."""
-    single, index = folder / f"{part}.safetensors", folder / f"{part}.safetensors.index.json"
-    if single.is_file() and index.is_file():
-        raise UsageError(
-            f"{folder} holds both {single.name} and {index.name}: save the model anew, then push"
-        )
-    if single.is_file():
-        return [single]
-    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    return [index, *(folder / shard for shard in shards if re.fullmatch(fetch.WEIGHTS, shard))]
+    index = folder / f"{part}.safetensors{INDEX}"
+    files = list(look(folder / f"{part}.safetensors").files)
+    return [index, *files] if index.is_file() else files
 
 
 def _text(path: str | Path, must: bool = True) -> str:

@@ -44,7 +44,9 @@ def write_folder(
     `WeightsError` if the place can't be written, or what was written could not be read again.
     """
     folder = Path(folder)
-    dtype = DTYPES[config.get("dtype", "float32")]
+    if (named := config.get("dtype", "float32")) not in DTYPES:
+        raise UsageError(f"dtype {named!r} is none of {', '.join(DTYPES)}")
+    dtype = DTYPES[named]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

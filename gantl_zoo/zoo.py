@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import HubError, UnknownNameError
+from gantl_zoo.errors import HubError, UnknownNameError, UsageError
 from gantl_zoo.registry import models
 
 if TYPE_CHECKING:
@@ -91,6 +91,16 @@ def pulled_from(folder: Path) -> dict[str, str] | None:
         return None
     known = isinstance(origin, dict) and origin.get("config_sha256") == hashlib.sha256(config).hexdigest()
     return {"repo": str(origin["repo"]), "revision": str(origin["revision"])} if known else None
+
+
+def gan_named(name: str | Path, *, discriminator: bool = True) -> GAN:
+    """The GAN of that name. Raises `UsageError` for a backbone, and what `load_model` raises."""
+    from gantl_zoo.gan import GAN
+
+    model = load_model(name, discriminator=discriminator)
+    if not isinstance(model, GAN):
+        raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
+    return model
 
 
 def load_model(name: str | Path, *, discriminator: bool = True) -> GAN | Classifier:

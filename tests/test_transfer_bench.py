@@ -100,7 +100,7 @@ def test_the_table_compares_with_the_mean_curve_of_scratch() -> None:
         (("--trials", "0"), "trials must be at least 1"),
         (("--steps", "0"), "steps must be at least 1, not 0"),
         (("--strategy", "freezed"), "unknown strategy 'freezed'; did you mean"),
-        (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is no GAN with a discriminator"),
+        (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is a backbone, not a GAN"),
     ],
 )
 def test_wrong_input_is_told(

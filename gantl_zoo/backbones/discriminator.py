@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import UsageError
+from gantl_zoo.rebuild import rebuild
 
 
 class DiscriminatorBackbone(nn.Module):
@@ -80,27 +81,26 @@ def backbone(
     """The discriminator of the GAN `of` (a release or its folder), or a new one of that `network`.
 
     A trained one sees `channels` of its own. Raises `UsageError` for what has no discriminator, or one
-    whose blocks give no feature maps.
+    whose blocks give no feature maps; `WeightsError` for a folder that is not sound.
     """
     if pool < 1:
         raise UsageError(f"discriminator: pool is the side of a grid, not {pool}")
-    folder = None if of is None else registry.models.load(of) if of in registry.models else of
-    found = {} if folder is None else weights.read_config(folder)
-    if found:
+    if of is not None:
+        folder = registry.release_or(of)
+        found = weights.read_config(folder)
         if not (said := found.get("discriminator")):
             raise UsageError(f"discriminator: {of} is a {found['kind']} without a discriminator")
-        network, network_config = said["name"], said["config"]
-    wanted = {} if channels is None else {"channels": channels}
-    full = registry.discriminators.configure(network, **wanted | dict(network_config or {}))
-    starts = {key: value for key, value in registry.INITIALISERS.items() if key in full}
-    body = registry.discriminators.build(network, **full | starts)
+        network, full = said["name"], said["config"]
+        body = rebuild(folder, "discriminators", "discriminator", found)
+    else:
+        wanted = {} if channels is None else {"channels": channels}
+        full = registry.discriminators.configure(network, **wanted | dict(network_config or {}))
+        starts = {key: value for key, value in registry.INITIALISERS.items() if key in full}
+        body = registry.discriminators.build(network, **full | starts)
     if channels not in (None, body.image_shape[0]):
         raise UsageError(
             f"discriminator: {of or network} sees {body.image_shape[0]} channel(s), not {channels}; convert "
             f"the images with --channels {body.image_shape[0]}"
         )
-    if folder is not None:
-        file = f"{folder}/discriminator.safetensors"
-        weights.load_into(body, file, found.get("dtype", "float32"))
     kept = {"network": network, "network_config": full, "num_classes": num_classes, "pool": pool}
     return DiscriminatorBackbone(body, num_classes, pool, kept)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gantl_zoo.run import continue_run
 from gantl_zoo.training.folder import RunFolder
 
 Row = dict[str, Any]
+RESULTS = "cells.jsonl"
 
 
 def finished(path: Path) -> dict[str, Row]:
@@ -32,6 +34,11 @@ def finished(path: Path) -> dict[str, Row]:
     return rows
 
 
+def once(path: Path, key: str, make: Callable[[], Row]) -> Row:
+    """The finished row of that key, or the one that `make` gives, which is finished from now on."""
+    return finished(path).get(key) or finish(path, key, make())
+
+
 def finish(path: Path, key: str, row: Row) -> Row:
     """Append the row, in one write, so that several processes may share the file."""
     kept = {"key": key} | row
@@ -42,6 +49,12 @@ def finish(path: Path, key: str, row: Row) -> Row:
     except OSError as error:
         raise TrainingError(f"can't write {path}: {error.strerror}") from error
     return kept
+
+
+def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """The mean, and the deviation where there are several."""
+    mean = show(statistics.mean(values))
+    return mean if len(values) < 2 else f"{mean} ± {show(statistics.stdev(values))}"
 
 
 def folder(out: Path, name: str, key: str) -> Path:

@@ -1,24 +1,24 @@
 """Classifiers on few labels: strategies from `cnn-mnist`, linear probes of GANs, a GAN's samples as help.
 
-The target is Fashion-MNIST. All methods get the same images, batches and number of steps.
+The target is Fashion-MNIST. All methods get the same images, batches and number of steps; with samples there
+are two classifiers, the one that names them and the one that is measured, of so many steps each.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.bench.cells import Row, finish, finished
-from gantl_zoo.classifier import Classifier
+from gantl_zoo.bench.cells import RESULTS, Row, once, spread
 from gantl_zoo.classify import classify_train, classify_transfer
 from gantl_zoo.errors import TrainingError, UsageError
 
-DATA, RESULTS = "fashion-mnist", "cells.jsonl"
+DATA = "fashion-mnist"
 SHOTS = (100, 1000, 0)  # 0: all
 # about 600, 940 and 940 steps
 RECIPES: dict[int, dict[str, int]] = {
@@ -66,17 +66,9 @@ def classifier_table(
     for count, seed, method in product(shots, range(trials), METHODS):
         settings = RECIPES[count] | {"shots": count or None, "data_seed": seed, "seed": seed} | method.extra
         key = json.dumps([method.name, DATA, settings], sort_keys=True)
-        if not (row := finished(out / RESULTS).get(key)):
-            place = {"out": out / "runs", "data_root": data_root, "quiet": quiet}
-            model = made(method, settings | place)
-            row = {
-                "method": method.name,
-                "shots": count,
-                "seed": seed,
-                "accuracy": model.about["metrics"][0]["value"],
-            }
-            row = finish(out / RESULTS, key, row)
-            say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
+        place = {"out": out / "runs", "data_root": data_root, "quiet": quiet}
+        row = once(out / RESULTS, key, partial(measured, method, count, settings | place))
+        say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
         rows.append(row)
     path = out / "report.md"
     try:
@@ -86,11 +78,14 @@ def classifier_table(
     return path
 
 
-def made(method: Method, settings: dict[str, Any]) -> Classifier:
+def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
     """Train one classifier."""
     if method.source:
-        return classify_transfer(method.source, data=DATA, strategy=method.strategy, **settings)
-    return classify_train("cnn", data=DATA, **settings)
+        model = classify_transfer(method.source, data=DATA, strategy=method.strategy, **settings)
+    else:
+        model = classify_train("cnn", data=DATA, **settings)
+    score = model.about["metrics"][0]["value"]
+    return {"method": method.name, "shots": shots, "seed": settings["seed"], "accuracy": score}
 
 
 def report(rows: Sequence[Row]) -> str:
@@ -102,8 +97,7 @@ def report(rows: Sequence[Row]) -> str:
         cells = []
         for count in counts:
             found = [100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)]
-            deviation = f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else ""
-            cells.append(f"{statistics.mean(found):.1f}{deviation}")
+            cells.append(spread(found, "{:.1f}".format))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     seeds = len({row["seed"] for row in rows})
     head = f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± deviation of {seeds} seeds"

@@ -8,17 +8,17 @@ The protocol is VEEGAN's (Srivastava et al. 2017, https://arxiv.org/abs/1705.077
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.bench.cells import finish, finished, folder, trained
+from gantl_zoo.bench.cells import RESULTS, Row, folder, once, spread, trained
 from gantl_zoo.errors import UsageError
 from gantl_zoo.run import evaluate, train
 
 DATA, EXTRACTOR = "stacked-mnist", "channelwise:cnn-mnist"
-STEPS, SAMPLES, RESULTS = 100_000, 26_000, "cells.jsonl"
+STEPS, SAMPLES = 100_000, 26_000
 Recipe = dict[str, Any]
 RECIPES: dict[str, Recipe] = {
     # Radford et al. 2015, section 4, with BatchNorm in both networks and the last weights, not their average
@@ -86,17 +86,25 @@ def trial(
     """One run and its measurement, kept in a line of `cells.jsonl`; read from there if it is finished."""
     settings: Recipe = {"steps": steps, "seed": seed, "data_root": data_root, "metrics": ()} | RECIPES[name]
     key = json.dumps({"recipe": name, "settings": settings | {"data_root": None}}, sort_keys=True)
-    if found := finished(out / RESULTS).get(key):
-        return found
+    return once(out / RESULTS, key, partial(measured, out, name, settings, key, quiet))
+
+
+def measured(out: Path, name: str, settings: Recipe, key: str, quiet: bool) -> Row:
+    """Train and measure."""
+    seed, steps = settings["seed"], settings["steps"]
     place = folder(out, f"{name}-{steps}-{seed}", key)
     settings |= {"title": f"{name}-{seed}", "out": place, "quiet": quiet}
     gan, _ = trained(place, lambda: train("dcgan", data=DATA, **settings), quiet)
     scores = evaluate(
-        gan, data=DATA, data_root=data_root, metrics=["modes"], samples=SAMPLES, extractor=EXTRACTOR
+        gan,
+        data=DATA,
+        data_root=settings["data_root"],
+        metrics=["modes"],
+        samples=SAMPLES,
+        extractor=EXTRACTOR,
     )
     row = {"recipe": name, "seed": seed, "steps": steps, "results": scores.results}
-    row |= {metric: scores[metric] for metric in ("modes", "mode_kl")}
-    return finish(out / RESULTS, key, row)
+    return row | {metric: scores[metric] for metric in ("modes", "mode_kl")}
 
 
 def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
@@ -105,7 +113,10 @@ def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
     lines.append("|---|---|---|---|---|")
     for name in dict.fromkeys(row["recipe"] for row in rows):
         mine = [row for row in rows if row["recipe"] == name]
-        modes, kl = spread([r["modes"] for r in mine], 1), spread([r["mode_kl"] for r in mine], 2)
+        modes, kl = (
+            spread([r["modes"] for r in mine], "{:.1f}".format),
+            spread([r["mode_kl"] for r in mine], "{:.2f}".format),
+        )
         lines.append(f"| `{name}` | {steps:,} | {len(mine)} | {modes} | {kl} |")
     floors = {result["metric"]: result["floor"] for result in rows[0]["results"]}
     lines.append(f"| real test stacks | | | {floors['modes']:.0f} | {floors['mode_kl']:.2f} |")
@@ -117,9 +128,3 @@ def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
         lines += ["", f"The budget was cut: {steps:,} of the protocol's {STEPS:,} steps of 64 images."]
     lines += ["", "What differs from the published protocol:", "", *(f"- {text}" for text in DIFFERENCES)]
     return "\n".join(lines) + "\n"
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """The mean, and the deviation where there are several."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,15 @@ from typing import Any
 from filelock import FileLock
 
 from gantl_zoo import registry
-from gantl_zoo.bench.cells import Row, finish, finished, folder, trained
+from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import report
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.run import evaluate, train, transfer
-from gantl_zoo.zoo import load_model
+from gantl_zoo.zoo import gan_named
 
 SCRATCH = "scratch"
 SHOTS = (10, 100, 1000, 0)  # 0: all
-RESULTS = "cells.jsonl"
 METRICS = ("fd", "kd", "pr", "memory")
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
 SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 million parameters
@@ -135,10 +135,9 @@ def transfer_table(
     cells = [Cell(pair, count, strategy, seed) for count, strategy, seed, pair in order]
     out = Path(out)
     for cell in cells[part[0] - 1 :: part[1]]:
-        if cell.key(budget) not in finished(out / RESULTS):
-            row = fill(cell, budget, out, data_root, quiet)
-            fd, step = row["scores"]["fd"], row["best_step"]
-            say(f"{cell.name}: fd {fd:.4g} at step {step}, {row['seconds']:.0f} s")
+        make = partial(fill, cell, budget, out, data_root, quiet)
+        row = once(out / RESULTS, cell.key(budget), make)
+        say(f"{cell.name}: fd {row['scores']['fd']:.4g} at step {row['best_step']}")
     return write_report(out, budget)
 
 
@@ -166,28 +165,24 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "quiet": quiet,
         }
     )
-    clock = time.process_time()
+    whole, clock = not settings["out"].exists(), time.process_time()
     gan, run = trained(settings["out"], lambda: begin(cell, source, settings), quiet)
     seconds = time.process_time() - clock
     scores = evaluate(gan, data=cell.pair.data, metrics=METRICS, samples=budget.samples, **few)
     curve = {str(row["step"]): row[next(k for k in row if k != "step")] for row in run.rows("metrics.jsonl")}
-    return finish(
-        out / RESULTS,
-        cell.key(budget),
-        {
-            "pair": asdict(cell.pair),
-            **{key: getattr(cell, key) for key in ("shots", "strategy", "seed")},
-            "budget": asdict(budget),
-            "images": gan.lineage["data"]["images"],
-            "base_sha256": gan.lineage.get("base_sha256", ""),
-            "best_step": gan.about["training"]["best_step"],
-            "curve": {step: round(value, 3) for step, value in curve.items()},
-            "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in scores.results},
-            "floors": {result["metric"]: result["floor"] for result in scores.results},
-            "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
-            "seconds": round(seconds, 1),
-        },
-    )
+    return {
+        "pair": asdict(cell.pair),
+        **{key: getattr(cell, key) for key in ("shots", "strategy", "seed")},
+        "budget": asdict(budget),
+        "images": gan.lineage["data"]["images"],
+        "base_sha256": gan.lineage.get("base_sha256", ""),
+        "best_step": gan.about["training"]["best_step"],
+        "curve": {step: round(value, 3) for step, value in curve.items()},
+        "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in scores.results},
+        "floors": {result["metric"]: result["floor"] for result in scores.results},
+        "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
+        "seconds": round(seconds, 1) if whole else None,  # one that was interrupted took longer
+    }
 
 
 def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
@@ -198,14 +193,6 @@ def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     networks = {f"{part}_config": said["config"] for part, said in parts.items()}
     generator, rival = (parts[part]["name"] for part in ("generator", "discriminator"))
     return train(generator, data=cell.pair.data, discriminator=rival, **networks, **settings)
-
-
-def gan_named(name: str) -> GAN:
-    """The source of a table. Raises `UsageError` if it can't be one."""
-    found = load_model(name)
-    if not isinstance(found, GAN) or found.discriminator is None:
-        raise UsageError(f"{name} is no GAN with a discriminator, so nothing can be transferred from it")
-    return found
 
 
 def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:

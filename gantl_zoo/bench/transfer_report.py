@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from gantl_zoo.bench.cells import Row, spread
 from gantl_zoo.errors import TrainingError
 
-Row = dict[str, Any]
 SCRATCH = "scratch"
 COLUMNS = ("fd", "kd", "precision", "recall", "nn_distance")
 HEAD = (
@@ -86,10 +86,11 @@ def table(rows: Sequence[Row]) -> str:
 
 def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
     """One strategy's line."""
-    cells = [spread([row["scores"][key] for row in rows], key) for key in COLUMNS]
+    cells = [spread([row["scores"][key] for row in rows], partial(number, key=key)) for key in COLUMNS]
     ratio = f"{mean(rows, 'fd') / mean(scratch, 'fd'):.2f}" if scratch else ""
     best = f"{statistics.mean(row['best_step'] for row in rows):,.0f}"
-    seconds = f"{statistics.mean(row['seconds'] for row in rows):.0f}"
+    timed = [row["seconds"] for row in rows if row["seconds"] is not None]
+    seconds = f"{statistics.mean(timed):.0f}" if timed else ""
     beaten = "" if name == SCRATCH or not scratch else overtakes(rows, scratch)
     first, *rest = cells
     shown = [f"`{name}`", str(len(rows)), first, ratio, *rest, best, beaten, seconds]
@@ -119,12 +120,6 @@ def mean_curve(rows: Sequence[Row]) -> dict[int, float]:
 
 def mean(rows: Sequence[Row], key: str) -> float:
     return float(statistics.mean(row["scores"][key] for row in rows))
-
-
-def spread(values: Sequence[float], key: str) -> str:
-    """The mean, and the deviation where there are several runs."""
-    shown = number(statistics.mean(values), key)
-    return shown if len(values) < 2 else f"{shown} ± {number(statistics.stdev(values), key)}"
 
 
 def number(value: float, key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import HubError
+from gantl_zoo.errors import HubError, WeightsError
+from gantl_zoo.headers import read_index
 from gantl_zoo.hub.client import LIBRARY, api, ask, endpoint_of, is_offline
 from gantl_zoo.hub.trouble import Asked
+from gantl_zoo.strict import read_json
 
 NAME = re.compile(r"(?:hf-hub:)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -184,17 +185,15 @@ def _whole(folder: Path, part: str) -> bool:
     if not index.is_file():
         return (folder / f"{part}.safetensors").is_file()
     try:
-        shards = set(json.loads(index.read_text())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError):
+        return all(shard.is_file() for shard in read_index(index)[0])
+    except WeightsError:
         return True  # damaged: whoever loads it says how
-    return all((folder / str(shard)).is_file() for shard in shards)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     """`config.json` as far as it can be read; whoever loads the folder says what is wrong with it."""
-    path = folder / "config.json"
     try:
-        config = json.loads(path.read_text()) if path.stat().st_size < LONGEST_CONFIG else {}
-    except (OSError, ValueError, RecursionError):
+        config = read_json(folder / "config.json", LONGEST_CONFIG, "a model's config")
+    except WeightsError:
         return {}
     return config if isinstance(config, dict) else {}

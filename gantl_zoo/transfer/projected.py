@@ -35,7 +35,7 @@ def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: 
                 f"{strategy}: backbone {backbone} is an architecture without weights; name a trained one "
                 "(gantl-zoo list --kind models), its folder, or timm:NAME"
             )
-        folder = registry.models.load(backbone) if backbone in registry.models else backbone
+        folder = registry.release_or(backbone)
         found = weights.read_config(folder)
         if found["kind"] != "backbone":
             raise UsageError(
