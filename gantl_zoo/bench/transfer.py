@@ -20,13 +20,12 @@ from filelock import FileLock
 
 from gantl_zoo import registry
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
-from gantl_zoo.bench.transfer_report import report
+from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.zoo import gan_named
 
-SCRATCH = "scratch"
 SHOTS = (10, 100, 1000, 0)  # 0: all
 METRICS = ("fd", "kd", "pr", "memory")
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
