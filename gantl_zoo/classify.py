@@ -51,7 +51,8 @@ def classify_train(
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
     with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
-    words = f"gantl-zoo classify train {backbone} --data {_said(data)}" + spelled(recipe)
+    words = f"gantl-zoo classify train {backbone} {rest['data']}{spelled(recipe)}"
+    words += arguments("backbone-arg", backbone_config or {})
     helper = None if gan is None else helper_of(gan, gan_samples, gan_confidence, images)
     folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
     if helper is not None:
@@ -98,11 +99,8 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    words = (
-        f"gantl-zoo classify transfer {pinned(base, str(source))} --data {_said(data)} --strategy {strategy}"
-    )
-    words += "".join(f" --strategy-arg {key}={value}" for key, value in (strategy_config or {}).items())
-    words += spelled(recipe)
+    words = f"gantl-zoo classify transfer {pinned(base, str(source))} {rest['data']} --strategy {strategy}"
+    words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
     return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})
 
@@ -172,6 +170,7 @@ def _prepare(
     if unknown := sorted(set(settings) - set(known)):
         raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
     recipe = loop.ClassifierRecipe(**settings)
+    rest["data"] = _said(data, spec)
     images = data_room.load(data, **spec)
     if images.labels is None:
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
@@ -179,9 +178,11 @@ def _prepare(
     return images, held_out, recipe, rest
 
 
-def _said(data: Data) -> str:
+def _said(data: Data, spec: dict[str, Any]) -> str:
     """The data as on the command line."""
-    return shlex.quote(data.name if isinstance(data, ImageData) else str(data))
+    name = shlex.quote(data.name if isinstance(data, ImageData) else str(data))
+    few = {key.replace("_", "-"): value for key, value in spec.items() if key != "root"}
+    return f"--data {name}" + "".join(f" --{key} {value}" for key, value in few.items())
 
 
 def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +232,11 @@ def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageDat
     helper = Help(gan_named(gan, discriminator=False), samples, confidence)
     helper.check(images)
     return helper
+
+
+def arguments(flag: str, settings: dict[str, Any]) -> str:
+    """Builder or strategy arguments as options."""
+    return "".join(f" --{flag} {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
 
 
 def spelled(recipe: loop.ClassifierRecipe) -> str:

@@ -281,6 +281,7 @@ models = Registry(
         "cnn-mnist": "gantl_zoo.released:cnn_mnist",
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
+        "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",
     },
 )
 

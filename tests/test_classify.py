@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import gantl_zoo as gz
 from gantl_zoo import data, pseudo, registry, weights
 from gantl_zoo.bench import classifiers as bench
+from gantl_zoo.cli.app import app
 from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.pseudo import Help
 
@@ -168,3 +171,19 @@ def test_the_table_of_classifiers_is_filled_once(tmp_path: Path, monkeypatch: py
     assert "| | 100 images |" in before and "| probe | " in before and " ± " in before
     with pytest.raises(gz.UsageError, match=r"shots of 100 \(0: all\)"):
         bench.classifier_table((7,), out=tmp_path)
+
+
+def test_the_command_on_the_card_makes_the_same_classifier(images: ImageData, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"shots": 9, "data_seed": 2, "image_size": 24, **QUICK}
+    model = gz.classify_train(
+        "cnn",
+        data=str(halves(images, tmp_path)),
+        backbone_config={"widths": [4, 8]},
+        out=tmp_path / "first",
+        **settings,
+    )
+    _, *words = shlex.split(model.about["training"]["command"])
+    result = CliRunner().invoke(app, [*words, "--precision", "fp32", "--out", str(tmp_path / "second")])
+    assert result.exit_code == 0, result.output
+    (again,) = tmp_path.glob("second/*/model")
+    assert weights.sha256(again / "model.safetensors") == weights.sha256(model.folder / "model.safetensors")

@@ -15,19 +15,20 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
 
-SMALL = 64  # the side up to which grey images are shown to a classifier of digits
-USUAL = "timm:tf_efficientnet_lite0"  # Projected GAN's
+SMALL = 64  # the side up to which images are shown to a bundled classifier
+BUNDLED = {1: "cnn-mnist", 3: "timm-mobilenetv3-cifar10"}  # by channels
+USUAL = "timm:tf_efficientnet_lite0"  # Projected GAN's; fetched
 
 
 def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: Any) -> dict[str, Any]:
     """The full arguments of a frozen `backbone` discriminator for images (C, H, W).
 
-    `backbone` is a released classifier, its folder, or `timm:NAME`; "auto": `cnn-mnist` for small grey
-    images, else Projected GAN's EfficientNet. Raises `UsageError` for a name without trained weights.
+    `backbone` is a released classifier, its folder, or `timm:NAME`; "auto": a bundled one for small images,
+    else Projected GAN's EfficientNet. Raises `UsageError` for a name without trained weights.
     """
     channels, side, _ = shape
     if backbone == "auto":
-        backbone = "cnn-mnist" if channels == 1 and side <= SMALL else USUAL
+        backbone = BUNDLED.get(channels, USUAL) if side <= SMALL else USUAL
     chosen: dict[str, Any] = {"backbone": backbone}
     if not backbone.startswith("timm:"):
         if backbone in registry.backbones:
