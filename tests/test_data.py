@@ -198,3 +198,17 @@ def test_uint8_survives_the_way_to_float_and_back() -> None:
     assert floats.min() == -1 and floats.max() == 1
     assert torch.equal(to_uint8(floats), values)
     assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("second", ["test", "val"])
+def test_folders_of_these_names_are_the_splits(tmp_path: Path, second: str) -> None:
+    for name, value in (("train/cats/a", 1), ("train/dogs/b", 2), (f"{second}/dogs/c", 3)):
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), value).save(path)
+    train, held_out = (data.load(tmp_path / "photos", split=split) for split in ("train", "test"))
+    assert train.images[:, 0, 0, 0].tolist() == [1, 2] and held_out.images[:, 0, 0, 0].tolist() == [3]
+    assert train.classes == held_out.classes == ("cats", "dogs")
+    assert held_out.labels is not None and held_out.labels.tolist() == [1]
+    Image.new("L", (8, 8), 4).save(tmp_path / "photos" / "d.png")
+    assert len(data.load(tmp_path / "photos")) == 4, "with others beside them they are classes"

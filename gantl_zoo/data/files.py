@@ -1,4 +1,4 @@
-"""A folder of images, sub-folders as classes, or a zip of either."""
+"""A folder of images, sub-folders as classes, or a zip of either. Folders `train` and `test` are splits."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 CHUNK = 256  # images that are decoded ahead
 CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
 HELD_OUT = 10  # one image in ten, chosen by the hash of its path, is the test split
+SPLITS = ({"train", "test"}, {"train", "val"})  # unless all images lie in two such folders, which are kept
 
 
 def load(source: Path, split: str, image_size: int | None) -> ImageData:
@@ -37,7 +38,8 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     names = sorted(_names(source))
     if not names:
         raise DataError(f"{source} holds no image ({', '.join(sorted(SUFFIXES))})")
-    held_out = _held_out(names)
+    split_up = {PurePosixPath(name).parts[0] for name in names} in SPLITS
+    held_out = {n for n in names if not n.startswith("train/")} if split_up else _held_out(names)
     wanted = [name for name in names if (name in held_out) == (split == "test")]
     if not wanted:
         raise DataError(f"{source} has {len(names)} images; a test split needs at least {HELD_OUT}")
@@ -56,14 +58,16 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     _judge(source, corrupt, len(wanted))
     shape = _common_shape(source, shapes)
     images = _stream(source, kept, shape, image_size) if streams else torch.from_numpy(_stack(arrays, shape))
-    classes = tuple(sorted({_folder(name) for name in names}))  # of both splits, or numbers would differ
-    labels = torch.tensor([classes.index(_folder(name)) for name in kept]) if len(classes) > 1 else None
+    folders = {name: _folder(name, split_up) for name in names}  # of both splits, or numbers would differ
+    classes = tuple(sorted(set(folders.values())))
+    labels = torch.tensor([classes.index(folders[name]) for name in kept]) if len(classes) > 1 else None
     return ImageData(images, labels, classes if labels is not None else (), source.name, split)
 
 
-def _folder(name: str) -> str:
-    """The sub-folder of an image, which is its class."""
-    return PurePosixPath(name).parent.as_posix()
+def _folder(name: str, split_up: bool) -> str:
+    """The sub-folder of an image, below its split's, which is its class."""
+    folder = PurePosixPath(name).parent
+    return PurePosixPath(*folder.parts[1:]).as_posix() if split_up else folder.as_posix()
 
 
 def _names(source: Path) -> list[str]:

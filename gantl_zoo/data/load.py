@@ -26,9 +26,10 @@ def load(
     """Images from a data name, a folder (sub-folders are classes), a zip of either, or `ImageData`.
 
     `source:CLASSES` takes some classes only: names, numbers or ranges of numbers, as in "mnist:0-4" or
-    "photos:cat,dog". `split` is "train" or "test". A folder or zip is split by the hash of each image's
-    path: a tenth is held out. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else
-    the user's cache). `shots` takes a fixed subset by `data_seed`. Raises `DataError`.
+    "photos:cat,dog". `split` is "train" or "test". Of a folder or zip these are its folders `train` and
+    `test` (or `val`) if it has nothing else; otherwise a tenth is held out by the hash of its path. `root`
+    is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache). `shots` takes
+    a fixed subset by `data_seed`. Raises `DataError`.
     """
     if split not in SPLITS:
         raise DataError(f"split {split!r} is none of {', '.join(SPLITS)}")
