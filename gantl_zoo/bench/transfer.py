@@ -44,6 +44,7 @@ class Pair:
     source: str = ""
     learn: str = ""
     note: str = ""
+    extractor: str = "auto"
 
 
 PAIRS = (
@@ -160,6 +161,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "metrics": ("fd",),
             "metrics_every": max(1, budget.steps // budget.looks),
             "samples": budget.samples,
+            "extractor": cell.pair.extractor,
             "out": folder(out, cell.name, cell.key(budget)),
             "quiet": quiet,
         }
@@ -167,6 +169,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
     whole, clock = not settings["out"].exists(), time.process_time()
     gan, run = trained(settings["out"], lambda: begin(cell, source, settings), quiet)
     seconds = time.process_time() - clock
+    few["extractor"] = cell.pair.extractor
     scores = evaluate(gan, data=cell.pair.data, metrics=METRICS, samples=budget.samples, **few)
     curve = {str(row["step"]): row[next(k for k in row if k != "step")] for row in run.rows("metrics.jsonl")}
     return {
@@ -202,7 +205,7 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     recipe |= {"metrics": ("fd",), "metrics_every": max(1, budget.source_steps // 8)}
     place = folder(out / "sources", pair.learn.replace(":", "-"), json.dumps(recipe, sort_keys=True))
     place.mkdir(parents=True, exist_ok=True)
-    recipe |= {"data_root": data_root, "out": place, "quiet": quiet}
+    recipe |= {"extractor": pair.extractor, "data_root": data_root, "out": place, "quiet": quiet}
     with FileLock(place / "lock"):  # other processes wait until it is trained
         if not (done := place / "done").is_file():
             _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)

@@ -1,0 +1,74 @@
+"""The colour pair, emoji that are no faces to faces, 64×64: `python benchmarks/transfer_emoji.py ZIP`.
+
+ZIP holds Noto's emoji as `emoji_u1f600.png`, …. Faces are the code points 1f600 to 1f644, every second one
+held out. The budget is smaller than the other pairs': such an image is five times the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+from gantl_zoo.bench import transfer as bench
+
+HERE = Path(__file__).parent
+OUT = Path("runs/transfer-emoji")
+FACES = range(0x1F600, 0x1F645)
+BUDGET = bench.Budget(steps=600, batch=16, looks=6, samples=500, source_steps=1500)
+PAIR = bench.Pair(
+    "emoji",
+    f"{OUT}/faces.zip",
+    learn=f"{OUT}/others.zip",
+    note="colour: emoji that are no faces to faces",
+    extractor="timm-mobilenetv3-cifar10",
+)
+PHASES = (
+    ((10, 0), ("full", "freeze-d")),
+    ((0,), ("projected", "vision-aided", "scale-shift", "ewc")),
+    ((10,), ("projected", "vision-aided", "scale-shift", "ewc")),
+)
+
+
+def split(source: Path) -> None:
+    """Faces, every second one held out, and all others, as two zips. What is there stays."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    if all((OUT / f"{name}.zip").exists() for name in ("faces", "others")):
+        return
+    with (
+        zipfile.ZipFile(source) as emoji,
+        zipfile.ZipFile(OUT / "faces.zip", "w") as faces,
+        zipfile.ZipFile(OUT / "others.zip", "w") as others,
+    ):
+        for name in sorted(emoji.namelist()):
+            file = Path(name).name
+            found = re.fullmatch(r"emoji_u([0-9a-f]+)\.png", file)
+            if found and (code := int(found[1], 16)) in FACES:
+                faces.writestr(f"{('train', 'test')[code % 2]}/{file}", emoji.read(name))
+            else:
+                others.writestr(file, emoji.read(name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("zip", type=Path)
+    parser.add_argument("--part", default="1/1", help="I/N: every N-th cell")
+    options = parser.parse_args()
+    split(options.zip)
+    if not (OUT / bench.RESULTS).exists() and (HERE / "transfer-emoji.jsonl").exists():
+        shutil.copy(HERE / "transfer-emoji.jsonl", OUT / bench.RESULTS)
+    part = bench.choose_part(options.part)
+    for shots, strategies in PHASES:
+        report = bench.transfer_table(
+            (PAIR,), strategies, shots, budget=BUDGET, out=OUT, part=part, say=print
+        )
+    shutil.copy(OUT / bench.RESULTS, HERE / "transfer-emoji.jsonl")
+    shutil.copy(OUT / f"{PAIR.name}.png", HERE / "transfer-emoji.png")
+    text = report.read_text().replace(f"]({PAIR.name}.png)", "](transfer-emoji.png)")
+    (HERE / "transfer-emoji.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
