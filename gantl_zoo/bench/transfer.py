@@ -1,7 +1,7 @@
 """Which strategy wins when: strategies × shots × seeds for a pair of source and target, in one fixed budget.
 
 Every cell has the same networks, recipe, augmentation and number of steps; the first row of each table is
-from scratch. A cell's model is the best of its run by the Fréchet distance, for all strategies alike.
+from scratch. A cell's model is the best of its run by the pair's metric, for all strategies alike.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all
-METRICS = ("fd", "kd", "pr", "memory")
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
 SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 million parameters
     "generator_config": {"width": 16},
@@ -45,6 +44,12 @@ class Pair:
     learn: str = ""
     note: str = ""
     extractor: str = "auto"
+    metric: str = "fd"  # or "kd", where there are fewer held-out images than features
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that a cell is measured by, the one that chooses its model first."""
+        return tuple(dict.fromkeys((self.metric, "kd", "pr", "memory")))
 
 
 PAIRS = (
@@ -137,7 +142,9 @@ def transfer_table(
     for cell in cells[part[0] - 1 :: part[1]]:
         make = partial(fill, cell, budget, out, data_root, quiet)
         row = once(out / RESULTS, cell.key(budget), make)
-        say(f"{cell.name}: fd {row['scores']['fd']:.4g} at step {row['best_step']}")
+        say(
+            f"{cell.name}: {cell.pair.metric} {row['scores'][cell.pair.metric]:.4g} at step {row['best_step']}"
+        )
     return write_report(out, budget)
 
 
@@ -158,7 +165,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "batch": budget.batch,
             "seed": cell.seed,
             "aug": "diffaugment",
-            "metrics": ("fd",),
+            "metrics": (cell.pair.metric,),
             "metrics_every": max(1, budget.steps // budget.looks),
             "samples": budget.samples,
             "extractor": cell.pair.extractor,
@@ -170,7 +177,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
     gan, run = trained(settings["out"], lambda: begin(cell, source, settings), quiet)
     seconds = time.process_time() - clock
     few["extractor"] = cell.pair.extractor
-    scores = evaluate(gan, data=cell.pair.data, metrics=METRICS, samples=budget.samples, **few)
+    scores = evaluate(gan, data=cell.pair.data, metrics=cell.pair.metrics, samples=budget.samples, **few)
     curve = {str(row["step"]): row[next(k for k in row if k != "step")] for row in run.rows("metrics.jsonl")}
     return {
         "pair": asdict(cell.pair),
@@ -202,7 +209,7 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     if pair.source:
         return pair.source
     recipe: dict[str, Any] = RECIPE | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
-    recipe |= {"metrics": ("fd",), "metrics_every": max(1, budget.source_steps // 8)}
+    recipe |= {"metrics": (pair.metric,), "metrics_every": max(1, budget.source_steps // 8)}
     place = folder(out / "sources", pair.learn.replace(":", "-"), json.dumps(recipe, sort_keys=True))
     place.mkdir(parents=True, exist_ok=True)
     recipe |= {"extractor": pair.extractor, "data_root": data_root, "out": place, "quiet": quiet}

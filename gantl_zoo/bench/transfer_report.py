@@ -11,17 +11,13 @@ from gantl_zoo.bench.cells import Row, spread
 from gantl_zoo.errors import TrainingError
 
 SCRATCH = "scratch"
-COLUMNS = ("fd", "kd", "precision", "recall", "nn_distance")
-HEAD = (
-    "| strategy | seeds | fd | of scratch | KID | precision | recall | nearest | best at step "
-    "| beats scratch at | core seconds |\n|---|---|---|---|---|---|---|---|---|---|---|"
-)
+COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
 LEGEND = (
-    "fd: Fréchet distance of the best model of each run to held-out images of the target, mean ± deviation "
-    "over seeds. of scratch: fd over that of scratch. nearest: median distance of samples to the nearest "
-    "image that was trained on, over that of held-out images (1: as far as new images; 0: a replay). beats "
-    "scratch at: the first look at which the curve is below the best of scratch's mean curve (in brackets: "
-    "in how many runs)."
+    "fd, KID: Fréchet and kernel distance of the best model of each run to held-out images of the target, "
+    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's. nearest: "
+    "median distance of samples to the nearest image that was trained on, over that of held-out images (1: as "
+    "far as new images; 0: a replay). beats scratch at: the first look at which the curve is below the best "
+    "of scratch's mean curve (in brackets: in how many runs)."
 )
 
 
@@ -76,25 +72,52 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         by.setdefault(row["strategy"], []).append(row)
     scratch = by.pop(SCRATCH, [])
-    ranked = sorted(by.items(), key=lambda item: mean(item[1], "fd"))
+    metric = metric_of(rows)
+    ranked = sorted(by.items(), key=lambda item: mean(item[1], metric))
     lines = [line(name, mine, scratch) for name, mine in ([(SCRATCH, scratch)] if scratch else []) + ranked]
+    first, *others = (COLUMNS[key] for key in measured(rows))
+    head = [
+        "strategy",
+        "seeds",
+        first,
+        "of scratch",
+        *others,
+        "best at step",
+        "beats scratch at",
+        "core seconds",
+    ]
     floors = rows[0]["floors"]
-    shown = " | ".join(number(floors[key], key) if floors.get(key) is not None else "" for key in COLUMNS)
-    first, *rest = shown.split(" | ")
-    return "\n".join([HEAD, *lines, f"| real images | | {first} | | {' | '.join(rest)} | | | |"])
+    real = [number(floors[key], key) if floors.get(key) is not None else "" for key in measured(rows)]
+    last = ["real images", "", real[0], "", *real[1:], "", "", ""]
+    return "\n".join([row_of(head), "|---" * len(head) + "|", *lines, row_of(last)])
+
+
+def row_of(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def metric_of(rows: Sequence[Row]) -> str:
+    """The score that chose each run's model."""
+    return str(rows[0]["pair"]["metric"])
+
+
+def measured(rows: Sequence[Row]) -> list[str]:
+    """The scores that there are, the one that chose the models first."""
+    return [key for key in COLUMNS if key in rows[0]["scores"]]
 
 
 def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
     """One strategy's line."""
-    cells = [spread([row["scores"][key] for row in rows], partial(number, key=key)) for key in COLUMNS]
-    ratio = f"{mean(rows, 'fd') / mean(scratch, 'fd'):.2f}" if scratch else ""
+    cells = [spread([row["scores"][key] for row in rows], partial(number, key=key)) for key in measured(rows)]
+    metric = metric_of(rows)
+    ratio = f"{mean(rows, metric) / mean(scratch, metric):.2f}" if scratch else ""
     best = f"{statistics.mean(row['best_step'] for row in rows):,.0f}"
     timed = [row["seconds"] for row in rows if row["seconds"] is not None]
     seconds = f"{statistics.mean(timed):.0f}" if timed else ""
     beaten = "" if name == SCRATCH or not scratch else overtakes(rows, scratch)
     first, *rest = cells
-    shown = [f"`{name}`", str(len(rows)), first, ratio, *rest, best, beaten, seconds]
-    return f"| {' | '.join(shown)} |"
+    return row_of([f"`{name}`", str(len(rows)), first, ratio, *rest, best, beaten, seconds])
 
 
 def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
@@ -150,7 +173,7 @@ def draw(path: Path, rows: Sequence[Row]) -> Path:
         axes.set_title(f"{shots or 'all'} images")
         axes.set_xlabel("step")
         axes.grid(alpha=0.3, which="both")
-    figure.axes[0].set_ylabel("Fréchet distance")
+    figure.axes[0].set_ylabel(COLUMNS[metric_of(rows)])
     handles = {
         label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
