@@ -69,6 +69,7 @@ def cell(strategy: str, curve: dict[str, float], fd: float) -> dict[str, Any]:
     scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
     floors = scores | {"fd": 1.0, "nn_distance": None}
     return {
+        "pair": {"metric": "fd"},
         "strategy": strategy,
         "curve": curve,
         "scores": scores,
@@ -89,6 +90,17 @@ def test_the_table_compares_with_the_mean_curve_of_scratch() -> None:
     lines = table([slow, *scratch, fast]).splitlines()[2:]
     assert [line.split("`")[1] for line in lines[:3]] == ["scratch", "fast", "slow"]
     assert lines[0].startswith("| `scratch` | 2 | 5 ± 1.41 | 1.00 |") and "| 2 | 0.40 |" in lines[1]
+
+
+def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
+    rows = [cell("scratch", {"0": 9.0, "5": 4.0}, 0.0), cell("full", {"0": 9.0, "5": 2.0}, 0.0)]
+    for row, value in zip(rows, (4.0, 2.0), strict=True):
+        row["pair"] = {"metric": "kd"}
+        row["scores"] = {"kd": value, "precision": 0.5, "recall": 0.5}
+    head, rule, *lines = table(rows).splitlines()
+    assert head.startswith("| strategy | seeds | KID | of scratch | precision | recall | best at step")
+    assert {line.count("|") for line in (head, rule, *lines)} == {head.count("|")}
+    assert lines[1].startswith("| `full` | 1 | 2 | 0.50 |")
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,8 @@ def transfer_table(
     for cell in cells[part[0] - 1 :: part[1]]:
         make = partial(fill, cell, budget, out, data_root, quiet)
         row = once(out / RESULTS, cell.key(budget), make)
-        say(
-            f"{cell.name}: {cell.pair.metric} {row['scores'][cell.pair.metric]:.4g} at step {row['best_step']}"
-        )
+        metric = cell.pair.metric
+        say(f"{cell.name}: {metric} {row['scores'][metric]:.4g} at step {row['best_step']}")
     return write_report(out, budget)
 
 

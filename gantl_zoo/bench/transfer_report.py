@@ -14,10 +14,10 @@ SCRATCH = "scratch"
 COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
 LEGEND = (
     "fd, KID: Fréchet and kernel distance of the best model of each run to held-out images of the target, "
-    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's. nearest: "
-    "median distance of samples to the nearest image that was trained on, over that of held-out images (1: as "
-    "far as new images; 0: a replay). beats scratch at: the first look at which the curve is below the best "
-    "of scratch's mean curve (in brackets: in how many runs)."
+    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's. "
+    "nearest: median distance of samples to the nearest image that was trained on, over that of held-out "
+    "images (1: as far as new images; 0: a replay). beats scratch at: the first look at which the curve is "
+    "below the best of scratch's mean curve (in brackets: in how many runs)."
 )
 
 
