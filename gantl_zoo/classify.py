@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 from gantl_zoo.zoo import ancestor, gan_named, load_model, pinned
 
 Data = str | Path | ImageData
-LEAST = 200  # held-out images of which each epoch tells the accuracy
+LEAST = 200  # held-out images of which a look while training tells the accuracy
+LOOKS = 20  # while training, at most
 DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
 
 
@@ -204,10 +206,13 @@ def _fit(
     machine = engine.choose(rest["device"], rest["precision"])
     folder.log(f"engine: {machine}")
     backbone: nn.Module = copy.deepcopy(model.backbone)
-    # as many as it learns from: with few images, looking at all others would cost more than learning
+    # as many as it learns from, and not at every one of many epochs: looking must not cost more than learning
     shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
+    every = math.ceil(recipe.epochs / LOOKS)
 
     def report(epoch: int, loss: float, rate: float) -> None:
+        if epoch % every and epoch != recipe.epochs:
+            return
         score = loop.accuracy(backbone, shown)
         folder.append(
             "stats.jsonl", {"step": epoch, "loss": loss, "images_per_second": rate, "accuracy": score}

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.bench.cells import RESULTS, Row, once, spread
+from gantl_zoo.bench.cells import RESULTS, Row, finished, once, spread
 from gantl_zoo.classify import classify_train, classify_transfer
 from gantl_zoo.errors import TrainingError, UsageError
 
@@ -62,20 +62,24 @@ def classifier_table(
     if trials < 1 or (unknown := sorted(set(shots) - set(RECIPES))):
         known = ", ".join(map(str, RECIPES))
         raise UsageError(f"trials must be at least 1 and shots of {known} (0: all): {trials}, {unknown}")
-    out, rows = Path(out), []
+    out = Path(out)
     for count, seed, method in product(shots, range(trials), METHODS):
         settings = RECIPES[count] | {"shots": count or None, "data_seed": seed, "seed": seed} | method.extra
         key = json.dumps([method.name, DATA, settings], sort_keys=True)
         place = {"out": out / "runs", "data_root": data_root, "quiet": quiet}
         row = once(out / RESULTS, key, partial(measured, method, count, settings | place))
         say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
-        rows.append(row)
     path = out / "report.md"
     try:
-        path.write_text(report(rows))
+        path.write_text(report([row for row in finished(out / RESULTS).values() if current(row)]))
     except OSError as error:
         raise TrainingError(f"can't write {path}: {error.strerror}") from error
     return path
+
+
+def current(row: Row) -> bool:
+    """Whether a finished row is of this table: its data, and the recipe of today."""
+    return bool(row["data"] == DATA and row["recipe"] == RECIPES.get(row["shots"]))
 
 
 def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
@@ -85,22 +89,23 @@ def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
     else:
         model = classify_train("cnn", data=DATA, **settings)
     score = model.about["metrics"][0]["value"]
-    return {"method": method.name, "shots": shots, "seed": settings["seed"], "accuracy": score}
+    told = {"method": method.name, "data": DATA, "shots": shots, "recipe": RECIPES[shots]}
+    return told | {"seed": settings["seed"], "accuracy": score}
 
 
 def report(rows: Sequence[Row]) -> str:
     """Markdown: a line a method, a column a number of images."""
     counts = sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf"))
-    titles = [f"{count or 'all'} images" for count in counts]
+    seeds = {n: len({row["seed"] for row in rows if row["shots"] == n}) for n in counts}
+    titles = [f"{n or 'all'} images ({seeds[n]} seed{'s' * (seeds[n] > 1)})" for n in counts]
     lines = [f"| | {' | '.join(titles)} |", "|---" * (len(counts) + 1) + "|"]
     for name in dict.fromkeys(row["method"] for row in rows):
         cells = []
         for count in counts:
             found = [100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)]
-            cells.append(spread(found, "{:.1f}".format))
+            cells.append(spread(found, "{:.1f}".format) if found else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    seeds = len({row["seed"] for row in rows})
-    head = f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± deviation of {seeds} seeds"
+    head = f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± deviation over seeds"
     steps = "; ".join(
         f"{n or 'all'} images: {r['epochs']} epochs of batches of {r['batch']}" for n, r in RECIPES.items()
     )
