@@ -75,6 +75,11 @@ def join(header: Any, rest: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + rest
 
 
+def many(count: int) -> bytes:
+    """The inside of an object of so many keys, the last of them twice."""
+    return b",".join(b'"%d":0' % key for key in [*range(count), max(count - 1, 0)])
+
+
 def flip(random: random.Random, data: bytes, low: int = 0, high: int | None = None) -> bytes:
     """Some bits of `data[low:high]` turned."""
     changed = bytearray(data)
@@ -180,6 +185,7 @@ def header_json(random: random.Random, files: Files) -> None:
         b"[]", text.replace(b"[0", b"[" + random.choice(RAW), 1), text.decode().encode("utf-16"),
         b"\xef\xbb\xbf" + text, b'{"a":[' + b"[]," * 1_200_000 + b"[]]}",
         text[:-1] + b',"__metadata__":{"a":"' + b"b" * (1 << 21) + b'"}}',
+        text[:-1] + b"," + many(180_000) + b"}",
     ])  # fmt: skip
     files[name] = join(text, rest)
 

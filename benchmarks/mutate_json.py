@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from mutate import NUMBERS, ODD, PATHS, RAW, WEIGHTS, Files, join, pick, split
+from mutate import NUMBERS, ODD, PATHS, RAW, WEIGHTS, Files, join, many, pick, split
 
 
 def at(random: random.Random, tree: Any, want: Callable[[str, Any], bool]) -> tuple[Any, Any]:
@@ -82,8 +82,11 @@ def json_written(files: Files, tree: Any) -> None:
 
 
 def json_twice(random: random.Random, files: Files) -> None:
-    """A key twice, in config.json or an index."""
+    """A key twice, in config.json or an index; one of thousands, too."""
     name = pick(random, files, ".json")
+    if random.random() < 0.1:
+        files[name] = files[name].rstrip()[:-1] + b"," + many(random.randrange(90_000)) + b"}"
+        return
     text = files[name].decode()
     lines = [line for line in text.split("\n") if '": ' in line and not line.endswith(("{", "["))]
     line = random.choice(lines)

@@ -11,16 +11,20 @@ from pathlib import Path
 
 from gantl_zoo.errors import HubError, UsageError
 from gantl_zoo.hub.fetch import KNOWN, Snapshot
-from gantl_zoo.zoo import ORIGIN, load_model
+from gantl_zoo.zoo import ORIGIN, load_model, pulled_from
 
 
 def place(found: Snapshot, folder: Path) -> Path:
     """Copy a snapshot to `folder`, load it there, then let it appear. Other files of `folder` stay.
 
-    Raises `UsageError` if `folder` is something else than a model, `HubError` if it can't be written.
+    Raises `UsageError` if `folder` is something else than what was pulled before, `HubError` if it can't
+    be written.
     """
-    if folder.exists() and not (folder / "config.json").is_file() and not _is_empty(folder):
-        raise UsageError(f"{folder} is there and no model folder; choose another place, or move it away")
+    if folder.exists() and not _is_empty(folder) and pulled_from(folder) is None:
+        there = "and no model folder"
+        if (folder / "config.json").is_file():
+            there = "and holds a model that was not pulled, or was changed since, and would be lost"
+        raise UsageError(f"{folder} is there {there}; choose another place, or move it away")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -46,7 +46,7 @@ def rebuild(
         if needed:
             raise WeightsError(
                 f"{folder} needs {registry.singular(kind)} {name!r}, which is not installed; "
-                f"it comes with the plug-in: pip install {needed}"
+                f"if you trust the plug-in that it comes with: pip install {needed}"
             )
     stored = look(Path(folder) / f"{file or part}.safetensors")
     network = build(source, name, described["config"], stored, f"{folder}: {part}", images)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo import card, weights
+from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.headers import INDEX, look
 from gantl_zoo.hub import fetch
-from gantl_zoo.hub.client import LIBRARY, PATIENCE, api, ask, endpoint_of
+from gantl_zoo.hub.client import PATIENCE, api, ask, endpoint_of
 from gantl_zoo.hub.target import Content, Done, Target
 from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.place import place
 from gantl_zoo.registry import models
+from gantl_zoo.strict import printable
 from gantl_zoo.zoo import find, load_model, parts_of
 
 SAMPLES = 16
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
     name, told = fetch.checked(repo)
     if told is not None:
         raise UsageError(f"{repo}: write the branch as revision={told!r} (--revision {told})")
+    if revision is not None and (not re.fullmatch(r"\w[\w./-]*", revision) or ".." in revision):
+        raise UsageError(f"{revision!r} is no branch's name: letters, digits, '-', '_', '.' and '/'")
     if create_pr and revision not in (None, "main"):
         raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
     return name
@@ -145,6 +151,10 @@ def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], 
         raise UsageError(
             f"{folder} says no licence, and none is assumed: give one with --license ID, such as mit, "
             "apache-2.0 or cc-by-4.0 (the data's licence may bind yours)"
+        )
+    if not LICENCE.fullmatch(str(chosen)):
+        raise UsageError(
+            f"{chosen!r} is no licence's id: one such as mit, cc-by-4.0 or other, in small letters"
         )
     model = load_model(folder)
     files: dict[str, Content] = {"config.json": folder / "config.json"}
@@ -188,20 +198,28 @@ def hub_models(query: str = "", *, endpoint: str | None = None, limit: int = 100
 
     asked = Asked("list", "the models", endpoint_of(endpoint))
     hub, search = api(asked.endpoint), query or None
-    ask(
-        asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE)
-    )  # the list is asked for six times
+    # for a list the client asks six times where nobody answers, so we ask first whether somebody does
+    ask(asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE))
     found = ask(
         asked, lambda: list(hub.list_models(filter=LIBRARY, search=search, limit=limit, cardData=True))
     )
-    rows = []
-    for info in found:
-        head = info.card_data
-        results = (head.eval_results if head else None) or []
-        metrics = {result.metric_name or result.metric_type: result.metric_value for result in results}
-        licence = head.license if head else None
-        rows.append({"name": info.id, "task": info.pipeline_tag, "license": licence, "metrics": metrics})
-    return rows
+    return [_row(info) for info in found]
+
+
+def _row(info: Any) -> dict[str, Any]:
+    """What the Hub and a stranger's card, which may hold anything, say of a model."""
+    from huggingface_hub import EvalResult
+
+    results = getattr(info.card_data, "eval_results", None)
+    metrics = {}
+    for result in results if isinstance(results, list) else []:
+        if isinstance(result, EvalResult):
+            value = result.metric_value
+            name = printable(result.metric_name or result.metric_type)
+            metrics[name] = value if isinstance(value, (int, float)) else printable(value)
+    licence = getattr(info.card_data, "license", None)
+    said = {"name": info.id, "task": info.pipeline_tag, "license": licence}
+    return {key: printable(value) if value else None for key, value in said.items()} | {"metrics": metrics}
 
 
 def licence_of(source: str | Path) -> str:

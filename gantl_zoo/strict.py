@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,11 @@ def check_text(text: str) -> None:
         raise ValueError(f"the string {text[:40]!r} has control characters")
 
 
+def printable(said: Any, most: int = 200) -> str:
+    """A stranger's words as a terminal may show them: in one line, of at most `most` characters."""
+    return "".join(c if c.isprintable() else " " for c in str(said)[:most])
+
+
 def really(start: bytes) -> str:
     """What a file is that begins with these bytes, and what to do; "" if that can't be told."""
     if start[8:9] == b"{":  # a safetensors header, whose length may begin with any byte
@@ -116,8 +122,8 @@ def really(start: bytes) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in found if keys.count(k) > 1)[:80]!r} is there twice")
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice[:80]!r} is there twice")
     return found
 
 

@@ -14,6 +14,7 @@ from gantl_zoo.registry import models
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier
     from gantl_zoo.gan import GAN
+    from gantl_zoo.hub.fetch import Parts
 
 ORIGIN = "pulled.json"  # beside the model in a folder that `pull --to` wrote: which repository and commit
 
@@ -28,8 +29,13 @@ def find(name: str | Path, *, discriminator: bool = True) -> Path:
     return locate(name, discriminator)[0]
 
 
-def locate(name: str | Path, discriminator: bool = True) -> tuple[Path, dict[str, str] | None]:
-    """The model folder of `name`; and repository and commit, if it comes from the Hub."""
+def locate(
+    name: str | Path, discriminator: bool = True, *, weights: bool = True
+) -> tuple[Path, dict[str, str] | None]:
+    """The model folder of `name`; and repository and commit, if it comes from the Hub.
+
+    From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
+    """
     folder, text = Path(name), str(name)
     for place in (folder / "model", folder):  # a run folder has a config.json of its own
         if (place / "config.json").is_file():
@@ -37,7 +43,7 @@ def locate(name: str | Path, discriminator: bool = True) -> tuple[Path, dict[str
     if folder.is_dir():
         raise UnknownNameError(f"{text} is a folder, but no model or run folder: it has no config.json")
     if text not in models and "/" in text.partition("@")[0]:
-        return from_hub(text, discriminator)
+        return from_hub(text, lambda config: parts_of(config, discriminator) if weights else [])
     try:
         return Path(models.load(text)), None
     except UnknownNameError as error:
@@ -46,14 +52,14 @@ def locate(name: str | Path, discriminator: bool = True) -> tuple[Path, dict[str
         ) from None
 
 
-def from_hub(name: str, discriminator: bool) -> tuple[Path, dict[str, str]]:
-    """The folder in the Hub's cache, and its commit. Fetches what is missing of what is needed."""
+def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
+    """The folder in the Hub's cache, and its commit. Fetches what is missing of `parts(config)`."""
     from gantl_zoo.hub import fetch
 
     if fetch.parse(name) is None:
         raise UnknownNameError(f"there is no folder {name}, and a model on the Hub is user/name[@revision]")
     try:
-        found = fetch.fetch(name, lambda config: parts_of(config, discriminator))
+        found = fetch.fetch(name, parts)
     except HubError as error:
         raise HubError(f"{error} (neither is there a folder {name})") from error
     return found.folder, found.origin

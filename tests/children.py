@@ -83,33 +83,3 @@ def train(done: Any, settings: dict[str, Any]) -> None:
 def moments(count: int, seed: int) -> list[float]:
     """Random moments at which to strike, in seconds."""
     return [random.Random(seed + i).uniform(0.0, 0.25) for i in range(count)]
-
-
-def at_hub(endpoint: str, home: Path, function: Callable[..., None], *arguments: Any) -> None:
-    """`function(*arguments)` with another Hub and a home folder of its own, as from the environment."""
-    from huggingface_hub import constants
-
-    os.environ |= {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_goodToken"}
-    constants.HF_HUB_OFFLINE, constants.HF_HUB_CACHE = False, str(home / "hub")
-    function(*arguments)
-
-
-def load_twice(name: str, log: Path) -> None:
-    """Pull a model and load it; tell the commit."""
-    import gantl_zoo as gz
-
-    pulled = gz.pull(name)
-    log.write_text(f"{pulled.commit} {gz.load_model(name).about['hub']}")
-
-
-def pull_on_a_full_disk(name: str, to: Path, limit: int, log: Path) -> None:
-    """Pull while no file may grow beyond `limit` bytes; tell what that says."""
-    import resource
-
-    import gantl_zoo as gz
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    try:
-        gz.pull(name, to=to)
-    except gz.HubError as error:
-        log.write_text(str(error))

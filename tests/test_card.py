@@ -82,6 +82,18 @@ def test_a_card_of_strangers_words_stays_a_card() -> None:
     text = card.render(config(lineage=evil))
     assert text.count(card.END) == 1 and "<script>" not in text and r"a\|b" in text
     assert card.render(config(lineage=evil), text) == text
+    words = f"x\n```\n{card.END}|<script>{card.BEGIN}"
+    everywhere = {
+        "name": f'"); import os; {card.BEGIN}',
+        "lineage": {"data": {"name": words, "images": words, "fingerprint": words}, "base_model": words},
+        "training": {"command": words, "curves": {"metric": words, "curves": {words: {"1": 2.0}}}},
+        "metrics": [{"name": words, "value": 1.0, "on": words}],
+    }
+    text = card.render(config(**everywhere))
+    body = text.partition("---\n")[2].partition("---\n")[2]
+    assert body.count(card.END) == body.count(card.BEGIN) == 1
+    assert body.count("\n```\n") == 2 and r'load_model("\"); import os; ' in body
+    assert card.render(config(**everywhere), text) == text
 
 
 def test_saving_again_keeps_what_a_person_wrote(folder: Path, gan: gz.GAN) -> None:

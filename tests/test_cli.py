@@ -226,9 +226,17 @@ def test_list_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom gantl_zoo.cli.app import main\n"
         "try: main(['list'])\nexcept SystemExit: pass\n"
-        "assert not {'torch', 'torchvision', 'timm', 'matplotlib'} & set(sys.modules)"
+        "assert not {'torch', 'torchvision', 'timm', 'matplotlib', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_bundled_model_needs_no_client_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # an import of it fails
+    for words in (["info", "dcgan-mnist"], ["sample", "dcgan-mnist", "--out", str(tmp_path / "x.png")]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert not stop.value.code
 
 
 def test_seeds_are_numbers_and_ranges() -> None:

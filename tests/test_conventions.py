@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "weights": {"configs", "headers"},
     "rebuild": {"registry", "weights"},
     "card": {"errors"},
-    "hub": {"headers"},
+    "hub": {"headers", "card"},
     "released": set(),
     "networks": {"rebuild"},
     "backbones": {"rebuild"},

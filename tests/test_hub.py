@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from children import at_hub, load_twice, start
 from huggingface_hub import HfApi, constants
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
 from gantl_zoo import weights
@@ -206,15 +207,28 @@ def test_classifiers_are_shared_too(hub: LoopbackHub, tmp_path: Path) -> None:
     assert rows[0]["license"] == "mit" and not gz.hub_models("nobody")
 
 
-def test_two_processes_pull_at_once(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
-    gz.push(folder, NAME)
-    home = tmp_path / "shared"
-    both = [start(at_hub, hub.endpoint, home, load_twice, NAME, tmp_path / f"out{i}") for i in range(2)]
-    for process in both:
-        process.join(120)
-    assert [process.exitcode for process in both] == [0, 0]
-    assert (tmp_path / "out0").read_text() == (tmp_path / "out1").read_text()
-    assert not list(home.rglob("*.incomplete"))
+PULL = """
+import hashlib, sys
+from gantl_zoo.hub import fetch
+found = fetch.fetch(sys.argv[1], lambda config: ["generator", "discriminator"], all_files=True)
+print(found.commit, [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found.folder.iterdir())])
+"""
+
+
+def test_two_processes_pull_at_once(
+    hub: LoopbackHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = gz.push(folder, NAME).commit
+    hub.requests.clear()
+    hub.faults += [Fault("GET .*/resolve/.*generator", slow=0.5)]  # one of them holds the file for a while
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "shared"))
+    words = [sys.executable, "-c", PULL, NAME]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    one, other = (process.communicate(timeout=120)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0] and one == other
+    assert one.startswith(commit) and weights.sha256(folder / "discriminator.safetensors") in one
+    assert sum(request.startswith("GET") and "generator" in request for request in hub.requests) == 1
+    assert not list((tmp_path / "shared").rglob("*.incomplete"))
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str], str]:

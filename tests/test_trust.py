@@ -22,7 +22,7 @@ from gantl_zoo.rebuild import Bounded
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import fuzz
-from mutate import join, split
+from mutate import join, many, split
 
 Config = dict[str, Any]
 
@@ -108,6 +108,7 @@ def test_a_config_that_no_saving_wrote_is_refused(folder: Path, edit: Any, said:
         (lambda t: t.replace(b": 28", b": " + b"[" * 150 + b"]" * 150, 1), "nested more than 100 levels"),
         (lambda t: t.replace(b": 28", b": " + b"[" * 30_000 + b"]" * 30_000, 1), "can't be read as JSON"),
         (lambda t: t.replace(b": 28", b": [" + b"[]," * 60_000 + b"[]]", 1), "more than 50,000 lists"),
+        (lambda t: t.rstrip()[:-1] + b"," + many(90_000) + b"}", "the key '89999' is there twice"),
         (lambda t: t + b" " * (1 << 20), "config of 1,0.* bytes, and more than 1,048,576 are not read"),
         (lambda t: t.decode().encode("utf-16"), "it is not UTF-8"),
         (lambda t: t[:-9], "can't be read as JSON"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.card.head import JOINED, read, written
-from gantl_zoo.card.text import facts
+from gantl_zoo.card.text import cell, facts
 from gantl_zoo.errors import UsageError
 
 __all__ = [
@@ -40,9 +40,9 @@ def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: st
     file, and `address`, what `load_model` takes. `own` is the folder's card, if `text` is the Hub's: what it
     said is noted, so that `choose` knows next time who has edited. Raises `UsageError` if a head is no YAML.
     """
-    before, after = _around(text) or (f"# {config.get('name', 'model')}\n\n", "")
+    before, after = _around(text) or (f"# {cell(config.get('name', 'model'))}\n\n", "")
     mark = AROUND.format(_hash(_around(own) or (before, after)))
-    made = facts(config, **shown)
+    made = facts(config, **shown).replace("<!--", "&lt;!--")  # a mark in it would end the part
     return f"{written(config, read(also)[0], read(text)[0])}\n{before}{BEGIN}\n{made}\n{mark}\n{END}\n{after}"
 
 

@@ -18,7 +18,8 @@ def facts(config: Mapping[str, Any], *, picture: str = "", address: str = "") ->
         packages = " ".join(f"{name}=={version}" for name, version in needed.items())
         sections.append(f"It needs a plug-in: `pip install {packages}`")
     if command := training.get("command"):
-        sections.append(f"Reproduce it with one command:\n\n```sh\n{command}\n```")
+        line = " ".join(command.splitlines())  # more lines could end the fence
+        sections.append(f"Reproduce it with one command:\n\n```sh\n{line}\n```")
     if curves := training.get("curves"):
         sections.append(curve_table(curves))
     if metrics := config.get("metrics"):
@@ -38,8 +39,8 @@ def rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         commit = f" at commit `{cell(lineage['base_revision'])}`" if lineage.get("base_revision") else ""
         found.append(("base model", f"`{cell(base)}`{commit}, strategy `{cell(lineage.get('strategy'))}`"))
     if data := lineage.get("data"):
-        count = f"{cell(data.get('name'))} ({data.get('images')} images)"
-        found.append(("data", f"{count}, fingerprint `{data.get('fingerprint')}`"))
+        count = f"{cell(data.get('name'))} ({cell(data.get('images'))} images)"
+        found.append(("data", f"{count}, fingerprint `{cell(data.get('fingerprint'))}`"))
     kept = ("steps", "batch", "seed", "loss", "epochs", "best_step")
     return found + [(key.replace("_", " "), cell(training[key])) for key in kept if key in training]
 
@@ -54,7 +55,8 @@ def curve_table(curves: Mapping[str, Any]) -> str:
     titles = list(curves["curves"])
     steps = sorted({int(step) for curve in curves["curves"].values() for step in curve})
     kept = [step for i, step in enumerate(steps) if i % -(-len(steps) // 16) == 0 or step == steps[-1]]
-    lines = [f"`{curves['metric']}` against steps:", "", f"| step | {' | '.join(titles)} |"]
+    heads = " | ".join(cell(title) for title in titles)
+    lines = [f"`{cell(curves.get('metric'))}` against steps:", "", f"| step | {heads} |"]
     lines.append("|---" * (len(titles) + 1) + "|")
     for step in kept:
         values = [curves["curves"][title].get(str(step)) for title in titles]
@@ -66,10 +68,11 @@ def curve_table(curves: Mapping[str, Any]) -> str:
 def metric_row(metric: Mapping[str, Any]) -> str:
     """One line of the metrics' table; the name carries the extractor."""
     floor = f"{metric['floor']:.4g}" if metric.get("floor") is not None else ""
-    return f"| {metric['name']} | {metric['value']:.4g} | {floor} | {metric.get('on', '')} |"
+    return f"| {cell(metric['name'])} | {metric['value']:.4g} | {floor} | {cell(metric.get('on', ''))} |"
 
 
 def usage(address: str, kind: str) -> str:
     """The lines that load the model."""
     call = "images = model.generate(16, seed=0)" if kind == "gan" else "logits = model(images)"
-    return f'```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model("{address}")\n{call}\n```'
+    name = json.dumps(address, ensure_ascii=False)  # in quotes that no name can leave
+    return f"```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model({name})\n{call}\n```"

@@ -34,6 +34,10 @@ def list_names(
     endpoint: Endpoint = None,
 ) -> None:
     """List names: models, generators, discriminators, backbones, strategies."""
+    if hub and kind not in (None, "models"):
+        raise UsageError(f"--hub lists models, so --kind {kind} has no meaning with it")
+    if endpoint and not hub:
+        raise UsageError("--endpoint says which Hub, so it needs --hub")
     if hub:
         return list_hub("" if pattern == "*" else pattern, as_json, endpoint)
     if kind is not None and kind not in KINDS:
@@ -80,13 +84,13 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
     from gantl_zoo import card, weights
     from gantl_zoo.zoo import locate
 
-    folder, origin = locate(name, discriminator=False)
+    folder, origin = locate(name, weights=False)
     config = weights.read_config(folder)
     typer.echo(f"{name}: {config['kind']} in {folder}")
     if origin:
         typer.echo(f"from the Hub: {origin['repo']} at commit {origin['revision']}")
     typer.echo(f"licence: {config.get('license') or 'not stated'}")
-    typer.echo(card.facts(config))
+    typer.echo(card.facts(config, address=name))
     typer.echo("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import HubError, WeightsError
-from gantl_zoo.headers import read_index
-from gantl_zoo.hub.client import LIBRARY, api, ask, endpoint_of, is_offline
+from gantl_zoo.headers import MAX_FILE_BYTES, MAX_INDEX_BYTES, read_index
+from gantl_zoo.hub.client import api, ask, endpoint_of, is_offline
 from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.strict import read_json
 
@@ -23,6 +24,13 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 WEIGHTS = r"(generator|discriminator|model)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
 KNOWN = re.compile(rf"config\.json|README\.md|samples(-[\w.-]+)?\.png|{WEIGHTS}")
 LONGEST_CONFIG = 1 << 20
+LONGEST = {  # bytes, by the ends of the names in KNOWN
+    "config.json": LONGEST_CONFIG,
+    ".index.json": MAX_INDEX_BYTES,
+    ".safetensors": MAX_FILE_BYTES,
+    ".md": 1 << 25,
+    ".png": 1 << 25,
+}
 Parts = Callable[[Mapping[str, Any]], Iterable[str]]
 log = logging.getLogger("gantl_zoo")
 
@@ -138,6 +146,9 @@ def _download(
 
     said = {sibling.rfilename: sibling for sibling in info.siblings or []}
     folder = Path()
+    names = list(names)
+    for name in names:
+        _check_size(asked, name, getattr(said.get(name), "size", None))
     for name in names:
         had = _cached_file(asked.repo, name, info.sha)
         path = ask(
@@ -150,6 +161,16 @@ def _download(
         if name in said and folder.name == info.sha and (had is None or check_all):
             _check(asked, Path(path), promised(said[name]))
     return folder
+
+
+def _check_size(asked: Asked, name: str, size: int | None) -> None:
+    """What is too large to be a model's is not fetched. Raises `HubError`."""
+    most = next(limit for end, limit in LONGEST.items() if name.endswith(end))
+    if size is not None and size > most:
+        raise HubError(
+            f"{asked}: its {name} has {size:,} bytes, and more than {most:,} are not fetched: that is no "
+            "model of gantl_zoo, or a damaged one"
+        )
 
 
 def _check(asked: Asked, path: Path, wanted: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from gantl_zoo.errors import HubError
+from gantl_zoo.strict import printable
 
 PUBLIC = "https://huggingface.co"
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
@@ -75,7 +76,8 @@ def explain(error: Exception, asked: Asked) -> HubError:
     )
     told = HubError(_without_token(f"{asked}: {text}"))
     code = status(cause)
-    told.passing = bool(kinds & {"TransportError", "NoAnswer"}) or code == 429 or (code or 0) >= 500
+    lost = kinds & {"TransportError", "NoAnswer"} and "UnsupportedProtocol" not in kinds
+    told.passing = bool(lost) or code == 429 or (code or 0) >= 500
     return told
 
 
@@ -123,7 +125,8 @@ def _refused(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
     if code is not None and code >= 500:
         return f"the server has trouble ({code}), also after more tries; try again later"
     if code is not None:
-        return f"the server refuses ({code}): {getattr(error, 'server_message', None) or 'it says no more'}"
+        said = getattr(error, "server_message", None) or "it says no more"
+        return f"the server refuses ({code}): {printable(said, 1000)}"
     return None
 
 
