@@ -10,8 +10,9 @@ demo: $(READY)
 	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 500 --metrics-every 125 --samples 2000 \
 		--metrics fd --lr 8e-4 --r1 0.5 --decay 0.5 --compare-scratch --out runs
 
+# as many processes as cores, so one thread each
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .

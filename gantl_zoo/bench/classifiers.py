@@ -20,10 +20,10 @@ from gantl_zoo.errors import TrainingError, UsageError
 
 DATA = "fashion-mnist"
 SHOTS = (100, 1000, 0)  # 0: all
-# about 300, 480 and 470 steps
+# about 600, 940 and 470 steps
 RECIPES: dict[int, dict[str, int]] = {
-    100: {"epochs": 75, "batch": 32},
-    1000: {"epochs": 15, "batch": 32},
+    100: {"epochs": 150, "batch": 32},
+    1000: {"epochs": 30, "batch": 32},
     0: {"epochs": 1, "batch": 128},
 }
 
