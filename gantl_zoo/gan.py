@@ -136,7 +136,8 @@ class GAN:
             if labels is not None:
                 raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
             return
-        numbered = [f"{i} {name}" if name != str(i) else name for i, name in enumerate(self.classes)]
+        names = enumerate(self.classes)
+        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
         there = f"{self.name} knows the {self.num_classes} classes {', '.join(numbered[:12])}"
         there += ", …" if len(numbered) > 12 else ""
         if labels is None or labels.shape != (count,):
