@@ -50,8 +50,14 @@ class Labelled(nn.Sequential):
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         for layer in self:
-            features = layer(features, labels) if isinstance(layer, Norm) else layer(features)
+            features = through(layer, features, labels)
         return features
+
+
+def through(layer: nn.Module, features: Tensor, labels: Tensor | None) -> Tensor:
+    """What a layer makes of features; the labels are for a norm that has rows for them."""
+    made: Tensor = layer(features, labels) if isinstance(layer, Norm) else layer(features)
+    return made
 
 
 class Projection(nn.Embedding):

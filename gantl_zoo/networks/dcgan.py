@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
@@ -47,7 +47,7 @@ class Stem(nn.Module):
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, channels, grid, grid)
         features = features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
-        return torch.relu_(self.norm(features, labels))
+        return torch.relu_(through(self.norm, features, labels))
 
 
 def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: bool) -> Labelled:

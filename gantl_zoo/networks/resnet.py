@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
 
 NORMS = ("none", "spectral")
 
@@ -47,8 +47,8 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        new = double(torch.relu_(self.norm1(features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
-        new = self.conv2(torch.relu_(self.norm2(self.conv1(new), labels)))
+        new = double(torch.relu_(through(self.norm1, features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
+        new = self.conv2(torch.relu_(through(self.norm2, self.conv1(new), labels)))
         # a 1×1 convolution before the enlargement is a quarter of the work
         result: Tensor = new + double(self.shortcut(features))
         return result
