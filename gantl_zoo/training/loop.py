@@ -64,6 +64,8 @@ class Trainer:
         with seeded(recipe.seed):  # what a strategy adds at random
             self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
         rival = gan.discriminator if self.plan.discriminator is None else self.plan.discriminator
+        if rival is None:
+            raise UsageError(f"{gan.name} has no discriminator, and a run keeps one even where it rests")
         self.networks = {"generator": gan.generator, "discriminator": rival}
         labels = check_classes(gan, self.plan, data)
         augment = build_augment(recipe.aug).to(engine.device)
