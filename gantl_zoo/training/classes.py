@@ -19,7 +19,7 @@ from gantl_zoo.transfer.strategy import Plan
 REMEDY = "leave the classes out (--unconditional)"
 
 
-class Labelled:
+class Bound:
     """A network that is called without labels and told these (N,); all else is the network's own.
 
     Of another number of inputs than N, each takes the label of its place, counted round and round: so real
@@ -40,7 +40,7 @@ class Labelled:
 
 def labelled(network: Any, labels: Tensor | None) -> Any:
     """The network as strategies meet it: itself, or, if there are labels, one that is told them."""
-    return network if labels is None else Labelled(network, labels)
+    return network if labels is None else Bound(network, labels)
 
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
