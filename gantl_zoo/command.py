@@ -23,13 +23,14 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
         options["discriminator"] = job["networks"]["discriminator"]
     else:
         options["strategy"] = job["strategy"]
+    known = {None: [], True: ["--conditional"], False: ["--unconditional"]}[job["conditional"]]
     usual = {"extractor": "auto", "samples": 5_000, "title": ""}
     options |= {key: job[key] for key, value in usual.items() if job[key] != value}
     defaults = Recipe()
     for key, value in job["recipe"].items():
         if key != "engine_config" and (value != getattr(defaults, key) or key in ("steps", "batch", "seed")):
             options[key.replace("_", "-")] = value
-    words = ["gantl-zoo", verb, name]
+    words = ["gantl-zoo", verb, name, *known]
     words += [
         word for key, value in options.items() if value is not None for word in (f"--{key}", str(value))
     ]
@@ -41,7 +42,7 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
 def _arguments(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Builder and strategy arguments, which the command line takes as KEY=VALUE."""
     networks = job["networks"]
-    implied = ("image_size", "channels")
+    implied = ["image_size", "channels"] + (["num_classes"] if job["conditional"] else [])
     return {
         "generator-arg": {k: v for k, v in networks.get("generator_config", {}).items() if k not in implied},
         "discriminator-arg": networks.get("discriminator_config", {}),

@@ -28,6 +28,7 @@ def compare(job: Any, folder: RunFolder, images: ImageData, source: GAN, transfe
     }
     name = source.parts["generator"]["name"]
     anew = {"verb": "train", "name": name, "networks": networks, "strategy": "full", "strategy_config": {}}
+    anew["conditional"] = bool(source.num_classes) or None
     rival = replace(job, **anew, title="scratch")
     beside = RunFolder.create(folder.path, "scratch", asdict(rival), folder.quiet)
     scratch = run(rival, beside, images)

@@ -10,8 +10,10 @@ from torch import Tensor
 from gantl_zoo import data as data_room
 from gantl_zoo.advise import Advice, advised
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN, build_gan
+from gantl_zoo.gan import GAN, build_gan, told
+from gantl_zoo.job import classes_for
 from gantl_zoo.training import chance, engine
+from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import fitted, summary
 from gantl_zoo.transfer.combine import build_strategy
@@ -35,11 +37,17 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
         data_seed=settings["data_seed"],
         root=settings["data_root"],
     )
-    gan = fitted(source, images.shape, recipe.seed) if source else scratch(name, settings, images)
+    if source:
+        count = classes_for(settings["conditional"], source.num_classes, images, source.name)
+        gan = fitted(source, images.shape, recipe.seed, count)
+    else:
+        gan = scratch(name, settings, images)
     strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
     advice = advised(strategy, config, gan, images) if source else Advice(strategy, "")
     strategy = advice.strategy
+    labels_of(images, gan.generator, gan.name)
     plan = build_strategy(strategy, config).prepare(gan, gan, images)
+    check_classes(gan, plan, images)
     lines = [advice.why] if advice.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
@@ -61,6 +69,8 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
 def scratch(name: str, settings: dict[str, Any], images: data_room.ImageData) -> GAN:
     """The GAN that `train` would begin with."""
     shape = {"image_size": images.shape[1], "channels": images.shape[0]}
+    if count := classes_for(settings["conditional"], 0, images, name):
+        shape["num_classes"] = count
     return build_gan(
         name,
         settings["discriminator"],
@@ -104,6 +114,7 @@ def activations(networks: dict[str, Any], images: int) -> int:
     kept: list[Tensor] = []
     generator, discriminator = (networks[role] for role in ("generator", "discriminator"))
     with chance.seeded(0), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        fake = generator(torch.randn(PROBED, generator.latent_dim))
-        discriminator(torch.cat([fake, fake]))
+        labels = torch.zeros(2 * PROBED, dtype=torch.long)
+        fake = told(generator, torch.randn(PROBED, generator.latent_dim), labels[:PROBED])
+        told(discriminator, torch.cat([fake, fake]), labels)
     return sum(seen.values()) * images // PROBED

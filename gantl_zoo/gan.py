@@ -1,10 +1,11 @@
 """`GAN`: a generator, its discriminator and what is known about them. Images from seeds; folders.
 
-N images, C channels, H, W image size, Z latent size. Images are float32 in [-1, 1].
+N images, C channels, H, W image size, Z latent size, L classes. Images are float32 in [-1, 1].
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,17 @@ def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
     """Standard normal noise (N, Z); row i depends on seed i alone."""
     rows = [torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, latent_dim)
+
+
+def drawn_classes(seeds: Sequence[int], num_classes: int) -> Tensor:
+    """A class (N,) for each seed where nobody names one, whatever its latent."""
+    digests = [hashlib.sha256(f"class of seed {seed}".encode()).digest() for seed in seeds]
+    return torch.tensor([int.from_bytes(d[:8], "big") % num_classes for d in digests], dtype=torch.long)
+
+
+def told(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
+    """What a network makes of its inputs; one that knows classes is told the labels (N,)."""
+    return network(inputs, labels) if getattr(network, "num_classes", 0) else network(inputs)
 
 
 @dataclass
@@ -55,6 +67,17 @@ class GAN:
         return int(self.generator.latent_dim)
 
     @property
+    def num_classes(self) -> int:
+        """How many classes it can be asked for; 0 if it makes images of any kind."""
+        return int(self.generator.num_classes)
+
+    @property
+    def classes(self) -> list[str]:
+        """Their names, or numbers where nobody named them."""
+        names = list(self.about.get("training", {}).get("classes") or ())
+        return names if len(names) == self.num_classes else list(map(str, range(self.num_classes)))
+
+    @property
     def lineage(self) -> dict[str, Any]:
         """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
         return dict(self.about.get("lineage", {}))
@@ -71,21 +94,27 @@ class GAN:
     ) -> Tensor:
         """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch.
 
-        `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. Raises
-        `UsageError` for negative numbers, and for labels on a model without classes.
+        `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. `labels` are the
+        images' classes, for a model that knows classes; without them each seed has one of its own. Raises
+        `UsageError` for negative numbers, and for labels that the model doesn't know.
         """
         if n < 0 or seed < 0 or truncation <= 0:
             raise UsageError(
                 f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
             )
-        if labels is not None and not self.generator.num_classes:
-            raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
-        noise = latents(range(seed, seed + n) if seeds is None else seeds, self.latent_dim) * truncation
-        return self.decode(noise, None if labels is None else torch.as_tensor(labels))
+        seeds = range(seed, seed + n) if seeds is None else seeds
+        known = None if labels is None else torch.as_tensor(labels)
+        if known is None and self.num_classes:
+            known = drawn_classes(seeds, self.num_classes)
+        return self.decode(latents(seeds, self.latent_dim) * truncation, known)
 
     @torch.no_grad()
     def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size."""
+        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size.
+
+        A model that knows classes needs labels (N,), another one can't have any, or `UsageError`.
+        """
+        self.check_labels(labels, len(noise))
         device = next(self.generator.parameters()).device
         was_training = self.generator.training
         self.generator.eval()
@@ -96,10 +125,28 @@ class GAN:
             known = None
             if labels is not None:
                 known = nn.functional.pad(labels[start : start + CHUNK], (0, CHUNK - len(chunk))).to(device)
-            made = self.generator(padded.to(device), known)  # (CHUNK, C, H, W)
+            made = told(self.generator, padded.to(device), known)  # (CHUNK, C, H, W)
             images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
         self.generator.train(was_training)
         return images
+
+    def check_labels(self, labels: Tensor | None, count: int) -> None:
+        """`labels` are `count` of the model's classes, or none for a model without; or `UsageError`."""
+        if not self.num_classes:
+            if labels is not None:
+                raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
+            return
+        names = enumerate(self.classes)
+        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
+        there = f"{self.name} knows the {self.num_classes} classes {', '.join(numbered[:12])}"
+        there += ", …" if len(numbered) > 12 else ""
+        if labels is None or labels.shape != (count,):
+            given = "none" if labels is None else f"labels of shape {tuple(labels.shape)}"
+            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise UsageError(f"{there}; a label is a whole number, not of type {labels.dtype}")
+        if wrong := [label for label in labels.tolist() if not 0 <= label < self.num_classes]:
+            raise UsageError(f"{there}; there is no class {wrong[0]}")
 
     def config(self, dtype: str = "float32") -> dict[str, Any]:
         """The `config.json` that describes this model."""
@@ -113,7 +160,7 @@ class GAN:
             **kept,
             "image": {"channels": channels, "height": height, "width": width},
             "latent_dim": self.latent_dim,
-            "num_classes": int(self.generator.num_classes),
+            "num_classes": self.num_classes,
             "requires": requirements(self.parts),
             "lineage": self.about.get("lineage", {}),
             "training": self.about.get("training", {}),
@@ -157,7 +204,8 @@ def build_gan(
 ) -> GAN:
     """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken.
 
-    The discriminator gets the generator's image size and channels unless `discriminator_config` says so.
+    The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
+    `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others.
     """
     if discriminator is None:
         discriminator = generator if generator in registry.discriminators else "dcgan"
@@ -166,7 +214,14 @@ def build_gan(
     channels, height, _ = network.image_shape
     wanted = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
     judged = registry.discriminators.configure(discriminator, **wanted)
+    if network.num_classes and "num_classes" in judged and "num_classes" not in wanted:
+        judged["num_classes"] = network.num_classes
     rival = registry.discriminators.build(discriminator, **judged)
+    if (knows := getattr(rival, "num_classes", 0)) not in (0, network.num_classes):
+        raise UsageError(
+            f"discriminator {discriminator!r} knows {knows} classes, generator {generator!r} "
+            f"{network.num_classes}; give both the same num_classes, or the discriminator none"
+        )
     parts = {
         "generator": {"name": generator, "config": made},
         "discriminator": {"name": discriminator, "config": judged},
@@ -199,14 +254,19 @@ def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mappin
     """What `config` tells of images, latents and classes is what its networks have, or `WeightsError`."""
     generator = networks["generator"]
     image = tuple(config.get("image", {}).get(side) for side in ("channels", "height", "width"))
-    told = {"image": image if "image" in config else None}
-    told |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
+    says = {"image": image if "image" in config else None}
+    says |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
     has: dict[str, Any] = {"image": tuple(generator.image_shape)}
     has |= {"latent_dim": int(generator.latent_dim), "num_classes": int(generator.num_classes)}
-    wrong = [key for key, value in told.items() if value is not None and value != has[key]]
+    wrong = [key for key, value in says.items() if value is not None and value != has[key]]
     for key in wrong:
-        raise WeightsError(f"{folder}: config.json tells {key} {told[key]}, but its generator has {has[key]}")
-    sees = getattr(networks.get("discriminator"), "image_shape", None)
+        raise WeightsError(f"{folder}: config.json tells {key} {says[key]}, but its generator has {has[key]}")
+    rival = networks.get("discriminator")
+    if (knows := getattr(rival, "num_classes", 0)) not in (0, has["num_classes"]):
+        raise WeightsError(
+            f"{folder}: its discriminator knows {knows} classes, its generator {has['num_classes']}"
+        )
+    sees = getattr(rival, "image_shape", None)
     if sees is not None and tuple(sees) != has["image"]:
         raise WeightsError(
             f"{folder}: its discriminator is for images {tuple(sees)}, its generator makes {has['image']}"

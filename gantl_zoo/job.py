@@ -10,7 +10,7 @@ from typing import Any
 from gantl_zoo import configs, data as data_room, weights
 from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.recipe import Recipe
@@ -28,6 +28,7 @@ class Job:
     networks: dict[str, Any] = field(default_factory=dict)
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
+    conditional: bool | None = None  # None: as the source is
     metrics: tuple[str, ...] = (AUTO,)
     samples: int = 5_000
     extractor: str = "auto"
@@ -52,6 +53,22 @@ class Job:
     def training(self) -> dict[str, Any]:
         """The recipe, and the command that repeats it."""
         return {**self.recipe, "command": command_line(self.verb, self.name, asdict(self))}
+
+
+def classes_for(conditional: bool | None, known: int, images: ImageData, name: str) -> int:
+    """How many classes a model shall know that knows `known` now: 0, or as many as its images have.
+
+    Raises `DataError` if these have no labels.
+    """
+    if not (known if conditional is None else conditional):
+        return 0
+    if images.labels is None or not images.classes:
+        wish = f"{name} knows {known} classes" if conditional is None else "--conditional needs classes"
+        without = "--unconditional" if known else "leave --conditional out"
+        raise DataError(
+            f"{wish}, but {images.name} has no labels: sort its images into a folder a class, or {without}"
+        )
+    return len(images.classes)
 
 
 def common(

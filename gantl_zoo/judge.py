@@ -185,7 +185,8 @@ def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> C
     """Looks with the run's extractor, or at pixels if it doesn't fit; None if there is nothing to compare."""
     if len(images) < 2:
         return None
-    few = images.few(min(LOOKED_AT, len(images))).images
-    unseen = held_out.few(min(LOOKED_AT, len(held_out))).images if held_out is not None else None
+    few = images.few(min(LOOKED_AT, len(images)))
+    unseen = held_out.few(min(LOOKED_AT, len(held_out))) if held_out is not None else None
     extractor = choose_or_pixels(job.extractor, images)
-    return CollapseWatch(lambda shown: extractor(shown)[0], few, unseen)
+    pixels, labels = (None, None) if unseen is None else (unseen.images, unseen.labels)
+    return CollapseWatch(lambda shown: extractor(shown)[0], few.images, pixels, few.labels, labels)

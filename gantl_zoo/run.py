@@ -13,12 +13,13 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
-from gantl_zoo.job import Job, common, load
+from gantl_zoo.job import Job, classes_for, common, load
 from gantl_zoo.judge import check_wishes, collapse_watch, held_out_of, judge_of, make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
 from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training import chance, engine
+from gantl_zoo.training.classes import check_classes
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
@@ -38,6 +39,7 @@ def train(
     discriminator_config: dict[str, Any] | None = None,
     image_size: int | None = None,
     channels: int | None = None,
+    conditional: bool | None = None,
     resume: str | Path | None = None,
     out: str | Path = "runs",
     quiet: bool = True,
@@ -45,6 +47,7 @@ def train(
 ) -> GAN:
     """Train a GAN from scratch on `data`; returns the best model by the first metric.
 
+    `conditional` models know the classes of the data and make images of the one that is asked for.
     `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (data_root, shots,
     data_seed) and of the metrics (metrics, samples, extractor). `resume` continues a run folder.
     """
@@ -52,19 +55,25 @@ def train(
         return continue_run(resume, quiet, data=data)
     shared, images = common(data, image_size, channels, settings)
     kept_channels, kept_size, _ = images.shape
+    made_for = {"image_size": kept_size, "channels": kept_channels}
+    if count := classes_for(conditional, 0, images, generator):
+        made_for["num_classes"] = count
     networks: dict[str, Any] = {
         "discriminator": discriminator,
-        "generator_config": {"image_size": kept_size, "channels": kept_channels} | (generator_config or {}),
+        "generator_config": made_for | (generator_config or {}),
         "discriminator_config": discriminator_config or {},
     }
-    job = Job(verb="train", name=generator, networks=networks, **shared)
+    job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
     with chance.seeded(0):
-        made = build_gan(generator, **networks)  # a wrong name or argument fails before a folder is made
+        made = build_gan(
+            generator, name=generator, **networks
+        )  # a wrong name or argument fails before a folder is made
     if made.image_shape != images.shape:
         raise UsageError(
             f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
             f"are {images.shape}: leave image_size and channels to --image-size and --channels"
         )
+    check_classes(made, TransferStrategy().prepare(made, made, images), images)
     check_wishes(job, images)
     return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
 
@@ -77,6 +86,7 @@ def transfer(
     strategy_config: dict[str, Any] | None = None,
     image_size: int | None = None,
     channels: int | None = None,
+    conditional: bool | None = None,
     compare_scratch: bool = False,
     resume: str | Path | None = None,
     out: str | Path = "runs",
@@ -85,9 +95,10 @@ def transfer(
 ) -> GAN:
     """Adapt `source` to `data` with a strategy; returns the best model by the first metric.
 
-    Images are resized to the source's size, or to `image_size`. A source that makes images of another size or
-    channel count is fitted to these (`gantl_zoo.transfer.adapt`); the log and the lineage tell which tensor
-    came from where. "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`).
+    Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
+    channel count or number of classes is fitted to these (`gantl_zoo.transfer.adapt`); log and lineage tell
+    which tensor came from where. The model knows classes if its source does, or as `conditional` says.
+    "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`).
     `compare_scratch` trains the same budget from scratch beside it and tells who won.
     `settings` as for `train`.
     """
@@ -95,11 +106,13 @@ def transfer(
         return continue_run(resume, quiet, name=source, data=data)
     gan = source if isinstance(source, GAN) else gan_named(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
-    gan = fitted(gan, images.shape, shared["recipe"]["seed"])
+    classes = classes_for(conditional, gan.num_classes, images, gan.name)
+    gan = fitted(gan, images.shape, shared["recipe"]["seed"], classes)
     config = strategy_config or {}
     chosen, method, why = _method(strategy, config, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
-    job = Job(verb="transfer", name=name, strategy=chosen, strategy_config=config, **shared)
+    kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
+    job = Job(verb="transfer", name=name, **kept, **shared)
     check_wishes(job, images)
     folder = _folder(job, out, f"{_short(name)}-{images.name}-{chosen}", quiet)
     if why:
@@ -195,10 +208,12 @@ def run(
         with chance.seeded(recipe.seed):
             gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
     if job.verb == "transfer":
-        gan = fitted(gan, images.shape, recipe.seed)
+        classes = classes_for(job.conditional, gan.num_classes, images, gan.name)
+        gan = fitted(gan, images.shape, recipe.seed, classes)
     if "fitted" in gan.about:
         folder.log(summary(gan.about["fitted"]))
-    about = {"lineage": job.lineage(gan, images), "training": job.training()}
+    named = {"classes": list(images.classes)} if gan.num_classes else {}
+    about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
     gan = replace(gan, name=job.title or folder.path.name, about=about)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     trainer = Trainer(gan, strategy, images, recipe, machine)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY
+from helpers import TINY, check_report
 from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
-from gantl_zoo.transfer.adapt import Match, adapt, as_lineage, fitted, summary
+from gantl_zoo.transfer.adapt import adapt, as_lineage, fitted, summary
 
 SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
 PAIRS = [(name, "dcgan") for name in registry.generators.names()]  # the two players are fitted apart
@@ -33,17 +33,6 @@ def source(generator: str, discriminator: str, shape: tuple[int, int, int]) -> g
         if tensor.is_floating_point():
             tensor.uniform_(0.1, 0.4)  # so that no weight or statistic is what a fresh one is
     return gan
-
-
-def check_report(old: gz.GAN, new: gz.GAN, report: list[Match]) -> None:
-    """Every tensor of both networks is accounted for, once."""
-    for role in ("generator", "discriminator"):
-        mine = [match for match in report if match.role == role]
-        filled = [match.tensor for match in mine if match.how != "dropped"]
-        assert sorted(filled) == sorted(getattr(new, role).state_dict())
-        gone = {match.tensor for match in mine if match.how == "dropped"}
-        assert gone <= set(getattr(old, role).state_dict())
-        assert all(match.note for match in mine if match.how in ("adapted", "fresh"))
 
 
 @pytest.mark.parametrize(("generator", "discriminator"), PAIRS)

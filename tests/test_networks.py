@@ -11,15 +11,20 @@ from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry, weights
+from gantl_zoo.gan import told
 
 SIZES = [28, 32, 64]
 CHANNELS = [1, 3]
+CASES = [(size, channels, 0) for size in SIZES for channels in CHANNELS] + [(28, 1, 3), (32, 3, 3)]
 
 
 def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
-    """The network, or a skip if it says that it has no such size."""
-    if "width" in source.configure(name):
+    """The network, or a skip if it says that it has no such size, or knows no classes."""
+    takes = source.configure(name)
+    if "width" in takes:
         config["width"] = 4
+    if "num_classes" not in takes and config.pop("num_classes", 0):
+        pytest.skip(f"{name} knows no classes")
     try:
         return source.build(name, **config)
     except gz.UsageError as error:
@@ -41,28 +46,26 @@ def check_round_trip(network: nn.Module, twin: nn.Module, path: Path) -> None:
         assert torch.equal(tensor, twin.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "channels", "classes"), CASES)
 @pytest.mark.parametrize("name", registry.generators.names())
-def test_generator(name: str, size: int, channels: int, tmp_path: Path) -> None:
-    config = {"image_size": size, "channels": channels, "latent_dim": 8}
+def test_generator(name: str, size: int, channels: int, classes: int, tmp_path: Path) -> None:
+    config = {"image_size": size, "channels": channels, "latent_dim": 8, "num_classes": classes}
     network = try_build(registry.generators, name, **config)
-    images = network(torch.randn(4, network.latent_dim))
+    images = told(network, torch.randn(4, network.latent_dim), torch.arange(4) % 3)
     assert images.shape == (4, channels, size, size) == (4, *network.image_shape)
-    assert images.abs().max() <= 1
+    assert images.abs().max() <= 1 and network.num_classes == classes
     check_gradients(network, images)
     check_round_trip(network, try_build(registry.generators, name, **config), tmp_path / "model")
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "channels", "classes"), CASES)
 @pytest.mark.parametrize("name", registry.discriminators.names())
-def test_discriminator(name: str, size: int, channels: int, tmp_path: Path) -> None:
-    config = {"image_size": size, "channels": channels}
+def test_discriminator(name: str, size: int, channels: int, classes: int, tmp_path: Path) -> None:
+    config = {"image_size": size, "channels": channels, "num_classes": classes}
     network = try_build(registry.discriminators, name, **config)
     images = torch.rand(4, channels, size, size) * 2 - 1
-    logits = network(images)
-    assert logits.shape == (4,)
+    logits = told(network, images, torch.arange(4) % 3)
+    assert logits.shape == (4,) and network.num_classes == classes
     check_gradients(network, logits)
     check_round_trip(network, try_build(registry.discriminators, name, **config), tmp_path / "model")
 
@@ -83,10 +86,13 @@ def test_backbone(name: str, size: int, channels: int, tmp_path: Path) -> None:
     check_round_trip(network, twin, tmp_path / "model")
 
 
+@pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("kind", ["generators", "discriminators", "backbones"])
-def test_blocks_hold_every_parameter_once(kind: str) -> None:
+def test_blocks_hold_every_parameter_once(kind: str, classes: int) -> None:
     for name in registry.REGISTRIES[kind].names():
-        config = {"freeze": False} if name == "backbone" else {}
+        config: dict[str, Any] = {"freeze": False} if name == "backbone" else {}
+        if classes and "num_classes" in registry.REGISTRIES[kind].configure(name):
+            config["num_classes"] = classes
         network = registry.REGISTRIES[kind].build(name, **config)
         held = [id(p) for block in network.blocks for p in block.parameters()]
         wanted = {id(p) for p in network.parameters()}

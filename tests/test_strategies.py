@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,10 +118,65 @@ def test_wrong_settings_are_explained(
         steps(gan, registry.strategies.build(name, **settings), images)
 
 
-def test_a_source_without_a_discriminator_is_explained(gan: gz.GAN, images: ImageData) -> None:
+@pytest.mark.parametrize("name", registry.strategies.names())
+def test_a_source_without_a_discriminator_is_explained(
+    name: str, gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
     gan.discriminator = None
-    with pytest.raises(gz.UsageError, match="small has no discriminator"):
-        steps(gan, registry.strategies.build("full"), images)
+    del gan.parts["discriminator"]
+    source = gan.save(tmp_path / "small")
+    settings: dict[str, Any] = {"data": images, "strategy": name, "steps": 1, "batch": 4, "metrics": ()}
+    settings |= {"precision": "fp32", "out": tmp_path / "runs"}
+    if name == "projected":  # it brings one
+        assert gz.transfer(source, **settings).parts["discriminator"]["name"] == "backbone"
+        return
+    for shape in ({}, {"image_size": 32}):  # fitted or not
+        with pytest.raises(gz.UsageError, match="has no discriminator"):
+            gz.transfer(source, **settings | shape)
+
+
+def test_a_run_needs_a_discriminator_to_keep(gan: gz.GAN, images: ImageData) -> None:
+    gan.discriminator = None
+    with pytest.raises(gz.UsageError, match="small has no discriminator, and a run keeps one"):
+        steps(gan, registry.strategies.build("scale-shift", latents=True), images)
+
+
+class Row(nn.Module):
+    """A generator or a discriminator of any number of blocks."""
+
+    num_classes, latent_dim, image_shape = 0, 8, (1, 28, 28)
+
+    def __init__(self, role: str, count: int) -> None:
+        super().__init__()
+        between = [
+            nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(count)
+        ]
+        if role == "generator":
+            first = nn.Sequential(nn.Linear(8, 4 * 49), nn.Unflatten(1, (4, 7, 7)))
+            last = nn.Sequential(nn.Upsample(scale_factor=4), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh())
+        else:
+            first = nn.Sequential(nn.Conv2d(1, 4, 4, 4), nn.ReLU())
+            last = nn.Sequential(nn.Flatten(), nn.Linear(4 * 49, 1), nn.Flatten(0))
+        parts = [first, *between[2:], last] if count > 1 else [nn.Sequential(first, between[0], last)]
+        self.blocks = nn.ModuleList(parts)
+
+    def forward(self, inputs: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        for block in self.blocks:
+            inputs = block(inputs)
+        return inputs
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+@pytest.mark.parametrize("name", registry.strategies.names())
+def test_another_count_of_blocks_learns_or_is_explained(
+    name: str, count: int, gan: gz.GAN, images: ImageData
+) -> None:
+    gan.generator, gan.discriminator = Row("generator", count), Row("discriminator", count)
+    try:
+        steps(gan, registry.strategies.build(name), images, count=1)
+    except gz.UsageError as error:
+        assert count < 9 and name in str(error), "nine are enough for everybody"
+        assert re.search(r"block|no norms", str(error))
 
 
 def test_every_hook_is_called_and_can_steer(gan: gz.GAN, images: ImageData) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.training import ema, engine
-from gantl_zoo.training.chance import order
+from gantl_zoo.training.chance import order, seed_step, seeded
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.losses import LOSSES, R1, Judge, build_loss
 from gantl_zoo.training.recipe import Recipe
@@ -251,3 +252,16 @@ def test_the_engine_refuses_what_is_not_there() -> None:
         engine.choose("cpu", "fp16")
     with pytest.raises(gz.UsageError, match="device 'warp' can't be used here"):
         engine.choose("warp")
+
+
+def test_another_seed_is_other_data_and_other_noise() -> None:
+    orders = {
+        seed: torch.cat(list(order(40, Recipe(steps=20, batch=8, seed=seed), 0))) for seed in (0, 1, 1 << 20)
+    }
+    assert len({tuple(found.tolist()) for found in orders.values()}) == 3
+    drawn = set()
+    with seeded(0):
+        for seed, step, rank in product((0, 1, 5), (0, 1, 700), (0, 1)):
+            seed_step(seed, step, rank)
+            drawn |= {(float(torch.rand(())), random.random(), float(np.random.rand()))}
+    assert [len(set(kind)) for kind in zip(*drawn, strict=True)] == [18] * 3

@@ -35,12 +35,15 @@ def rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [(p, f"`{config[p]['name']}` `{cell(json.dumps(config[p].get('config', {})))}`") for p in parts]
     if image := config.get("image"):
         found.append(("images", f"{image['channels']}×{image['height']}×{image['width']}"))
+    if image and (count := config.get("num_classes")):
+        names = [cell(name) for name in training.get("classes", [])[:20]]
+        found.append(("classes", ": ".join([str(count), *([", ".join(names)] if names else [])])))
     if base := lineage.get("base_model"):
         commit = f" at commit `{cell(lineage['base_revision'])}`" if lineage.get("base_revision") else ""
         found.append(("base model", f"`{cell(base)}`{commit}, strategy `{cell(lineage.get('strategy'))}`"))
     if data := lineage.get("data"):
-        count = f"{cell(data.get('name'))} ({cell(data.get('images'))} images)"
-        found.append(("data", f"{count}, fingerprint `{cell(data.get('fingerprint'))}`"))
+        images = f"{cell(data.get('name'))} ({cell(data.get('images'))} images)"
+        found.append(("data", f"{images}, fingerprint `{cell(data.get('fingerprint'))}`"))
     kept = ("steps", "batch", "seed", "loss", "epochs", "best_step")
     return found + [(key.replace("_", " "), cell(training[key])) for key in kept if key in training]
 

@@ -29,6 +29,15 @@ ImageSize = Annotated[
 ]
 Channels = Annotated[int | None, typer.Option(help="Convert to 1 (grey) or 3 (RGB).", rich_help_panel=DATA)]
 
+Conditional = Annotated[
+    bool | None,
+    typer.Option(
+        "--conditional/--unconditional",
+        help="Whether it knows the data's classes; else as its source.",
+        rich_help_panel=DATA,
+    ),
+]
+
 Steps = Annotated[int, typer.Option(help="Training steps.", rich_help_panel=TRAINING)]
 BatchSize = Annotated[int, typer.Option("--batch", help="Images a step.", rich_help_panel=TRAINING)]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)]

@@ -14,6 +14,8 @@ EPILOG = """Examples:
 
   gantl-zoo sample dcgan-mnist --seeds 0-15 --out grid.png
 
+  gantl-zoo sample runs/00004-digits --class 3 --out threes.png
+
   gantl-zoo sample runs/00003-mine --seeds 1,5-9 --separate images"""
 
 

@@ -25,6 +25,7 @@ DATA: Group = {
 SIZE: Group = {"image_size": (o.ImageSize, None)}
 MACHINE: Group = {"precision": (o.Precision, "auto"), "device": (o.Device, "auto")}
 ADVERSARIAL: Group = {
+    "conditional": (o.Conditional, None),
     "steps": (o.Steps, 20_000),
     "batch": (o.BatchSize, 64),
     "accumulate": (o.Accumulate, 1),

@@ -17,6 +17,8 @@ TRAIN_EPILOG = """Examples:
 
   gantl-zoo train dcgan --data ./photos --image-size 64 --aug diffaugment
 
+  gantl-zoo train dcgan --data mnist --conditional
+
   gantl-zoo train --resume runs/00003-dcgan-mnist"""
 TRANSFER_EPILOG = """Examples:
 
@@ -25,6 +27,8 @@ TRANSFER_EPILOG = """Examples:
   gantl-zoo transfer dcgan-mnist --data ./photos --image-size 64 --shots 100
 
   gantl-zoo transfer dcgan-mnist --data fashion-mnist --strategy partial
+
+  gantl-zoo transfer dcgan-mnist --data fashion-mnist --conditional
 
   gantl-zoo transfer dcgan-mnist --data glyphs --strategy freeze-d+l2-sp"""
 

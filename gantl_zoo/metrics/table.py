@@ -96,7 +96,10 @@ class Classes(Metric):
 
     def measure(self, fake: Seen, real: Seen, train: Seen) -> Values:
         assert fake.logits is not None and real.logits is not None  # as checked
-        return classes(fake.logits, real.logits)
+        found = classes(fake.logits, real.logits)
+        if fake.labels is not None:  # what was asked for
+            found["class_match"] = float((fake.logits.argmax(1) == fake.labels).double().mean())
+        return found
 
 
 class Modes(Classes):

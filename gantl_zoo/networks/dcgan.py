@@ -2,9 +2,10 @@
 
 An image side is 7 or 4 times a power of two: 28 = 7·2², 32 = 4·2³, 64 = 4·2⁴. The generator starts on
 that 7×7 or 4×4 grid and doubles it; a 7×7 grid gets one more block at its own size, since two doublings
-alone are too shallow (the shape of the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels).
+alone are too shallow (the shape of the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels). With classes
+the generator's norms and the discriminator's head know them (`conditional.py`).
 
-N batch, C channels, H = W image side, Z latent size, L classes (unused here).
+N batch, C channels, H = W image side, Z latent size, L classes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
@@ -36,64 +38,77 @@ def grid_and_strides(image_size: int) -> tuple[int, list[int]]:
 class Stem(nn.Module):
     """Noise (N, Z) to the first feature map (N, channels, grid, grid)."""
 
-    def __init__(self, latent_dim: int, channels: int, grid: int) -> None:
+    def __init__(self, latent_dim: int, channels: int, grid: int, num_classes: int) -> None:
         super().__init__()
         self.shape = (channels, grid, grid)
         self.linear = nn.Linear(latent_dim, channels * grid * grid, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = Norm(channels, num_classes)
 
-    def forward(self, noise: Tensor) -> Tensor:
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, channels, grid, grid)
         features = features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
-        return torch.relu_(self.norm(features))
+        return torch.relu_(through(self.norm, features, labels))
 
 
-def up_block(inputs: int, outputs: int, stride: int, last: bool) -> nn.Sequential:
+def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: bool) -> Labelled:
     """One fractionally strided convolution; the last gives the image: no norm (section 3), tanh."""
     conv = nn.ConvTranspose2d(
         inputs, outputs, KERNEL, stride, padding=KERNEL // 2, output_padding=stride - 1, bias=last
     )
     if last:
-        return nn.Sequential(OrderedDict(conv=conv, tanh=nn.Tanh()))
-    return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs), relu=nn.ReLU(inplace=True)))
+        return Labelled(OrderedDict(conv=conv, tanh=nn.Tanh()))
+    norm = Norm(outputs, num_classes)
+    return Labelled(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
 
 
 class DCGANGenerator(nn.Module):
-    """Noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` run from the latent to the image."""
+    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
 
-    num_classes = 0
+    `blocks` run from the latent to the image.
+    """
 
-    def __init__(self, image_size: int, channels: int, width: int, latent_dim: int) -> None:
+    def __init__(
+        self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
+    ) -> None:
         super().__init__()
         grid, strides = grid_and_strides(image_size)
         widths = [width << i for i in reversed(range(len(strides)))]  # 4w, 2w, w
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, num_classes
         self.image_shape = (channels, image_size, image_size)
-        self.blocks = nn.ModuleList([Stem(latent_dim, widths[0], grid)])
+        self.blocks = nn.ModuleList([Stem(latent_dim, widths[0], grid, num_classes)])
         for i, (inputs, stride) in enumerate(zip(widths, strides, strict=True)):
             last = i == len(strides) - 1
-            self.blocks.append(up_block(inputs, channels if last else widths[i + 1], stride, last))
+            outputs = channels if last else widths[i + 1]
+            self.blocks.append(up_block(inputs, outputs, stride, num_classes, last))
         self.apply(init_weights)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = noise  # (N, Z)
+        features, labels = noise, need(self, labels)  # (N, Z)
         for block in self.blocks:
-            features = block(features)  # (N, 4w, 7, 7) -> ... -> (N, C, H, W)
+            features = block(features, labels)  # (N, 4w, 7, 7) -> ... -> (N, C, H, W)
         return features
 
 
 class Head(nn.Module):
-    """Features (N, K, grid, grid) to one logit an image (N,). No sigmoid: the losses expect logits."""
+    """Features (N, K, grid, grid) to one logit an image (N,). No sigmoid: the losses expect logits.
 
-    def __init__(self, features: int, spectral: bool) -> None:
+    With classes, an image's logit is that of being real and of the class of its label.
+    """
+
+    def __init__(self, features: int, spectral: bool, num_classes: int) -> None:
         super().__init__()
         linear = nn.Linear(features, 1)
         init_weights(linear)
         self.linear = nn.utils.parametrizations.spectral_norm(linear) if spectral else linear
+        self.classes: Projection | None = None
+        if num_classes:
+            self.classes = Projection(num_classes, features, bounded=spectral)
+            init_weights(self.classes)
 
-    def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(features.flatten(1))  # (N, K, grid, grid) -> (N, 1)
-        return logits.squeeze(1)
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = features.flatten(1)  # (N, K, grid, grid) -> (N, K·grid·grid)
+        logits: Tensor = self.linear(features).squeeze(1)  # (N, 1) -> (N,)
+        return logits if self.classes is None else logits + self.classes(features, labels)
 
 
 def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float) -> nn.Sequential:
@@ -113,14 +128,23 @@ def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N,). `blocks` run from the image to the logits."""
+    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
 
-    num_classes = 0
+    `blocks` run from the image to the logits; the last one alone knows classes.
+    """
 
     def __init__(
-        self, image_size: int, channels: int, width: int, norm: str, dropout: float, flat: int
+        self,
+        image_size: int,
+        channels: int,
+        width: int,
+        norm: str,
+        dropout: float,
+        flat: int,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         grid, strides = grid_and_strides(image_size)
         halvings = strides.count(2)
         widths = [width << i for i in range(halvings + flat)]  # w, 2w, 4w
@@ -130,28 +154,30 @@ class DCGANDiscriminator(nn.Module):
         self.blocks = nn.ModuleList([first])
         for i, (inputs, outputs) in enumerate(pairwise(widths), 1):
             self.blocks.append(down_block(inputs, outputs, 2 if i < halvings else 1, norm, dropout))
-        self.blocks.append(Head(widths[-1] * grid * grid, spectral=norm == "spectral"))
+        self.blocks.append(Head(widths[-1] * grid * grid, norm == "spectral", num_classes))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images  # (N, C, H, W)
-        for block in self.blocks:
-            features = block(features)  # (N, w, H/2, W/2) -> ... -> (N,)
-        return features
+        *body, head = self.blocks
+        for block in body:
+            features = block(features)  # (N, w, H/2, W/2) -> ... -> (N, K, grid, grid)
+        logits: Tensor = head(features, need(self, labels))  # (N, K, grid, grid) -> (N,)
+        return logits
 
 
 def init_weights(module: nn.Module) -> None:
     """Normal with deviation 0.02, as in section 4; norms' scales around 1."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
 def generator(
-    *, image_size: int = 28, channels: int = 1, width: int = 64, latent_dim: int = 100
+    *, image_size: int = 28, channels: int = 1, width: int = 64, latent_dim: int = 100, num_classes: int = 0
 ) -> DCGANGenerator:
     """A DCGAN generator; `width` is the channel count of its last hidden layer."""
-    return DCGANGenerator(image_size, channels, width, latent_dim)
+    return DCGANGenerator(image_size, channels, width, latent_dim, check_classes("dcgan", num_classes))
 
 
 def discriminator(
@@ -162,6 +188,7 @@ def discriminator(
     norm: str = "none",
     dropout: float = 0.0,
     flat: int = 0,
+    num_classes: int = 0,
 ) -> DCGANDiscriminator:
     """A DCGAN discriminator; `width` is the channel count of its first layer.
 
@@ -173,4 +200,5 @@ def discriminator(
         raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
     if not 0 <= flat <= MOST_FLAT:
         raise UsageError(f"dcgan: flat is a count of blocks, not {flat}; at most {MOST_FLAT}")
-    return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat)
+    check_classes("dcgan", num_classes)
+    return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat, num_classes)

@@ -2,9 +2,10 @@
 table 4; the blocks are those of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, appendix F).
 
 An image side is 7 or 4 times a power of two. The generator doubles that grid block by block; the
-discriminator halves the image to 8×8 (7×7 for sides such as 28), then has two blocks at that size.
+discriminator halves the image to 8×8 (7×7 for sides such as 28), then has two blocks at that size. With
+classes the generator's norms and the discriminator's head know them (`conditional.py`).
 
-N batch, C channels, H = W image side, Z latent size, W width.
+N batch, C channels, H = W image side, Z latent size, W width, L classes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
 
 NORMS = ("none", "spectral")
 
@@ -36,17 +38,17 @@ def grid_and_doublings(image_size: int) -> tuple[int, int]:
 class UpBlock(nn.Module):
     """(N, W, H, H) to (N, W, 2H, 2H): two convolutions behind BatchNorm, beside an enlarged 1×1 one."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(width)
+        self.norm1 = Norm(width, num_classes)
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.norm2 = Norm(width, num_classes)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.shortcut = nn.Conv2d(width, width, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        new = self.conv1(double(torch.relu_(self.norm1(features))))  # (N, W, H, H) -> (N, W, 2H, 2H)
-        new = self.conv2(torch.relu_(self.norm2(new)))
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        new = double(torch.relu_(through(self.norm1, features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
+        new = self.conv2(torch.relu_(through(self.norm2, self.conv1(new), labels)))
         # a 1×1 convolution before the enlargement is a quarter of the work
         result: Tensor = new + double(self.shortcut(features))
         return result
@@ -65,35 +67,38 @@ class Stem(nn.Module):
         self.shape = (width, grid, grid)
         self.linear = nn.Linear(latent_dim, width * grid * grid)
 
-    def forward(self, noise: Tensor) -> Tensor:
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features: Tensor = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, W, grid, grid)
         return features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
 
 
 class ResNetGenerator(nn.Module):
-    """Noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` run from the latent to the image."""
+    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
 
-    num_classes = 0
+    `blocks` run from the latent to the image.
+    """
 
-    def __init__(self, image_size: int, channels: int, width: int, latent_dim: int) -> None:
+    def __init__(
+        self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
+    ) -> None:
         super().__init__()
         grid, doublings = grid_and_doublings(image_size)
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, num_classes
         self.image_shape = (channels, image_size, image_size)
         last = OrderedDict(
-            norm=nn.BatchNorm2d(width),
+            norm=Norm(width, num_classes),
             relu=nn.ReLU(inplace=True),
             conv=nn.Conv2d(width, channels, 3, padding=1),
             tanh=nn.Tanh(),
         )
-        ups = [UpBlock(width) for _ in range(doublings)]
-        self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, nn.Sequential(last)])
+        ups = [UpBlock(width, num_classes) for _ in range(doublings)]
+        self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, Labelled(last)])
         self.apply(init_weights)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = noise  # (N, Z)
+        features, labels = noise, need(self, labels)  # (N, Z)
         for block in self.blocks:
-            features = block(features)  # (N, W, 4, 4) -> ... -> (N, C, H, W)
+            features = block(features, labels)  # (N, W, 4, 4) -> ... -> (N, C, H, W)
         return features
 
 
@@ -118,37 +123,49 @@ class DownBlock(nn.Module):
 
 
 class Head(nn.Module):
-    """Features (N, W, h, h) to one logit an image (N,): ReLU, sum over places, linear."""
+    """Features (N, W, h, h) to one logit an image (N,): ReLU, sum over places, linear.
 
-    def __init__(self, width: int, norm: str) -> None:
+    With classes, an image's logit is that of being real and of the class of its label.
+    """
+
+    def __init__(self, width: int, norm: str, num_classes: int) -> None:
         super().__init__()
         self.linear = normed(nn.Linear(width, 1), norm)
+        self.classes: Projection | None = None
+        if num_classes:
+            self.classes = Projection(num_classes, width, bounded=norm == "spectral")
+            init_weights(self.classes)
 
-    def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(torch.relu(features).sum(dim=(2, 3)))  # (N, W, h, h) -> (N, 1)
-        return logits.squeeze(1)
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = torch.relu(features).sum(dim=(2, 3))  # (N, W, h, h) -> (N, W)
+        logits: Tensor = self.linear(features).squeeze(1)  # (N, 1) -> (N,)
+        return logits if self.classes is None else logits + self.classes(features, labels)
 
 
 class ResNetDiscriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N,). `blocks` run from the image to the logits."""
+    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
 
-    num_classes = 0
+    `blocks` run from the image to the logits; the last one alone knows classes.
+    """
 
-    def __init__(self, image_size: int, channels: int, width: int, norm: str) -> None:
+    def __init__(self, image_size: int, channels: int, width: int, norm: str, num_classes: int = 0) -> None:
         super().__init__()
+        self.num_classes = num_classes
         grid, doublings = grid_and_doublings(image_size)
         halvings = doublings if grid == 7 else doublings - 1  # to 7×7 or 8×8
         self.image_shape = (channels, image_size, image_size)
         downs = [DownBlock(channels, width, norm, halve=True, first=True)]
         downs += [DownBlock(width, width, norm, halve=True) for _ in range(halvings - 1)]
         flat = [DownBlock(width, width, norm, halve=False) for _ in range(2)]
-        self.blocks = nn.ModuleList([*downs, *flat, Head(width, norm)])
+        self.blocks = nn.ModuleList([*downs, *flat, Head(width, norm, num_classes)])
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images  # (N, C, H, W)
-        for block in self.blocks:
-            features = block(features)  # (N, W, H/2, W/2) -> ... -> (N,)
-        return features
+        *body, head = self.blocks
+        for block in body:
+            features = block(features)  # (N, W, H/2, W/2) -> ... -> (N, W, h, h)
+        logits: Tensor = head(features, need(self, labels))  # (N, W, h, h) -> (N,)
+        return logits
 
 
 def normed(layer: nn.Module, norm: str) -> nn.Module:
@@ -159,24 +176,29 @@ def normed(layer: nn.Module, norm: str) -> nn.Module:
 
 def init_weights(module: nn.Module) -> None:
     """Glorot & Bengio's uniform weights, times √2 for the 3×3 convolutions, which residual sums need."""
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
+    if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
         gain = math.sqrt(2) if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) else 1.0
         nn.init.xavier_uniform_(module.weight, gain)
-        if module.bias is not None:
+        if not isinstance(module, nn.Embedding) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
 def generator(
-    *, image_size: int = 32, channels: int = 3, width: int = 256, latent_dim: int = 128
+    *, image_size: int = 32, channels: int = 3, width: int = 256, latent_dim: int = 128, num_classes: int = 0
 ) -> ResNetGenerator:
     """A residual generator; `width` is the channel count of all its layers."""
-    return ResNetGenerator(image_size, channels, width, latent_dim)
+    return ResNetGenerator(image_size, channels, width, latent_dim, check_classes("resnet", num_classes))
 
 
 def discriminator(
-    *, image_size: int = 32, channels: int = 3, width: int = 128, norm: str = "spectral"
+    *,
+    image_size: int = 32,
+    channels: int = 3,
+    width: int = 128,
+    norm: str = "spectral",
+    num_classes: int = 0,
 ) -> ResNetDiscriminator:
     """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (with R1, say)."""
     if norm not in NORMS:
         raise UsageError(f"resnet: norm {norm!r} is none of {', '.join(NORMS)}")
-    return ResNetDiscriminator(image_size, channels, width, norm)
+    return ResNetDiscriminator(image_size, channels, width, norm, check_classes("resnet", num_classes))

@@ -27,11 +27,17 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(others[1])
 
 
+def mixed(seed: int, step: int, rank: int = 0) -> int:
+    """One number of 32 bits: torch's generator on a CPU looks at no bit above these."""
+    return (seed * 0x9E3779B1 + rank * 0x85EBCA6B + step) % (1 << 32)  # odd: no two seeds begin alike
+
+
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed every generator for one step of one process."""
-    torch.manual_seed((seed << 32) + (rank << 28) + step)
-    random.seed(f"{seed} {step} {rank}")
-    np.random.seed((seed * 1_000_003 + rank * 10_007 + step) % (1 << 32))
+    number = mixed(seed, step, rank)
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number)
 
 
 def order(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
@@ -45,7 +51,7 @@ def order(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
         parts = []
         for number in range(int(wanted[0]) // count, int(wanted[-1]) // count + 1):
             if number != epoch:
-                generator = torch.Generator().manual_seed((recipe.seed << 32) + number)
+                generator = torch.Generator().manual_seed(mixed(recipe.seed, number))
                 epoch, shuffled = number, torch.randperm(count, generator=generator)
             parts.append(shuffled[wanted[wanted // count == number] % count])
         yield torch.cat(parts)

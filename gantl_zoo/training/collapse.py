@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gantl_zoo.data import to_float
 from gantl_zoo.errors import DataError
+from gantl_zoo.gan import told
 
 LOOKED_AT = 128  # images of each kind
 ALIVE, COLLAPSED = 0.4, 0.2  # of the real images' diversity
@@ -55,6 +56,8 @@ class CollapseWatch:
     features: Callable[[Tensor], Tensor]
     real: Tensor
     held_out: Tensor | None = None
+    labels: Tensor | None = None  # of `real`, for a generator that knows classes
+    held_out_labels: Tensor | None = None
     alive: bool = False  # whether the samples have ever been diverse
     reference: float = field(init=False)
 
@@ -64,19 +67,30 @@ class CollapseWatch:
         self.reference = self._spread(to_float(self.real))
 
     @torch.no_grad()
-    def look(self, generator: nn.Module, judge: Callable[[Tensor], Tensor], device: torch.device) -> Signs:
-        """Samples of `generator` from fixed latents; `judge` gives logits of images (N, C, H, W)."""
+    def look(self, generator: nn.Module, judge: Callable[..., Tensor], device: torch.device) -> Signs:
+        """Samples of `generator` from fixed latents; `judge` gives logits of images (N, C, H, W), and takes
+        their labels (N,), if the generator knows classes: samples have those of the real images in turn.
+        """
         latent_dim: Any = generator.latent_dim
+        knows = bool(getattr(generator, "num_classes", 0))
+
+        def logits(images: Tensor, labels: Tensor | None) -> Tensor:
+            images = images.to(device)
+            return (
+                judge(images, labels.to(device)) if knows and labels is not None else judge(images)
+            ).float()
+
+        asked = None if self.labels is None else self.labels[torch.arange(LOOKED_AT) % len(self.labels)]
         noise = torch.randn(LOOKED_AT, latent_dim, generator=torch.Generator().manual_seed(0))
-        fake = generator(noise.to(device)).float()  # (N, C, H, W)
+        labels = None if asked is None else asked.to(device)
+        fake = told(generator, noise.to(device), labels).float()  # (N, C, H, W)
         diversity = self._spread(fake.cpu()) / max(self.reference, 1e-12)
-        real_logits = judge(to_float(self.real.to(device))).float()
-        fake_logits = judge(fake).float()
+        real_logits, fake_logits = logits(to_float(self.real), self.labels), logits(fake, asked)
         saturation = float((rank(real_logits)[:, None] > rank(fake_logits)[None, :]).float().mean())
         overfitting = None
         gap = float(real_logits.mean() - fake_logits.mean())
         if self.held_out is not None and gap > 0:
-            unseen = judge(to_float(self.held_out.to(device))).float()
+            unseen = logits(to_float(self.held_out), self.held_out_labels)
             overfitting = float(real_logits.mean() - unseen.mean()) / gap
         return Signs(diversity, saturation, overfitting)
 

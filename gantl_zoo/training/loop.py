@@ -18,6 +18,7 @@ from gantl_zoo.gan import GAN
 from gantl_zoo.training import checkpoint, ema
 from gantl_zoo.training.augment import build_augment
 from gantl_zoo.training.chance import order, seed_step, seeded
+from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.losses import R1, build_loss
@@ -59,10 +60,14 @@ class Trainer:
                 f"{recipe.accumulate} round(s)"
             )
         self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
+        labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
         with seeded(recipe.seed):  # what a strategy adds at random
             self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
         rival = gan.discriminator if self.plan.discriminator is None else self.plan.discriminator
+        if rival is None:
+            raise UsageError(f"{gan.name} has no discriminator, and a run keeps one even where it rests")
         self.networks = {"generator": gan.generator, "discriminator": rival}
+        labels = check_classes(gan, self.plan, data)
         augment = build_augment(recipe.aug).to(engine.device)
         for network in [*self.networks.values(), *self.plan.modules.values(), self.average]:
             engine.place(network)
@@ -80,6 +85,7 @@ class Trainer:
         self.buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
         streamed = isinstance(data.images, Stream)
         self.pixels = data.images if streamed else data.images.to(engine.device)  # uint8
+        self.labels = None if labels is None else labels.to(engine.device)
         self.switches: tuple[bool, ...] | None = None  # which groups the networks were last told of
         self.skipped = torch.zeros((), device=engine.device)  # steps
         self.in_a_row = torch.zeros((), device=engine.device)
@@ -110,8 +116,8 @@ class Trainer:
         """Train from step `start` to the end or to a roll-back; returns the step to go on from."""
         recipe = self.recipe
         clock, counted = time.perf_counter(), start
-        for step, pixels in enumerate(self.batches(start), start):
-            losses = self.learn(step, pixels)
+        for step, (pixels, labels) in enumerate(self.batches(start), start):
+            losses = self.learn(step, pixels, labels)
             done, last = step + 1, step + 1 == recipe.steps
             observer.on_step(done)
             pause = time.perf_counter()
@@ -134,19 +140,30 @@ class Trainer:
             self.stop_if_asked(interrupt, done, observer, folder)
         return recipe.steps
 
-    def batches(self, start: int) -> Iterator[Tensor]:
-        """This process's images (n, C, H, W) uint8 of each step from `start` on; streamed ones by workers."""
-        shares = map(self.engine.processes.share, order(len(self.data), self.recipe, start))
-        if isinstance(self.data.images, Stream):
-            return self.data.images.batches(shares, self.engine.workers)
-        return (self.pixels[index.to(self.pixels.device)] for index in shares)
+    def batches(self, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """This process's images (n, C, H, W) uint8 and labels (n,) of each step from `start` on; streamed
+        images by workers.
+        """
+
+        def shares() -> Iterator[Tensor]:
+            return map(self.engine.processes.share, order(len(self.data), self.recipe, start))
+
+        if isinstance(self.data.images, Stream):  # workers are ahead, so labels walk through the same order
+            images = self.data.images.batches(shares(), self.engine.workers)
+            return zip(images, (self.labels_at(index) for index in shares()), strict=False)
+        return ((self.pixels[index.to(self.pixels.device)], self.labels_at(index)) for index in shares())
+
+    def labels_at(self, index: Tensor) -> Tensor | None:
+        """The labels (n,) of the images at `index`, if anybody asks for them."""
+        return None if self.labels is None else self.labels[index.to(self.labels.device)]
 
     def step(self, step: int, index: Tensor) -> dict[str, Tensor]:
         """One step on the images at `index`, of which this process takes its share."""
-        return self.learn(step, self.pixels[self.engine.processes.share(index).to(self.pixels.device)])
+        index = self.engine.processes.share(index)
+        return self.learn(step, self.pixels[index.to(self.pixels.device)], self.labels_at(index))
 
-    def learn(self, step: int, pixels: Tensor) -> dict[str, Tensor]:
-        """One step on `pixels` (n, C, H, W), uint8; then the average."""
+    def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """One step on `pixels` (n, C, H, W), uint8, and their labels (n,); then the average."""
         recipe, processes = self.recipe, self.engine.processes
         self.game.strategy.on_step(step, self.plan)
         if self.switches != self.plan.switches():
@@ -160,7 +177,8 @@ class Trainer:
         seed_step(recipe.seed, step, processes.rank)
         real = to_float(pixels.to(self.engine.device))
         before = [buffer.clone() for buffer in self.buffers]
-        losses = train_step(self.game, real.contiguous(memory_format=self.engine.layout), noise, step)
+        real = real.contiguous(memory_format=self.engine.layout)
+        losses = train_step(self.game, real, noise, step, labels)
         self.settle(before)
         batch = recipe.batch
         ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, recipe.ema_images)

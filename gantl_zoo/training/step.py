@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.gan import told
 from gantl_zoo.training.augment import Augment
+from gantl_zoo.training.classes import labelled
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import R1, AdversarialLoss, Judge
 from gantl_zoo.training.recipe import Recipe
@@ -103,23 +105,27 @@ class Game:
     engine: Engine
     rounds: int = 1  # in which a batch is worked off
 
-    def judge(self, step: int) -> Judge:
+    def judge(self, step: int, labels: Tensor | None = None) -> Judge:
         """The discriminator behind the augmentation, as the strategy sees it."""
         network = self.discriminator.network
+        seen = labelled(network, labels)
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Judge(lambda x: self.strategy.discriminate(network, self.augment(x), step), not statistics)
+        return Judge(lambda x: self.strategy.discriminate(seen, self.augment(x), step), not statistics)
 
 
-def train_step(game: Game, real: Tensor, noise: Tensor, step: int) -> Terms:
+def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> Terms:
     """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
+
+    `labels` (N,), for networks that know classes, are those of both, so that classes are as frequent in both.
 
     Returns each loss term, still on the device. With one round both players see the same fakes, so the
     generator runs once; with more they are made anew for each player, since their graphs are what memory
     is saved on.
     """
-    rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), strict=True))
+    known = [None] * game.rounds if labels is None else labels.chunk(game.rounds)
+    rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), known, strict=True))
     shared = [imagine(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
     losses = Terms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
@@ -130,19 +136,22 @@ def train_step(game: Game, real: Tensor, noise: Tensor, step: int) -> Terms:
     return losses
 
 
-def imagine(game: Game, real: Tensor, noise: Tensor, step: int, gradients: bool) -> Batch:
+def imagine(
+    game: Game, real: Tensor, noise: Tensor, labels: Tensor | None, step: int, gradients: bool
+) -> Batch:
     """As many fakes as there are reals."""
     network: Any = game.generator.network
     with game.engine.autocast(), torch.set_grad_enabled(gradients):
         noise = game.strategy.latents(noise, step)
-        fake = network(noise).float()  # (N, C, H, W)
-    return Batch(step, real, noise, fake, network, game.discriminator.network)
+        fake = told(network, noise, labels).float()  # (N, C, H, W)
+    rival = labelled(game.discriminator.network, labels)
+    return Batch(step, real, noise, fake, labelled(network, labels), rival, labels)
 
 
 def discriminator_terms(game: Game, batch: Batch) -> Terms:
     """Tell real from fake."""
     with game.engine.autocast():
-        judge = game.judge(batch.step)
+        judge = game.judge(batch.step, batch.labels)
         adversarial = game.loss.discriminator(judge, batch.real, batch.fake.detach())
         if judge.real_logits is not None:
             game.augment.adapt(judge.real_logits)
@@ -153,6 +162,6 @@ def discriminator_terms(game: Game, batch: Batch) -> Terms:
 def generator_terms(game: Game, batch: Batch) -> Terms:
     """Fool the discriminator, which has just learned."""
     with game.engine.autocast():
-        judge = game.judge(batch.step)
+        judge = game.judge(batch.step, batch.labels)
         adversarial = game.loss.generator(judge, batch.real, batch.fake)
         return game.strategy.generator_loss(adversarial, batch)

@@ -12,6 +12,7 @@ from torch import Tensor
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.gan import GAN, load_gan
 from gantl_zoo.training import curves
+from gantl_zoo.training.classes import labelled
 from gantl_zoo.training.collapse import ADVICE, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
@@ -84,7 +85,7 @@ class Watch:
         network, strategy = trainer.game.discriminator.network.eval(), trainer.game.strategy
         signs = self.collapse.look(
             trainer.average,
-            lambda images: strategy.discriminate(network, images, step),
+            lambda images, labels=None: strategy.discriminate(labelled(network, labels), images, step),
             trainer.engine.device,
         )
         self.signs = signs.as_row()
@@ -107,7 +108,7 @@ class Watch:
         return self.before + time.perf_counter() - self.started
 
     def on_metrics(self, step: int, gan: GAN) -> None:
-        save_picture(grid(gan.generate(GRID, seed=0)), self.folder.path / f"fakes{step:06d}.png")
+        save_picture(picture(gan), self.folder.path / f"fakes{step:06d}.png")
         clock = time.perf_counter()
         results = self.judge(gan).results if self.judge is not None else []
         self.cost = time.perf_counter() - clock
@@ -169,6 +170,16 @@ class Watch:
         self.folder.close_board()
         if self.bar is not None:
             self.bar.stop()
+
+
+def picture(gan: GAN) -> Any:
+    """A grid of the first seeds' images; of a model that knows classes, a row for each of them."""
+    if not gan.num_classes:
+        return grid(gan.generate(GRID, seed=0))
+    classes = min(gan.num_classes, GRID)
+    seeds = GRID // classes
+    labels = [label for label in range(classes) for _ in range(seeds)]
+    return grid(gan.generate(seeds=list(range(seeds)) * classes, labels=labels), seeds)
 
 
 def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:

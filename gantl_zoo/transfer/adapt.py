@@ -1,8 +1,9 @@
-"""Fit a GAN's weights to images of another shape: other channels, another size, another latent.
+"""Fit a GAN's weights to other images: other channels, another size, another latent, other classes.
 
 Blocks are matched from the end that stays what it is (the generator's latent, the discriminator's logits);
 new ones are added, or old ones dropped, next to the image. Where each tensor comes from is a `Match`, and
-what no rule explains is an error: nothing is skipped in silence.
+what no rule explains is an error: nothing is skipped in silence. Classes have rules of their own
+(`classes.py`).
 
 Z latent size, K channels of a feature map.
 """
@@ -20,6 +21,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
+from gantl_zoo.transfer.classes import for_classes, knows, settle
 from gantl_zoo.transfer.strategy import blocks
 
 WIDTHS = (1, 1 / 2, 2, 1 / 4, 4, 1 / 8, 8)  # times the source's, tried so that channels meet
@@ -36,29 +38,38 @@ class Match:
     note: str = ""
 
 
-def fitted(source: GAN, image_shape: tuple[int, int, int], seed: int) -> GAN:
-    """`source`, or, if it makes images of another shape, its copy for these; `about` keeps the report."""
-    if source.image_shape == image_shape:
+def fitted(source: GAN, image_shape: tuple[int, int, int], seed: int, num_classes: int | None = None) -> GAN:
+    """`source`, or, if it makes images of another shape or classes, its copy for these; `about` keeps the
+    report.
+    """
+    if source.image_shape == image_shape and num_classes in (None, source.num_classes):
         return source
-    made, report = adapt(source, image_shape, seed=seed)
+    made, report = adapt(source, image_shape, num_classes=num_classes, seed=seed)
     made.about["fitted"] = as_lineage(report)
     return made
 
 
 def adapt(
-    source: GAN, image_shape: tuple[int, int, int], latent_dim: int | None = None, *, seed: int = 0
+    source: GAN,
+    image_shape: tuple[int, int, int],
+    latent_dim: int | None = None,
+    num_classes: int | None = None,
+    *,
+    seed: int = 0,
 ) -> tuple[GAN, list[Match]]:
-    """A copy of `source` for images (C, H, W) and, if given, latents of another size; and the match report.
+    """A copy of `source` for images (C, H, W) and, if given, latents of another size, or other classes (0:
+    none); and the match report.
 
-    `seed` is that of fresh weights. Raises `UsageError` if a network can't be built for such images, or a
-    tensor's new shape can't be explained.
+    `seed` is that of fresh weights. Raises `UsageError` if a network can't be built for such images or
+    classes, or a tensor's new shape can't be explained.
     """
     channels, side, _ = image_shape
-    wanted = {"channels": channels, "image_size": side, "latent_dim": latent_dim or source.latent_dim}
-    if source.generator.num_classes:
-        raise UsageError(
-            f"{source.name} knows classes; only models without them can be fitted to other shapes"
-        )
+    wanted = {
+        "channels": channels,
+        "image_size": side,
+        "latent_dim": latent_dim or source.latent_dim,
+        "num_classes": source.num_classes if num_classes is None else num_classes,
+    }
     parts, networks, report = {}, {}, []
     for role in source.parts:
         with torch.random.fork_rng(devices=[]):
@@ -83,12 +94,19 @@ def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, A
     takes = kind.configure(part["name"], **part["config"])
     starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
     changes = {k: v for k, v in wanted.items() if k in takes}
-    for key in ("image_size", "channels"):
+    reshaped = source.image_shape[:2] != (wanted["channels"], wanted["image_size"])
+    for key in ("image_size", "channels") if reshaped else ():
         if key not in takes:
             raise UsageError(f"{role} {part['name']!r} takes no {key}, so it can't be fitted to other images")
+    differs = knows(old) != wanted["num_classes"] and (knows(old) or role == "generator")
+    if differs and "num_classes" not in takes:
+        raise UsageError(
+            f"{role} {part['name']!r} takes no num_classes, so it can't be fitted to "
+            f"{wanted['num_classes']} classes"
+        )
     found: list[tuple[int, dict[str, Any], Any, list[Match]]] = []
     errors = []
-    for factor in WIDTHS if "width" in takes else (1,):
+    for factor in WIDTHS if "width" in takes and reshaped else (1,):
         width = {"width": int(takes["width"] * factor)} if "width" in takes else {}
         if width.get("width") == 0 or (width and width["width"] != takes["width"] * factor):
             continue
@@ -119,6 +137,8 @@ def fill(role: str, old: Any, new: Any) -> tuple[list[Match], int]:
         state[name] = tensor
         matches.append(match)
     new.load_state_dict(state)
+    anew = settle(new, {match.tensor for match in matches if match.how != "reused"})
+    matches = [Match(role, m.tensor, "fresh", "measured anew") if m.tensor in anew else m for m in matches]
     matches += [Match(role, name, "dropped") for name in theirs if name not in used]
     kept = {match.tensor for match in matches if match.how in ("reused", "adapted")}
     return matches, sum(state[name].numel() for name in kept)
@@ -154,18 +174,20 @@ def take(
     """The tensor's value and where it comes from."""
     if place == "added":
         return new, Match(role, name, "fresh", "in a block that was added")
-    if old is not None and old.shape == new.shape:
+    result, notes = old, list[str]()
+    if (found := for_classes(name, new, old, before, after)) is not None:
+        result, notes = found[0], [found[1]]
+    elif old is not None and old.shape == new.shape:
         return old.clone(), Match(role, name, "reused")
-    if old is not None and name.rsplit(".", 1)[-1] in ("_u", "_v"):
-        return new, Match(role, name, "fresh", "power iteration starts anew")
-    result, notes = old, []
-    for dim in range(new.ndim) if old is not None and old.ndim == new.ndim else ():
+    elif old is not None and name.rsplit(".", 1)[-1] in ("_u", "_v"):
+        return new, Match(role, name, "fresh", "measured anew")
+    for dim in range(new.ndim) if result is not None and result.ndim == new.ndim else ():
         if result is not None and result.shape[dim] != new.shape[dim]:
             made = change(result, dim, new.shape[dim], role, place, before, after)
             result = None if made is None else made[0]
             notes += [] if made is None else [made[1]]
     if result is not None and result.shape == new.shape:
-        return result, Match(role, name, "adapted", ", ".join(notes))
+        return result, Match(role, name, "fresh" if old is None else "adapted", ", ".join(notes))
     if place == "loose":
         return new, Match(role, name, "fresh", "the block next to the image is another one")
     was = "is not there" if old is None else f"is {tuple(old.shape)}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN, latents
+from gantl_zoo.gan import GAN, drawn_classes, latents, told
 from gantl_zoo.transfer.strategy import Batch, Plan, TransferStrategy, blocks, which
 
 
@@ -124,8 +124,11 @@ def fisher(source: GAN, samples: int) -> list[Tensor]:
     generator, discriminator = source.generator.eval(), source.discriminator.eval()
     parameters = [p.requires_grad_(True) for p in generator.parameters()]
     squares = [torch.zeros_like(p) for p in parameters]
-    for noise in latents(range(samples), source.latent_dim).to(parameters[0].device):
-        loss = functional.softplus(-discriminator(generator(noise[None]))).sum()
+    device = parameters[0].device
+    labels = drawn_classes(range(samples), source.num_classes or 1).to(device)
+    for noise, label in zip(latents(range(samples), source.latent_dim).to(device), labels, strict=True):
+        made = told(generator, noise[None], label[None])  # (1, C, H, W)
+        loss = functional.softplus(-told(discriminator, made, label[None])).sum()
         for square, slope in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
             square += slope.square()
     mean = sum(float(square.sum()) for square in squares) / sum(square.numel() for square in squares)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from gantl_zoo.backbones.discriminator import DiscriminatorBackbone
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN
+from gantl_zoo.gan import GAN, told
 from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy, blocks, unique, which
 
 LIMIT, WAYS = 10_000, 64  # images; random directions
@@ -79,6 +79,7 @@ class Painter(nn.Module):
     """A latent for each training image, and how well a generator paints the images from them."""
 
     pixels: Tensor
+    labels: Tensor | None  # of the images, if the generator knows classes
 
     def __init__(self, source: GAN, data: Any) -> None:
         super().__init__()
@@ -89,6 +90,7 @@ class Painter(nn.Module):
             )
         self.latents = nn.ParameterList([nn.Parameter(torch.randn(len(data), source.latent_dim))])
         self.register_buffer("pixels", data.images[torch.arange(len(data))], persistent=False)
+        self.register_buffer("labels", data.labels if source.num_classes else None, persistent=False)
         self.eye: nn.Module | None = None
         if source.discriminator is not None:
             named = {"network": source.parts["discriminator"]["name"]}
@@ -99,7 +101,7 @@ class Painter(nn.Module):
         (latents,) = self.latents
         index = torch.randint(len(latents), (count,), device=latents.device)
         real = self.pixels[index].float() / 127.5 - 1  # (N, C, H, W), as real images come
-        made = generator(latents[index]).float()
+        made = told(generator, latents[index], None if self.labels is None else self.labels[index]).float()
         features = made.new_zeros(())
         if isinstance(self.eye, DiscriminatorBackbone):
             maps = zip(self.eye.pyramid(made), self.eye.pyramid(real), strict=True)

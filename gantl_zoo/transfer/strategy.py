@@ -68,7 +68,11 @@ class Plan:
 
 @dataclass
 class Batch:
-    """What one phase of a step has at hand."""
+    """What one phase of a step has at hand.
+
+    Networks that know classes are called here, and in `discriminate`, without labels: they are told the
+    batch's.
+    """
 
     step: int
     real: Tensor  # (N, C, H, W) in [-1, 1]
@@ -76,6 +80,7 @@ class Batch:
     fake: Tensor  # (N, C, H, W)
     generator: nn.Module
     discriminator: nn.Module
+    labels: Tensor | None = None  # (N,) of real and of fake, if the networks know classes
 
 
 class TransferStrategy:

@@ -65,7 +65,8 @@ class CDC(TransferStrategy):
             device = next(target.generator.parameters()).device
             self.anchors = nn.Parameter(torch.randn(self.count, target.latent_dim, device=device), False)
             shown = torch.zeros(1, *target.image_shape, device=device)
-            self.head = nn.Conv2d(patches(target.discriminator, shown).shape[1], 1, 1).to(device)
+            label = torch.zeros(1, dtype=torch.long, device=device) if target.num_classes else None
+            self.head = nn.Conv2d(patches(target.discriminator, shown, label).shape[1], 1, 1).to(device)
             plan.modules["cdc-patches"] = self.head
             plan.modules["cdc-anchors"] = nn.ParameterList([self.anchors])
             plan.groups["discriminator"].append(Group(list(self.head.parameters())))
@@ -92,9 +93,13 @@ class CDC(TransferStrategy):
 
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
         noise = torch.randn(self.compared, batch.noise.shape[1], device=batch.noise.device)  # (n, Z)
+        labels = None
+        if batch.labels is not None:  # those of the batch, in turn
+            places = torch.arange(self.compared, device=noise.device) % len(batch.labels)
+            labels = batch.labels[places]  # (n,)
         with torch.no_grad():
-            before = hidden(self.source, noise)
-        now = hidden(batch.generator, noise)
+            before = hidden(self.source, noise, labels)
+        now = hidden(batch.generator, noise, labels)
         gaps = [divergence(alike(new), alike(old)) for new, old in zip(now, before, strict=True)]
         return {"generator": adversarial, "cdc": self.weight * torch.stack(gaps).mean()}
 
@@ -127,23 +132,23 @@ def watched(modules: list[nn.Module]) -> Iterator[dict[int, Tensor]]:
             hook.remove()
 
 
-def hidden(generator: Any, noise: Tensor) -> list[Tensor]:
+def hidden(generator: Any, noise: Tensor, labels: Tensor | None = None) -> list[Tensor]:
     """What each block but the last makes of latents (n, Z), by running statistics, which stay as they are."""
     learning = [module for module in generator.modules() if module.training]
     generator.eval()
     with watched(list(generator.blocks)[:-1]) as seen:
-        generator(noise)
+        generator(noise, labels)
     for module in learning:
         module.training = True
     return [seen[i] for i in sorted(seen)]
 
 
-def patches(discriminator: Any, images: Tensor) -> Tensor:
+def patches(discriminator: Any, images: Tensor, labels: Tensor | None = None) -> Tensor:
     """The feature maps (N, K, h, w) of the middle block. Raises `UsageError` if it makes none."""
     blocks = list(discriminator.blocks)
     middle = (len(blocks) - 1) // 2
     with watched([blocks[middle]]) as seen:
-        discriminator(images)
+        discriminator(images, labels)
     found = seen.get(0)
     if len(blocks) < 2 or found is None or found.ndim != 4:
         raise UsageError(

@@ -138,6 +138,15 @@ def test_what_cant_be_is_explained(
 
 
 @pytest.mark.parametrize("name", ["adam", "cdc", "lora", "mine", "svd"])
+def test_models_that_know_classes_are_adapted(images: ImageData, trained: Trained, name: str) -> None:
+    made = {"width": 4, "latent_dim": 8, "num_classes": 2}
+    gan = gz.build_gan("dcgan", generator_config=made, discriminator_config={"width": 4}, name="small")
+    trainer, changed = trained(gan, images, name, **{"adam": {"probe": 2}, "cdc": {"every": 2}}.get(name, {}))
+    assert any(step["generator"] for step in changed)
+    assert trainer.snapshot().generate(2, labels=[0, 1]).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["adam", "cdc", "lora", "mine", "svd"])
 def test_a_source_without_a_discriminator_is_explained(
     gan: gz.GAN, images: ImageData, trained: Trained, name: str
 ) -> None:

@@ -1,0 +1,86 @@
+"""How `adapt` brings a tensor from a network that knows some classes, or none, to one that knows others.
+
+A class starts from what all of the source's classes have in common, so a network does at first what its
+source did for every class, or for the mean of them.
+
+L classes; a class table is (L, …).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+SETTLED = 20  # power iterations, after which a spectral norm hardly moves
+Found = tuple[Tensor, str] | None  # a tensor and where it comes from; None: no rule for it
+
+
+def knows(network: Any) -> int:
+    """How many classes a network knows."""
+    return int(getattr(network, "num_classes", 0))
+
+
+def for_classes(name: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module) -> Found:
+    """The tensor `name` of the network `after`, by what `before` knows of its classes."""
+    counts = knows(before), knows(after)
+    if counts[0] == counts[1]:
+        return None
+    if old is None:
+        return started(new, *counts)
+    return folded(name, before, counts[1]) or reclassed(old, new, *counts)
+
+
+def reclassed(old: Tensor, new: Tensor, before: int, after: int) -> Found:
+    """A tensor of a network that knows `before` classes for one that knows `after`."""
+    if not before and new.ndim == old.ndim + 1 and len(new) == after:
+        return old.expand(after, *old.shape).clone(), f"the same for each of {after} classes"
+    if not after and old.ndim == new.ndim + 1 and len(old) == before:
+        return old.mean(0), f"mean of {before} classes"
+    if before and after and old.ndim == new.ndim == 2 and (len(old), len(new)) == (before, after):
+        return old.mean(0, keepdim=True).repeat(after, 1), f"mean of {before} classes for each of {after}"
+    return None
+
+
+def started(new: Tensor, before: int, after: int) -> Found:
+    """A class table that the source has nothing for: zeros, which add nothing."""
+    if before or not after or new.ndim != 2 or len(new) != after:
+        return None
+    return torch.zeros_like(new), f"zero for each of {after} classes"
+
+
+def folded(name: str, old: nn.Module, after: int) -> Found:
+    """The weight `name` of a head's `linear`, with the mean row of the `classes` beside it; None for others.
+
+    A sum of products with the features is the product with the sum, so the logit is the mean of the classes'.
+    """
+    owner, linear, rest = name.rpartition(".linear.")
+    modules = dict(old.named_modules())
+    classes: Any = modules.get(f"{owner}.classes")
+    if after or classes is None or not linear or rest not in ("weight", "parametrizations.weight.original"):
+        return None
+    layer: Any = modules[f"{owner}.linear"]
+    weight = layer.weight.detach() + classes.table().detach().mean(0)  # (1, F)
+    note = f"mean of {old.num_classes} classes added"
+    return weight, note if rest == "weight" else f"{note}, then spectrally normed again"
+
+
+def settle(network: nn.Module, changed: set[str]) -> set[str]:
+    """Measure the spectral norms of the weights named in `changed` anew; returns the names of the vectors
+    that this moves.
+    """
+    moved = set()
+    for name, layer in network.named_modules():
+        if not parametrize.is_parametrized(layer, "weight"):
+            continue
+        owner = f"{name}.parametrizations.weight"
+        if f"{owner}.original" in changed:
+            layer.train()
+            with torch.no_grad():
+                for _ in range(SETTLED):
+                    _ = layer.weight  # each look in train mode is one power iteration
+            layer.eval()
+            moved |= {key for key in network.state_dict() if key.startswith(f"{owner}.0._")}
+    return moved
