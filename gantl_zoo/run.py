@@ -65,9 +65,8 @@ def train(
     }
     job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
     with chance.seeded(0):
-        made = build_gan(
-            generator, name=generator, **networks
-        )  # a wrong name or argument fails before a folder is made
+        # a wrong name or argument fails before a folder is made
+        made = build_gan(generator, name=generator, **networks)
     if made.image_shape != images.shape:
         raise UsageError(
             f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
@@ -216,7 +215,8 @@ def run(
     about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
     gan = replace(gan, name=job.title or folder.path.name, about=about)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
-    trainer = Trainer(gan, strategy, images, recipe, machine)
+    with folder.begin(resume):
+        trainer = Trainer(gan, strategy, images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(_learning(trainer))
     looks_on: Watch | Bystander = Bystander()

@@ -185,6 +185,13 @@ def test_ewc_needs_the_sources_own_discriminator(gan: gz.GAN, images: ImageData)
         Combined({n: build_strategy(n, {}) for n in ("projected", "ewc")}).prepare(gan, gan, images)
 
 
+def test_what_is_refused_leaves_no_run_folder(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    gan.discriminator = None
+    with pytest.raises(gz.UsageError, match="has no discriminator, and adversarial"):
+        gz.transfer(gan, data=images, strategy="ewc", steps=2, batch=8, out=tmp_path)
+    assert not list(tmp_path.glob("0*"))
+
+
 def test_rates_multiply(gan: gz.GAN, images: ImageData) -> None:
     class Slow(TransferStrategy):
         def group(self, network: nn.Module, role: str) -> list[gz.Group]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.errors import TrainingError, UsageError, ZooError
 
 
 class RunFolder:
@@ -55,6 +58,16 @@ class RunFolder:
                 f"gantl-zoo transfer {path}"
             )
         return cls(path, quiet), config
+
+    @contextmanager
+    def begin(self, resume: bool) -> Iterator[None]:
+        """A new run that is refused in here leaves no folder behind."""
+        try:
+            yield
+        except ZooError:
+            if not (resume or self.mute):
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def log(self, text: str) -> None:
         """A line for people, in `log.txt` and on standard error."""
