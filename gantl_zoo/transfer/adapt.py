@@ -118,6 +118,8 @@ def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, A
             errors.append(error)
             continue
         found.append((taken, config, network, matches))
+        if {match.how for match in matches} <= {"reused", "adapted"}:
+            break  # no other width can take over more
     if not found:
         raise errors[0]
     _, config, network, matches = max(
