@@ -36,9 +36,14 @@ def drawn_classes(seeds: Sequence[int], num_classes: int) -> Tensor:
     return torch.tensor([int.from_bytes(d[:8], "big") % num_classes for d in digests], dtype=torch.long)
 
 
+def knows(network: Any) -> int:
+    """How many classes a network can be asked for, or tells apart; 0 if it says nothing of any."""
+    return int(getattr(network, "num_classes", 0))
+
+
 def told(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
     """What a network makes of its inputs; one that knows classes is told the labels (N,)."""
-    return network(inputs, labels) if getattr(network, "num_classes", 0) else network(inputs)
+    return network(inputs, labels) if knows(network) else network(inputs)
 
 
 @dataclass
@@ -69,7 +74,7 @@ class GAN:
     @property
     def num_classes(self) -> int:
         """How many classes it can be asked for; 0 if it makes images of any kind."""
-        return int(self.generator.num_classes)
+        return knows(self.generator)
 
     @property
     def classes(self) -> list[str]:
@@ -214,13 +219,14 @@ def build_gan(
     channels, height, _ = network.image_shape
     wanted = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
     judged = registry.discriminators.configure(discriminator, **wanted)
-    if network.num_classes and "num_classes" in judged and "num_classes" not in wanted:
-        judged["num_classes"] = network.num_classes
+    classes = knows(network)
+    if classes and "num_classes" in judged and "num_classes" not in wanted:
+        judged["num_classes"] = classes
     rival = registry.discriminators.build(discriminator, **judged)
-    if (knows := getattr(rival, "num_classes", 0)) not in (0, network.num_classes):
+    if knows(rival) not in (0, classes):
         raise UsageError(
-            f"discriminator {discriminator!r} knows {knows} classes, generator {generator!r} "
-            f"{network.num_classes}; give both the same num_classes, or the discriminator none"
+            f"discriminator {discriminator!r} knows {knows(rival)} classes, generator {generator!r} "
+            f"{classes}; give both the same num_classes, or the discriminator none"
         )
     parts = {
         "generator": {"name": generator, "config": made},
@@ -257,14 +263,14 @@ def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mappin
     says = {"image": image if "image" in config else None}
     says |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
     has: dict[str, Any] = {"image": tuple(generator.image_shape)}
-    has |= {"latent_dim": int(generator.latent_dim), "num_classes": int(generator.num_classes)}
+    has |= {"latent_dim": int(generator.latent_dim), "num_classes": knows(generator)}
     wrong = [key for key, value in says.items() if value is not None and value != has[key]]
     for key in wrong:
         raise WeightsError(f"{folder}: config.json tells {key} {says[key]}, but its generator has {has[key]}")
     rival = networks.get("discriminator")
-    if (knows := getattr(rival, "num_classes", 0)) not in (0, has["num_classes"]):
+    if knows(rival) not in (0, has["num_classes"]):
         raise WeightsError(
-            f"{folder}: its discriminator knows {knows} classes, its generator {has['num_classes']}"
+            f"{folder}: its discriminator knows {knows(rival)} classes, its generator {has['num_classes']}"
         )
     sees = getattr(rival, "image_shape", None)
     if sees is not None and tuple(sees) != has["image"]:

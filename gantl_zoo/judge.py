@@ -61,7 +61,7 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
     the held-out images have.
     """
     labels = None
-    if known := gan.generator.num_classes:
+    if known := gan.num_classes:
         if known != len(held_out.classes) or held_out.labels is None:
             raise DataError(
                 f"{gan.name} knows {known} classes, {held_out.name} has {len(held_out.classes)}, so its "

@@ -172,7 +172,7 @@ def picture(gan: GAN) -> bytes:
     """The card's picture: a PNG of the images of seeds 0 to 15, of all classes in turn."""
     from gantl_zoo.data.grid import grid
 
-    classes = gan.generator.num_classes
+    classes = gan.num_classes
     labels = [i % classes for i in range(SAMPLES)] if classes else None
     buffer = io.BytesIO()
     grid(gan.generate(SAMPLES, seed=0, labels=labels)).save(buffer, "PNG")

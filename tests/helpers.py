@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import engine
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.combine import build_strategy
 
 SMALL = {"width": 4, "latent_dim": 8}  # a DCGAN generator of a few thousand parameters
 TINY = {
@@ -32,3 +40,22 @@ def check_report(old: Any, new: Any, report: list[Any]) -> None:
         gone = {match.tensor for match in mine if match.how == "dropped"}
         assert gone <= set(getattr(old, role).state_dict())
         assert all(match.note for match in mine if match.how in ("adapted", "fresh"))
+
+
+ROLES = ("generator", "discriminator")
+
+
+def trained(
+    gan: gz.GAN, images: ImageData, name: str, count: int = 2, **settings: Any
+) -> tuple[Trainer, dict[str, set[str]], list[dict[str, Tensor]]]:
+    """A trainer after `count` steps, what moved in both players, and each step's losses."""
+    before = {role: state(getattr(gan, role)) for role in ROLES}
+    recipe = Recipe(steps=count, batch=4, precision="fp32", lr=1e-2)
+    trainer = Trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
+    losses = [trainer.step(step, torch.arange(4)) for step in range(count)]
+    return trainer, {role: moved(before[role], getattr(gan, role)) for role in ROLES}, losses
+
+
+def block_numbers(names: set[str]) -> set[str]:
+    """The blocks that these tensors are of."""
+    return {name.split(".")[1] for name in names}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.gan import GAN, told
+from gantl_zoo.gan import GAN, knows, told
 from gantl_zoo.transfer.strategy import Plan
 
 REMEDY = "leave the classes out (--unconditional)"
@@ -45,16 +45,16 @@ def labelled(network: Any, labels: Tensor | None) -> Any:
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
     """The labels (N,) that a generator which knows classes learns from, else None. Raises `DataError`."""
-    if not network.num_classes:
+    if not knows(network):
         return None
     if data.labels is None:
         raise DataError(
-            f"{name} knows {network.num_classes} classes, but {data.name} has no labels: sort its images "
+            f"{name} knows {knows(network)} classes, but {data.name} has no labels: sort its images "
             f"into a folder a class, or {REMEDY}"
         )
-    if len(data.classes) != network.num_classes:
+    if len(data.classes) != knows(network):
         raise DataError(
-            f"{name} knows {network.num_classes} classes, but {data.name} has {len(data.classes)}; with "
+            f"{name} knows {knows(network)} classes, but {data.name} has {len(data.classes)}; with "
             "--conditional the data says how many there are"
         )
     return data.labels
@@ -74,12 +74,12 @@ def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
     """Somebody learns and somebody teaches what the generator's classes are, or `UsageError`."""
     generator, rival = networks["generator"], networks["discriminator"]
     plays = bool(plan.groups.get("discriminator"))
-    if not generator.num_classes:
+    if not knows(generator):
         return
-    if plays and getattr(rival, "num_classes", 0) != generator.num_classes:
+    if plays and knows(rival) != knows(generator):
         raise UsageError(
-            f"the generator knows {generator.num_classes} classes, but its discriminator "
-            f"{type(rival).__name__} knows {getattr(rival, 'num_classes', 0)}, so nobody would teach it "
+            f"the generator knows {knows(generator)} classes, but its discriminator "
+            f"{type(rival).__name__} knows {knows(rival)}, so nobody would teach it "
             f"them: take one that takes num_classes (dcgan, resnet), or {REMEDY}"
         )
     inputs = {"generator": torch.zeros(1, generator.latent_dim)}
@@ -95,7 +95,7 @@ def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
 
 def tells(network: Any, inputs: Tensor, plan: Plan, role: str) -> bool:
     """Whether the network tells two classes apart, or a parameter learns that isn't for both alike."""
-    if network.num_classes < 2:
+    if knows(network) < 2:
         return True
     learning = [p for group in plan.groups.get(role, []) for p in group.parameters if p.requires_grad]
     if not learning:  # at rest, which somebody wanted

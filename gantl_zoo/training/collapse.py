@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gantl_zoo.data import to_float
 from gantl_zoo.errors import DataError
-from gantl_zoo.gan import told
+from gantl_zoo.gan import knows, told
 
 LOOKED_AT = 128  # images of each kind
 ALIVE, COLLAPSED = 0.4, 0.2  # of the real images' diversity
@@ -72,13 +72,11 @@ class CollapseWatch:
         their labels (N,), if the generator knows classes: samples have those of the real images in turn.
         """
         latent_dim: Any = generator.latent_dim
-        knows = bool(getattr(generator, "num_classes", 0))
+        told_apart = bool(knows(generator))
 
         def logits(images: Tensor, labels: Tensor | None) -> Tensor:
-            images = images.to(device)
-            return (
-                judge(images, labels.to(device)) if knows and labels is not None else judge(images)
-            ).float()
+            known = (labels.to(device),) if told_apart and labels is not None else ()
+            return judge(images.to(device), *known).float()
 
         asked = None if self.labels is None else self.labels[torch.arange(LOOKED_AT) % len(self.labels)]
         noise = torch.randn(LOOKED_AT, latent_dim, generator=torch.Generator().manual_seed(0))

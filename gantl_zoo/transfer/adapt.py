@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN
-from gantl_zoo.transfer.classes import for_classes, knows, settle
+from gantl_zoo.gan import GAN, knows
+from gantl_zoo.transfer.classes import for_classes, settle
 from gantl_zoo.transfer.strategy import blocks
 
 WIDTHS = (1, 1 / 2, 2, 1 / 4, 4, 1 / 8, 8)  # times the source's, tried so that channels meet

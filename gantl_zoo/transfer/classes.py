@@ -14,13 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from gantl_zoo.gan import knows
+
 SETTLED = 20  # power iterations, after which a spectral norm hardly moves
 Found = tuple[Tensor, str] | None  # a tensor and where it comes from; None: no rule for it
-
-
-def knows(network: Any) -> int:
-    """How many classes a network knows."""
-    return int(getattr(network, "num_classes", 0))
 
 
 def for_classes(name: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module) -> Found:

@@ -1,0 +1,140 @@
+"""Networks that were trained to see: `projected`, `vision-aided`, `mirror`."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import moved, state, trained
+from torch import nn
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.training import engine
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.transfer.mirror import mirrored
+
+
+def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
+    gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    released = gz.load_model("cnn-mnist").backbone.state_dict()  # type: ignore[union-attr]
+    gan.discriminator = None  # not needed
+    trainer = Trainer(
+        gan, build_strategy("projected", {"width": 8}), images,
+        Recipe(steps=2, batch=4, precision="fp32", lr=1e-2, loss="hinge"), engine.choose("cpu", "fp32"),
+    )  # fmt: skip
+    rival = trainer.networks["discriminator"]
+    before = state(rival)
+    for step in range(2):
+        trainer.step(step, torch.arange(4))
+    changed = moved(before, rival)
+    assert changed == {name for name in before if name.startswith("heads.")}
+    assert all(torch.equal(tensor, before[f"backbone.{name}"]) for name, tensor in released.items())
+
+    folder = trainer.snapshot().save(tmp_path / "model")
+    again = gz.load_model(folder)
+    assert again.parts["discriminator"]["name"] == "backbone"  # type: ignore[union-attr]
+    shown = images.images[:3].float() / 127.5 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(again.discriminator(shown), rival.eval()(shown))  # type: ignore[union-attr]
+
+
+def test_mixing_spreads_what_one_channel_saw() -> None:
+    network = gz.discriminators.build("backbone", backbone="cnn", weights="cnn-mnist", mix=True)
+    maps = [torch.zeros(1, k, s, s) for k, s in ((32, 14), (64, 7), (128, 4))]
+    maps[2][0, 5, 2, 2] = 1.0  # one channel at one place of the coarsest map
+    mixed = network.mixing(maps)
+    assert [tuple(m.shape) for m in mixed] == [tuple(m.shape) for m in maps]
+    for features in mixed:
+        assert (features.abs().amax(dim=(0, 2, 3)) > 0).all(), "every channel of every scale has seen it"
+    assert not any(p.requires_grad for p in network.mixing.parameters())
+
+
+def test_the_second_discriminator_joins_after_the_warmup_and_stays_behind(
+    gan: gz.GAN, images: ImageData
+) -> None:
+    recipe = Recipe(steps=4, batch=4, precision="fp32", lr=1e-2)
+    strategy = build_strategy("vision-aided", {"warmup": 2, "width": 8, "weight": 0.5})
+    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    second = trainer.plan.modules["vision"]
+    before = state(second)
+    for step in range(2):
+        assert set(trainer.step(step, torch.arange(4))) == {"generator", "discriminator"}
+    assert not moved(before, second)
+    for step in (2, 3):
+        losses = trainer.step(step, torch.arange(4))
+        assert set(losses) > {"vision generator", "vision discriminator"}
+    assert moved(before, second) == {name for name in before if name.startswith("heads.")}
+    assert trainer.snapshot().parts == gan.parts
+
+
+def test_the_second_discriminators_loss_in_closed_form(gan: gz.GAN, images: ImageData) -> None:
+    strategy: Any = build_strategy("vision-aided", {"warmup": 0, "weight": 2.0, "smoothing": 0.1})
+    strategy.prepare(gan, gan, images)
+    strategy.second = lambda x: x.mean(dim=(1, 2, 3))
+    real, fake = torch.full((2, 1, 4, 4), 0.5), torch.full((2, 1, 4, 4), -1.0)
+    batch = gz.Batch(0, real, torch.zeros(2, 8), fake, gan.generator, gan.discriminator)
+    found = strategy.discriminator_loss(torch.tensor(0.0), batch)["vision discriminator"]
+    log = torch.nn.functional.logsigmoid
+    r, f = torch.tensor(0.5), torch.tensor(-1.0)
+    torch.testing.assert_close(found, 2 * (-0.9 * log(r) - 0.1 * log(-r) - log(-f)))
+    wanted = strategy.generator_loss(torch.tensor(0.0), batch)["vision generator"]
+    torch.testing.assert_close(wanted, 2 * -log(f))
+
+
+@pytest.mark.parametrize("name", ["projected", "vision-aided", "mirror"])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"backbone": "cnn"}, "an architecture without weights"),
+        ({"backbone": "dcgan-mnist"}, "dcgan-mnist is a gan; a classifier is needed"),
+        ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be had"),
+    ],
+)
+def test_a_backbone_that_cant_see_is_explained(
+    gan: gz.GAN, images: ImageData, name: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((gz.UsageError, gz.WeightsError), match=said):
+        trained(gan, images, name, **settings)
+
+
+def test_mirror_writes_with_the_kernels_that_read(gan: gz.GAN, images: ImageData) -> None:
+    released = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]
+    first = released.blocks[0][0].weight  # (32, 1, 3, 3)
+    last = gan.generator.blocks[-1].conv  # from 4 channels to 1, 5×5, transposed
+    spread = last.weight.std().item()
+    before = state(gan.generator)
+    build_strategy("mirror", {}).prepare(copy.deepcopy(gan), gan, images)
+    changed = {name for name, t in gan.generator.state_dict().items() if not torch.equal(t, before[name])}
+    assert changed == {f"blocks.{i}.conv.weight" for i in (1, 2, 3)}
+    written = last.weight.detach()
+    assert written.std().item() == pytest.approx(spread, rel=1e-4) and not written[:, :, 0].any()
+    scale = written[0, 0, 1, 1] / first[0, 0, 0, 0].detach()
+    torch.testing.assert_close(written[:, :, 1:4, 1:4], first[:4].detach() * scale)
+
+
+def test_a_mirrored_kernel_undoes_the_direction() -> None:
+    """A transposed convolution with a kernel is a convolution with the mirrored one."""
+    kernel = torch.randn(6, 2, 3, 3)  # from 2 to 6 channels
+    up = nn.ConvTranspose2d(6, 2, 3, padding=1, bias=False)
+    flat = nn.Conv2d(6, 2, 3, padding=1, bias=False)
+    for conv in (up, flat):
+        conv.weight.data = mirrored(kernel, conv).detach()
+        conv.weight.data *= kernel.std() / conv.weight.std()
+    features = torch.randn(1, 6, 5, 5)
+    torch.testing.assert_close(up(features), flat(features))
+    assert mirrored(torch.randn(3, 1, 7, 7), nn.ConvTranspose2d(5, 4, 4)).shape == (5, 4, 4, 4)
+
+
+def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
+    gan = gz.build_gan(
+        "dcgan", generator_config={"width": 4, "channels": 3}, discriminator_config={"width": 4}
+    )
+    with pytest.raises(gz.UsageError, match="projected: cnn-mnist sees 1 channel"):
+        trained(gan, images.fit(None, 3), "projected", backbone="cnn-mnist")
