@@ -111,7 +111,7 @@ def test_fifty_kills_at_random_moments_lose_no_more_than_an_interval(photos: Pat
     for moment in children.moments(50, seed=3):
         done = children.CONTEXT.Value("l", 0)
         process = children.start(children.train, done, settings)
-        while not done.value and process.is_alive():
+        while done.value <= before + every and process.is_alive():  # it gets somewhere on a slow machine, too
             time.sleep(0.001)
         assert process.is_alive(), "the run ended by itself"
         time.sleep(moment)
