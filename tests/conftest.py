@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which looks once
 
 
 @pytest.fixture(autouse=True)
