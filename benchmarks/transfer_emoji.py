@@ -56,15 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zip", type=Path)
     parser.add_argument("--part", default="1/1", help="I/N: every N-th cell")
+    parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     split(options.zip)
     if not (OUT / bench.RESULTS).exists() and (HERE / "transfer-emoji.jsonl").exists():
         shutil.copy(HERE / "transfer-emoji.jsonl", OUT / bench.RESULTS)
     part = bench.choose_part(options.part)
-    for shots, strategies in PHASES:
-        report = bench.transfer_table(
-            (PAIR,), strategies, shots, budget=BUDGET, out=OUT, part=part, say=print
-        )
+    for shots, strategies in () if options.report else PHASES:
+        bench.transfer_table((PAIR,), strategies, shots, budget=BUDGET, out=OUT, part=part, say=print)
+    report = bench.write_report(OUT, BUDGET)
     shutil.copy(OUT / bench.RESULTS, HERE / "transfer-emoji.jsonl")
     shutil.copy(OUT / f"{PAIR.name}.png", HERE / "transfer-emoji.png")
     text = report.read_text().replace(f"]({PAIR.name}.png)", "](transfer-emoji.png)")
