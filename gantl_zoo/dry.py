@@ -11,11 +11,11 @@ from gantl_zoo import data as data_room
 from gantl_zoo.advise import Advice, advised
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan, told
-from gantl_zoo.job import classes_for
+from gantl_zoo.job import classes_for, fitted_to
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.adapt import fitted, summary
+from gantl_zoo.transfer.adapt import summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import Plan, blocks
 from gantl_zoo.zoo import gan_named
@@ -38,8 +38,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
         root=settings["data_root"],
     )
     if source:
-        count = classes_for(settings["conditional"], source.num_classes, images, source.name)
-        gan = fitted(source, images.shape, recipe.seed, count)
+        gan = fitted_to(images, source, settings["conditional"], recipe.seed)
     else:
         gan = scratch(name, settings, images)
     strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})

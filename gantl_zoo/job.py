@@ -14,6 +14,7 @@ from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.adapt import fitted
 from gantl_zoo.zoo import ancestor
 
 
@@ -69,6 +70,12 @@ def classes_for(conditional: bool | None, known: int, images: ImageData, name: s
             f"{wish}, but {images.name} has no labels: sort its images into a folder a class, or {without}"
         )
     return len(images.classes)
+
+
+def fitted_to(images: ImageData, source: GAN, conditional: bool | None, seed: int) -> GAN:
+    """The source for images of this shape and, as `conditional` says, of these classes."""
+    classes = classes_for(conditional, source.num_classes, images, source.name)
+    return fitted(source, images.shape, seed, classes)
 
 
 def common(

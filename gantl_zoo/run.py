@@ -13,7 +13,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
-from gantl_zoo.job import Job, classes_for, common, load
+from gantl_zoo.job import Job, classes_for, common, fitted_to, load
 from gantl_zoo.judge import check_wishes, collapse_watch, held_out_of, judge_of, make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
@@ -24,7 +24,7 @@ from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Bystander, Watch
-from gantl_zoo.transfer.adapt import fitted, summary
+from gantl_zoo.transfer.adapt import summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import gan_named, pinned
@@ -64,15 +64,7 @@ def train(
         "discriminator_config": discriminator_config or {},
     }
     job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
-    with chance.seeded(0):
-        # a wrong name or argument fails before a folder is made
-        made = build_gan(generator, name=generator, **networks)
-    if made.image_shape != images.shape:
-        raise UsageError(
-            f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
-            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
-        )
-    check_classes(made, TransferStrategy().prepare(made, made, images), images)
+    _check_networks(generator, networks, images)
     check_wishes(job, images)
     return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
 
@@ -105,8 +97,7 @@ def transfer(
         return continue_run(resume, quiet, name=source, data=data)
     gan = source if isinstance(source, GAN) else gan_named(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
-    classes = classes_for(conditional, gan.num_classes, images, gan.name)
-    gan = fitted(gan, images.shape, shared["recipe"]["seed"], classes)
+    gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
     config = strategy_config or {}
     chosen, method, why = _method(strategy, config, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
@@ -203,17 +194,7 @@ def run(
     folder = folder if main else RunFolder(folder.path, mute=True)
     if from_main(lambda: images.fingerprint) != images.fingerprint:
         raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
-    if gan is None:
-        with chance.seeded(recipe.seed):
-            gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
-    if job.verb == "transfer":
-        classes = classes_for(job.conditional, gan.num_classes, images, gan.name)
-        gan = fitted(gan, images.shape, recipe.seed, classes)
-    if "fitted" in gan.about:
-        folder.log(summary(gan.about["fitted"]))
-    named = {"classes": list(images.classes)} if gan.num_classes else {}
-    about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
-    gan = replace(gan, name=job.title or folder.path.name, about=about)
+    gan = _start(job, folder, images, gan)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     with folder.begin(resume):
         trainer = Trainer(gan, strategy, images, recipe, machine)
@@ -230,6 +211,33 @@ def run(
         trainer.run(watch, folder.path, resume)
         watch.finish()
     return from_main(lambda: load_gan(folder.path / "model"))
+
+
+def _start(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GAN:
+    """What the run begins with: built, loaded or given, fitted to its images, and what is known about it."""
+    seed = job.recipe["seed"]
+    if gan is None:
+        with chance.seeded(seed):
+            gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
+    if job.verb == "transfer":
+        gan = fitted_to(images, gan, job.conditional, seed)
+    if "fitted" in gan.about:
+        folder.log(summary(gan.about["fitted"]))
+    named = {"classes": list(images.classes)} if gan.num_classes else {}
+    about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
+    return replace(gan, name=job.title or folder.path.name, about=about)
+
+
+def _check_networks(generator: str, networks: dict[str, Any], images: ImageData) -> None:
+    """Raises what is wrong with names, arguments or classes, before a run folder is made."""
+    with chance.seeded(0):
+        made = build_gan(generator, name=generator, **networks)
+    if made.image_shape != images.shape:
+        raise UsageError(
+            f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
+            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
+        )
+    check_classes(made, TransferStrategy().prepare(made, made, images), images)
 
 
 def _engine(job: Job) -> engine.Engine:

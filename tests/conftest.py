@@ -70,3 +70,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub
     with LoopbackHub() as served:
         monkeypatch.setenv("HF_ENDPOINT", served.endpoint)
         yield served
+
+
+@pytest.fixture
+def pushed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> Path:
+    """The folder of a model that is on the Hub as me/my-gan, and not in the cache."""
+    gan.about["license"] = "mit"
+    folder = gan.save(tmp_path / "mine")
+    gz.push(folder, "me/my-gan")
+    hub.requests.clear()
+    return folder

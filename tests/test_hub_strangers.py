@@ -21,16 +21,6 @@ from gantl_zoo.hub import client, fetch
 NAME = "me/my-gan"
 
 
-@pytest.fixture
-def pushed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> Path:
-    """The folder of a model that is on the Hub, and not in the cache."""
-    gan.about["license"] = "mit"
-    folder = gan.save(tmp_path / "mine")
-    gz.push(folder, NAME)
-    hub.requests.clear()
-    return folder
-
-
 def fetched(hub: LoopbackHub) -> set[str]:
     return {request.rpartition("/")[2] for request in hub.requests if request.startswith("GET /me")}
 

@@ -23,16 +23,6 @@ from gantl_zoo.hub.target import Target
 NAME = "me/my-gan"
 
 
-@pytest.fixture
-def pushed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> Path:
-    """The folder of a model that is on the Hub, and not in the cache."""
-    gan.about["license"] = "mit"
-    folder = gan.save(tmp_path / "mine")
-    gz.push(folder, NAME)
-    hub.requests.clear()
-    return folder
-
-
 def kept(tmp_path: Path) -> list[str]:
     """Files of weights in the cache, whole or not."""
     found = (tmp_path / "hf").rglob("*")
