@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import moved, state, trained
+from helpers import SMALL, moved, state, trained
 from torch import nn
 
 import gantl_zoo as gz
@@ -18,6 +18,7 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.mirror import mirrored
+from gantl_zoo.transfer.strategy import TransferStrategy
 
 
 def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
@@ -138,3 +139,20 @@ def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
     )
     with pytest.raises(gz.UsageError, match="projected: cnn-mnist sees 1 channel"):
         trained(gan, images.fit(None, 3), "projected", backbone="cnn-mnist")
+
+
+def test_r1_goes_through_any_bundled_eye(images: ImageData) -> None:
+    colours = ImageData(images.images.expand(-1, 3, -1, -1).contiguous(), name="colours")
+    made = gz.build_gan("dcgan", generator_config=SMALL | {"channels": 3}, discriminator_config={"width": 4})
+    recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
+    trainer = Trainer(made, build_strategy("projected", {}), colours, recipe, engine.choose("cpu", "fp32"))
+    losses = trainer.step(0, torch.arange(4))
+    assert all(loss.isfinite() for loss in losses.values()) and "r1" in losses
+
+
+def test_an_eye_without_second_derivatives_is_explained(gan: gz.GAN, images: ImageData) -> None:
+    gan.discriminator.blocks[0].relu = nn.Hardsigmoid()
+    recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
+    trainer = Trainer(gan, TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+    with pytest.raises(gz.UsageError, match="R1 needs second derivatives, which the discriminator DCGAN"):
+        trainer.step(0, torch.arange(4))

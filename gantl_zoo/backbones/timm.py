@@ -83,6 +83,21 @@ class TimmBackbone(nn.Module):
         return logits
 
 
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6: as `nn.Hardsigmoid`, but with the second derivative that R1 needs."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu6(features + 3) / 6
+
+
+def twice_differentiable(network: nn.Module) -> None:
+    """Put `HardSigmoid` in the place of torch's, whose gradient has no derivative."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.Hardsigmoid):
+            setattr(network, name, HardSigmoid())
+        twice_differentiable(child)
+
+
 class _Loose(nn.Module):
     """A view on parameters that hang on a network itself and on none of its layers."""
 
@@ -121,4 +136,5 @@ def backbone(
             f"the pre-trained weights of timm:{name} can't be had ({type(error).__name__}: {error}); "
             "with a network they are fetched once and cached; pretrained=False starts from noise"
         ) from error
+    twice_differentiable(network)
     return TimmBackbone(network, channels, resize)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import told
 from gantl_zoo.training.augment import Augment
 from gantl_zoo.training.classes import labelled
@@ -67,7 +68,7 @@ class Player:
         for batch in batches:
             found = terms(batch)
             total = torch.stack(list(found.values())).sum() * share
-            self.scaler.scale(total).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            self._backward(total, parameters)
             losses |= {name: losses.get(name, 0) + term.detach() * share for name, term in found.items()}
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         self.engine.processes.average(gradients)
@@ -76,6 +77,18 @@ class Player:
         self._step(self.optimizer, gradients)
         strategy.after_step(self.role)
         return losses
+
+    def _backward(self, total: Tensor, parameters: list[nn.Parameter]) -> None:
+        try:
+            self.scaler.scale(total).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            if not str(error).startswith("derivative for"):
+                raise
+            name = type(self.network).__name__
+            raise UsageError(
+                f"R1 needs second derivatives, which the {self.role} {name} doesn't have ({error}); "
+                "train without --r1, or take another backbone"
+            ) from error
 
     def _step(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
         """Step unless a gradient is not finite."""
