@@ -65,12 +65,13 @@ def test_an_interrupted_cell_goes_on_in_its_own_folder(
     assert scratch["base_sha256"] == "" and rows(tmp_path)[1]["base_sha256"]
 
 
-def cell(strategy: str, curve: dict[str, float], fd: float) -> dict[str, Any]:
+def cell(strategy: str, curve: dict[str, float], fd: float, seed: int = 0) -> dict[str, Any]:
     scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
     floors = scores | {"fd": 1.0, "nn_distance": None}
     return {
         "pair": {"metric": "fd"},
         "strategy": strategy,
+        "seed": seed,
         "curve": curve,
         "scores": scores,
         "floors": floors,
@@ -90,6 +91,14 @@ def test_the_table_compares_with_the_mean_curve_of_scratch() -> None:
     lines = table([slow, *scratch, fast]).splitlines()[2:]
     assert [line.split("`")[1] for line in lines[:3]] == ["scratch", "fast", "slow"]
     assert lines[0].startswith("| `scratch` | 2 | 5 ± 1.41 | 1.00 |") and "| 2 | 0.40 |" in lines[1]
+
+
+def test_a_strategy_of_one_seed_is_compared_with_that_seed() -> None:
+    scratch = [cell("scratch", {"0": 9.0, "5": fd}, fd, seed) for seed, fd in ((0, 4.0), (1, 8.0))]
+    all_seeds = [cell("both", {"0": 9.0, "5": fd}, fd, seed) for seed, fd in ((0, 2.0), (1, 4.0))]
+    lines = table([*scratch, cell("one", {"0": 9.0, "5": 3.0}, 3.0), *all_seeds]).splitlines()[3:]
+    assert lines[0].startswith("| `both` | 2 | 3 ± 1.41 | 0.50 |"), "the same mean, and a harder start"
+    assert lines[1].startswith("| `one` | 1 | 3 | 0.75 |")
 
 
 def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:

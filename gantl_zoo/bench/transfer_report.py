@@ -14,10 +14,10 @@ SCRATCH = "scratch"
 COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
 LEGEND = (
     "fd, KID: Fréchet and kernel distance of the best model of each run to held-out images of the target, "
-    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's. "
-    "nearest: median distance of samples to the nearest image that was trained on, over that of held-out "
-    "images (1: as far as new images; 0: a replay). beats scratch at: the first look at which the curve is "
-    "below the best of scratch's mean curve (in brackets: in how many runs)."
+    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's with "
+    "the same seeds. nearest: median distance of samples to the nearest image that was trained on, over that "
+    "of held-out images (1: as far as new images; 0: a replay). beats scratch at: the first look at which "
+    "the curve is below the best of scratch's mean curve (in brackets: in how many runs)."
 )
 
 
@@ -73,7 +73,7 @@ def table(rows: Sequence[Row]) -> str:
         by.setdefault(row["strategy"], []).append(row)
     scratch = by.pop(SCRATCH, [])
     metric = metric_of(rows)
-    ranked = sorted(by.items(), key=lambda item: mean(item[1], metric))
+    ranked = sorted(by.items(), key=lambda item: mean(item[1], metric) / fair(item[1], scratch, metric))
     lines = [line(name, mine, scratch) for name, mine in ([(SCRATCH, scratch)] if scratch else []) + ranked]
     first, *others = (COLUMNS[key] for key in measured(rows))
     head = [
@@ -111,13 +111,24 @@ def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
     """One strategy's line."""
     cells = [spread([row["scores"][key] for row in rows], partial(number, key=key)) for key in measured(rows)]
     metric = metric_of(rows)
-    ratio = f"{mean(rows, metric) / mean(scratch, metric):.2f}" if scratch else ""
+    ratio = f"{mean(rows, metric) / fair(rows, scratch, metric):.2f}" if scratch else ""
     best = f"{statistics.mean(row['best_step'] for row in rows):,.0f}"
     timed = [row["seconds"] for row in rows if row["seconds"] is not None]
     seconds = f"{statistics.mean(timed):.0f}" if timed else ""
-    beaten = "" if name == SCRATCH or not scratch else overtakes(rows, scratch)
+    beaten = "" if name == SCRATCH or not scratch else overtakes(rows, alike(rows, scratch))
     first, *rest = cells
     return row_of([f"`{name}`", str(len(rows)), first, ratio, *rest, best, beaten, seconds])
+
+
+def alike(rows: Sequence[Row], scratch: Sequence[Row]) -> list[Row]:
+    """Scratch's runs with the seeds, and so the images, of these."""
+    seeds = {row["seed"] for row in rows}
+    return [row for row in scratch if row["seed"] in seeds] or list(scratch)
+
+
+def fair(rows: Sequence[Row], scratch: Sequence[Row], metric: str) -> float:
+    """What scratch's runs alike score; 1 where there are none."""
+    return mean(alike(rows, scratch), metric) if scratch else 1.0
 
 
 def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
