@@ -89,9 +89,8 @@ def transfer(
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
     channel count or number of classes is fitted to these (`gantl_zoo.transfer.adapt`); log and lineage tell
     which tensor came from where. The model knows classes if its source does, or as `conditional` says.
-    "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`).
-    `compare_scratch` trains the same budget from scratch beside it and tells who won.
-    `settings` as for `train`.
+    "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`). `compare_scratch` trains the
+    same budget from scratch beside it and tells who won. `settings` as for `train`.
     """
     if resume is not None:
         return continue_run(resume, quiet, name=source, data=data)
@@ -109,9 +108,7 @@ def transfer(
         folder.log(why)
     result = run(job, folder, images, copy.deepcopy(gan), method)
     if compare_scratch:
-        from gantl_zoo.compare import compare
-
-        compare(job, folder, images, gan, result)
+        _compare(job, folder, images, gan, result)
     return result
 
 
@@ -211,6 +208,13 @@ def run(
         trainer.run(watch, folder.path, resume)
         watch.finish()
     return from_main(lambda: load_gan(folder.path / "model"))
+
+
+def _compare(job: Job, folder: RunFolder, images: ImageData, gan: GAN, result: GAN) -> None:
+    """The same budget from scratch: a run, so that room stands above this one."""
+    from gantl_zoo.compare import compare
+
+    compare(job, folder, images, gan, result)
 
 
 def _start(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GAN:
