@@ -1,7 +1,7 @@
 """The colour pair, emoji that are no faces to faces, 64×64: `python benchmarks/transfer_emoji.py ZIP`.
 
 ZIP holds Noto's emoji as `emoji_u1f600.png`, …. Faces are the code points 1f600 to 1f644, every second one
-held out. The budget is smaller than the other pairs': such an image is five times the work.
+held out. The budget is smaller than the other pairs', for the sake of a CPU.
 """
 
 from __future__ import annotations
