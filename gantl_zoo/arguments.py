@@ -1,14 +1,17 @@
-"""Are a builder's arguments what its annotations say? No torch."""
+"""A builder's arguments: as words, and whether they are what its annotations say. No torch."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from gantl_zoo.errors import UsageError
 
 CHECKED: dict[Any, Callable[[Any], bool]] = {
     bool: lambda value: isinstance(value, bool),
@@ -17,6 +20,21 @@ CHECKED: dict[Any, Callable[[Any], bool]] = {
     str: lambda value: isinstance(value, str),
     type(None): lambda value: value is None,
 }
+
+
+def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
+    """`["width=32", "norm=batch"]` as keyword arguments; values are JSON or else text."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"{option} {word!r}: write KEY=VALUE, such as {option} width=32")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            lowered = {"True": True, "False": False, "None": None}
+            found[key] = lowered.get(value, value)
+    return found
 
 
 def misfit(builder: Callable[..., Any], config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from helpers import SMALL, moved, state, trained
 from torch import nn
 
 import gantl_zoo as gz
-from gantl_zoo.data import ImageData
+from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.training import engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
@@ -89,6 +89,24 @@ def test_the_second_discriminators_loss_in_closed_form(gan: gz.GAN, images: Imag
     torch.testing.assert_close(wanted, 2 * -log(f))
 
 
+def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, images: ImageData) -> None:
+    """Unaugmented, its heads would know a hundred real images by heart."""
+    seen: list[torch.Tensor] = []
+    trainer = Trainer(
+        gan,
+        build_strategy("vision-aided", {"warmup": 0, "width": 8}),
+        images,
+        Recipe(steps=1, batch=4, precision="fp32", aug="diffaugment"),
+        engine.choose("cpu", "fp32"),
+    )
+    trainer.plan.modules["vision"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    trainer.step(0, torch.arange(4))
+    real, fake, again = seen
+    plain = to_float(images.images[:4])
+    assert not any(torch.equal(one, other) for one in real for other in plain)
+    assert not torch.equal(fake, again), "each look draws anew"
+
+
 @pytest.mark.parametrize("name", ["projected", "vision-aided", "mirror"])
 @pytest.mark.parametrize(
     ("settings", "said"),
@@ -139,6 +157,26 @@ def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
     )
     with pytest.raises(gz.UsageError, match="projected: cnn-mnist sees 1 channel"):
         trained(gan, images.fit(None, 3), "projected", backbone="cnn-mnist")
+
+
+def test_a_colour_backbone_sees_grey_images_in_three_channels(
+    gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    eye = {"backbone": "timm-mobilenetv3-cifar10", "width": 8}
+    trainer, *_ = trained(gan, images, "projected", **eye)
+    trainer.snapshot().save(tmp_path / "adapted")
+    adapted = gz.load_model(tmp_path / "adapted")
+    assert isinstance(adapted, gz.GAN) and adapted.image_shape == (1, 28, 28)
+    rival: Any = adapted.discriminator
+    grey = torch.rand(2, 1, 28, 28) * 2 - 1
+    maps = rival.mixing(rival.backbone.pyramid(grey.repeat(1, 3, 1, 1)))
+    logits = [head(found).mean(dim=(1, 2, 3)) for head, found in zip(rival.heads, maps, strict=True)]
+    torch.testing.assert_close(rival(grey), torch.stack(logits).mean(dim=0))
+
+
+def test_a_backbone_of_two_colours_is_no_eye_for_three() -> None:
+    with pytest.raises(gz.UsageError, match="sees 2 channels can't be shown images of 3"):
+        gz.discriminators.build("backbone", channels=3, sees=2)
 
 
 def test_r1_goes_through_any_bundled_eye(images: ImageData) -> None:

@@ -121,6 +121,9 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
         (("--trials", "0"), "trials must be at least 1"),
         (("--steps", "0"), "steps must be at least 1, not 0"),
         (("--strategy", "freezed"), "unknown strategy 'freezed'; did you mean"),
+        (("--strategy", "freeze-d first"), "strategy freeze-d: 'first': write KEY=VALUE"),
+        (("--strategy", "freeze-d last=1"), "last"),
+        (("--strategy", ""), "unknown strategy ''"),
         (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is a backbone, not a GAN"),
     ],
 )

@@ -18,12 +18,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from gantl_zoo import registry
+from gantl_zoo.arguments import from_words
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.run import evaluate, train, transfer
+from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all
@@ -106,7 +107,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.pair.name}-{self.shots or 'all'}-{self.strategy}-{self.seed}"
+        strategy = re.sub(r"[^\w+]+", "-", self.strategy)
+        return f"{self.pair.name}-{self.shots or 'all'}-{strategy}-{self.seed}"
 
     def key(self, budget: Budget) -> str:
         """All that its result depends on but the code and the source's weights."""
@@ -128,14 +130,15 @@ def transfer_table(
 ) -> Path:
     """Fill the table's cells, scratch first; returns the report's path. What is finished is not done again.
 
-    `part` (i, n) takes each n-th cell, so that n processes share the work. The report has all finished cells
-    of this budget in `out`, whoever made them. Raises `UsageError`.
+    A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) takes each n-th cell, so that n
+    processes share the work. The report has all finished cells of this budget in `out`, whoever made them.
+    Raises `UsageError`.
     """
     budget = budget or Budget()
     if trials < 1:
         raise UsageError(f"trials must be at least 1, not {trials}")
-    for name in (one for strategy in strategies for one in strategy.split("+")):
-        registry.strategies.info(name)  # a wrong name is told before hours of work
+    for strategy in strategies:
+        build_strategy(*spelled(strategy))  # a wrong name is told before hours of work
     order = product(shots, (SCRATCH, *strategies), range(trials), pairs)
     cells = [Cell(pair, count, strategy, seed) for count, strategy, seed, pair in order]
     out = Path(out)
@@ -150,6 +153,12 @@ def transfer_table(
 def write_report(out: Path, budget: Budget) -> Path:
     """The report of all finished cells of one budget in `out`."""
     return report(out, [row for row in finished(out / RESULTS).values() if row["budget"] == asdict(budget)])
+
+
+def spelled(strategy: str) -> tuple[str, dict[str, Any]]:
+    """`"freeze-d first=2"` as a name and settings. Raises `UsageError`."""
+    name, *words = strategy.split() or [""]
+    return name, from_words(words, f"strategy {name}:")
 
 
 def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> Row:
@@ -196,7 +205,8 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
 def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     """Start the run of a cell: from the source's weights, or from scratch with its architecture."""
     if cell.strategy != SCRATCH:
-        return transfer(source, data=cell.pair.data, strategy=cell.strategy, **settings)
+        strategy, config = spelled(cell.strategy)
+        return transfer(source, data=cell.pair.data, strategy=strategy, strategy_config=config, **settings)
     parts = gan_named(source).parts
     networks = {f"{part}_config": said["config"] for part, said in parts.items()}
     generator, rival = (parts[part]["name"] for part in ("generator", "discriminator"))

@@ -55,7 +55,9 @@ def stacked(
 
 @app.command("transfer", epilog=EPILOG)
 def transfer(
-    strategy: Annotated[list[str] | None, typer.Option(help="Strategies beside scratch.")] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Strategies beside scratch: full, or 'freeze-d first=2'.")
+    ] = None,
     shots: Annotated[list[int] | None, typer.Option(help="Numbers of images; 0: all.")] = None,
     pair: Annotated[
         list[str] | None, typer.Option(help="mnist-fashion, mnist-glyphs or digits; all if left out.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.arguments import from_words
 from gantl_zoo.cli import options as o
 from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, with_options
 from gantl_zoo.errors import UsageError
@@ -50,7 +51,7 @@ def train(
 ) -> None:
     """Train a classifier on labelled images."""
     settings |= {"gan": gan, "gan_samples": gan_samples, "gan_confidence": gan_confidence}
-    settings["backbone_config"] = o.arguments(backbone_arg, "--backbone-arg")
+    settings["backbone_config"] = from_words(backbone_arg or (), "--backbone-arg")
     perform("classify_train", backbone, settings)
 
 
@@ -68,7 +69,7 @@ def transfer(
 ) -> None:
     """Fine-tune a classifier on other labelled images."""
     settings["strategy"] = strategy
-    settings["strategy_config"] = o.arguments(strategy_arg, "--strategy-arg")
+    settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
     perform("classify_transfer", source, settings)
 
 

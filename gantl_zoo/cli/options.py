@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -136,21 +135,6 @@ CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In ste
 LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
 Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
-
-
-def arguments(words: list[str] | None, option: str) -> dict[str, Any]:
-    """`["width=32", "norm=batch"]` as keyword arguments; values are JSON or else text."""
-    found: dict[str, Any] = {}
-    for word in words or []:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"{option} {word!r}: write KEY=VALUE, such as {option} width=32")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            lowered = {"True": True, "False": False, "None": None}
-            found[key] = lowered.get(value, value)
-    return found
 
 
 def metric_names(text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.arguments import from_words
 from gantl_zoo.cli import options as o
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
@@ -78,8 +79,8 @@ def train(
     """Train a GAN from scratch. The run's folder is the last line on standard output."""
     need(generator, settings, "a generator, such as dcgan")
     settings["discriminator"] = discriminator
-    settings["generator_config"] = o.arguments(generator_arg, "--generator-arg")
-    settings["discriminator_config"] = o.arguments(discriminator_arg, "--discriminator-arg")
+    settings["generator_config"] = from_words(generator_arg or (), "--generator-arg")
+    settings["discriminator_config"] = from_words(discriminator_arg or (), "--discriminator-arg")
     perform("train", generator or "", settings)
 
 
@@ -94,7 +95,7 @@ def transfer(
     """Adapt a GAN to your images. The run's folder is the last line on standard output."""
     need(source, settings, "a GAN, such as dcgan-mnist")
     settings["strategy"], settings["compare_scratch"] = strategy, compare_scratch
-    settings["strategy_config"] = o.arguments(strategy_arg, "--strategy-arg")
+    settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
     perform("transfer", source or "", settings)
 
 
@@ -114,7 +115,7 @@ def perform(verb: str, name: str, settings: dict[str, Any]) -> None:
     from gantl_zoo.dry import dry_run as say
 
     settings["metrics"] = o.metric_names(settings["metrics"])
-    settings["engine_config"] = o.arguments(settings.pop("engine_arg"), "--engine-arg")
+    settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
         typer.echo(say(verb, name, settings))
         return

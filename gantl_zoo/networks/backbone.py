@@ -59,19 +59,20 @@ class Mixing(nn.Module):
 class BackboneDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N,).
 
-    With `freeze` only the heads learn, and the backbone stays in eval mode for good.
+    With `freeze` only the heads learn, and the backbone stays in eval mode for good. It sees `sees` channels:
+    those of the images, or grey ones repeated.
     """
 
     num_classes = 0
 
     def __init__(
-        self, backbone: Any, image_shape: tuple[int, int, int], width: int, freeze: bool, mix: bool
+        self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
     ) -> None:
         super().__init__()
-        self.backbone, self.freeze, self.image_shape = backbone, freeze, image_shape
+        self.backbone, self.freeze, self.image_shape, self.sees = backbone, freeze, image_shape, sees
         backbone.eval()
         with torch.no_grad():
-            maps = backbone.pyramid(torch.zeros(1, *image_shape))
+            maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))
         self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
@@ -89,6 +90,7 @@ class BackboneDiscriminator(nn.Module):
         return self
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        images = images.expand(-1, self.sees, -1, -1)  # (N, C or 1, H, W) -> (N, C, H, W)
         maps = self.mixing(self.backbone.pyramid(images))  # (N, C, H, W) -> [(N, K, h, w), ...]
         logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
@@ -103,6 +105,7 @@ def discriminator(
     mix: bool = False,
     image_size: int = 28,
     channels: int = 1,
+    sees: int | None = None,
     width: int = 64,
     **backbone_config: Any,
 ) -> BackboneDiscriminator:
@@ -110,16 +113,20 @@ def discriminator(
 
     `weights` names a released backbone (or its folder) to start from; without it, `pretrained` lets a
     `timm:` backbone start from timm's own weights. `mix` mixes its channels and scales at random, for good.
-    Further arguments go to the backbone's builder.
+    `sees=3` shows grey images, three times the same channel, to a backbone for colour ones. Further arguments
+    go to the backbone's builder.
     """
-    config = registry.backbones.configure(backbone, **backbone_config, channels=channels)
+    sees = channels if sees is None else sees
+    if channels not in (1, sees):
+        raise UsageError(f"a backbone that sees {sees} channels can't be shown images of {channels}")
+    config = registry.backbones.configure(backbone, **backbone_config, channels=sees)
     if "pretrained" in config:
         config["pretrained"] = pretrained and weights is None
     if weights is None:
         body = registry.backbones.build(backbone, **config)
     else:
         body = start(backbone, config, weights)
-    return BackboneDiscriminator(body, (channels, image_size, image_size), width, freeze, mix)
+    return BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
 
 
 def start(name: str, config: dict[str, Any], weights: str) -> Any:

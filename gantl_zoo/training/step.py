@@ -158,7 +158,7 @@ def imagine(
         noise = game.strategy.latents(noise, step)
         fake = told(network, noise, labels).float()  # (N, C, H, W)
     rival = labelled(game.discriminator.network, labels)
-    return Batch(step, real, noise, fake, labelled(network, labels), rival, labels)
+    return Batch(step, real, noise, fake, labelled(network, labels), rival, labels, game.augment)
 
 
 def discriminator_terms(game: Game, batch: Batch) -> Terms:

@@ -45,7 +45,11 @@ def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: 
         described = found["backbone"]
         chosen = described["config"] | {"backbone": described["name"], "weights": str(folder)}
         if (sees := chosen.get("channels", channels)) != channels:
-            raise UsageError(f"{strategy}: {backbone} sees {sees} channel(s), these images have {channels}")
+            if channels != 1:
+                raise UsageError(
+                    f"{strategy}: {backbone} sees {sees} channel(s), these images have {channels}"
+                )
+            chosen["sees"] = sees  # grey images, repeated
     needed = {"image_size": side, "channels": channels, "freeze": True}
     return registry.discriminators.configure("backbone", **chosen | needed | config)
 
@@ -120,7 +124,7 @@ class VisionAided(TransferStrategy):
         own = {"discriminator": adversarial}
         if batch.step < self.warmup:
             return own
-        real, fake = self.second(batch.real).float(), self.second(batch.fake.detach()).float()
+        real, fake = (self.look(batch, images) for images in (batch.real, batch.fake.detach()))
         wanted = real.new_full(real.shape, 1 - self.smoothing)  # real ones are never quite certain
         loss = functional.binary_cross_entropy_with_logits(real, wanted) + functional.softplus(fake).mean()
         return own | {"vision discriminator": self.weight * loss}
@@ -129,5 +133,10 @@ class VisionAided(TransferStrategy):
         own = {"generator": adversarial}
         if batch.step < self.warmup:
             return own
-        loss = functional.softplus(-self.second(batch.fake).float()).mean()
+        loss = functional.softplus(-self.look(batch, batch.fake)).mean()
         return own | {"vision generator": self.weight * loss}
+
+    def look(self, batch: Batch, images: Tensor) -> Tensor:
+        """Logits (N,) of the second discriminator, which sees what the first one sees: augmented images."""
+        logits: Tensor = self.second(batch.augment(images))
+        return logits.float()

@@ -10,7 +10,7 @@ N batch, C channels, H, W image size, Z latent size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,7 @@ class Batch:
     generator: nn.Module
     discriminator: nn.Module
     labels: Tensor | None = None  # (N,) of real and of fake, if the networks know classes
+    augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # what judges look through
 
 
 class TransferStrategy:
