@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData, to_uint8
@@ -15,7 +15,7 @@ from gantl_zoo.errors import DataError, UsageError, ZooError
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job, load
 from gantl_zoo.metrics.evaluate import METRIC_SEED, Evaluator
-from gantl_zoo.metrics.features import Channelwise, ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.metrics.features import Channelwise, ClassifierFeatures, Extractor, PixelFeatures, digest
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Images
@@ -41,6 +41,19 @@ class Judge:
     def __call__(self, gan: GAN) -> Report:
         """All metrics of as many samples as the evaluator wants."""
         return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
+
+    def flattered(self, teachers: Iterable[nn.Module]) -> str:
+        """A word for the log if a frozen network that teaches is the extractor, whose scores then fall faster
+        than images get better; else nothing.
+        """
+        extractor = self.evaluator.extractor
+        frozen: list[Any] = [m for t in teachers for m in t.modules() if getattr(m, "freeze", False)]
+        if all(digest(module.backbone.state_dict()) != extractor.sha256 for module in frozen):
+            return ""
+        return (
+            f"note: the discriminator sees with {extractor.name}, and so does what measures: these scores "
+            "flatter; --extractor takes another one"
+        )
 
     def beside(self, gan: GAN) -> Tensor:
         """Samples, each followed by the training images nearest to it: (8·6, C, H, W) uint8."""

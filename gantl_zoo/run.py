@@ -203,6 +203,8 @@ def run(
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
         held_out = held_out_of(job, folder)
         judge = judge_of(job, folder, images, held_out)
+        if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
+            folder.log(said)
         looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
     with looks_on as watch:
         trainer.run(watch, folder.path, resume)

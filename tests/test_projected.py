@@ -174,6 +174,17 @@ def test_a_colour_backbone_sees_grey_images_in_three_channels(
     torch.testing.assert_close(rival(grey), torch.stack(logits).mean(dim=0))
 
 
+def test_a_judge_that_is_the_teacher_is_told(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    """Its scores fall because they are what is learned."""
+    settings: dict[str, Any] = {"data": photos, "channels": 1, "metrics": ("kd",), "samples": 20, "steps": 1}
+    said = "the discriminator sees with cnn-mnist, and so does what measures"
+    for strategy in ("vision-aided", "projected"):
+        for eye in ("cnn-mnist", "cnn-fashion-mnist"):
+            out = tmp_path / f"{strategy}-{eye}"
+            gz.transfer(gan, strategy=strategy, strategy_config={"backbone": eye}, out=out, **settings)
+            assert (said in next(out.glob("*/log.txt")).read_text()) == (eye == "cnn-mnist")
+
+
 def test_a_backbone_of_two_colours_is_no_eye_for_three() -> None:
     with pytest.raises(gz.UsageError, match="sees 2 channels can't be shown images of 3"):
         gz.discriminators.build("backbone", channels=3, sees=2)

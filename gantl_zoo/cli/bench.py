@@ -65,7 +65,7 @@ def transfer(
     source: Annotated[str, typer.Option(help="Your own pair: a model …")] = "",
     data: Annotated[str, typer.Option(help="… and data.")] = "",
     trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
-    steps: Annotated[int, typer.Option(help="Training steps a run.")] = 1500,
+    steps: Annotated[int, typer.Option(help="Training steps a run.")] = 4500,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
     samples: o.Samples = 2_000,
     part: Annotated[str, typer.Option(help="I/N: every N-th cell only, so that N processes share.")] = "1/1",
