@@ -74,8 +74,8 @@ def classes_for(conditional: bool | None, known: int, images: ImageData, name: s
 
 def fitted_to(images: ImageData, source: GAN, conditional: bool | None, seed: int) -> GAN:
     """The source for images of this shape and, as `conditional` says, of these classes."""
-    classes = classes_for(conditional, source.num_classes, images, source.name)
-    return fitted(source, images.shape, seed, classes)
+    count = classes_for(conditional, source.num_classes, images, source.name)
+    return fitted(source, images.shape, seed, images.classes if count else ())
 
 
 def common(

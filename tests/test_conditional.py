@@ -134,6 +134,39 @@ def test_another_count_of_classes_starts_at_their_mean(name: str, norm: str) -> 
     assert (made.config()["num_classes"], made.num_classes, made.classes) == (5, 5, list("01234"))
 
 
+@pytest.mark.parametrize(("name", "norm"), NORMS)
+@pytest.mark.parametrize("wanted", [("dog", "fox", "cat"), ("dog", "cat"), ("dog", "cat", "cow", "fox")])
+def test_a_class_starts_from_the_sources_class_of_its_name(
+    name: str, norm: str, wanted: tuple[str, ...]
+) -> None:
+    gan = knowing(name, 3, norm=norm)
+    gan.about["training"] = {"classes": ["cat", "cow", "dog"]}
+    made, report = adapt(gan, (3, 32, 32), num_classes=len(wanted), classes=wanted)
+    check_report(gan, made, report)
+    made = fitted(gan, gan.image_shape, 0, wanted)
+    noise = torch.randn(2, 8)
+    for label, animal in enumerate(wanted):
+        if animal == "fox":  # unknown, so the mean of all, and no other class
+            images = decode(made, noise, label)
+            assert not any(torch.equal(images, decode(gan, noise, i)) for i in range(3))
+            continue
+        known = gan.about["training"]["classes"].index(animal)
+        images = decode(gan, noise, known)
+        torch.testing.assert_close(decode(made, noise, label), images)
+        torch.testing.assert_close(logits(made, images, label), logits(gan, images, known))
+    notes = {m.note.partition(", grid")[0] for m in report if "classes" in m.note}
+    count = len(set(wanted) - {"fox"})
+    assert notes == {
+        f"{count} of {len(wanted)} classes by their names" + ", the mean for 1" * ("fox" in wanted)
+    }
+    assert made.classes == list(wanted) and fitted(made, made.image_shape, 0, wanted) is made
+
+
+def decode(gan: gz.GAN, noise: torch.Tensor, label: int) -> torch.Tensor:
+    """Images of one class."""
+    return gan.decode(noise, torch.full((len(noise),), label))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_classes_and_shapes_change_together(name: str) -> None:
     for (old, before), (new, after) in product(
@@ -165,8 +198,8 @@ def test_grey_to_rgb_with_classes_gives_the_sources_images() -> None:
 
 def test_what_is_fitted_says_so_and_what_cant_be_is_explained() -> None:
     gan = knowing("dcgan", 3)
-    assert fitted(gan, (1, 28, 28), 0, 3) is gan and fitted(gan, (1, 28, 28), 0) is gan
-    made = fitted(gan, (1, 28, 28), 0, 4)
+    assert fitted(gan, (1, 28, 28), 0, "xyz") is gan and fitted(gan, (1, 28, 28), 0) is gan
+    made = fitted(gan, (1, 28, 28), 0, "wxyz")
     assert made.about["fitted"] == as_lineage(adapt(gan, (1, 28, 28), num_classes=4)[1])
     seeing = gz.build_gan("dcgan", "backbone", generator_config=SMALL, discriminator_config={"width": 4})
     made, _ = adapt(seeing, (1, 28, 28), num_classes=2)

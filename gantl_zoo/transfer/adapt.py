@@ -10,7 +10,7 @@ Z latent size, K channels of a feature map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, knows
-from gantl_zoo.transfer.classes import for_classes, settle
+from gantl_zoo.transfer.classes import by_name, for_classes, places, settle
 from gantl_zoo.transfer.strategy import blocks
 
 WIDTHS = (1, 1 / 2, 2, 1 / 4, 4, 1 / 8, 8)  # times the source's, tried so that channels meet
@@ -38,15 +38,26 @@ class Match:
     note: str = ""
 
 
-def fitted(source: GAN, image_shape: tuple[int, int, int], seed: int, num_classes: int | None = None) -> GAN:
+def fitted(
+    source: GAN, image_shape: tuple[int, int, int], seed: int, classes: Sequence[str] | None = None
+) -> GAN:
     """`source`, or, if it makes images of another shape or classes, its copy for these; `about` keeps the
-    report.
+    report and the classes.
     """
-    if source.image_shape == image_shape and num_classes in (None, source.num_classes):
+    count = source.num_classes if classes is None else len(classes)
+    moved = places(classes_of(source), classes or ())
+    if source.image_shape == image_shape and count == source.num_classes and not moved:
         return source
-    made, report = adapt(source, image_shape, num_classes=num_classes, seed=seed)
+    made, report = adapt(source, image_shape, num_classes=count, seed=seed, classes=classes or ())
     made.about["fitted"] = as_lineage(report)
+    if classes:
+        made.about["training"] = source.about.get("training", {}) | {"classes": list(classes)}
     return made
+
+
+def classes_of(gan: GAN) -> list[str]:
+    """The names of the classes that it knows, if it was trained on named ones."""
+    return list(gan.about.get("training", {}).get("classes", ())) if gan.num_classes else []
 
 
 def adapt(
@@ -56,12 +67,14 @@ def adapt(
     num_classes: int | None = None,
     *,
     seed: int = 0,
+    classes: Sequence[str] = (),
 ) -> tuple[GAN, list[Match]]:
     """A copy of `source` for images (C, H, W) and, if given, latents of another size, or other classes (0:
     none); and the match report.
 
-    `seed` is that of fresh weights. Raises `UsageError` if a network can't be built for such images or
-    classes, or a tensor's new shape can't be explained.
+    `seed` is that of fresh weights. `classes` names those to come: one that the source knows by that name
+    starts from its own. Raises `UsageError` if a network can't be built for such images or classes, or a
+    tensor's new shape can't be explained.
     """
     channels, side, _ = image_shape
     wanted = {
@@ -70,11 +83,12 @@ def adapt(
         "latent_dim": latent_dim or source.latent_dim,
         "num_classes": source.num_classes if num_classes is None else num_classes,
     }
+    stand = places(classes_of(source), classes) if wanted["num_classes"] == len(classes) else []
     parts, networks, report = {}, {}, []
     for role in source.parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts[role], networks[role], matches = best(role, source, wanted)
+            parts[role], networks[role], matches = best(role, source, wanted, stand)
         report += matches
     made = GAN(
         networks["generator"],
@@ -87,7 +101,9 @@ def adapt(
     return made, report
 
 
-def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, Any], Any, list[Match]]:
+def best(
+    role: str, source: GAN, wanted: Mapping[str, int], stand: Sequence[int | None]
+) -> tuple[dict[str, Any], Any, list[Match]]:
     """The network of another shape, at the width at which it takes over most numbers."""
     part, old = source.parts[role], getattr(source, role)
     kind = registry.REGISTRIES[f"{role}s"]
@@ -113,7 +129,7 @@ def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, A
         config = {**takes, **changes, **width}
         network = kind.build(part["name"], **config | starts)
         try:
-            matches, taken = fill(role, old, network)
+            matches, taken = fill(role, old, network, stand)
         except UsageError as error:
             errors.append(error)
             continue
@@ -128,14 +144,20 @@ def best(role: str, source: GAN, wanted: Mapping[str, int]) -> tuple[dict[str, A
     return {"name": part["name"], "config": config}, network.eval(), matches
 
 
-def fill(role: str, old: Any, new: Any) -> tuple[list[Match], int]:
-    """Fill `new` from `old`; returns the report, and how many numbers were taken over."""
+def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[list[Match], int]:
+    """Fill `new` from `old`, in which its classes `stand` somewhere; returns the report, and how many numbers
+    were taken over.
+    """
     ours, theirs = new.state_dict(), old.state_dict()
     matches, state, used = [], {}, set()
     for name, source, place in pairs(role, old, new):
         if source is not None:
             used.add(source)
-        tensor, match = take(role, name, ours[name], theirs.get(source or ""), place, old, new)
+        known = theirs.get(source or "")
+        named = None if known is None else by_name(name, known, old, new, stand)
+        tensor, match = take(role, name, ours[name], named[0] if named else known, place, old, new)
+        if named:
+            match = Match(role, name, "adapted", ", ".join(filter(None, (named[1], match.note))))
         state[name] = tensor
         matches.append(match)
     new.load_state_dict(state)

@@ -1,13 +1,14 @@
 """How `adapt` brings a tensor from a network that knows some classes, or none, to one that knows others.
 
-A class starts from what all of the source's classes have in common, so a network does at first what its
-source did for every class, or for the mean of them.
+A class starts from the source's class of its name; without one, from what all of the source's classes have in
+common, so a network does at first what its source did for every class, or for the mean of them.
 
 L classes; a class table is (L, …).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,6 +63,31 @@ def folded(name: str, old: nn.Module, after: int) -> Found:
     weight = layer.weight.detach() + classes.table().detach().mean(0)  # (1, F)
     note = f"mean of {old.num_classes} classes added"
     return weight, note if rest == "weight" else f"{note}, then spectrally normed again"
+
+
+def places(known: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Where each wanted class stands among the known ones, None if it doesn't; nothing at all if names don't
+    help: none is shared, or all stand where they stood.
+    """
+    if list(known) == list(wanted) or not set(known) & set(wanted):
+        return []
+    return [known.index(name) if name in known else None for name in wanted]
+
+
+def by_name(
+    name: str, table: Tensor, before: nn.Module, after: nn.Module, stand: Sequence[int | None]
+) -> Found:
+    """A class table of `before` with a row for each class of `after`, from where it stands in there; None if
+    `name` is no such table.
+    """
+    owner = after.get_submodule(name.rpartition(".")[0])
+    knowing = isinstance(owner, nn.Embedding) or bool(owner is not after and getattr(owner, "num_classes", 0))
+    if not (stand and knowing and table.ndim == 2 and len(table) == knows(before)):
+        return None
+    rows = torch.stack([table.mean(0) if place is None else table[place] for place in stand])
+    found = sum(place is not None for place in stand)
+    rest = f", the mean for {len(stand) - found}" if found < len(stand) else ""
+    return rows, f"{found} of {len(stand)} classes by their names{rest}"
 
 
 def settle(network: nn.Module, changed: set[str]) -> set[str]:
