@@ -16,9 +16,9 @@ from gantl_zoo.metrics.neighbours import nearest
 AUTO = "auto"
 SAMPLES = 1_000
 SEED = 3_000_000  # samples that nothing else looks at
-# Up to so many images, up to so far: the first line that fits. In benchmarks/transfer.md `full` and
-# `freeze-d` are level at 10 images, where `freeze-d` stays farther from replaying them; at 100 `full` leads
-# or is level on near pairs and on the far one, so distance has no say yet.
+# Up to so many images, up to so far: the first line that fits. In benchmarks/transfer-short.md `full` and
+# `freeze-d` are level at 10 images, where `freeze-d` stays farther from replaying them; at 100 and more
+# `full` leads or is level on near pairs and on the far one, so distance has no say yet.
 GUIDE = ((30, math.inf, "freeze-d"), (math.inf, math.inf, "full"))
 
 
@@ -44,7 +44,7 @@ def advised(strategy: str, config: Mapping[str, Any], gan: GAN, images: ImageDat
 
 
 def choose(shots: int, far: float) -> Advice:
-    """The guide's rule (README, from the table in benchmarks/transfer.md)."""
+    """The guide's rule (README, from the tables in benchmarks)."""
     seen = f"{shots:,} images, {far:.2f} times as far from the source's samples as these from each other"
     name = next(name for most, farthest, name in GUIDE if shots <= most and far <= farthest)
     return Advice(name, f"strategy auto: {seen}, so {name}")
