@@ -65,6 +65,15 @@ def test_an_interrupted_cell_goes_on_in_its_own_folder(
     assert scratch["base_sha256"] == "" and rows(tmp_path)[1]["base_sha256"]
 
 
+def test_a_strategy_may_have_settings(tmp_path: Path) -> None:
+    strategy = "freeze-d first=1"
+    path = bench.transfer_table((PAIR,), (strategy,), (10,), trials=1, budget=BUDGET, out=tmp_path)
+    assert "| `freeze-d first=1` | 1 |" in path.read_text()
+    (config,) = tmp_path.glob("halves-10-freeze-d-first-1-0-*/0*/config.json")
+    kept = json.loads(config.read_text())
+    assert (kept["strategy"], kept["strategy_config"]) == ("freeze-d", {"first": 1})
+
+
 def cell(strategy: str, curve: dict[str, float], fd: float, seed: int = 0) -> dict[str, Any]:
     scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
     floors = scores | {"fd": 1.0, "nn_distance": None}
