@@ -162,6 +162,12 @@ def test_a_class_starts_from_the_sources_class_of_its_name(
     assert made.classes == list(wanted) and fitted(made, made.image_shape, 0, wanted) is made
 
 
+def test_names_that_dont_fit_the_classes_are_no_names() -> None:
+    gan = knowing("dcgan", 3)
+    gan.about["training"] = {"classes": ["cat", "cow", "dog", "fox"]}
+    assert fitted(gan, gan.image_shape, 0, ("fox", "cow", "cat")) is gan
+
+
 def decode(gan: gz.GAN, noise: torch.Tensor, label: int) -> torch.Tensor:
     """Images of one class."""
     return gan.decode(noise, torch.full((len(noise),), label))

@@ -84,7 +84,7 @@ def choose_part(text: str) -> tuple[int, int]:
 class Budget:
     """What each cell may spend, and how it is measured."""
 
-    steps: int = 4500  # at which scratch's curve on 1,000 images is flat, in all pairs
+    steps: int = 4500  # at which scratch's curve on 1,000 images is nearly flat
     batch: int = 32
     looks: int = 20  # points of the curve
     samples: int = 2_000

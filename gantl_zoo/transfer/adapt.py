@@ -56,8 +56,9 @@ def fitted(
 
 
 def classes_of(gan: GAN) -> list[str]:
-    """The names of the classes that it knows, if it was trained on named ones."""
-    return list(gan.about.get("training", {}).get("classes", ())) if gan.num_classes else []
+    """The names of the classes that it knows, if each has one."""
+    names = list(gan.about.get("training", {}).get("classes") or ())
+    return names if len(names) == gan.num_classes else []
 
 
 def adapt(
