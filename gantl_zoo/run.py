@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -256,8 +257,9 @@ def _folder(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
 
 
 def _short(name: str) -> str:
-    """A model's own name: without user, folder and revision."""
-    return Path(name if Path(name).exists() else name.partition("@")[0]).name
+    """A model's own name: without user, folder, revision and the number of its run."""
+    own = Path(name if Path(name).exists() else name.partition("@")[0]).name
+    return re.sub(r"^\d{5}-(?=.)", "", own)
 
 
 def _method(

@@ -136,6 +136,8 @@ def test_transfer_writes_lineage_back_to_scratch(photos: Path, tmp_path: Path) -
     assert lineage["base_model"] == str(tmp_path / "first") and len(lineage["base_sha256"]) == 64
     assert lineage["base_lineage"]["data"]["name"] == "photos"
     assert not torch.equal(first.generate(1), second.generate(1))
+    gz.transfer(tmp_path / "00000-dcgan-photos", data=photos, channels=1, out=tmp_path, **settings)
+    assert (tmp_path / "00002-dcgan-photos-photos-full").is_dir(), "a run has one number, its own"
 
 
 def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
