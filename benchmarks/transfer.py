@@ -3,10 +3,11 @@
 CIFAR is a zip or folder of CIFAR-10's images. On them, in grey, a small classifier is trained first: the eye
 of `vision-aided`, which must be neither what judges (`cnn-mnist`) nor know the targets (`cnn-fashion-mnist`).
 
-What matters most gets the budget at which scratch's curve on 1,000 images is flat, and many seeds; all other
-strategies get a third of it. Finished cells are in `transfer.jsonl` beside this file and are not done again;
-runs lie in `runs/transfer`. Started with OMP_NUM_THREADS=1 and `--part 1/2`, then with `--part 2/2`, it uses
-two cores, and a cell's core seconds are those of one thread. `--report` only writes the tables and pictures.
+What matters most gets three seeds and the budget at which scratch's curve on 1,000 images is nearly flat;
+all other strategies get a third of it. Finished cells are in `transfer.jsonl` beside this file and are not
+done again; runs lie in `runs/transfer`. Started with OMP_NUM_THREADS=1 and `--part 1/2`, then with `--part
+2/2`, it uses two cores, and a cell's core seconds are those of one thread. `--report` only writes the
+tables and pictures.
 """
 
 from __future__ import annotations

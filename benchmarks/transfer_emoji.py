@@ -66,12 +66,15 @@ def train_judge(cifar: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zip", type=Path)
-    parser.add_argument("cifar", type=Path)
+    parser.add_argument("cifar", type=Path, nargs="?")
     parser.add_argument("--part", default="1/1", help="I/N: every N-th cell")
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     split(options.zip)
-    train_judge(options.cifar)
+    if not options.report:
+        if options.cifar is None and not JUDGE.is_dir():
+            parser.error("name CIFAR-10's zip or folder: what measures learns from it")
+        train_judge(options.cifar)
     if not (OUT / bench.RESULTS).exists() and (HERE / "transfer-emoji.jsonl").exists():
         shutil.copy(HERE / "transfer-emoji.jsonl", OUT / bench.RESULTS)
     part = bench.choose_part(options.part)

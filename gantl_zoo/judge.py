@@ -20,6 +20,7 @@ from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Images
 from gantl_zoo.metrics.table import AUTO
+from gantl_zoo.networks.backbone import BackboneDiscriminator
 from gantl_zoo.training.collapse import LOOKED_AT, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.watch import NEIGHBOURS
@@ -47,8 +48,8 @@ class Judge:
         than images get better; else nothing.
         """
         extractor = self.evaluator.extractor
-        frozen: list[Any] = [m for t in teachers for m in t.modules() if getattr(m, "freeze", False)]
-        if all(digest(module.backbone.state_dict()) != extractor.sha256 for module in frozen):
+        modules = [m for t in teachers for m in t.modules() if isinstance(m, BackboneDiscriminator)]
+        if all(digest(m.backbone.state_dict()) != extractor.sha256 for m in modules if m.freeze):
             return ""
         return (
             f"note: the discriminator sees with {extractor.name}, and so does what measures: these scores "

@@ -144,16 +144,20 @@ def test_a_class_starts_from_the_sources_class_of_its_name(
     made, report = adapt(gan, (3, 32, 32), num_classes=len(wanted), classes=wanted)
     check_report(gan, made, report)
     made = fitted(gan, gan.image_shape, 0, wanted)
+    for role in ("generator", "discriminator"):
+        rows, known = (getattr(g, role).state_dict() for g in (made, gan))
+        for table in made.about["fitted"][role]["adapted"] if "fox" in wanted else ():
+            torch.testing.assert_close(rows[table][wanted.index("fox")], known[table].mean(0))
     noise = torch.randn(2, 8)
     for label, animal in enumerate(wanted):
         if animal == "fox":  # unknown, so the mean of all, and no other class
             images = decode(made, noise, label)
             assert not any(torch.equal(images, decode(gan, noise, i)) for i in range(3))
             continue
-        known = gan.about["training"]["classes"].index(animal)
-        images = decode(gan, noise, known)
+        place = gan.about["training"]["classes"].index(animal)
+        images = decode(gan, noise, place)
         torch.testing.assert_close(decode(made, noise, label), images)
-        torch.testing.assert_close(logits(made, images, label), logits(gan, images, known))
+        torch.testing.assert_close(logits(made, images, label), logits(gan, images, place))
     notes = {m.note.partition(", grid")[0] for m in report if "classes" in m.note}
     count = len(set(wanted) - {"fox"})
     assert notes == {

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "share": {"place", "card", "data"},
     "command": {"training"},
     "job": {"command", "gan", "weights", "data", "metrics", "training", "zoo"},
-    "judge": {"job", "zoo"},
+    "judge": {"job", "zoo", "networks"},
     "advise": {"judge"},
     "run": {"judge", "advise"},
     "compare": {"run"},

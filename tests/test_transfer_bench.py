@@ -131,7 +131,7 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
         (("--steps", "0"), "steps must be at least 1, not 0"),
         (("--strategy", "freezed"), "unknown strategy 'freezed'; did you mean"),
         (("--strategy", "freeze-d first"), "strategy freeze-d: 'first': write KEY=VALUE"),
-        (("--strategy", "freeze-d last=1"), "last"),
+        (("--strategy", "freeze-d last=1"), "strategy 'freeze-d' takes no argument 'last'"),
         (("--strategy", ""), "unknown strategy ''"),
         (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is a backbone, not a GAN"),
     ],
