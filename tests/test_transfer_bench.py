@@ -74,6 +74,17 @@ def test_a_strategy_may_have_settings(tmp_path: Path) -> None:
     assert (kept["strategy"], kept["strategy_config"]) == ("freeze-d", {"first": 1})
 
 
+def test_scratch_and_strategies_share_the_augmentation(tmp_path: Path) -> None:
+    budget = replace(BUDGET, aug="ada")
+    path = bench.transfer_table((PAIR,), ("full",), (10,), trials=1, budget=budget, out=tmp_path)
+    assert "8 images, augmentation ada, from scratch too" in path.read_text()
+    configs = [json.loads(file.read_text()) for file in tmp_path.glob("halves-10-*/0*/config.json")]
+    assert {(kept["verb"], kept["recipe"]["aug"]) for kept in configs} == {
+        ("train", "ada"),
+        ("transfer", "ada"),
+    }
+
+
 def cell(strategy: str, curve: dict[str, float], fd: float, seed: int = 0) -> dict[str, Any]:
     scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
     floors = scores | {"fd": 1.0, "nn_distance": None}
@@ -129,6 +140,7 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
         (("--part", "3/2"), "part '3/2' is no I/N"),
         (("--trials", "0"), "trials must be at least 1"),
         (("--steps", "0"), "steps must be at least 1, not 0"),
+        (("--aug", "x"), "unknown augmentation 'x'; there are: ada, diffaugment, none"),
         (("--strategy", "freezed"), "unknown strategy 'freezed'; did you mean"),
         (("--strategy", "freeze-d first"), "strategy freeze-d: 'first': write KEY=VALUE"),
         (("--strategy", "freeze-d last=1"), "strategy 'freeze-d' takes no argument 'last'"),

@@ -24,6 +24,7 @@ from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.run import evaluate, train, transfer
+from gantl_zoo.training.augment import build_augment
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.zoo import gan_named
 
@@ -89,11 +90,13 @@ class Budget:
     looks: int = 20  # points of the curve
     samples: int = 2_000
     source_steps: int = 8_000  # of 64 images, where a source is trained first
+    aug: str = "diffaugment"  # for scratch too: beating a baseline without any would prove nothing
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
+            if isinstance(value, int) and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
+        build_augment(self.aug)  # a wrong name is told before hours of work
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "steps": budget.steps,
             "batch": budget.batch,
             "seed": cell.seed,
-            "aug": "diffaugment",
+            "aug": budget.aug,
             "metrics": (cell.pair.metric,),
             "metrics_every": max(1, budget.steps // budget.looks),
             "samples": budget.samples,

@@ -42,10 +42,11 @@ def head(rows: Sequence[Row]) -> str:
     """The budget and how things were measured."""
     budget, how = rows[0]["budget"], rows[0]["how"]
     seen = f"{how['extractor']} ({how['extractor_sha256']})"
+    looks = f"{budget['looks']} looks of {budget['samples']:,} samples each"
     return (
         "# Transfer strategies, side by side\n\n"
-        f"Every run: {budget['steps']:,} steps of {budget['batch']} images with DiffAugment, from scratch "
-        f"too; {budget['looks']} looks of {budget['samples']:,} samples each. Features: {seen}.\n\n{LEGEND}"
+        f"Every run: {budget['steps']:,} steps of {budget['batch']} images, augmentation {budget['aug']}, "
+        f"from scratch too; {looks}. Features: {seen}.\n\n{LEGEND}"
     )
 
 

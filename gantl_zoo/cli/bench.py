@@ -68,6 +68,7 @@ def transfer(
     steps: Annotated[int, typer.Option(help="Training steps a run.")] = 4500,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
     samples: o.Samples = 2_000,
+    aug: o.Augmentation = "diffaugment",
     part: Annotated[str, typer.Option(help="I/N: every N-th cell only, so that N processes share.")] = "1/1",
     data_root: o.DataRoot = None,
     out: Annotated[Path, typer.Option(help="Where results are kept; nothing is done twice.")] = Path(
@@ -83,7 +84,7 @@ def transfer(
         strategy or ("full", "freeze-d"),
         shots or bench.SHOTS,
         trials=trials,
-        budget=bench.Budget(steps=steps, batch=batch, samples=samples),
+        budget=bench.Budget(steps=steps, batch=batch, samples=samples, aug=aug),
         part=bench.choose_part(part),
         out=out,
         data_root=data_root,
