@@ -56,6 +56,13 @@ def test_a_gan_is_the_source_of_a_classifier(gan: gz.GAN, images: ImageData, tmp
     assert more.lineage["base_lineage"]["strategy"] == "freeze"
 
 
+def test_a_look_at_held_out_images_does_not_end_the_learning_of_statistics(tmp_path: Path) -> None:
+    settings: dict[str, Any] = QUICK | {"epochs": 3, "batch": 25}
+    model = gz.classify_train("cnn", data="digits", shots=50, out=tmp_path, **settings)
+    counts = [int(t) for name, t in model.backbone.state_dict().items() if name.endswith("batches_tracked")]
+    assert counts and set(counts) == {3 * 2}, "each batch of each epoch, though each epoch ends with a look"
+
+
 def halves(images: ImageData, folder: Path) -> Path:
     """The images as a folder with a sub-folder a class."""
     assert images.labels is not None

@@ -57,8 +57,8 @@ def fit(
     for network in (backbone, *plan.modules.values()):
         engine.place(network)
     optimizer, schedule = optimizers(plan, recipe, steps := math.ceil(len(data) / recipe.batch))
-    switches: tuple[bool, ...] | None = None
     for epoch in range(recipe.epochs):
+        switches: tuple[bool, ...] | None = None  # a report may have put the network into eval mode
         clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
         seed_step(recipe.seed, epoch)
         for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):

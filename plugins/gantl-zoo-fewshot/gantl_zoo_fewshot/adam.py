@@ -49,6 +49,11 @@ class Modulated(Rows):
         """Add what the weight's gradient tells of each filter's importance."""
         self.importance += (self.matrix(slope) * self.base).square().sum(1)
 
+    def choose(self, quantile: float) -> None:
+        """Mark all but the share `quantile` of least importance; where nothing was noted, all."""
+        rank = min(int(quantile * len(self.importance)), len(self.importance) - 1)
+        self.important.copy_(self.importance >= self.importance.sort().values[rank])
+
     def unless_important(self, tensor: Tensor, other: Tensor) -> Tensor:
         """`tensor`, with the important filters' part from `other`; both in the weight's shape."""
         return self.weight(torch.where(self.important[:, None], self.matrix(other), self.matrix(tensor)))
@@ -63,12 +68,13 @@ class AdAM(AdapterStrategy):
     """Filters of much Fisher information are only modulated, the others are fine-tuned.
 
     For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated, which
-    tells their information. Then the networks start again: the share `quantile` of least information is
-    fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
+    tells their information. Then the networks start again: in each layer, the share `quantile` of least
+    information is fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
 
     Differs from the paper: the probe measures while it adapts, on the training batches (the paper: 500 steps,
     then 250 batches of 4), and only weights and modulations start again after it, running statistics don't.
-    The modulations start at exactly nothing. `quantile` is taken over all filters of a network.
+    The modulations start at exactly nothing. `quantile` is taken in each layer, since one layer's information
+    may be orders of magnitude above another's: over all filters, whole layers would be on one side.
     """
 
     name = "adam"
@@ -131,14 +137,8 @@ class AdAM(AdapterStrategy):
     @torch.no_grad()
     def decide(self, role: str) -> None:
         """Mark the important filters, and go back to the weights from before the probe."""
-        seen = [
-            a.importance for a in self.kernels(role) if a.importance.any()
-        ]  # another part may freeze some
-        found = torch.cat(seen) if seen else torch.zeros(1)
-        rank = min(int(self.quantile * len(found)), len(found) - 1)
-        threshold = found.sort().values[rank]  # torch.quantile takes 2²⁴ numbers at most
         for held in self.held[role]:
-            held.adapter.important.copy_(held.adapter.importance >= threshold)
+            held.adapter.choose(self.quantile)
             held.adapter.probe.zero_()
             held.adapter.write(held.places)
 
