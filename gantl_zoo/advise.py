@@ -46,7 +46,7 @@ def advised(strategy: str, config: Mapping[str, Any], gan: GAN, images: ImageDat
 def choose(shots: int, far: float) -> Advice:
     """The guide's rule (README, from the tables in benchmarks)."""
     seen = f"{shots:,} images, {far:.2f} times as far from the source's samples as these from each other"
-    name = next(name for most, farthest, name in GUIDE if shots <= most and far <= farthest)
+    name = next(name for most, farthest, name in GUIDE if shots <= most and not far > farthest)
     return Advice(name, f"strategy auto: {seen}, so {name}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     advice = advised(strategy, config, gan, images) if source else Advice(strategy, "")
     strategy = advice.strategy
     labels_of(images, gan.generator, gan.name)
-    plan = build_strategy(strategy, config).prepare(gan, gan, images)
+    plan = build_strategy(strategy, config).prepare(copy.deepcopy(gan), gan, images)
     check_classes(gan, plan, images)
     lines = [advice.why] if advice.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]

@@ -97,6 +97,8 @@ def transfer(
         return continue_run(resume, quiet, name=source, data=data)
     gan = source if isinstance(source, GAN) else gan_named(source)
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
+    if compare_scratch and gan.discriminator is None:
+        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
     gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
     config = strategy_config or {}
     chosen, method, why = _method(strategy, config, gan, images)
@@ -267,6 +269,8 @@ def _method(
 ) -> tuple[str, TransferStrategy, str]:
     """The strategy's name, the strategy, and why it was chosen if we were asked to choose."""
     if not isinstance(strategy, str):
+        if config:
+            raise UsageError("strategy_config is for strategies by name; this one is built already")
         return type(strategy).__name__, strategy, ""
     advice = advised(strategy, config, gan, images)
     return advice.strategy, build_strategy(advice.strategy, config), advice.why

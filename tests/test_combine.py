@@ -142,6 +142,13 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
         ("freeze-d+freeze-d", {}, "names a part twice"),
         ("l2-sp+projected", {"l2-sp.network": "both"}, r"comes first: projected\+l2-sp"),
         ("projected+freeze-d", {}, "BackboneDiscriminator has one block, and something must learn"),
+        (
+            "projected+scale-shift",
+            {"network": "both"},
+            "scale-shift: the discriminator Backbone.* has no norms",
+        ),
+        ("projected+scale-shift", {"latents": True}, "scale-shift trains without a discriminator"),
+        ("scale-shift+vision-aided", {"latents": True}, "vision-aided brings one that would never learn"),
         ("vision-aided", {"warmup": -1}, "warmup >= 0"),
         ("freeze-d+freezeg", {}, "unknown strategy 'freezeg'; did you mean freeze-g"),
         ("freeze-d+freeze-g", {"first": 1}, "freeze-d and freeze-g take it; write freeze-d.first="),

@@ -68,6 +68,15 @@ def test_gradual_shares_no_parameter_between_groups() -> None:
     assert len(listed) == len(set(listed)) == 3 and [g.active for g in groups] == [False, True]
 
 
+def test_gradual_reaches_what_lies_outside_a_networks_layers() -> None:
+    """timm's transformers keep a class token and positions beside their blocks."""
+    network = gz.backbones.build("timm:vit_tiny_patch16_224", pretrained=False, num_classes=2)
+    listed = {
+        id(p) for group in build_strategy("gradual", {}).group(network, "backbone") for p in group.parameters
+    }
+    assert listed == {id(p) for p in network.parameters()}
+
+
 def test_scale_shift_moves_no_filter(gan: gz.GAN, images: ImageData) -> None:
     _, changed, _ = trained(gan, images, "scale-shift")
     kinds = {name.rsplit(".", 1)[0].rsplit(".", 1)[1] for name in changed["generator"]}
@@ -78,10 +87,27 @@ def test_scale_shift_moves_no_filter(gan: gz.GAN, images: ImageData) -> None:
 
 def test_an_anchor_is_half_the_squared_distance_each_by_its_strength() -> None:
     start = [torch.tensor([1.0, 2.0]), torch.tensor([5.0])]
-    now = [nn.Parameter(torch.tensor([2.0, 4.0])), nn.Parameter(torch.tensor([9.0]), requires_grad=False)]
-    assert float(Anchor(start)(now).detach()) == pytest.approx((1 + 4) / 2), "what rests is not pulled"
+    now = [torch.tensor([2.0, 4.0]), torch.tensor([9.0])]
     strengths = [torch.tensor([10.0, 0.5]), torch.tensor([1.0])]
-    assert float(Anchor(start, strengths)(now).detach()) == pytest.approx((10 + 2) / 2)
+    for given, wanted in (((), (1 + 4) / 2), (strengths, (10 + 2) / 2)):  # what rests is not pulled
+        live = [nn.Parameter(tensor.clone()) for tensor in start]
+        live[1].requires_grad_(False)
+        anchor = Anchor(live, given)
+        with torch.no_grad():
+            for mine, then in zip(live, now, strict=True):
+                mine.copy_(then)
+        assert float(anchor().detach()) == pytest.approx(wanted)
+        anchor.begin(1)
+        assert float(anchor().detach()) == pytest.approx(wanted), "a run that goes on keeps its start"
+        anchor.begin(0)
+        assert float(anchor().detach()) == 0
+
+
+@pytest.mark.parametrize("name", ["l2-sp+mirror", "mirror+l2-sp", "ewc+mirror"])
+def test_a_start_is_where_the_run_starts_in_any_order(gan: gz.GAN, images: ImageData, name: str) -> None:
+    _, _, losses = trained(gan, images, name, count=2)
+    (term,) = (key for key in losses[0] if key in ("l2-sp generator", "ewc"))
+    assert float(losses[0][term]) == 0 < float(losses[1][term]), "not where the kernels were before mirror"
 
 
 @pytest.mark.parametrize("name", ["l2-sp", "ewc"])

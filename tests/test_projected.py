@@ -138,6 +138,18 @@ def test_mirror_writes_with_the_kernels_that_read(gan: gz.GAN, images: ImageData
     torch.testing.assert_close(written[:, :, 1:4, 1:4], first[:4].detach() * scale)
 
 
+def test_mirror_takes_no_kernel_that_sees_one_place() -> None:
+    """A MobileNet's 1×1 kernels, padded with zeros, would write one pixel in four."""
+    size = {"image_size": 32, "channels": 3}
+    gan = gz.build_gan("dcgan", generator_config=SMALL | size, discriminator_config={"width": 4} | size)
+    pictures = ImageData(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), None, (), "black")
+    before = state(gan.generator)
+    build_strategy("mirror", {}).prepare(copy.deepcopy(gan), gan, pictures)
+    (name,) = moved(before, gan.generator)
+    kernel = gan.generator.state_dict()[name]
+    assert kernel.shape[1] == 3 and kernel[..., 2, 2].square().sum() < 0.5 * kernel.square().sum()
+
+
 def test_a_mirrored_kernel_undoes_the_direction() -> None:
     """A transposed convolution with a kernel is a convolution with the mirrored one."""
     kernel = torch.randn(6, 2, 3, 3)  # from 2 to 6 channels

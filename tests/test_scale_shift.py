@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import moved, state
+from helpers import SMALL, moved, state
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, to_uint8
@@ -73,6 +73,15 @@ def test_the_gap_is_none_for_a_normal_distribution_and_known_for_a_shifted_one()
 def test_wrong_settings(config: dict[str, object], text: str) -> None:
     with pytest.raises(gz.UsageError, match=text):
         build_strategy("scale-shift", config)
+
+
+def test_features_need_a_discriminator_that_shows_its_maps(images: ImageData) -> None:
+    frozen = {"width": 4, "backbone": "cnn", "freeze": True}
+    gan = gz.build_gan("dcgan", "backbone", generator_config=SMALL, discriminator_config=frozen)
+    with pytest.raises(gz.UsageError, match=r"scale-shift: .* no feature maps .*; perceptual=0 does without"):
+        trainer_of(gan, images)
+    strategy = build_strategy("scale-shift", {"latents": True, "perceptual": 0.0})
+    assert list(strategy.prepare(gan, gan, images).groups) == ["generator"]
 
 
 def test_too_many_images_for_latents(gan: gz.GAN, images: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:

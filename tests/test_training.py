@@ -22,6 +22,7 @@ from gantl_zoo.training.chance import order, seed_step, seeded
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.losses import LOSSES, R1, Judge, build_loss
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.combine import build_strategy
 
 
 def constant(real: float, fake: float, together: bool) -> Judge:
@@ -151,6 +152,20 @@ def test_transfer_in_memory_and_with_a_comparison(gan: gz.GAN, images: ImageData
     assert (next(tmp_path.iterdir()) / "comparison.png").is_file()
 
 
+def test_a_comparison_needs_a_discriminator_to_train_with(
+    gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    alone = gz.GAN(gan.generator, None, {"generator": gan.parts["generator"]}, {}, "alone")
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    with pytest.raises(gz.UsageError, match="alone has no discriminator, so nothing says what scratch would"):
+        gz.transfer(alone, data=images, strategy="projected", compare_scratch=True, out=tmp_path, **settings)
+    with pytest.raises(gz.UsageError, match="strategy_config is for strategies by name"):
+        gz.transfer(
+            gan, data=images, strategy=gz.TransferStrategy(), strategy_config={"last": 1}, out=tmp_path
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_settings_are_explained(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(gz.UsageError, match="unknown setting stepz; there are: steps, batch"):
         gz.train("dcgan", data=photos, image_size=28, stepz=4, out=tmp_path / "runs")
@@ -204,6 +219,12 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
 def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(gz.UsageError, match=told):
         Recipe(engine_config=settings)
+
+
+def test_compiled_networks_have_no_second_derivatives(images: ImageData, gan: gz.GAN) -> None:
+    recipe, machine = Recipe(steps=1, batch=4, r1=0.1), engine.choose("cpu", "fp32", {"compile": True})
+    with pytest.raises(gz.UsageError, match="second derivatives, which R1 needs: compile or r1, not both"):
+        Trainer(gan, build_strategy("full", {}), images, recipe, machine)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

@@ -59,6 +59,10 @@ class Trainer:
                 f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
                 f"{recipe.accumulate} round(s)"
             )
+        if recipe.r1 and engine.compile:
+            raise UsageError(
+                "compiled networks have no second derivatives, which R1 needs: compile or r1, not both"
+            )
         self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
         labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
         with seeded(recipe.seed):  # what a strategy adds at random

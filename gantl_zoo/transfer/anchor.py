@@ -15,19 +15,26 @@ from gantl_zoo.transfer.strategy import Batch, Plan, TransferStrategy, blocks, w
 
 
 class Anchor(nn.Module):
-    """Half the squared distance of a network's parameters from where they were, each by its strength.
+    """Half the squared distance of parameters from where they began, each by its strength.
 
     A module without anything to learn, so that it moves to the device and into checkpoints with the run.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], strengths: Sequence[Tensor] = ()) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], strengths: Sequence[Tensor] = ()) -> None:
         super().__init__()
+        self.live = list(parameters)  # a plain list: they are the network's, not this module's
         self.places, self.strengths = fixed(parameters), fixed(strengths)
 
-    def forward(self, parameters: Sequence[Tensor]) -> Tensor:
-        """A scalar. `parameters` come in the order of the start; those that don't learn add nothing."""
+    @torch.no_grad()
+    def begin(self, step: int) -> None:
+        """Take the places anew when a run begins: another part of the strategy may have written since."""
+        for now, then in zip(self.live, self.places, strict=True) if step == 0 else ():
+            then.copy_(now)
+
+    def forward(self) -> Tensor:
+        """A scalar. Parameters that don't learn add nothing."""
         total = torch.zeros((), device=self.places[0].device)
-        for i, (now, then) in enumerate(zip(parameters, self.places, strict=True)):
+        for i, (now, then) in enumerate(zip(self.live, self.places, strict=True)):
             if now.requires_grad:
                 gap = (now - then).square()
                 total = total + (gap * self.strengths[i] if len(self.strengths) else gap).sum()
@@ -65,22 +72,22 @@ class L2SP(TransferStrategy):
         plan.modules |= {"l2-sp-backbone": self.anchors["backbone"]}
         return plan
 
+    def on_step(self, step: int, plan: Plan) -> None:
+        for anchor in self.anchors.values():
+            anchor.begin(step)
+
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"generator": adversarial} | self.pull("generator", list(batch.generator.parameters()))
+        return {"generator": adversarial} | self.pull("generator")
 
     def discriminator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"discriminator": adversarial} | self.pull(
-            "discriminator", list(batch.discriminator.parameters())
-        )
+        return {"discriminator": adversarial} | self.pull("discriminator")
 
     def backbone_loss(self, loss: Tensor, backbone: nn.Module) -> dict[str, Tensor]:
-        return {"backbone": loss} | self.pull("backbone", body(backbone))
+        return {"backbone": loss} | self.pull("backbone")
 
-    def pull(self, role: str, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+    def pull(self, role: str) -> dict[str, Tensor]:
         """The penalty under its name, or nothing for a network that is free."""
-        if role not in self.anchors:
-            return {}
-        return {f"l2-sp {role}": self.weight * self.anchors[role](parameters)}
+        return {f"l2-sp {role}": self.weight * self.anchors[role]()} if role in self.anchors else {}
 
 
 def body(backbone: nn.Module) -> list[nn.Parameter]:
@@ -110,11 +117,11 @@ class EWC(TransferStrategy):
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
         raise UsageError("ewc is for GANs; l2-sp holds a classifier near where it started")
 
+    def on_step(self, step: int, plan: Plan) -> None:
+        self.anchor.begin(step)
+
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {
-            "generator": adversarial,
-            "ewc": self.weight * self.anchor(list(batch.generator.parameters())),
-        }
+        return {"generator": adversarial, "ewc": self.weight * self.anchor()}
 
 
 def fisher(source: GAN, samples: int) -> list[Tensor]:

@@ -88,18 +88,34 @@ class Combined(TransferStrategy):
         """One plan of all. Raises `UsageError` if nothing is left to learn."""
         self.plans, self.meetings = plans, []
         groups: dict[str, list[Group]] = {}
-        for role in (role for role in plans[0].groups if all(role in plan.groups for plan in plans)):
+        for role in dict.fromkeys(role for plan in plans for role in plan.groups):
+            if not all(role in plan.groups for plan in plans):
+                self.check_absent(role, plans)
+                continue
             met = meet(plans, role)
             self.meetings += met
             groups[role] = [group for group, _ in met]
-        if not any(group.parameters for role in groups.values() for group in role):
-            raise UsageError(f"{'+'.join(self.parts)}: nothing is left that learns")
+            if not met:
+                raise UsageError(f"{'+'.join(self.parts)}: nothing is left that learns in the {role}")
         modules = {
             f"{part}-{name}": module
             for part, plan in zip(self.parts, plans, strict=True)
             for name, module in plan.modules.items()
         }
         return Plan(groups, plans[0].discriminator, modules)
+
+    def check_absent(self, role: str, plans: list[Plan]) -> None:
+        """Where one part does without `role`, no other may have brought something that learns there."""
+        named = list(zip(self.parts, plans, strict=True))
+        without = next(name for name, plan in named if role not in plan.groups)
+        for name, plan in named:
+            own = {id(p) for module in plan.modules.values() for p in module.parameters()}
+            listed = {id(p) for group in plan.groups.get(role, []) for p in group.parameters}
+            if own & listed or (role == "discriminator" and plan.discriminator is not None):
+                raise UsageError(
+                    f"{name} and {without} don't combine: {without} trains without a {role}, and {name} "
+                    "brings one that would never learn"
+                )
 
     def on_step(self, step: int, plan: Plan) -> None:
         for part, own in zip(self.parts.values(), self.plans, strict=True):

@@ -23,10 +23,11 @@ class Gradual(TransferStrategy):
     def group(self, network: nn.Module, role: str) -> list[Group]:
         if role not in self.roles:
             return super().group(network, role)
-        owners = {id(p): block for block in blocks(network) for p in block.parameters()}  # shared: the last
+        found = blocks(network)  # once: some networks make a block anew each time
+        owners = {id(p): block for block in found for p in block.parameters()}  # shared: the last
         groups = [
             Group(unique(p for p in block.parameters() if owners[id(p)] is block), active=False)
-            for block in blocks(network)
+            for block in found
         ]
         groups = [group for group in groups if group.parameters]
         groups[-1].active = True

@@ -21,8 +21,10 @@ from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 class Mirror(TransferStrategy):
     """Kernels of `backbone` (as for `projected`) replace the generator's, nearest to the image first.
 
-    Of the backbone those count that change the number of channels: one a stage. A kernel is repeated or cut
-    to the channels, padded or cut to the size, and scaled to the spread of the one that it replaces.
+    Of the backbone those count that look at more than one place and change the number of channels: one a
+    stage (of a MobileNet, whose other convolutions are 1×1 or depthwise, the first alone). A kernel is
+    repeated or cut to the channels, padded or cut to the size, and scaled to the spread of the one that it
+    replaces.
     """
 
     def __init__(self, *, backbone: str = "auto") -> None:
@@ -31,11 +33,8 @@ class Mirror(TransferStrategy):
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         config = seeing("mirror", self.backbone, target.image_shape)
         eye = registry.discriminators.build("backbone", **config).backbone
-        read = [m for m in eye.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-        read = [conv for conv in read if conv.in_channels != conv.out_channels]
-        kinds = (nn.Conv2d, nn.ConvTranspose2d)
-        written = [m for m in reversed(list(target.generator.modules())) if isinstance(m, kinds)]
-        written = [conv for conv in written if conv.kernel_size != (1, 1)]
+        read = [m for m in wide(eye) if m.groups == 1 and m.in_channels != m.out_channels]
+        written = wide(target.generator)[::-1]
         if not read or not written:
             raise UsageError(f"mirror: {self.backbone} and {source.name} have no convolutions to match")
         with torch.no_grad():
@@ -45,6 +44,12 @@ class Mirror(TransferStrategy):
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
         raise UsageError("mirror is for GANs; a classifier has no generator")
+
+
+def wide(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
+    """The convolutions, in order, whose kernels see more than one place."""
+    found = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    return [conv for conv in found if conv.kernel_size != (1, 1)]
 
 
 def mirrored(kernel: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:

@@ -86,6 +86,9 @@ class VisionAided(TransferStrategy):
 
     It begins at step `warmup`. Its loss is the non-saturating one with one-sided label smoothing, times
     `weight`. It is left behind at the end: the result keeps its own discriminator.
+
+    Differs from the paper: one backbone, chosen by hand; its scales are averaged into one logit before the
+    loss; the warm-up is short, for small data.
     """
 
     def __init__(

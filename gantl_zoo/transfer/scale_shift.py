@@ -52,7 +52,7 @@ class ScaleShift(TransferStrategy):
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         if not self.per_image:
             return super().prepare(source, target, data)
-        self.painter = Painter(source, data)
+        self.painter = Painter(source, data, eye=self.perceptual > 0)
         latents = Group(list(self.painter.latents.parameters()), self.rate)
         groups = {"generator": [*self.group(target.generator, "generator"), latents]}
         return Plan(groups, modules={"scale-shift": self.painter})
@@ -60,7 +60,7 @@ class ScaleShift(TransferStrategy):
     def group(self, network: nn.Module, role: str) -> list[Group]:
         if role not in self.roles:
             return super().group(network, role)
-        norms = [module for module in network.modules() if isinstance(module, NORMS)]
+        norms = [m for block in blocks(network) for m in block.modules() if isinstance(m, NORMS)]
         found = unique(p for norm in norms for p in norm.parameters(recurse=False))
         if not found:
             raise UsageError(f"scale-shift: the {role} {type(network).__name__} has no norms with a scale")
@@ -81,7 +81,7 @@ class Painter(nn.Module):
     pixels: Tensor
     labels: Tensor | None  # of the images, if the generator knows classes
 
-    def __init__(self, source: GAN, data: Any) -> None:
+    def __init__(self, source: GAN, data: Any, eye: bool = True) -> None:
         super().__init__()
         if len(data) > LIMIT:
             raise UsageError(
@@ -92,9 +92,12 @@ class Painter(nn.Module):
         self.register_buffer("pixels", data.images[torch.arange(len(data))], persistent=False)
         self.register_buffer("labels", data.labels if source.num_classes else None, persistent=False)
         self.eye: nn.Module | None = None
-        if source.discriminator is not None:
+        if source.discriminator is not None and eye:
             named = {"network": source.parts["discriminator"]["name"]}
-            self.eye = DiscriminatorBackbone(source.discriminator, 1, 1, named).requires_grad_(False)
+            try:
+                self.eye = DiscriminatorBackbone(source.discriminator, 1, 1, named).requires_grad_(False)
+            except UsageError as error:
+                raise UsageError(f"scale-shift: {error}; perceptual=0 does without") from error
 
     def forward(self, generator: nn.Module, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The three terms on `count` random images: pixels, features, latents."""

@@ -122,14 +122,17 @@ def divergence(now: Tensor, before: Tensor) -> Tensor:
 
 @contextmanager
 def watched(modules: list[nn.Module]) -> Iterator[dict[int, Tensor]]:
-    """What each of the modules returns, by its place in the list."""
+    """What each of the modules returns, by its place in the list; a compiled network runs uncompiled here,
+    since it would not see the hooks.
+    """
     seen: dict[int, Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, output, i=i: seen.__setitem__(i, output))
         for i, module in enumerate(modules)
     ]
     try:
-        yield seen
+        with torch.compiler.set_stance("force_eager"):
+            yield seen
     finally:
         for hook in hooks:
             hook.remove()
