@@ -10,6 +10,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import save_picture, side_by_side
 from gantl_zoo.gan import GAN
 from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.training.watch import regret
 
 SHOWN = 36
 
@@ -47,12 +48,15 @@ def table(folder: RunFolder, beside: RunFolder) -> str:
         return "no metrics were taken, so there is nothing to compare"
     name = next(key for key in ours[0] if key != "step")
     first = weights.read_config(folder.path / "model")["metrics"][0]
-    choose = min if first["better"] == "lower" else max
-    best = [choose(rows[1:], key=lambda row: row[name]) for rows in (ours, theirs)]
+    measured = [[row for row in rows[1:] if name in row] for rows in (ours, theirs)]
+    if not all(measured):
+        return f"{name} could not be measured, so there is nothing to compare"
+    best = [min(rows, key=lambda row: regret(first, row[name])) for rows in measured]
     lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
     for title, row in zip(("after transfer", "from scratch"), best, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
-    ratio = best[0][name] / best[1][name]
-    won = ratio < 1 if first["better"] == "lower" else ratio > 1
+    after, scratch = (float(row[name]) for row in best)
+    won = regret(first, after) < regret(first, scratch)
     winner = "transfer won" if won else "from scratch won; transfer did not help here"
-    return "\n".join([*lines, f"{winner}: {ratio:.2f} times what scratch reached, in the same steps"])
+    said = f"{after / scratch:.2f} times" if after > 0 < scratch else f"{after:.4g} beside"
+    return "\n".join([*lines, f"{winner}: {said} what scratch reached, in the same steps"])

@@ -123,6 +123,16 @@ def test_auto_takes_what_can_be_measured(gan: gz.GAN) -> None:
     assert shots(Images.of(gan.generate(200)))["diversity"] >= 0
 
 
+def test_what_too_few_samples_leave_undefined_is_left_out() -> None:
+    train, held_out = many(400), many(300, seed=1)
+    found = []
+    for count in (2, 40):
+        judge = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("diversity",), count, train.few(40))
+        found.append(judge(Images.of(to_float(many(count, seed=2).images))).results)
+    assert found[0] == [] and len(found[1]) == 1, "no two of two samples have the same nearest image"
+    assert json.dumps(found, allow_nan=False)
+
+
 def test_training_images_are_seen_once() -> None:
     train, held_out = many(60), many(30, seed=1)
     fitted = PixelFeatures.fit(train, 4)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import gantl_zoo as gz
+from gantl_zoo.compare import table
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.recipe import Recipe
@@ -24,7 +25,7 @@ def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     clock = [100.0]
     monkeypatch.setattr("gantl_zoo.training.watch.time.perf_counter", lambda: clock[0])
     watch, spent, measured = watch_with(tmp_path), 0.0, []
-    watch.judge = Higher()  # type: ignore[assignment]
+    watch.judge = Told(metric="recall")  # type: ignore[assignment]
     for step in range(1, 2001):
         clock[0] += 0.1  # a step
         if watch.wants_metrics(step):
@@ -49,20 +50,54 @@ def test_the_last_words_set_best_beside_last_and_the_floor() -> None:
     assert summary([], 0, {}) == ""
 
 
-class Higher:
-    """A judge of whom more is better."""
+class Told:
+    """A judge that says what it was told to say."""
 
-    def __init__(self) -> None:
-        self.values = iter([0.0, 1.0, 3.0, 2.0])
+    def __init__(self, *values: float, metric: str = "fd", better: str = "lower") -> None:
+        self.values, self.metric, self.better = iter(values), metric, better
 
     def __call__(self, gan: gz.GAN) -> Report:
-        how = {"name": "recall_x", "metric": "recall", "floor": None, "better": "higher"}
+        how = {"name": f"{self.metric}_x", "metric": self.metric, "floor": None, "better": self.better}
         return Report([{**how, "value": next(self.values)}])
 
 
 def test_the_best_is_the_highest_where_higher_is_better(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
-    watch.judge = Higher()  # type: ignore[assignment]
+    watch.judge = Told(0.0, 1.0, 3.0, 2.0, metric="recall", better="higher")  # type: ignore[assignment]
     for step in (0, 50, 100, 150):
         watch.on_metrics(step, gan)
     assert watch.best_step == 100
+
+
+def test_a_look_without_the_first_metric_chooses_no_model(gan: gz.GAN, tmp_path: Path) -> None:
+    watch = watch_with(tmp_path)
+    watch.judge = Told(9.0, 5.0)  # type: ignore[assignment]
+    watch.on_metrics(0, gan), watch.on_metrics(50, gan)
+    watch.judge = Told(0.1, metric="kd")  # type: ignore[assignment]  # fd could not be measured
+    watch.on_metrics(100, gan)
+    assert watch.best_step == 50 and watch.kept_step() == 50
+
+
+def test_a_model_of_steps_that_were_taken_back_is_not_the_best(gan: gz.GAN, tmp_path: Path) -> None:
+    watch = watch_with(tmp_path)
+    watch.judge = Told(9.0, 5.0, 3.0, 4.0)  # type: ignore[assignment]
+    watch.on_metrics(0, gan), watch.on_metrics(50, gan)
+    state = watch.state()
+    watch.on_metrics(100, gan)  # better, so it takes the place of that of step 50
+    watch.restore(state, 50)
+    watch.on_metrics(100, gan)
+    assert watch.best_step == watch.kept_step() == 100 and watch.best == 4.0
+
+
+def test_who_won_is_told_of_numbers_below_zero_too(gan: gz.GAN, tmp_path: Path) -> None:
+    folders = []
+    for name, values in (("ours", (0.5, -0.02)), ("theirs", (0.5, -0.01)), ("nothing", (0.5,))):
+        watch = watch_with(tmp_path / name)
+        watch.judge = Told(*values, metric="kd")  # type: ignore[assignment]
+        for step in range(0, 50 * len(values), 50):
+            watch.on_metrics(step, gan)
+        folders.append(watch.folder)
+    ours, theirs, nothing = folders
+    assert table(ours, theirs).endswith("transfer won: -0.02 beside what scratch reached, in the same steps")
+    assert "from scratch won" in table(theirs, ours)
+    assert table(ours, nothing) == "kd_x could not be measured, so there is nothing to compare"

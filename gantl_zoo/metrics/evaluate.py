@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -125,12 +126,15 @@ class Evaluator:
 def results(
     metric: Metric, values: Values, floors: Values, how: dict[str, Any], suffix: str = ""
 ) -> list[dict[str, Any]]:
-    """A metric's values as a report keeps them."""
-    return [
-        entry(f"{name}{suffix}", value, floors.get(name), how)
-        | {"better": "lower" if name in metric.lower else "higher"}
-        for name, value in values.items()
-    ]
+    """A metric's values as a report keeps them; what too few samples leave undefined is left out."""
+    found = []
+    for name, value in values.items():
+        result = entry(f"{name}{suffix}", value, floors.get(name), how)
+        if result["floor"] is not None and not math.isfinite(result["floor"]):
+            result["floor"] = None
+        if math.isfinite(result["value"]):
+            found.append(result | {"better": "lower" if name in metric.lower else "higher"})
+    return found
 
 
 def by_class(

@@ -54,15 +54,7 @@ class Trainer:
         self, gan: GAN, strategy: TransferStrategy, data: ImageData, recipe: Recipe, engine: Engine
     ) -> None:
         self.gan, self.data, self.recipe, self.engine = gan, data, recipe, engine
-        if recipe.batch % (engine.processes.count * recipe.accumulate):
-            raise UsageError(
-                f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
-                f"{recipe.accumulate} round(s)"
-            )
-        if recipe.r1 and engine.compile:
-            raise UsageError(
-                "compiled networks have no second derivatives, which R1 needs: compile or r1, not both"
-            )
+        check_engine(recipe, engine)
         self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
         labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
         with seeded(recipe.seed):  # what a strategy adds at random
@@ -272,3 +264,16 @@ class Trainer:
         if processes.any(interrupt.asked):
             self.save(step, observer, folder)
             raise Stopped(f"stopped at step {step}", folder)
+
+
+def check_engine(recipe: Recipe, engine: Engine) -> None:
+    """Raises `UsageError` for a recipe that this engine can't follow."""
+    if recipe.batch % (engine.processes.count * recipe.accumulate):
+        raise UsageError(
+            f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
+            f"{recipe.accumulate} round(s)"
+        )
+    if recipe.r1 and engine.compile:
+        raise UsageError(
+            "compiled networks have no second derivatives, which R1 needs: compile or r1, not both"
+        )

@@ -17,6 +17,7 @@ from gantl_zoo.training.collapse import ADVICE, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.weights import read_config
 
 GRID, NEIGHBOURS = 64, 6  # images in `fakes….png`; columns of `nearest.png`
 BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
@@ -52,6 +53,7 @@ class Watch:
         self.folder, self.recipe, self.judge, self.collapse = folder, recipe, judge, collapse
         self.best: float | None = None
         self.best_step = 0
+        self.first = ""  # the metric that decides
         self.seconds = 0.0  # spent on metrics
         self.cost = 0.0  # of the last measurement
         self.before = 0.0  # seconds that the run had taken when it was interrupted
@@ -117,9 +119,11 @@ class Watch:
             self.floors = {r["name"]: r["floor"] for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
-            first = results[0]
-            score = first["value"] if first["better"] == "lower" else -first["value"]
-            if step == 0 or (self.best is not None and score >= self.best):
+            self.first = self.first or results[0]["name"]
+            if step == 0 or results[0]["name"] != self.first:  # that metric was undefined here
+                return
+            score = regret(results[0], results[0]["value"])
+            if self.best is not None and score >= self.best:
                 return
             self.best = score
         if step:  # the model before training is never the result
@@ -140,10 +144,17 @@ class Watch:
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
         self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
+        if self.kept_step() > step:  # the model that was best then is overwritten: the next look is the best
+            self.best = None
         self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
         self.started = time.perf_counter()
         if self.collapse is not None:
             self.collapse.alive = state.get("alive", False)
+
+    def kept_step(self) -> int:
+        """The step of the model in the folder, 0 without one."""
+        kept = self.folder.path / "model"
+        return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
         """The last words: best and last beside each other, curves, samples beside their neighbours."""
@@ -172,6 +183,11 @@ class Watch:
             self.bar.stop()
 
 
+def regret(result: dict[str, Any], value: float) -> float:
+    """A value of that result's metric as a number of which less is better."""
+    return value if result["better"] == "lower" else -value
+
+
 def picture(gan: GAN) -> Any:
     """A grid of the first seeds' images; of a model that knows classes, a row for each of them."""
     if not gan.num_classes:
@@ -191,7 +207,7 @@ def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]
     lines = [f"{'':28} {'best':>10} {'last':>10} {'real images':>12}"]
     lines.append(f"{'step':28} {best['step']:>10} {last['step']:>10}")
     for name in best:
-        if name != "step":
+        if name != "step" and name in last:
             floor = floors.get(name)
             beside = "" if floor is None else f"{floor:12.4g}"
             lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
