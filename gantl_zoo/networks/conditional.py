@@ -8,8 +8,6 @@ N batch, K channels of a feature map h × w, F features, L classes. Labels (N,) 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,13 +87,3 @@ def check_classes(family: str, num_classes: int) -> int:
     if num_classes < 0:
         raise UsageError(f"{family}: num_classes is a count of classes, or 0 for none, not {num_classes}")
     return num_classes
-
-
-def need(network: Any, labels: Tensor | None) -> Tensor | None:
-    """The labels, if `network` knows classes. Raises `UsageError` if it does and there are none."""
-    if network.num_classes and labels is None:
-        raise UsageError(
-            f"this {type(network).__name__} knows {network.num_classes} classes: give it a label, 0 to "
-            f"{network.num_classes - 1}, for each row of its input"
-        )
-    return labels if network.num_classes else None

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
+from gantl_zoo.networks.base import Discriminator, Generator
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
@@ -61,11 +62,8 @@ def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: boo
     return Labelled(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
 
 
-class DCGANGenerator(nn.Module):
-    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
-
-    `blocks` run from the latent to the image.
-    """
+class DCGANGenerator(Generator):
+    """A stem, then transposed convolutions: (N, Z) to (N, 4w, 7, 7), … to (N, C, H, W)."""
 
     def __init__(
         self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
@@ -81,12 +79,6 @@ class DCGANGenerator(nn.Module):
             outputs = channels if last else widths[i + 1]
             self.blocks.append(up_block(inputs, outputs, stride, num_classes, last))
         self.apply(init_weights)
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        features, labels = noise, need(self, labels)  # (N, Z)
-        for block in self.blocks:
-            features = block(features, labels)  # (N, 4w, 7, 7) -> ... -> (N, C, H, W)
-        return features
 
 
 class Head(nn.Module):
@@ -127,11 +119,8 @@ def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float
     return nn.Sequential(layers)
 
 
-class DCGANDiscriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
-
-    `blocks` run from the image to the logits; the last one alone knows classes.
-    """
+class DCGANDiscriminator(Discriminator):
+    """Strided convolutions, then a linear head: (N, C, H, W) to (N, w, H/2, W/2), … to (N,)."""
 
     def __init__(
         self,
@@ -155,14 +144,6 @@ class DCGANDiscriminator(nn.Module):
         for i, (inputs, outputs) in enumerate(pairwise(widths), 1):
             self.blocks.append(down_block(inputs, outputs, 2 if i < halvings else 1, norm, dropout))
         self.blocks.append(Head(widths[-1] * grid * grid, norm == "spectral", num_classes))
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = images  # (N, C, H, W)
-        *body, head = self.blocks
-        for block in body:
-            features = block(features)  # (N, w, H/2, W/2) -> ... -> (N, K, grid, grid)
-        logits: Tensor = head(features, need(self, labels))  # (N, K, grid, grid) -> (N,)
-        return logits
 
 
 def init_weights(module: nn.Module) -> None:

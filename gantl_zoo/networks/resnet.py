@@ -19,7 +19,8 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, need, through
+from gantl_zoo.networks.base import Discriminator, Generator
+from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
 
 NORMS = ("none", "spectral")
 
@@ -72,11 +73,8 @@ class Stem(nn.Module):
         return features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
 
 
-class ResNetGenerator(nn.Module):
-    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
-
-    `blocks` run from the latent to the image.
-    """
+class ResNetGenerator(Generator):
+    """A stem, residual blocks that double the side, a last convolution: (N, Z) to (N, C, H, W)."""
 
     def __init__(
         self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
@@ -94,12 +92,6 @@ class ResNetGenerator(nn.Module):
         ups = [UpBlock(width, num_classes) for _ in range(doublings)]
         self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, Labelled(last)])
         self.apply(init_weights)
-
-    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        features, labels = noise, need(self, labels)  # (N, Z)
-        for block in self.blocks:
-            features = block(features, labels)  # (N, W, 4, 4) -> ... -> (N, C, H, W)
-        return features
 
 
 class DownBlock(nn.Module):
@@ -142,11 +134,8 @@ class Head(nn.Module):
         return logits if self.classes is None else logits + self.classes(features, labels)
 
 
-class ResNetDiscriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
-
-    `blocks` run from the image to the logits; the last one alone knows classes.
-    """
+class ResNetDiscriminator(Discriminator):
+    """Residual blocks that halve the side, two that keep it, a head: (N, C, H, W) to (N,)."""
 
     def __init__(self, image_size: int, channels: int, width: int, norm: str, num_classes: int = 0) -> None:
         super().__init__()
@@ -158,14 +147,6 @@ class ResNetDiscriminator(nn.Module):
         downs += [DownBlock(width, width, norm, halve=True) for _ in range(halvings - 1)]
         flat = [DownBlock(width, width, norm, halve=False) for _ in range(2)]
         self.blocks = nn.ModuleList([*downs, *flat, Head(width, norm, num_classes)])
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = images  # (N, C, H, W)
-        *body, head = self.blocks
-        for block in body:
-            features = block(features)  # (N, W, H/2, W/2) -> ... -> (N, W, h, h)
-        logits: Tensor = head(features, need(self, labels))  # (N, W, h, h) -> (N,)
-        return logits
 
 
 def normed(layer: nn.Module, norm: str) -> nn.Module:

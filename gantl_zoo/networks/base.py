@@ -1,0 +1,61 @@
+"""What a generator and a discriminator are. A family's class gives `blocks`, and these call them in order.
+
+A network from elsewhere need not be one of these classes: what the attributes say and `forward` does counts.
+
+N batch, C channels, H, W image size, Z latent size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from gantl_zoo.errors import UsageError
+
+
+class Generator(nn.Module):
+    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
+
+    `blocks` run from the latent to the image; each parameter that may learn is in one of them.
+    """
+
+    blocks: nn.ModuleList  # each called with features and labels
+    latent_dim: int
+    image_shape: tuple[int, int, int]  # (C, H, W)
+    num_classes: int = 0  # that it can be asked for
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        features, labels = noise, need(self, labels)  # (N, Z)
+        for block in self.blocks:
+            features = block(features, labels)  # ... -> (N, C, H, W)
+        return features
+
+
+class Discriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
+
+    `blocks` run from the image to the logits; the last one, the head, alone knows classes.
+    """
+
+    blocks: nn.ModuleList  # each called with features, the last one with labels, too
+    image_shape: tuple[int, int, int]  # (C, H, W)
+    num_classes: int = 0  # that it tells apart
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = images
+        *body, head = self.blocks
+        for block in body:
+            features = block(features)  # (N, C, H, W) -> ... -> (N, K, h, w)
+        logits: Tensor = head(features, need(self, labels))  # (N, K, h, w) -> (N,)
+        return logits
+
+
+def need(network: Any, labels: Tensor | None) -> Tensor | None:
+    """The labels, if `network` knows classes. Raises `UsageError` if it does and there are none."""
+    if network.num_classes and labels is None:
+        raise UsageError(
+            f"this {type(network).__name__} knows {network.num_classes} classes: give it a label, 0 to "
+            f"{network.num_classes - 1}, for each row of its input"
+        )
+    return labels if network.num_classes else None
