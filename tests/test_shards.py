@@ -77,7 +77,7 @@ def test_a_size_without_meaning_is_explained(gan: gz.GAN, tmp_path: Path, size: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lineage_of_a_transfer_knows_a_source_in_shards(folder: Path, tmp_path: Path) -> None:
+def test_a_network_in_shards_has_one_hash_which_a_changed_shard_ends(folder: Path, tmp_path: Path) -> None:
     found = weights.sha256(folder / "generator.safetensors")
     assert len(found) == 64 and found != weights.sha256(folder / FIRST)
     (folder / FIRST).write_bytes((folder / FIRST).read_bytes() + b" ")

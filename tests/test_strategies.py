@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.run import _learning
-from gantl_zoo.training import engine
+from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
@@ -203,19 +206,48 @@ def test_every_hook_is_called_and_can_steer(gan: gz.GAN, images: ImageData) -> N
             assert (batch.noise == 0).all() and torch.equal(batch.fake[0], batch.fake[1])
             return {"generator": adversarial, "extra": batch.fake.square().mean()}
 
+        def discriminator_loss(self, adversarial: torch.Tensor, batch: gz.Batch) -> dict[str, torch.Tensor]:
+            assert batch.real.shape == batch.fake.shape and adversarial.ndim == 0
+            return {"discriminator": adversarial, "more": adversarial * 0}
+
         def on_gradients(self, phase: str) -> None:
             calls.append(f"gradients {phase}")
 
         def after_step(self, phase: str) -> None:
             calls.append(f"after {phase}")
 
+        def export(self, gan: gz.GAN) -> gz.GAN:
+            return replace(gan, name="folded")
+
     before = {name: p.clone() for name, p in gan.generator.named_parameters()}
     trainer = steps(gan, Everything(), images, count=1)
     losses = trainer.step(1, torch.arange(4))
-    assert set(losses) == {"discriminator", "generator", "extra"}
+    assert set(losses) == {"discriminator", "more", "generator", "extra"}
+    assert trainer.snapshot().name == "folded"
     one = ["gradients discriminator", "after discriminator", "gradients generator", "after generator"]
     assert calls == ["step 0", *one, "step 1", *one]
     assert all(torch.equal(before[name], p) for name, p in gan.generator.named_parameters())
+
+
+def test_what_a_strategy_keeps_is_in_the_checkpoint(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    class Counting(TransferStrategy):
+        count = 0
+
+        def on_step(self, step: int, plan: gz.Plan) -> None:
+            self.count += 1
+
+        def state_dict(self) -> dict[str, torch.Tensor]:
+            return {"count": torch.tensor(self.count)}
+
+        def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+            self.count = int(state["count"])
+
+    first, second = Counting(), Counting()
+    trainer = steps(copy.deepcopy(gan), first, images, count=3)
+    tensors = checkpoint.gather(trainer.game, trainer.average)
+    other = steps(gan, second, images, count=1)
+    checkpoint.scatter(tensors, other.game, other.average, tmp_path)
+    assert second.count == first.count == 3
 
 
 def test_a_strategy_can_move_a_weight_itself(gan: gz.GAN, images: ImageData) -> None:
