@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 from gantl_zoo import weights
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import save_picture, side_by_side
+from gantl_zoo.execute import execute
 from gantl_zoo.gan import GAN
+from gantl_zoo.job import Job
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.watch import regret
 
 SHOWN = 36
 
 
-def compare(job: Any, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
+def compare(job: Job, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
     """Train from scratch as `job` says, then write `comparison.png` and a table into `folder`.
 
     The rival has the source's architecture and random weights; data, recipe and metrics are the same.
     """
-    from gantl_zoo.run import run
-
     networks = {
         "discriminator": source.parts["discriminator"]["name"],
         "generator_config": source.parts["generator"]["config"],
@@ -32,7 +31,7 @@ def compare(job: Any, folder: RunFolder, images: ImageData, source: GAN, transfe
     anew["conditional"] = bool(source.num_classes) or None
     rival = replace(job, **anew, title="scratch")
     beside = RunFolder.create(folder.path, "scratch", asdict(rival), folder.quiet)
-    scratch = run(rival, beside, images)
+    scratch = execute(rival, beside, images)
     panels = {"real": images.few(min(SHOWN, len(images)), seed=1).images}
     for title, gan in (("before", source), ("after transfer", transferred), ("from scratch", scratch)):
         panels[title] = gan.generate(SHOWN, seed=0)

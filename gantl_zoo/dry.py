@@ -9,17 +9,15 @@ import torch
 from torch import Tensor
 
 from gantl_zoo import data as data_room
-from gantl_zoo.advise import Advice, advised
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN, build_gan, told
-from gantl_zoo.job import classes_for, fitted_to
+from gantl_zoo.gan import told
+from gantl_zoo.ready import to_train, to_transfer
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes, labels_of
+from gantl_zoo.training.loop import check_engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import summary
-from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import Plan, blocks
-from gantl_zoo.zoo import gan_named
 
 PROBED = 2  # images on which activations are counted
 
@@ -28,27 +26,14 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     """What `train` or `transfer` with these settings would build, load and teach."""
     if settings["resume"] is not None:
         raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
-    recipe = Recipe.from_settings({k: settings[k] for k in Recipe.__dataclass_fields__ if k in settings})
-    source = gan_named(name) if verb == "transfer" else None
-    images = data_room.load(
-        settings["data"],
-        image_size=settings["image_size"] or (source.image_shape[1] if source else None),
-        channels=settings["channels"],
-        shots=settings["shots"],
-        data_seed=settings["data_seed"],
-        root=settings["data_root"],
-    )
-    if source:
-        gan = fitted_to(images, source, settings["conditional"], recipe.seed)
-    else:
-        gan = scratch(name, settings, images)
-    strategy, config = settings.get("strategy", "full"), settings.get("strategy_config", {})
-    advice = advised(strategy, config, gan, images) if source else Advice(strategy, "")
-    strategy = advice.strategy
+    rest = {key: value for key, value in settings.items() if key not in ("resume", "out", "quiet")}
+    ready = (to_train if verb == "train" else to_transfer)(name, **rest)
+    gan, images, strategy = ready.gan, ready.images, ready.job.strategy
+    recipe = Recipe.from_settings(ready.job.recipe)
     labels_of(images, gan.generator, gan.name)
-    plan = build_strategy(strategy, config).prepare(copy.deepcopy(gan), gan, images)
+    plan = ready.strategy.prepare(copy.deepcopy(gan), gan, images)
     check_classes(gan, plan, images)
-    lines = [advice.why] if advice.why else []
+    lines = [ready.why] if ready.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     own = plan.discriminator is None
@@ -56,7 +41,9 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     for role, network in networks.items():
         brought = role == "discriminator" and not own
         lines += describe(role, f"of {strategy}" if brought else gan.parts[role]["name"], network, plan)
-    lines.append(f"engine: {engine.choose(recipe.device, recipe.precision, recipe.engine_config)}")
+    machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
+    check_engine(recipe, machine)
+    lines.append(f"engine: {machine}")
     lines.append(f"recipe: {recipe}")
     kept, passing = floor_memory(networks, images), activations(networks, recipe.batch // recipe.accumulate)
     lines.append(
@@ -64,19 +51,6 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
         f"weights, their averages and images, {passing / 2**20:,.0f} for activations (less in bf16)"
     )
     return "\n".join(lines)
-
-
-def scratch(name: str, settings: dict[str, Any], images: data_room.ImageData) -> GAN:
-    """The GAN that `train` would begin with."""
-    shape = {"image_size": images.shape[1], "channels": images.shape[0]}
-    if count := classes_for(settings["conditional"], 0, images, name):
-        shape["num_classes"] = count
-    return build_gan(
-        name,
-        settings["discriminator"],
-        generator_config=shape | settings["generator_config"],
-        discriminator_config=settings["discriminator_config"],
-    )
 
 
 def describe(role: str, name: str, network: Any, plan: Plan) -> list[str]:

@@ -5,30 +5,24 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.advise import advised
+from gantl_zoo.compare import compare
 from gantl_zoo.data import ImageData
-from gantl_zoo.data.grid import grid, save_picture
 from gantl_zoo.errors import DataError, TrainingError, UsageError
-from gantl_zoo.gan import GAN, build_gan, load_gan
-from gantl_zoo.job import Job, classes_for, common, fitted_to, load
-from gantl_zoo.judge import check_wishes, collapse_watch, held_out_of, judge_of, make_judge
+from gantl_zoo.execute import execute, folder_of
+from gantl_zoo.gan import GAN
+from gantl_zoo.job import Job, load
+from gantl_zoo.judge import make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
 from gantl_zoo.metrics.table import AUTO
-from gantl_zoo.training import chance, engine
-from gantl_zoo.training.classes import check_classes
+from gantl_zoo.ready import to_train, to_transfer
+from gantl_zoo.training import engine
 from gantl_zoo.training.folder import RunFolder
-from gantl_zoo.training.loop import Trainer
-from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.watch import Bystander, Watch
-from gantl_zoo.transfer.adapt import summary
-from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
-from gantl_zoo.zoo import gan_named, pinned
+from gantl_zoo.zoo import gan_named
 
 
 def train(
@@ -54,20 +48,19 @@ def train(
     """
     if resume is not None:
         return continue_run(resume, quiet, data=data)
-    shared, images = common(data, image_size, channels, settings)
-    kept_channels, kept_size, _ = images.shape
-    made_for = {"image_size": kept_size, "channels": kept_channels}
-    if count := classes_for(conditional, 0, images, generator):
-        made_for["num_classes"] = count
-    networks: dict[str, Any] = {
-        "discriminator": discriminator,
-        "generator_config": made_for | (generator_config or {}),
-        "discriminator_config": discriminator_config or {},
-    }
-    job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
-    _check_networks(generator, networks, images)
-    check_wishes(job, images)
-    return run(job, _folder(job, out, f"{generator}-{images.name}", quiet), images)
+    ready = to_train(
+        generator,
+        data=data,
+        discriminator=discriminator,
+        generator_config=generator_config,
+        discriminator_config=discriminator_config,
+        image_size=image_size,
+        channels=channels,
+        conditional=conditional,
+        **settings,
+    )
+    folder = folder_of(ready.job, out, f"{generator}-{ready.images.name}", quiet)
+    return execute(ready.job, folder, ready.images, ready.gan)
 
 
 def transfer(
@@ -95,23 +88,24 @@ def transfer(
     """
     if resume is not None:
         return continue_run(resume, quiet, name=source, data=data)
-    gan = source if isinstance(source, GAN) else gan_named(source)
-    shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
-    if compare_scratch and gan.discriminator is None:
-        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
-    gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
-    config = strategy_config or {}
-    chosen, method, why = _method(strategy, config, gan, images)
-    name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
-    kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
-    job = Job(verb="transfer", name=name, **kept, **shared)
-    check_wishes(job, images)
-    folder = _folder(job, out, f"{_short(name)}-{images.name}-{chosen}", quiet)
-    if why:
-        folder.log(why)
-    result = run(job, folder, images, copy.deepcopy(gan), method)
+    ready = to_transfer(
+        source,
+        data=data,
+        strategy=strategy,
+        strategy_config=strategy_config,
+        image_size=image_size,
+        channels=channels,
+        conditional=conditional,
+        compare_scratch=compare_scratch,
+        **settings,
+    )
+    job, images = ready.job, ready.images
+    folder = folder_of(job, out, f"{_short(job.name)}-{images.name}-{job.strategy}", quiet)
+    if ready.why:
+        folder.log(ready.why)
+    result = execute(job, folder, images, copy.deepcopy(ready.gan), ready.strategy)
     if compare_scratch:
-        _compare(job, folder, images, gan, result)
+        compare(job, folder, images, ready.gan, result)
     return result
 
 
@@ -175,113 +169,10 @@ def continue_run(
             f"the data {job.data['source']} has changed since {path} began (fingerprint "
             f"{images.fingerprint}, then {job.data['fingerprint']}); restore it, or start a new run"
         )
-    return run(job, folder, images, resume=True)
-
-
-def run(
-    job: Job,
-    folder: RunFolder,
-    images: ImageData,
-    gan: GAN | None = None,
-    strategy: TransferStrategy | None = None,
-    *,
-    resume: bool = False,
-) -> GAN:
-    """Train what `job` describes in `folder`, and return the best model. The same in every process."""
-    recipe = Recipe.from_settings(job.recipe)
-    machine = _engine(job)
-    main, from_main = machine.processes.main, machine.processes.from_main
-    folder = folder if main else RunFolder(folder.path, mute=True)
-    if from_main(lambda: images.fingerprint) != images.fingerprint:
-        raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
-    gan = _start(job, folder, images, gan)
-    strategy = strategy or build_strategy(job.strategy, job.strategy_config)
-    with folder.begin(resume):
-        trainer = Trainer(gan, strategy, images, recipe, machine)
-    folder.log(f"engine: {machine}")
-    folder.log(_learning(trainer))
-    looks_on: Watch | Bystander = Bystander()
-    if main:
-        if not resume:
-            save_picture(grid(images.images[:64]), folder.path / "reals.png")
-        held_out = held_out_of(job, folder)
-        judge = judge_of(job, folder, images, held_out)
-        if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
-            folder.log(said)
-        looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
-    with looks_on as watch:
-        trainer.run(watch, folder.path, resume)
-        watch.finish()
-    return from_main(lambda: load_gan(folder.path / "model"))
-
-
-def _compare(job: Job, folder: RunFolder, images: ImageData, gan: GAN, result: GAN) -> None:
-    """The same budget from scratch: a run, so that room stands above this one."""
-    from gantl_zoo.compare import compare
-
-    compare(job, folder, images, gan, result)
-
-
-def _start(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GAN:
-    """What the run begins with: built, loaded or given, fitted to its images, and what is known about it."""
-    seed = job.recipe["seed"]
-    if gan is None:
-        with chance.seeded(seed):
-            gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
-    if job.verb == "transfer":
-        gan = fitted_to(images, gan, job.conditional, seed)
-    if "fitted" in gan.about:
-        folder.log(summary(gan.about["fitted"]))
-    named = {"classes": list(images.classes)} if gan.num_classes else {}
-    about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
-    return replace(gan, name=job.title or folder.path.name, about=about)
-
-
-def _check_networks(generator: str, networks: dict[str, Any], images: ImageData) -> None:
-    """Raises what is wrong with names, arguments or classes, before a run folder is made."""
-    with chance.seeded(0):
-        made = build_gan(generator, name=generator, **networks)
-    if made.image_shape != images.shape:
-        raise UsageError(
-            f"{generator} makes images {made.image_shape} (channels, height, width), those of {images.name} "
-            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
-        )
-    check_classes(made, TransferStrategy().prepare(made, made, images), images)
-
-
-def _engine(job: Job) -> engine.Engine:
-    return engine.choose(job.recipe["device"], job.recipe["precision"], job.recipe["engine_config"])
-
-
-def _folder(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
-    """A new run folder, made by the main process, known to all."""
-    return _engine(job).processes.from_main(lambda: RunFolder.create(out, name, asdict(job), quiet))
+    return execute(job, folder, images, resume=True)
 
 
 def _short(name: str) -> str:
     """A model's own name: without user, folder, revision and the number of its run."""
     own = Path(name if Path(name).exists() else name.partition("@")[0]).name
     return re.sub(r"^\d{5}-(?=.)", "", own)
-
-
-def _method(
-    strategy: str | TransferStrategy, config: dict[str, Any], gan: GAN, images: ImageData
-) -> tuple[str, TransferStrategy, str]:
-    """The strategy's name, the strategy, and why it was chosen if we were asked to choose."""
-    if not isinstance(strategy, str):
-        if config:
-            raise UsageError("strategy_config is for strategies by name; this one is built already")
-        return type(strategy).__name__, strategy, ""
-    advice = advised(strategy, config, gan, images)
-    return advice.strategy, build_strategy(advice.strategy, config), advice.why
-
-
-def _learning(trainer: Trainer) -> str:
-    """What learns, in one line; what a strategy moves itself, at a rate of 0, doesn't count."""
-    said = []
-    for role, network in trainer.networks.items():
-        total = sum(p.numel() for p in network.parameters())
-        groups = [g for g in trainer.plan.groups.get(role, []) if g.active and g.lr_multiplier]
-        learning = sum(p.numel() for group in groups for p in group.parameters)
-        said.append(f"{role} {learning:,} of {total:,} parameters learn")
-    return "plan: " + "; ".join(said)

@@ -126,6 +126,28 @@ def test_dry_run_builds_nothing_on_disk(
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--generator-arg", "image_size=64"], "makes images (3, 64, 64)"),
+        (["--metrics", "bogus"], "bogus"),
+        (["--title", "a/b"], "title"),
+        (["--batch", "7", "--accumulate", "2"], "can't be split into 2 equal rounds"),
+        (["--r1", "1", "--engine-arg", "compile=true"], "second derivatives"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_refuses(
+    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    base = ["train", "dcgan", "--data", photos, "--image-size", 32, "--out", tmp_path / "runs", *words]
+    told = []
+    for more in (["--dry-run"], []):
+        code, _, err = run(capsys, *base, "--quiet", *more)
+        assert code == 2 and said in err
+        told.append(err)
+    assert told[0] == told[1] and not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["sample", "dcgan-mnits", "--out", "x.png"], 2, "did you mean dcgan-mnist"),

@@ -17,7 +17,7 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
-from gantl_zoo.run import _learning
+from gantl_zoo.execute import learning
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
@@ -273,7 +273,7 @@ def test_a_strategy_can_move_a_weight_itself(gan: gz.GAN, images: ImageData) -> 
     before = state(gan.generator)
     strategy = Gain()
     trainer = steps(gan, strategy, images)
-    assert "generator 1 of " in _learning(trainer)
+    assert "generator 1 of " in learning(trainer)
     assert {n for n in moved(before, gan.generator) if ".norm." not in n} == {"blocks.3.conv.weight"}
     torch.testing.assert_close(strategy.weight.detach(), strategy.base * strategy.gain.detach())
     assert strategy.gain.detach() != 1

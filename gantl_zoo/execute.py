@@ -1,0 +1,95 @@
+"""One run, from its first step or from where it stopped, to its best model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.data.grid import grid, save_picture
+from gantl_zoo.errors import DataError
+from gantl_zoo.gan import GAN, build_gan, load_gan
+from gantl_zoo.job import Job, fitted_to
+from gantl_zoo.judge import collapse_watch, held_out_of, judge_of
+from gantl_zoo.training import chance, engine
+from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.watch import Bystander, Watch
+from gantl_zoo.transfer.adapt import summary
+from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.transfer.strategy import TransferStrategy
+from gantl_zoo.zoo import gan_named
+
+
+def execute(
+    job: Job,
+    folder: RunFolder,
+    images: ImageData,
+    gan: GAN | None = None,
+    strategy: TransferStrategy | None = None,
+    *,
+    resume: bool = False,
+) -> GAN:
+    """Train what `job` describes in `folder`, and return the best model. The same in every process."""
+    recipe = Recipe.from_settings(job.recipe)
+    machine = engine_of(job)
+    main, from_main = machine.processes.main, machine.processes.from_main
+    folder = folder if main else RunFolder(folder.path, mute=True)
+    if from_main(lambda: images.fingerprint) != images.fingerprint:
+        raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
+    gan = begun(job, folder, images, gan)
+    strategy = strategy or build_strategy(job.strategy, job.strategy_config)
+    with folder.begin(resume):
+        trainer = Trainer(gan, strategy, images, recipe, machine)
+    folder.log(f"engine: {machine}")
+    folder.log(learning(trainer))
+    looks_on: Watch | Bystander = Bystander()
+    if main:
+        if not resume:
+            save_picture(grid(images.images[:64]), folder.path / "reals.png")
+        held_out = held_out_of(job, folder)
+        judge = judge_of(job, folder, images, held_out)
+        if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
+            folder.log(said)
+        looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
+    with looks_on as watch:
+        trainer.run(watch, folder.path, resume)
+        watch.finish()
+    return from_main(lambda: load_gan(folder.path / "model"))
+
+
+def begun(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GAN:
+    """What the run begins with: built, loaded or given, fitted to its images, and what is known about it."""
+    seed = job.recipe["seed"]
+    if gan is None:
+        with chance.seeded(seed):
+            gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
+    if job.verb == "transfer":
+        gan = fitted_to(images, gan, job.conditional, seed)
+    if "fitted" in gan.about:
+        folder.log(summary(gan.about["fitted"]))
+    named = {"classes": list(images.classes)} if gan.num_classes else {}
+    about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
+    return replace(gan, name=job.title or folder.path.name, about=about)
+
+
+def engine_of(job: Job) -> engine.Engine:
+    """Where and how the job computes."""
+    return engine.choose(job.recipe["device"], job.recipe["precision"], job.recipe["engine_config"])
+
+
+def folder_of(job: Job, out: str | Path, name: str, quiet: bool) -> RunFolder:
+    """A new run folder, made by the main process, known to all."""
+    return engine_of(job).processes.from_main(lambda: RunFolder.create(out, name, asdict(job), quiet))
+
+
+def learning(trainer: Trainer) -> str:
+    """What learns, in one line; what a strategy moves itself, at a rate of 0, doesn't count."""
+    said = []
+    for role, network in trainer.networks.items():
+        total = sum(p.numel() for p in network.parameters())
+        groups = [g for g in trainer.plan.groups.get(role, []) if g.active and g.lr_multiplier]
+        learning = sum(p.numel() for group in groups for p in group.parameters)
+        said.append(f"{role} {learning:,} of {total:,} parameters learn")
+    return "plan: " + "; ".join(said)

@@ -1,0 +1,105 @@
+"""What a run needs, put together and checked before anything is written; `--dry-run` tells just that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.advise import advised
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import UsageError
+from gantl_zoo.gan import GAN, build_gan
+from gantl_zoo.job import Job, classes_for, common, fitted_to
+from gantl_zoo.judge import check_wishes
+from gantl_zoo.training import chance
+from gantl_zoo.training.classes import check_classes
+from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.transfer.strategy import TransferStrategy
+from gantl_zoo.zoo import gan_named, pinned
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that nothing is known to speak against."""
+
+    job: Job
+    images: ImageData
+    gan: GAN  # what it begins with
+    strategy: TransferStrategy
+    why: str = ""  # that strategy, where we were asked to choose
+
+
+def to_train(
+    generator: str,
+    *,
+    data: str | Path | ImageData,
+    discriminator: str | None = None,
+    generator_config: dict[str, Any] | None = None,
+    discriminator_config: dict[str, Any] | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    conditional: bool | None = None,
+    **settings: Any,
+) -> Ready:
+    """A run of `train`. Raises what is wrong with names, arguments, images or wishes."""
+    shared, images = common(data, image_size, channels, settings)
+    kept_channels, kept_size, _ = images.shape
+    made_for = {"image_size": kept_size, "channels": kept_channels}
+    if count := classes_for(conditional, 0, images, generator):
+        made_for["num_classes"] = count
+    networks: dict[str, Any] = {
+        "discriminator": discriminator,
+        "generator_config": made_for | (generator_config or {}),
+        "discriminator_config": discriminator_config or {},
+    }
+    job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
+    with chance.seeded(job.recipe["seed"]):
+        gan = build_gan(generator, name=generator, **networks)
+    if gan.image_shape != images.shape:
+        raise UsageError(
+            f"{generator} makes images {gan.image_shape} (channels, height, width), those of {images.name} "
+            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
+        )
+    check_classes(gan, TransferStrategy().prepare(gan, gan, images), images)
+    check_wishes(job, images)
+    return Ready(job, images, gan, TransferStrategy())
+
+
+def to_transfer(
+    source: str | Path | GAN,
+    *,
+    data: str | Path | ImageData,
+    strategy: str | TransferStrategy = "full",
+    strategy_config: dict[str, Any] | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    conditional: bool | None = None,
+    compare_scratch: bool = False,
+    **settings: Any,
+) -> Ready:
+    """A run of `transfer`; a `GAN` that was given stays as it is. Raises what is wrong, as `to_train`."""
+    gan = source if isinstance(source, GAN) else gan_named(source)
+    shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
+    if compare_scratch and gan.discriminator is None:
+        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
+    gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
+    config = strategy_config or {}
+    chosen, method, why = _method(strategy, config, gan, images)
+    name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
+    kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
+    job = Job(verb="transfer", name=name, **kept, **shared)
+    check_wishes(job, images)
+    return Ready(job, images, gan, method, why)
+
+
+def _method(
+    strategy: str | TransferStrategy, config: dict[str, Any], gan: GAN, images: ImageData
+) -> tuple[str, TransferStrategy, str]:
+    """The strategy's name, the strategy, and why it was chosen if we were asked to choose."""
+    if not isinstance(strategy, str):
+        if config:
+            raise UsageError("strategy_config is for strategies by name; this one is built already")
+        return type(strategy).__name__, strategy, ""
+    advice = advised(strategy, config, gan, images)
+    return advice.strategy, build_strategy(advice.strategy, config), advice.why
