@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.headers import Stored, look
+from gantl_zoo.plugins import singular
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
@@ -45,7 +46,7 @@ def rebuild(
         needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
         if needed:
             raise WeightsError(
-                f"{folder} needs {registry.singular(kind)} {name!r}, which is not installed; "
+                f"{folder} needs {singular(kind)} {name!r}, which is not installed; "
                 f"if you trust the plug-in that it comes with: pip install {needed}"
             )
     stored = look(Path(folder) / f"{file or part}.safetensors")

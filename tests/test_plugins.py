@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gantl_zoo import registry
+from gantl_zoo import plugins, registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
 
@@ -31,11 +31,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         for group, points in groups.items():
             lines += [f"[gantl_zoo.{group}]", *(f"{n} = {v}" for n, v in points.items())]
         (info / "entry_points.txt").write_text("\n".join(lines))
-        registry.rescan()
+        plugins.rescan()
 
     yield write
     monkeypatch.undo()
-    registry.rescan()
+    plugins.rescan()
 
 
 BUILD = "def build(*, size: int = 1):\n    'A thing.'\n    return ('built', size)\n"
@@ -104,7 +104,7 @@ def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
 def test_plugins_can_be_turned_off(install: Install, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     install("nice", BUILD, generators={"nice-net": "nice:build"})
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", value)
-    registry.rescan()
+    plugins.rescan()
     assert "nice-net" not in registry.generators.names()
 
 

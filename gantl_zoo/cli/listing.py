@@ -9,7 +9,8 @@ import typer
 
 from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
-from gantl_zoo.registry import KINDS, REGISTRIES, Entry, plugins, singular
+from gantl_zoo.plugins import KINDS, Entry, installed, singular
+from gantl_zoo.registry import REGISTRIES
 
 LIST_EPILOG = """Examples:
 
@@ -107,9 +108,9 @@ def describe(entry: Entry) -> None:
 
 def show_plugins() -> None:
     """List installed plug-ins, what each brings, and what is wrong with it."""
-    if not plugins():
+    if not installed():
         typer.echo("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
-    for plugin in plugins():
+    for plugin in installed():
         typer.echo(f"{plugin.name} {plugin.version}")
         for entry in plugin.entries:
             typer.echo(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
