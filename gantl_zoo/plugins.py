@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ KINDS = ("models", "generators", "discriminators", "backbones", "strategies")
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name: who owns it and where its object lives."""
+    """One registered name: who owns it, where its object lives, and what the name itself tells a builder."""
 
     kind: str
     name: str
@@ -30,6 +31,7 @@ class Entry:
     owner: str = "gantl_zoo"
     version: str = ""
     target: Any = field(default=None, compare=False, repr=False)
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def qualified(self) -> str:

@@ -42,7 +42,7 @@ def rebuild(
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"]
-    if not source.lookup(name) and ":" not in name:
+    if not source.lookup(name):
         needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
         if needed:
             raise WeightsError(

@@ -67,9 +67,6 @@ class Registry:
 
     def info(self, name: str) -> Entry:
         """The entry of `name`, without importing it. Raises `UnknownNameError`."""
-        prefix, _, rest = name.partition(":")
-        if rest and prefix in self._prefixes:
-            return Entry(self.kind, name, self._prefixes[prefix])
         found = self.lookup(name)
         if len(found) == 1:
             return found[0]
@@ -93,9 +90,9 @@ class Registry:
 
     def configure(self, name: str, **config: Any) -> dict[str, Any]:
         """The full builder arguments: names and types checked against the builder, defaults filled in."""
-        builder, fixed = self._builder(name)
+        builder, given = self._builder(name)
         signature = inspect.signature(builder)
-        known = {key: p for key, p in signature.parameters.items() if key not in fixed}
+        known = {key: p for key, p in signature.parameters.items() if key not in given}
         unknown = sorted(set(config) - set(known))
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
             raise UsageError(
@@ -112,22 +109,27 @@ class Registry:
 
     def build(self, name: str, **config: Any) -> Any:
         """Call the builder of `name` with keyword arguments. Raises `UsageError` on wrong ones."""
-        builder, fixed = self._builder(name)
-        return builder(**fixed, **self.configure(name, **config))
+        builder, given = self._builder(name)
+        return builder(**given, **self.configure(name, **config))
 
-    def _builder(self, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        prefix, _, rest = name.partition(":")
-        fixed = {"name": rest} if rest and prefix in self._prefixes else {}
-        builder = self.load(name)
+    def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+        entry = self.info(name)
+        builder = entry.load()
         if not callable(builder):
             raise PluginError(f"{singular(self.kind)} {name!r} is no callable but {type(builder).__name__}")
-        return builder, fixed
+        return builder, entry.given
 
     def _plugged(self) -> list[Entry]:
         return [e for plugin in installed() for e in plugin.entries if e.kind == self.kind]
 
     def lookup(self, name: str) -> list[Entry]:
-        """Entries that answer to `name`: ours first and alone, so no installation changes a model."""
+        """Entries that answer to `name`: ours first and alone, so no installation changes a model.
+
+        A prefix answers to whatever follows it; whether there is such a thing, its builder finds out.
+        """
+        prefix, _, rest = name.partition(":")
+        if rest and prefix in self._prefixes:
+            return [Entry(self.kind, name, self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
         return [e for e in self._plugged() if name in (e.name, e.qualified)]

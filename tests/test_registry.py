@@ -119,5 +119,17 @@ def test_every_registered_name_loads_and_is_documented(kind: str) -> None:
         assert kind == "models" or target.__doc__, name
 
 
+def test_a_prefix_answers_to_whatever_follows() -> None:
+    backbones = REGISTRIES["backbones"]
+    assert "timm:resnet18" in backbones
+    assert backbones.lookup("timm:resnet18") == [backbones.info("timm:resnet18")]
+    assert "name" not in backbones.configure("timm:resnet18")
+    for name in ("timm:", "timm", "tim:resnet18", ":resnet18"):
+        assert name not in backbones and not backbones.lookup(name)
+        with pytest.raises(UnknownNameError, match="or timm:NAME"):
+            backbones.info(name)
+    assert "timm:resnet18" not in REGISTRIES["generators"]
+
+
 def test_patterns_select_names() -> None:
     assert REGISTRIES["models"].names("cnn-*") == ["cnn-fashion-mnist", "cnn-mnist"]
