@@ -94,6 +94,16 @@ def test_a_built_in_keeps_its_name(install: Install, capsys: pytest.CaptureFixtu
     assert "reachable as thief:dcgan only, because gantl_zoo has dcgan too" in capsys.readouterr().out
 
 
+def test_info_tells_the_twin_that_was_asked_for(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("first", BUILD, generators={"twin": "first:build", "dcgan": "first:build"})
+    install("second", BUILD, generators={"twin": "second:build"})
+    for name in ("first:twin", "first:dcgan"):
+        with pytest.raises(SystemExit) as stop:
+            main(["info", name])
+        said = capsys.readouterr().out
+        assert not stop.value.code and "from first 0.3" in said and said.rstrip().endswith("size=1")
+
+
 def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
     install("nice", BUILD, generators={"nice-net": "nice:build"})
     with pytest.raises(NameTakenError, match="taken by nice"):
