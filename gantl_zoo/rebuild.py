@@ -63,7 +63,7 @@ def build(
     where: str,
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """`source.build`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
+    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
@@ -72,10 +72,9 @@ def build(
         for key, wanted in zip(("channels", "image_size"), images or (), strict=False):
             if type(takes.get(key)) is int and takes[key] != wanted:
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
-        starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
         # loading draws no numbers that the caller would miss
         with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
-            return source.build(name, **config | starts)
+            return source.build_empty(name, **config)
     except (PluginError, WeightsError):
         raise
     except (UsageError, UnknownNameError) as error:

@@ -20,8 +20,9 @@ from gantl_zoo.plugins import Entry, installed, singular
 
 T = TypeVar("T")
 
-# Builder arguments that only fetch starting weights. A model folder carries its own weights, so these
-# are not part of an architecture: folders are written without them and rebuilt with these values.
+# Builder arguments that say where starting weights come from, whoever wrote the builder. A model folder
+# carries its own weights, so a part's config is written without them, and `build_empty` gives them these
+# values. Where one of them tells an architecture too (`of`), the network's `config` is what builds it again.
 INITIALISERS: dict[str, Any] = {"weights": None, "pretrained": False, "of": None}
 
 
@@ -111,6 +112,11 @@ class Registry:
         """Call the builder of `name` with keyword arguments. Raises `UsageError` on wrong ones."""
         builder, given = self._builder(name)
         return builder(**given, **self.configure(name, **config))
+
+    def build_empty(self, name: str, **config: Any) -> Any:
+        """`build`, whatever `config` says of starting weights, without any: for a network to be filled."""
+        takes = self.configure(name, **config)
+        return self.build(name, **config | {k: v for k, v in INITIALISERS.items() if k in takes})
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         entry = self.info(name)

@@ -112,6 +112,20 @@ def test_wrong_arguments_are_named(registry: Registry, config: dict[str, int], s
         registry.build("square", **config)
 
 
+def test_a_network_to_be_filled_fetches_nothing(registry: Registry) -> None:
+    def fetching(*, side: int, weights: str | None = "theirs", pretrained: bool = True) -> tuple[object, ...]:
+        return side, weights, pretrained
+
+    registry.register("fetching", fetching)
+    assert registry.build("fetching", side=3) == (3, "theirs", True)
+    assert registry.build_empty("fetching", side=3) == (3, None, False)
+    assert registry.build_empty("fetching", side=3, weights="mine") == (3, None, False)
+    registry.register("square", build_square)
+    assert registry.build_empty("square", side=3) == (3, "red")
+    with pytest.raises(UsageError, match="needs side"):
+        registry.build_empty("fetching")
+
+
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_every_registered_name_loads_and_is_documented(kind: str) -> None:
     for name in REGISTRIES[kind].names():
