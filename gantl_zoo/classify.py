@@ -145,11 +145,8 @@ def fresh_head(base: Classifier, num_classes: int, seed: int) -> Classifier:
     """A copy of `base` whose last block starts anew, for `num_classes` classes."""
     part = base.parts["backbone"]
     config = part["config"] | {"num_classes": num_classes}
-    starts = {
-        k: v for k, v in registry.INITIALISERS.items() if k in registry.backbones.configure(part["name"])
-    }
     with chance.seeded(seed):
-        network = registry.backbones.build(part["name"], **config | starts)
+        network = registry.backbones.build_empty(part["name"], **config)
     old, new = (blocks(n)[:-1] for n in (base.backbone, network))
     for ours, theirs in zip(new, old, strict=True):
         ours.load_state_dict(theirs.state_dict())

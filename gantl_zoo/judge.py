@@ -142,8 +142,8 @@ def trained(name: str) -> ClassifierFeatures:
     """The extractor in a trained backbone's folder or release."""
     if name in registry.backbones:
         raise UsageError(
-            f"extractor {name} is an architecture without weights; name a trained backbone (gantl-zoo list "
-            "--kind models), its folder, timm:NAME, inception or pixels"
+            f"extractor {name} is an architecture without a trained classifier; name one (gantl-zoo list "
+            "--kind models) or its folder; timm:NAME, inception and pixels stand alone"
         )
     model = load_model(name)
     if isinstance(model, GAN):

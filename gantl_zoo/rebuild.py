@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.headers import Stored, look
+from gantl_zoo.plugins import singular
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
@@ -41,11 +42,11 @@ def rebuild(
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"]
-    if not source.lookup(name) and ":" not in name:
+    if not source.lookup(name):
         needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
         if needed:
             raise WeightsError(
-                f"{folder} needs {registry.singular(kind)} {name!r}, which is not installed; "
+                f"{folder} needs {singular(kind)} {name!r}, which is not installed; "
                 f"if you trust the plug-in that it comes with: pip install {needed}"
             )
     stored = look(Path(folder) / f"{file or part}.safetensors")
@@ -62,7 +63,7 @@ def build(
     where: str,
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """`source.build`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
+    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
@@ -71,10 +72,9 @@ def build(
         for key, wanted in zip(("channels", "image_size"), images or (), strict=False):
             if type(takes.get(key)) is int and takes[key] != wanted:
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
-        starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
         # loading draws no numbers that the caller would miss
         with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
-            return source.build(name, **config | starts)
+            return source.build_empty(name, **config)
     except (PluginError, WeightsError):
         raise
     except (UsageError, UnknownNameError) as error:

@@ -1,82 +1,29 @@
 """Names, and where they lead. Imports no torch and, until `load`, no plug-in.
 
 Five registries of one class: a name maps to a reference `"package.module:object"`, which is imported
-at the first `load` or `build`. Built-ins are the tables at the end of this file; plug-ins are entry
-points of the groups `gantl_zoo.generators`, `gantl_zoo.discriminators`, ...; scripts use `register`.
+at the first `load` or `build`. Built-ins are the tables at the end of this file; `plugins.py` finds
+those of installed packages; scripts use `register`.
 """
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
-import importlib
 import inspect
-import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from gantl_zoo.arguments import misfit
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+from gantl_zoo.plugins import Entry, installed, singular
 
 T = TypeVar("T")
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies")
 
-# Builder arguments that only fetch starting weights. A model folder carries its own weights, so these
-# are not part of an architecture: folders are written without them and rebuilt with these values.
+# Builder arguments that say where starting weights come from, whoever wrote the builder. A model folder
+# carries its own weights, so a part's config is written without them, and `build_empty` gives them these
+# values. Where one of them tells an architecture too (`of`), the network's `config` is what builds it again.
 INITIALISERS: dict[str, Any] = {"weights": None, "pretrained": False, "of": None}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered name: who owns it and where its object lives."""
-
-    kind: str
-    name: str
-    reference: str
-    owner: str = "gantl_zoo"
-    version: str = ""
-    target: Any = field(default=None, compare=False, repr=False)
-
-    @property
-    def qualified(self) -> str:
-        """`owner:name`, which no other installation can shadow."""
-        return f"{self.owner}:{self.name}"
-
-    def load(self) -> Any:
-        """Import the object. Raises `PluginError` that names plug-in, version, kind and cause."""
-        if self.target is not None:
-            return self.target
-        try:
-            module, _, path = self.reference.partition(":")
-            if not module or not path:
-                raise ValueError("a reference reads 'package.module:object'")
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
-            return found
-        except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
-            if self.owner == "gantl_zoo":
-                raise
-            raise PluginError(
-                f"plug-in {self.owner} {self.version} could not load {singular(self.kind)} {self.name!r} "
-                f"({self.reference}): {type(error).__name__}: {error}; mend it, uninstall it, or set "
-                f"GANTL_ZOO_DISABLE_PLUGINS={self.owner}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """An installed distribution that brings names, found without importing it."""
-
-    name: str
-    version: str
-    entries: tuple[Entry, ...]
 
 
 class Registry:
@@ -121,9 +68,6 @@ class Registry:
 
     def info(self, name: str) -> Entry:
         """The entry of `name`, without importing it. Raises `UnknownNameError`."""
-        prefix, _, rest = name.partition(":")
-        if rest and prefix in self._prefixes:
-            return Entry(self.kind, name, self._prefixes[prefix])
         found = self.lookup(name)
         if len(found) == 1:
             return found[0]
@@ -147,9 +91,9 @@ class Registry:
 
     def configure(self, name: str, **config: Any) -> dict[str, Any]:
         """The full builder arguments: names and types checked against the builder, defaults filled in."""
-        builder, fixed = self._builder(name)
+        builder, given = self._builder(name)
         signature = inspect.signature(builder)
-        known = {key: p for key, p in signature.parameters.items() if key not in fixed}
+        known = {key: p for key, p in signature.parameters.items() if key not in given}
         unknown = sorted(set(config) - set(known))
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
             raise UsageError(
@@ -166,72 +110,41 @@ class Registry:
 
     def build(self, name: str, **config: Any) -> Any:
         """Call the builder of `name` with keyword arguments. Raises `UsageError` on wrong ones."""
-        builder, fixed = self._builder(name)
-        return builder(**fixed, **self.configure(name, **config))
+        builder, given = self._builder(name)
+        return builder(**given, **self.configure(name, **config))
 
-    def _builder(self, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        prefix, _, rest = name.partition(":")
-        fixed = {"name": rest} if rest and prefix in self._prefixes else {}
-        builder = self.load(name)
+    def build_empty(self, name: str, **config: Any) -> Any:
+        """`build`, whatever `config` says of starting weights, without any: for a network to be filled."""
+        takes = self.configure(name, **config)
+        return self.build(name, **config | {k: v for k, v in INITIALISERS.items() if k in takes})
+
+    def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+        entry = self.info(name)
+        builder = entry.load()
         if not callable(builder):
             raise PluginError(f"{singular(self.kind)} {name!r} is no callable but {type(builder).__name__}")
-        return builder, fixed
+        return builder, entry.given
 
     def _plugged(self) -> list[Entry]:
-        return [e for plugin in plugins() for e in plugin.entries if e.kind == self.kind]
+        return [e for plugin in installed() for e in plugin.entries if e.kind == self.kind]
 
     def lookup(self, name: str) -> list[Entry]:
-        """Entries that answer to `name`: ours first and alone, so no installation changes a model."""
+        """Entries that answer to `name`: ours first and alone, so no installation changes a model.
+
+        A prefix answers to whatever follows it; whether there is such a thing, its builder finds out.
+        """
+        prefix, _, rest = name.partition(":")
+        if rest and prefix in self._prefixes:
+            return [Entry(self.kind, name, self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
         return [e for e in self._plugged() if name in (e.name, e.qualified)]
-
-
-def singular(kind: str) -> str:
-    """`"strategies"` becomes `"strategy"`."""
-    return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
 
 
 def check_name(kind: str, name: str) -> None:
     """Names are lower-case words; `/`, `:` and `@` have a meaning of their own."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise UsageError(f"{singular(kind)} name {name!r}: use lower-case letters, digits, '-', '_', '.'")
-
-
-def normalise(name: str) -> str:
-    """A distribution's name as package tools compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-@cache
-def plugins() -> tuple[Plugin, ...]:
-    """Installed plug-ins that are not disabled, sorted by name. Scanned once; `rescan` forgets."""
-    from importlib.metadata import distributions  # costs 40 ms, so not at import
-
-    disabled = {normalise(n) for n in os.environ.get("GANTL_ZOO_DISABLE_PLUGINS", "").split(",") if n}
-    if "all" in disabled:
-        return ()
-    found: dict[str, Plugin] = {}
-    for distribution in distributions():
-        entries = _entries(distribution)
-        if entries and normalise(entries[0].owner) not in disabled | set(found):
-            found[normalise(entries[0].owner)] = Plugin(entries[0].owner, entries[0].version, entries)
-    return tuple(found[name] for name in sorted(found))
-
-
-def rescan() -> None:
-    """Forget the scanned plug-ins, so that the next look-up sees what is installed now."""
-    plugins.cache_clear()
-
-
-def _entries(distribution: Distribution) -> tuple[Entry, ...]:
-    found = []
-    for point in distribution.entry_points:
-        kind = point.group.removeprefix("gantl_zoo.")
-        if point.group.startswith("gantl_zoo.") and kind in KINDS:
-            owner, version = distribution.metadata["Name"], distribution.version
-            found.append(Entry(kind, point.name, point.value, owner, version))
-    return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))
 
 
 generators = Registry(

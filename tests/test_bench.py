@@ -59,6 +59,8 @@ def test_a_channelwise_extractor_wants_a_classifier_of_grey_images(images: Image
         judge.choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
     with pytest.raises(gz.UsageError, match="is a GAN"):
         judge.choose_extractor("channelwise:dcgan-mnist", images)
+    with pytest.raises(gz.UsageError, match="timm:resnet10t is an architecture without a trained classifier"):
+        judge.choose_extractor("channelwise:timm:resnet10t", images)
 
 
 def test_modes_and_their_divergence_in_closed_form() -> None:

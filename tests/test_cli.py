@@ -58,7 +58,9 @@ def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert [row["name"] for row in json.loads(out)] == ["dcgan-fashion-mnist", "dcgan-mnist"]
 
 
-@pytest.mark.parametrize("name", ["dcgan-mnist", "cnn-mnist", "dcgan", "freeze", "resize-conv"])
+@pytest.mark.parametrize(
+    "name", ["dcgan-mnist", "cnn-mnist", "dcgan", "freeze", "resize-conv", "timm:resnet18"]
+)
 def test_info_says_what_a_name_is(capsys: pytest.CaptureFixture[str], name: str) -> None:
     code, out, _ = run(capsys, "info", name)
     assert code == 0 and name in out

@@ -20,7 +20,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
-    "registry": {"arguments"},
+    "plugins": {"errors"},
+    "registry": {"arguments", "plugins"},
     "strict": {"errors"},
     "configs": {"strict"},
     "headers": {"strict"},

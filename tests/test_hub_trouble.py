@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
-from gantl_zoo import registry, weights
+from gantl_zoo import plugins, weights
 from gantl_zoo.hub import client
 from gantl_zoo.hub.target import Target
 
@@ -265,13 +265,13 @@ def test_a_plug_ins_model_goes_there_and_back(
     assert "It needs a plug-in: `pip install gantl-zoo-example==" in text
     assert gz.pull("me/resized", to=tmp_path / "to").commit == done.commit
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
-    registry.rescan()
+    plugins.rescan()
     try:
         with pytest.raises(gz.WeightsError, match=r"'resize-conv'.*: pip install gantl-zoo-example=="):
             gz.pull("me/resized")
     finally:
         monkeypatch.undo()
-        registry.rescan()
+        plugins.rescan()
 
 
 def test_a_plug_in_that_is_missing(hub: LoopbackHub, pushed: Path, gan: gz.GAN) -> None:

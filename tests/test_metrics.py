@@ -165,7 +165,7 @@ def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: 
 
     refused("unknown metric fid; there are: auto, fd, kd", metrics=("fid",))
     refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
-    refused("extractor cnn is an architecture without weights", extractor="cnn")
+    refused("extractor cnn is an architecture without a trained", extractor="cnn")
     refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
     refused("take 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
     refused("the metric is needs a classifier", metrics=("is",), extractor="pixels")
@@ -292,7 +292,7 @@ def test_nearest_training_images_stand_beside_samples(gan: gz.GAN) -> None:
     [
         ({"metrics": ("classes",)}, gz.UsageError, "needs a classifier of photos"),
         ({"metrics": ("fd",)}, gz.DataError, "images"),
-        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without weights"),
+        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without a trained"),
         ({"metrics": ("auto", "best")}, gz.UsageError, "unknown metric best"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gantl_zoo import registry
+from gantl_zoo import plugins, registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
 
@@ -31,11 +31,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         for group, points in groups.items():
             lines += [f"[gantl_zoo.{group}]", *(f"{n} = {v}" for n, v in points.items())]
         (info / "entry_points.txt").write_text("\n".join(lines))
-        registry.rescan()
+        plugins.rescan()
 
     yield write
     monkeypatch.undo()
-    registry.rescan()
+    plugins.rescan()
 
 
 BUILD = "def build(*, size: int = 1):\n    'A thing.'\n    return ('built', size)\n"
@@ -94,6 +94,16 @@ def test_a_built_in_keeps_its_name(install: Install, capsys: pytest.CaptureFixtu
     assert "reachable as thief:dcgan only, because gantl_zoo has dcgan too" in capsys.readouterr().out
 
 
+def test_info_tells_the_twin_that_was_asked_for(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("first", BUILD, generators={"twin": "first:build", "dcgan": "first:build"})
+    install("second", BUILD, generators={"twin": "second:build"})
+    for name in ("first:twin", "first:dcgan"):
+        with pytest.raises(SystemExit) as stop:
+            main(["info", name])
+        said = capsys.readouterr().out
+        assert not stop.value.code and "from first 0.3" in said and said.rstrip().endswith("size=1")
+
+
 def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
     install("nice", BUILD, generators={"nice-net": "nice:build"})
     with pytest.raises(NameTakenError, match="taken by nice"):
@@ -104,7 +114,7 @@ def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
 def test_plugins_can_be_turned_off(install: Install, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     install("nice", BUILD, generators={"nice-net": "nice:build"})
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", value)
-    registry.rescan()
+    plugins.rescan()
     assert "nice-net" not in registry.generators.names()
 
 

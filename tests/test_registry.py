@@ -112,11 +112,37 @@ def test_wrong_arguments_are_named(registry: Registry, config: dict[str, int], s
         registry.build("square", **config)
 
 
+def test_a_network_to_be_filled_fetches_nothing(registry: Registry) -> None:
+    def fetching(*, side: int, weights: str | None = "theirs", pretrained: bool = True) -> tuple[object, ...]:
+        return side, weights, pretrained
+
+    registry.register("fetching", fetching)
+    assert registry.build("fetching", side=3) == (3, "theirs", True)
+    assert registry.build_empty("fetching", side=3) == (3, None, False)
+    assert registry.build_empty("fetching", side=3, weights="mine") == (3, None, False)
+    registry.register("square", build_square)
+    assert registry.build_empty("square", side=3) == (3, "red")
+    with pytest.raises(UsageError, match="needs side"):
+        registry.build_empty("fetching")
+
+
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_every_registered_name_loads_and_is_documented(kind: str) -> None:
     for name in REGISTRIES[kind].names():
         target = REGISTRIES[kind].load(name)
         assert kind == "models" or target.__doc__, name
+
+
+def test_a_prefix_answers_to_whatever_follows() -> None:
+    backbones = REGISTRIES["backbones"]
+    assert "timm:resnet18" in backbones
+    assert backbones.lookup("timm:resnet18") == [backbones.info("timm:resnet18")]
+    assert "name" not in backbones.configure("timm:resnet18")
+    for name in ("timm:", "timm", "tim:resnet18", ":resnet18"):
+        assert name not in backbones and not backbones.lookup(name)
+        with pytest.raises(UnknownNameError, match="or timm:NAME"):
+            backbones.info(name)
+    assert "timm:resnet18" not in REGISTRIES["generators"]
 
 
 def test_patterns_select_names() -> None:

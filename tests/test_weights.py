@@ -123,11 +123,12 @@ def test_a_wrong_config_is_explained(folder: Path, change: dict[str, object], sa
         gz.load_model(folder)
 
 
-def test_an_architecture_of_a_missing_plugin_names_the_plugin(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["their-net", "their-package:net"])
+def test_an_architecture_of_a_missing_plugin_names_the_plugin(folder: Path, name: str) -> None:
     config = json.loads((folder / "config.json").read_text())
-    config["generator"]["name"], config["requires"] = "their-net", {"their-package": "1.2"}
+    config["generator"]["name"], config["requires"] = name, {"their-package": "1.2"}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(gz.WeightsError, match=r"needs generator 'their-net'.*pip install their-package==1.2"):
+    with pytest.raises(gz.WeightsError, match=rf"needs generator '{name}'.*pip install their-package==1\.2"):
         gz.load_model(folder)
 
 

@@ -95,8 +95,7 @@ def backbone(
     else:
         wanted = {} if channels is None else {"channels": channels}
         full = registry.discriminators.configure(network, **wanted | dict(network_config or {}))
-        starts = {key: value for key, value in registry.INITIALISERS.items() if key in full}
-        body = registry.discriminators.build(network, **full | starts)
+        body = registry.discriminators.build_empty(network, **full)
     if channels not in (None, body.image_shape[0]):
         raise UsageError(
             f"discriminator: {of or network} sees {body.image_shape[0]} channel(s), not {channels}; convert "

@@ -9,7 +9,8 @@ import typer
 
 from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
-from gantl_zoo.registry import KINDS, REGISTRIES, Entry, plugins, singular
+from gantl_zoo.plugins import KINDS, Entry, installed, singular
+from gantl_zoo.registry import REGISTRIES
 
 LIST_EPILOG = """Examples:
 
@@ -79,7 +80,7 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
     entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
     if entries:
         for entry in entries:
-            describe(entry)
+            describe(name, entry)
         return
     from gantl_zoo import card, weights
     from gantl_zoo.zoo import locate
@@ -94,22 +95,22 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
     typer.echo("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
 
 
-def describe(entry: Entry) -> None:
-    """A registered name: its owner, arguments and documentation."""
+def describe(name: str, entry: Entry) -> None:
+    """A registered name, as it was asked for: its owner, arguments and documentation."""
     typer.echo(
         f"{singular(entry.kind)} {entry.name}: {entry.reference}, from {entry.owner} {entry.version}".rstrip()
     )
     target: Any = entry.load()
     typer.echo(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
-    defaults = REGISTRIES[entry.kind].configure(entry.name)
+    defaults = REGISTRIES[entry.kind].configure(name)
     typer.echo("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
 
 
 def show_plugins() -> None:
     """List installed plug-ins, what each brings, and what is wrong with it."""
-    if not plugins():
+    if not installed():
         typer.echo("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
-    for plugin in plugins():
+    for plugin in installed():
         typer.echo(f"{plugin.name} {plugin.version}")
         for entry in plugin.entries:
             typer.echo(f"  {singular(entry.kind)} {entry.name}{state(entry)}")

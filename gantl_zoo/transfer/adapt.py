@@ -109,7 +109,6 @@ def best(
     part, old = source.parts[role], getattr(source, role)
     kind = registry.REGISTRIES[f"{role}s"]
     takes = kind.configure(part["name"], **part["config"])
-    starts = {k: v for k, v in registry.INITIALISERS.items() if k in takes}
     changes = {k: v for k, v in wanted.items() if k in takes}
     reshaped = source.image_shape[:2] != (wanted["channels"], wanted["image_size"])
     for key in ("image_size", "channels") if reshaped else ():
@@ -128,7 +127,7 @@ def best(
         if width.get("width") == 0 or (width and width["width"] != takes["width"] * factor):
             continue
         config = {**takes, **changes, **width}
-        network = kind.build(part["name"], **config | starts)
+        network = kind.build_empty(part["name"], **config)
         try:
             matches, taken = fill(role, old, network, stand)
         except UsageError as error:

@@ -9,11 +9,11 @@ import torch
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.registry import plugins
+from gantl_zoo.plugins import installed
 
 
 def test_the_names_are_there_and_say_whose_they_are() -> None:
-    (mine,) = [plugin for plugin in plugins() if plugin.name == "gantl-zoo-example"]
+    (mine,) = [plugin for plugin in installed() if plugin.name == "gantl-zoo-example"]
     assert {entry.name for entry in mine.entries} == {"resize-conv", "resize-digits", "warm-discriminator"}
     assert gz.generators.info("resize-conv").owner == "gantl-zoo-example"
 

@@ -17,7 +17,7 @@ from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.registry import plugins
+from gantl_zoo.plugins import installed
 from gantl_zoo.training import engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
@@ -44,7 +44,7 @@ def statistics(network: nn.Module) -> set[str]:
 
 
 def test_the_names_are_there_and_say_whose_they_are() -> None:
-    (mine,) = [plugin for plugin in plugins() if plugin.name == "gantl-zoo-fewshot"]
+    (mine,) = [plugin for plugin in installed() if plugin.name == "gantl-zoo-fewshot"]
     assert {entry.name for entry in mine.entries} == set(NAMES)
 
 

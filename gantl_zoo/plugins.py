@@ -1,0 +1,110 @@
+"""What a name leads to, and the installed packages that bring names. Imports neither torch nor a plug-in.
+
+Plug-ins are entry points of the groups `gantl_zoo.generators`, `gantl_zoo.discriminators`, …
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gantl_zoo.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+KINDS = ("models", "generators", "discriminators", "backbones", "strategies")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: who owns it, where its object lives, and what the name itself tells a builder."""
+
+    kind: str
+    name: str
+    reference: str
+    owner: str = "gantl_zoo"
+    version: str = ""
+    target: Any = field(default=None, compare=False, repr=False)
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def qualified(self) -> str:
+        """`owner:name`, which no other installation can shadow."""
+        return f"{self.owner}:{self.name}"
+
+    def load(self) -> Any:
+        """Import the object. Raises `PluginError` that names plug-in, version, kind and cause."""
+        if self.target is not None:
+            return self.target
+        try:
+            module, _, path = self.reference.partition(":")
+            if not module or not path:
+                raise ValueError("a reference reads 'package.module:object'")
+            found: Any = importlib.import_module(module)
+            for part in path.split("."):
+                found = getattr(found, part)
+            return found
+        except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
+            if self.owner == "gantl_zoo":
+                raise
+            raise PluginError(
+                f"plug-in {self.owner} {self.version} could not load {singular(self.kind)} {self.name!r} "
+                f"({self.reference}): {type(error).__name__}: {error}; mend it, uninstall it, or set "
+                f"GANTL_ZOO_DISABLE_PLUGINS={self.owner}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed distribution that brings names, found without importing it."""
+
+    name: str
+    version: str
+    entries: tuple[Entry, ...]
+
+
+def singular(kind: str) -> str:
+    """`"strategies"` becomes `"strategy"`."""
+    return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
+
+
+def normalise(name: str) -> str:
+    """A distribution's name as package tools compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def installed() -> tuple[Plugin, ...]:
+    """Installed plug-ins that are not disabled, sorted by name. Scanned once; `rescan` forgets."""
+    from importlib.metadata import distributions  # costs 40 ms, so not at import
+
+    disabled = {normalise(n) for n in os.environ.get("GANTL_ZOO_DISABLE_PLUGINS", "").split(",") if n}
+    if "all" in disabled:
+        return ()
+    found: dict[str, Plugin] = {}
+    for distribution in distributions():
+        entries = _entries(distribution)
+        if entries and normalise(entries[0].owner) not in disabled | set(found):
+            found[normalise(entries[0].owner)] = Plugin(entries[0].owner, entries[0].version, entries)
+    return tuple(found[name] for name in sorted(found))
+
+
+def rescan() -> None:
+    """Forget the scanned plug-ins, so that the next look-up sees what is installed now."""
+    installed.cache_clear()
+
+
+def _entries(distribution: Distribution) -> tuple[Entry, ...]:
+    found = []
+    for point in distribution.entry_points:
+        kind = point.group.removeprefix("gantl_zoo.")
+        if point.group.startswith("gantl_zoo.") and kind in KINDS:
+            owner, version = distribution.metadata["Name"], distribution.version
+            found.append(Entry(kind, point.name, point.value, owner, version))
+    return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))
