@@ -223,6 +223,7 @@ def build_gan(
     if classes and "num_classes" in judged and "num_classes" not in wanted:
         judged["num_classes"] = classes
     rival = registry.discriminators.build(discriminator, **judged)
+    judged = getattr(rival, "config", judged)  # where a part of the arguments comes with the weights
     if knows(rival) not in (0, classes):
         raise UsageError(
             f"discriminator {discriminator!r} knows {knows(rival)} classes, generator {generator!r} "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers import SMALL
 from torch import nn
 
 import gantl_zoo as gz
@@ -161,6 +163,19 @@ def test_flat_blocks_let_the_dcgan_discriminator_see_more_of_the_image(flat: int
     assert slope.abs().sum(dim=(0, 1, 3)).count_nonzero() == seen
     with pytest.raises(gz.UsageError, match="flat is a count of blocks, not -1"):
         gz.discriminators.build("dcgan", flat=-1)
+
+
+def test_a_discriminator_on_another_gans_discriminator_needs_that_gan_once(
+    gan: gz.GAN, tmp_path: Path
+) -> None:
+    gan.save(tmp_path / "source")  # of another width than a builder's usual one
+    config = {"backbone": "discriminator", "of": str(tmp_path / "source")}
+    made = gz.build_gan("dcgan", "backbone", generator_config=SMALL, discriminator_config=config)
+    made.save(tmp_path / "made")
+    shutil.rmtree(tmp_path / "source")
+    again = gz.load_model(tmp_path / "made")
+    shown = made.generate(2)
+    assert torch.equal(again.discriminator(shown), made.discriminator(shown))
 
 
 def test_a_discriminator_stands_on_a_released_backbone() -> None:

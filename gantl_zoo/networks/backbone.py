@@ -126,7 +126,11 @@ def discriminator(
         body = registry.backbones.build(backbone, **config)
     else:
         body = start(backbone, config, weights)
-    return BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+    made = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+    if hasattr(body, "config"):  # part of its arguments came with the weights
+        own = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
+        made.config = body.config | own | {"backbone": backbone, "freeze": freeze, "mix": mix}
+    return made
 
 
 def start(name: str, config: dict[str, Any], weights: str) -> Any:
