@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from gantl_zoo.errors import HubError, UsageError
 from gantl_zoo.hub.fetch import KNOWN, Snapshot
+from gantl_zoo.swap import swapped
 from gantl_zoo.zoo import ORIGIN, load_model, pulled_from
 
 
@@ -26,14 +25,9 @@ def place(found: Snapshot, folder: Path) -> Path:
             there = "and holds a model that was not pulled, or was changed since, and would be lost"
         raise UsageError(f"{folder} is there {there}; choose another place, or move it away")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _fill(found, beside / "new", folder)
-            load_model(beside / "new")
-            _swap(beside / "new", folder, beside / "old")
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        with swapped(folder, along=_is_ones_own) as new:
+            _fill(found, new)
+            load_model(new)
     except OSError as error:
         raise HubError(
             f"can't write {folder}: {error.strerror or error}; what was there is as it was. Free "
@@ -46,28 +40,13 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _fill(found: Snapshot, new: Path, folder: Path) -> None:
-    new.mkdir()
+def _is_ones_own(name: str) -> bool:
+    return not KNOWN.fullmatch(name) and name != ORIGIN
+
+
+def _fill(found: Snapshot, new: Path) -> None:
     for path in found.folder.iterdir():
         if KNOWN.fullmatch(path.name):
             shutil.copyfile(path, new / path.name)  # the cache has links, the folder has files
     config = hashlib.sha256((new / "config.json").read_bytes()).hexdigest()
     (new / ORIGIN).write_text(json.dumps(found.origin | {"config_sha256": config}, indent=2) + "\n")
-    for other in folder.iterdir() if folder.is_dir() else ():
-        if not KNOWN.fullmatch(other.name) and other.name != ORIGIN:
-            if other.is_dir() and not other.is_symlink():
-                shutil.copytree(other, new / other.name, symlinks=True)
-            else:
-                shutil.copy2(other, new / other.name, follow_symlinks=False)
-
-
-def _swap(new: Path, folder: Path, old: Path) -> None:
-    if not folder.exists():
-        os.rename(new, folder)
-        return
-    os.rename(folder, old)
-    try:
-        os.rename(new, folder)
-    except OSError:
-        os.rename(old, folder)
-        raise

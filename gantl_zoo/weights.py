@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from gantl_zoo import configs, strict
 from gantl_zoo.configs import FORMAT, read_config
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.headers import INDEX, Slot, Stored, look
+from gantl_zoo.swap import swapped
 
 __all__ = ["DTYPES", "FORMAT", "SHARD", "load_into", "read_config", "read_tensors", "sha256", "write_folder"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -48,20 +46,15 @@ def write_folder(
         raise UsageError(f"dtype {named!r} is none of {', '.join(DTYPES)}")
     dtype = DTYPES[named]
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with swapped(folder, along=_is_no_network) as new:
             for name, network in networks.items():
-                _write_network(_tensors(network, dtype), beside, name, max_shard_size)
-            files = {path.name: {"sha256": sha256(path)} for path in sorted(beside.iterdir())}
-            _write_config(beside, folder, {**config, "files": files})
+                _write_network(_tensors(network, dtype), new, name, max_shard_size)
+            files = {path.name: {"sha256": sha256(path)} for path in sorted(new.iterdir())}
+            _write_config(new, folder, {**config, "files": files})
             if readme:
-                (beside / "README.md").write_text(readme)
-            for path in (beside, *beside.iterdir()):  # else only their owner could read them
+                (new / "README.md").write_text(readme)
+            for path in (new, *new.iterdir()):  # else only their owner could read them
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            _move_into_place(beside, folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
         raise WeightsError(f"can't write the model folder {folder}: {cause}") from error
@@ -182,19 +175,9 @@ def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
             )
 
 
-def _move_into_place(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; what `folder` held besides moves along, but no weights and no index."""
-    if not folder.exists():
-        os.rename(new, folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent)) / folder.name
-    os.rename(folder, old)
-    os.rename(new, folder)
-    for other in old.iterdir():
-        weights = other.name.endswith((".safetensors", f".safetensors{INDEX}"))
-        if not (folder / other.name).exists() and not weights:
-            os.rename(other, folder / other.name)
-    shutil.rmtree(old.parent)
+def _is_no_network(name: str) -> bool:
+    """Whether a file is neither weights nor their index, of which the new ones are all."""
+    return not name.endswith((".safetensors", f".safetensors{INDEX}"))
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Slot], dtype: str) -> list[str]:

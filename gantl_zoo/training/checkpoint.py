@@ -7,10 +7,8 @@ seed and step (`chance.seed_step`), so the step number is all that a resumed run
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 
 from gantl_zoo import weights
 from gantl_zoo.errors import TrainingError, WeightsError
+from gantl_zoo.swap import swapped
 from gantl_zoo.training.step import Game, Player
 
 KEPT = 2
@@ -42,16 +41,9 @@ def save(
         parent.mkdir(parents=True, exist_ok=True)
         for scrap in parent.glob(".*-*"):  # of a run that was killed while it wrote
             shutil.rmtree(scrap, ignore_errors=True)
-        beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
-        try:
-            save_file(gather(game, average), beside / "state.safetensors")
-            (beside / "state.json").write_text(json.dumps(state))
-            if final.exists():  # the same step again, with another state: after a roll-back
-                os.rename(final, parent / f".old-{final.name}")
-            os.rename(beside, final)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-            shutil.rmtree(parent / f".old-{final.name}", ignore_errors=True)
+        with swapped(final) as new:  # it may be there: after a roll-back, with another state
+            save_file(gather(game, average), new / "state.safetensors")
+            (new / "state.json").write_text(json.dumps(state))
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
         raise TrainingError(
