@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from gantl_zoo import configs, data as data_room, registry, weights
+from gantl_zoo.arguments import given
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
@@ -162,7 +163,7 @@ def _prepare(
     """Images, held-out images, the recipe, and what remains: precision, device, title."""
     if launched():
         raise UsageError("a classifier is trained in one process; start this without a launcher")
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = given(settings)
     spec = _data_settings(settings)
     rest = {key: settings.pop(key, default) for key, default in
             (("precision", "auto"), ("device", "auto"), ("title", ""))}  # fmt: skip

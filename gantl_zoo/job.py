@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo import configs, data as data_room, weights
+from gantl_zoo.arguments import given
 from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
@@ -82,7 +83,7 @@ def common(
     data: str | Path | ImageData, image_size: int | None, channels: int | None, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ImageData]:
     """The parts of a `Job` that training and transfer share, and the images."""
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = given(settings)
     spec = {
         "source": data,
         "image_size": image_size,

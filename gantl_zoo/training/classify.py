@@ -14,19 +14,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gantl_zoo.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.data import ImageData, to_float
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError
 from gantl_zoo.training.augment import shift
 from gantl_zoo.training.chance import seed_step
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.recipe import SEED
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
 Report = Callable[[int, float, float], None]  # epoch, mean loss, images a second
+LIMITS: dict[str, Limit] = {
+    "epochs": AT_LEAST_ONE,
+    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
+    "seed": SEED,
+    "lr": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "shift": NOT_NEGATIVE,
+    "smoothing": BELOW_ONE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe:
-    """Settings of a classifier's training."""
+    """Settings of a classifier's training. Raises `UsageError` for impossible values."""
 
     epochs: int = 10
     batch: int = 128
@@ -38,8 +49,7 @@ class ClassifierRecipe:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2 or self.lr <= 0:
-            raise UsageError(f"epochs >= 1, batch >= 2 and lr > 0 are needed: {self}")
+        check(self, LIMITS)
 
 
 def fit(
