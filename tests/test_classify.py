@@ -78,6 +78,22 @@ def test_impossible_recipes_are_refused(images: ImageData, tmp_path: Path, wrong
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"precision": "fp61"}, "precision 'fp61' is none of auto, fp32"),
+        ({"precision": "fp16"}, "fp16 needs gradients that are scaled, .* use bf16 or fp32"),
+        ({"device": "warp"}, "device 'warp' can't be used here"),
+    ],
+)
+def test_a_machine_that_is_none_leaves_no_folder(
+    images: ImageData, tmp_path: Path, wish: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(gz.UsageError, match=text):
+        gz.classify_train("cnn", data=images, out=tmp_path / "runs", **QUICK | wish)
+    assert not (tmp_path / "runs").exists()
+
+
 def halves(images: ImageData, folder: Path) -> Path:
     """The images as a folder with a sub-folder a class."""
     assert images.labels is not None

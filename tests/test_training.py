@@ -271,6 +271,10 @@ def test_the_engine_refuses_what_is_not_there() -> None:
         engine.choose("cpu", "fp16")
     with pytest.raises(gz.UsageError, match="device 'warp' can't be used here"):
         engine.choose("warp")
+    with pytest.raises(gz.UsageError, match="precision 'fp61' is none of auto, fp32, bf16, fp16"):
+        engine.choose("cpu", "fp61")
+    with pytest.raises(gz.UsageError, match="device must be str, not 0"):
+        engine.choose(0)  # type: ignore[arg-type]
 
 
 def test_another_seed_is_other_data_and_other_noise() -> None:

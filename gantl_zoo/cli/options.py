@@ -65,7 +65,7 @@ Decay = Annotated[
 EmaImages = Annotated[
     int, typer.Option("--ema-images", help="Half-life of the average, in images.", rich_help_panel=TRAINING)
 ]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=TRAINING)]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, or (GANs) fp16.", rich_help_panel=TRAINING)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=TRAINING)]
 
 EngineArgs = Annotated[

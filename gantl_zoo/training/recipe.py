@@ -21,7 +21,7 @@ LIMITS: dict[str, arguments.Limit] = {
     **dict.fromkeys(("beta1", "beta2"), arguments.BELOW_ONE),
     "decay": arguments.SHARE,
     "seed": SEED,
-    "precision": arguments.one_of("auto", "fp32", "bf16", "fp16"),
+    "precision": arguments.one_of(*engine.PRECISIONS),
     "on_collapse": arguments.one_of("warn", "rollback", "stop"),
     "log": arguments.one_of("none", "tensorboard"),
 }
