@@ -13,7 +13,7 @@ from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.gan import GAN
-from gantl_zoo.metrics.table import AUTO
+from gantl_zoo.metrics.table import AUTO, named
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import fitted
 from gantl_zoo.zoo import ancestor
@@ -93,7 +93,7 @@ def common(
         "data_seed": settings.pop("data_seed", 0),
     }
     parts = {
-        "metrics": tuple(settings.pop("metrics", (AUTO,))),
+        "metrics": named(settings.pop("metrics", AUTO)),
         "samples": settings.pop("samples", 5_000),
         "extractor": settings.pop("extractor", "auto"),
         "title": settings.pop("title", ""),

@@ -18,7 +18,7 @@ from gantl_zoo.job import Job, classes_for, common, fitted_to, load
 from gantl_zoo.judge import check_wishes, collapse_watch, held_out_of, judge_of, make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
-from gantl_zoo.metrics.table import AUTO
+from gantl_zoo.metrics.table import AUTO, named
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes
 from gantl_zoo.training.folder import RunFolder
@@ -117,7 +117,7 @@ def evaluate(
     model: str | Path | GAN,
     *,
     data: str | Path | ImageData,
-    metrics: Sequence[str] = (AUTO,),
+    metrics: str | Sequence[str] = AUTO,
     samples: int = 10_000,
     extractor: str = "auto",
     channels: int | None = None,
@@ -140,7 +140,7 @@ def evaluate(
     few = {} if shots is None else {"shots": shots, "data_seed": data_seed}
     crew = engine.choose("cpu", "fp32", {}).processes  # and its allocator, which halves the time
     rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
-    judge = make_judge(spec | few, extractor, tuple(metrics), samples, **rest)
+    judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
     found = judge.evaluator.held_out.shape[0]
     if found != wanted:
         raise DataError(
@@ -158,7 +158,7 @@ def continue_run(
     A model's name or data, if given, must be the run's own: another one would be a transfer.
     """
     folder, config = RunFolder.open(path, quiet)
-    job = Job(**config | {"metrics": tuple(config["metrics"])})
+    job = Job(**config | {"metrics": named(config["metrics"])})
     for given, own in ((name, job.name), (data, job.data["source"])):
         if given and str(given) not in (own, own.partition("@")[0]):
             raise UsageError(

@@ -137,11 +137,6 @@ Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=
 Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
 
 
-def metric_names(text: str) -> tuple[str, ...]:
-    """`fd,classes` as names; `none` as nothing."""
-    return () if text == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def seeds(text: str) -> list[int]:
     """`0-15,40` as numbers. Raises `UsageError` for an empty, reversed or unreadable range."""
     found: list[int] = []
