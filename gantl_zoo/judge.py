@@ -205,5 +205,5 @@ def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> C
     few = images.few(min(LOOKED_AT, len(images)))
     unseen = held_out.few(min(LOOKED_AT, len(held_out))) if held_out is not None else None
     extractor = choose_or_pixels(job.extractor, images)
-    pixels, labels = (None, None) if unseen is None else (unseen.images, unseen.labels)
-    return CollapseWatch(lambda shown: extractor(shown)[0], few.images, pixels, few.labels, labels)
+    pixels, labels = (None, None) if unseen is None else (unseen.images[:], unseen.labels)
+    return CollapseWatch(lambda shown: extractor(shown)[0], few.images[:], pixels, few.labels, labels)
