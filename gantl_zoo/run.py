@@ -128,7 +128,8 @@ def evaluate(
 ) -> Report:
     """Measure `samples` images of `model` against the held-out images of `data`.
 
-    "auto" takes all metrics that can be measured (`gantl_zoo.metrics.table`). `shots` and `data_seed` say
+    `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
+    "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
     which few images the model was trained on, where it memorises or not. Processes that a launcher started
     share the work, and all of them get the report.
     """

@@ -204,7 +204,8 @@ def named(wish: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[str, Metric]:
-    """The metrics of those names; "auto": all that can be measured, or a run's `quick` ones.
+    """The metrics of those names; "auto": all that can be measured but those `ON_REQUEST`, or a run's `quick`
+    ones.
 
     Raises `UsageError` for an unknown name, and what `Metric.check` raises for one that was asked for.
     """
@@ -218,7 +219,7 @@ def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[st
 
 
 def automatic(terms: Terms, quick: bool) -> dict[str, Metric]:
-    """Whatever can be measured."""
+    """Whatever can be measured and need not be named."""
     chosen: dict[str, Metric] = {}
     for name in QUICK if quick else METRICS:
         if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):
