@@ -17,6 +17,7 @@ from torch.nn import functional
 from gantl_zoo.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError
+from gantl_zoo.gan import resting
 from gantl_zoo.training.augment import shift
 from gantl_zoo.training.chance import seed_step
 from gantl_zoo.training.engine import Engine
@@ -67,8 +68,8 @@ def fit(
     for network in (backbone, *plan.modules.values()):
         engine.place(network)
     optimizer, schedule = optimizers(plan, recipe, steps := math.ceil(len(data) / recipe.batch))
+    switches: tuple[bool, ...] | None = None
     for epoch in range(recipe.epochs):
-        switches: tuple[bool, ...] | None = None  # a report may have put the network into eval mode
         clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
         seed_step(recipe.seed, epoch)
         for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
@@ -119,13 +120,13 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
 
 @torch.inference_mode()
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The share of `data` that the backbone names rightly. The backbone is put into eval mode."""
+    """The share of `data` that the backbone names rightly, in eval mode."""
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
-    backbone.eval()
     device = next(backbone.parameters()).device
     right = 0
-    for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
-        images, labels = data.images[part], data.labels[part]
-        right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
+    with resting(backbone):
+        for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
+            images, labels = data.images[part], data.labels[part]
+            right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
     return right / len(data)
