@@ -56,7 +56,7 @@ def novelty(gan: GAN, images: ImageData) -> float:
 
     In the features that metrics choose for these images, or in pixels if there are none for them.
     """
-    few = images.few(min(SAMPLES, len(images))).images
+    few = images.few(min(SAMPLES, len(images))).images[:]  # a stream's are read
     see = choose_or_pixels("auto", images)
     made = see(to_uint8(gan.generate(SAMPLES, seed=SEED)))[0]
     theirs = nearest(see(few)[0], made)[0].median()

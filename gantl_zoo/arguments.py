@@ -1,14 +1,14 @@
-"""A builder's arguments: as words, and whether they are what its annotations say. No torch."""
+"""Arguments of builders and recipes: as words, and whether annotations and limits allow them. No torch."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import math
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gantl_zoo.errors import UsageError
@@ -16,10 +16,27 @@ from gantl_zoo.errors import UsageError
 CHECKED: dict[Any, Callable[[Any], bool]] = {
     bool: lambda value: isinstance(value, bool),
     int: lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    float: lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value),
+    float: lambda value: isinstance(value, Real) and not isinstance(value, bool) and finite(value),
     str: lambda value: isinstance(value, str),
     type(None): lambda value: value is None,
 }
+
+Limit = tuple[str, Callable[[Any], bool]]  # in words, and whether a value keeps it
+AT_LEAST_ONE: Limit = ("at least 1", lambda value: value >= 1)
+POSITIVE: Limit = ("above 0", lambda value: value > 0)
+NOT_NEGATIVE: Limit = ("0 or more", lambda value: value >= 0)
+SHARE: Limit = ("from 0 to 1", lambda value: 0 <= value <= 1)
+BELOW_ONE: Limit = ("from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def one_of(*names: str) -> Limit:
+    """The limit of a setting that has a choice of names."""
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+def finite(number: Any) -> bool:
+    """Neither NaN nor infinite, nor an int beyond all floats."""
+    return bool(abs(number) <= sys.float_info.max)
 
 
 def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
@@ -35,6 +52,25 @@ def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
             lowered = {"True": True, "False": False, "None": None}
             found[key] = lowered.get(value, value)
     return found
+
+
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are there, with numpy's numbers as Python's: a run's folder keeps them as JSON."""
+    there = {key: value for key, value in settings.items() if value is not None}
+    return {
+        key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
+        for key, value in there.items()
+    }
+
+
+def check(recipe: object, limits: Mapping[str, Limit]) -> None:
+    """Raises `UsageError` for a field of another type than the dataclass says, or beyond its limit."""
+    if wrong := misfit(type(recipe), vars(recipe)):
+        raise UsageError(wrong)
+    for key, (said, keeps) in limits.items():
+        value = vars(recipe)[key]
+        if value is not None and not keeps(value):
+            raise UsageError(f"{key.replace('_', '-')} must be {said}, not {value!r}")
 
 
 def misfit(builder: Callable[..., Any], config: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gantl_zoo import card, registry, weights
 from gantl_zoo.errors import WeightsError
-from gantl_zoo.gan import ABOUT, describe, requirements
+from gantl_zoo.gan import ABOUT, describe, requirements, resting
 from gantl_zoo.rebuild import rebuild
 
 
@@ -49,11 +49,8 @@ class Classifier:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients."""
-        was_training = self.backbone.training
-        self.backbone.eval()
-        with torch.no_grad():
+        with resting(self.backbone), torch.no_grad():
             logits: Tensor = self.backbone(images)
-        self.backbone.train(was_training)
         return logits
 
     def config(self, dtype: str = "float32") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from gantl_zoo import configs, data as data_room, registry, weights
+from gantl_zoo.arguments import given
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
@@ -156,20 +157,22 @@ def fresh_head(base: Classifier, num_classes: int, seed: int) -> Classifier:
 def _prepare(
     data: Data, settings: dict[str, Any]
 ) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
-    """Images, held-out images, the recipe, and what remains: precision, device, title."""
+    """Images, held-out images, the recipe, and what remains: engine, title, the data in words."""
     if launched():
         raise UsageError("a classifier is trained in one process; start this without a launcher")
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = given(settings)
     spec = _data_settings(settings)
-    rest = {key: settings.pop(key, default) for key, default in
-            (("precision", "auto"), ("device", "auto"), ("title", ""))}  # fmt: skip
+    device, precision = (settings.pop(key, "auto") for key in ("device", "precision"))
+    rest = {"title": settings.pop("title", "")}
     if wrong := configs.title(rest["title"]):
         raise UsageError(f"title {wrong}")
     known = loop.ClassifierRecipe.__dataclass_fields__
     if unknown := sorted(set(settings) - set(known)):
         raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
     recipe = loop.ClassifierRecipe(**settings)
-    rest["data"] = _said(data, spec)
+    if precision == "fp16":
+        raise UsageError("precision fp16 needs gradients that are scaled, as a GAN's are; use bf16 or fp32")
+    rest |= {"engine": engine.choose(device, precision), "data": _said(data, spec)}
     images = data_room.load(data, **spec)
     if images.labels is None:
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
@@ -200,8 +203,7 @@ def _fit(
     folder: RunFolder,
     rest: dict[str, Any],
 ) -> Classifier:
-    machine = engine.choose(rest["device"], rest["precision"])
-    folder.log(f"engine: {machine}")
+    folder.log(f"engine: {rest['engine']}")
     backbone: nn.Module = copy.deepcopy(model.backbone)
     # as many as it learns from, and not at every one of many epochs: looking must not cost more than learning
     shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
@@ -218,7 +220,7 @@ def _fit(
         folder.log(f"epoch {epoch}/{recipe.epochs}  {said}  {rate:.0f} images/s")
 
     with chance.seeded(recipe.seed):
-        loop.fit(backbone, strategy, images, recipe, machine, report)
+        loop.fit(backbone, strategy, images, recipe, rest["engine"], report)
     lineage = {"data": images.about(), "seed": recipe.seed}
     training = {**asdict(recipe), "classes": list(images.classes), "command": rest["words"]}
     about = {"lineage": model.about.get("lineage", {}) | lineage, "training": training}

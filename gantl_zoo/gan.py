@@ -5,8 +5,9 @@ N images, C channels, H, W image size, Z latent size, L classes. Images are floa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ def knows(network: Any) -> int:
 def told(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
     """What a network makes of its inputs; one that knows classes is told the labels (N,)."""
     return network(inputs, labels) if knows(network) else network(inputs)
+
+
+@contextlib.contextmanager
+def resting(network: nn.Module) -> Iterator[None]:
+    """The network in eval mode; afterwards each of its modules in the mode that it had: frozen ones rest."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @dataclass
@@ -121,18 +134,17 @@ class GAN:
         """
         self.check_labels(labels, len(noise))
         device = next(self.generator.parameters()).device
-        was_training = self.generator.training
-        self.generator.eval()
         images = torch.empty(len(noise), *self.image_shape)
-        for start in range(0, len(noise), CHUNK):
-            chunk = noise[start : start + CHUNK]
-            padded = torch.cat([chunk, chunk.new_zeros(CHUNK - len(chunk), chunk.shape[1])])
-            known = None
-            if labels is not None:
-                known = nn.functional.pad(labels[start : start + CHUNK], (0, CHUNK - len(chunk))).to(device)
-            made = told(self.generator, padded.to(device), known)  # (CHUNK, C, H, W)
-            images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
-        self.generator.train(was_training)
+        with resting(self.generator):
+            for start in range(0, len(noise), CHUNK):
+                chunk = noise[start : start + CHUNK]
+                gap = CHUNK - len(chunk)
+                padded = torch.cat([chunk, chunk.new_zeros(gap, chunk.shape[1])])
+                known = None
+                if labels is not None:
+                    known = nn.functional.pad(labels[start : start + CHUNK], (0, gap)).to(device)
+                made = told(self.generator, padded.to(device), known)  # (CHUNK, C, H, W)
+                images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
         return images
 
     def check_labels(self, labels: Tensor | None, count: int) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo import configs, data as data_room, weights
+from gantl_zoo.arguments import given
 from gantl_zoo.command import command_line
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.gan import GAN
-from gantl_zoo.metrics.table import AUTO
+from gantl_zoo.metrics.table import AUTO, named
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import fitted
 from gantl_zoo.zoo import ancestor
@@ -82,7 +83,7 @@ def common(
     data: str | Path | ImageData, image_size: int | None, channels: int | None, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ImageData]:
     """The parts of a `Job` that training and transfer share, and the images."""
-    settings = {key: value for key, value in settings.items() if value is not None}
+    settings = given(settings)
     spec = {
         "source": data,
         "image_size": image_size,
@@ -92,7 +93,7 @@ def common(
         "data_seed": settings.pop("data_seed", 0),
     }
     parts = {
-        "metrics": tuple(settings.pop("metrics", (AUTO,))),
+        "metrics": named(settings.pop("metrics", AUTO)),
         "samples": settings.pop("samples", 5_000),
         "extractor": settings.pop("extractor", "auto"),
         "title": settings.pop("title", ""),

@@ -153,9 +153,12 @@ def trained(name: str) -> ClassifierFeatures:
 
 def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
     """Images that the run doesn't train on, or None with a word in the log why there are none."""
-    if job.data["fingerprint"] is None:  # given in memory
-        return None
     try:
+        if job.data["fingerprint"] is None:
+            raise DataError(
+                f"{job.data['source']} was given in memory, where no image is held out; name a folder, or "
+                "measure the model with evaluate"
+            )
         return load(whole(job.data) | {"split": "test"})
     except DataError as error:
         folder.log(f"no metrics: {error}")
@@ -166,7 +169,7 @@ def check_wishes(job: Job, images: ImageData) -> None:
     """Raises what a metric or an extractor that was named, not left to us, raises if it can't be had for this
     data: before a run begins, not in its log.
     """
-    if job.metrics in ((), ("none",)) or job.data["fingerprint"] is None:
+    if not job.metrics or job.data["fingerprint"] is None:
         return
     if job.metrics != (AUTO,) or job.extractor != AUTO:
         evaluator_of(job, images, load(whole(job.data) | {"split": "test"}))
@@ -182,7 +185,7 @@ def evaluator_of(job: Job, images: ImageData, held_out: ImageData) -> Evaluator:
 
 def judge_of(job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None) -> Judge | None:
     """How a run measures its model, or None with a word in the log why it doesn't."""
-    if not job.metrics or job.metrics == ("none",) or held_out is None:
+    if not job.metrics or held_out is None:
         return None
     try:
         judge = Judge(evaluator_of(job, images, held_out))
@@ -202,5 +205,5 @@ def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> C
     few = images.few(min(LOOKED_AT, len(images)))
     unseen = held_out.few(min(LOOKED_AT, len(held_out))) if held_out is not None else None
     extractor = choose_or_pixels(job.extractor, images)
-    pixels, labels = (None, None) if unseen is None else (unseen.images, unseen.labels)
-    return CollapseWatch(lambda shown: extractor(shown)[0], few.images, pixels, few.labels, labels)
+    pixels, labels = (None, None) if unseen is None else (unseen.images[:], unseen.labels)
+    return CollapseWatch(lambda shown: extractor(shown)[0], few.images[:], pixels, few.labels, labels)

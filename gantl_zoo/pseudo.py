@@ -49,7 +49,7 @@ class Help:
     def joined(self, teacher: Classifier, images: ImageData) -> ImageData:
         """`images` and those samples that `teacher` is sure of, under the class that it names."""
         assert images.labels is not None  # the teacher has learned from them
-        pixels, labels = [images.images], [images.labels]
+        pixels, labels = [images.images[:]], [images.labels]
         for start in range(0, self.samples, PART):
             made = self.gan.generate(min(PART, self.samples - start), seed=SEED + start)
             confidence, label = teacher(made).softmax(1).max(1)

@@ -17,7 +17,7 @@ from gantl_zoo.job import Job, load
 from gantl_zoo.judge import make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
-from gantl_zoo.metrics.table import AUTO
+from gantl_zoo.metrics.table import AUTO, named
 from gantl_zoo.ready import to_train, to_transfer
 from gantl_zoo.training import engine
 from gantl_zoo.training.folder import RunFolder
@@ -113,7 +113,7 @@ def evaluate(
     model: str | Path | GAN,
     *,
     data: str | Path | ImageData,
-    metrics: Sequence[str] = (AUTO,),
+    metrics: str | Sequence[str] = AUTO,
     samples: int = 10_000,
     extractor: str = "auto",
     channels: int | None = None,
@@ -124,7 +124,8 @@ def evaluate(
 ) -> Report:
     """Measure `samples` images of `model` against the held-out images of `data`.
 
-    "auto" takes all metrics that can be measured (`gantl_zoo.metrics.table`). `shots` and `data_seed` say
+    `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
+    "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
     which few images the model was trained on, where it memorises or not. Processes that a launcher started
     share the work, and all of them get the report.
     """
@@ -136,7 +137,7 @@ def evaluate(
     few = {} if shots is None else {"shots": shots, "data_seed": data_seed}
     crew = engine.choose("cpu", "fp32", {}).processes  # and its allocator, which halves the time
     rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
-    judge = make_judge(spec | few, extractor, tuple(metrics), samples, **rest)
+    judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
     found = judge.evaluator.held_out.shape[0]
     if found != wanted:
         raise DataError(
@@ -154,7 +155,7 @@ def continue_run(
     A model's name or data, if given, must be the run's own: another one would be a transfer.
     """
     folder, config = RunFolder.open(path, quiet)
-    job = Job(**config | {"metrics": tuple(config["metrics"])})
+    job = Job(**config | {"metrics": named(config["metrics"])})
     for given, own in ((name, job.name), (data, job.data["source"])):
         if given and str(given) not in (own, own.partition("@")[0]):
             raise UsageError(

@@ -63,6 +63,37 @@ def test_a_look_at_held_out_images_does_not_end_the_learning_of_statistics(tmp_p
     assert counts and set(counts) == {3 * 2}, "each batch of each epoch, though each epoch ends with a look"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shift": -1}, {"smoothing": 2}, {"smoothing": 1.0}, {"weight_decay": -1}, {"epochs": 0},
+        {"batch": 1}, {"lr": 0}, {"seed": -1}, {"seed": 1 << 70}, {"epochs": 1.5}, {"flip": 1},
+        {"lr": float("inf")}, {"weight_decay": "much"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_recipes_are_refused(images: ImageData, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(gz.UsageError, match=next(iter(wrong)).replace("_", ".")):
+        gz.classify_train("cnn", data=images, out=tmp_path / "runs", **QUICK | wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"precision": "fp61"}, "precision 'fp61' is none of auto, fp32"),
+        ({"precision": "fp16"}, "fp16 needs gradients that are scaled, .* use bf16 or fp32"),
+        ({"device": "warp"}, "device 'warp' can't be used here"),
+    ],
+)
+def test_a_machine_that_is_none_leaves_no_folder(
+    images: ImageData, tmp_path: Path, wish: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(gz.UsageError, match=text):
+        gz.classify_train("cnn", data=images, out=tmp_path / "runs", **QUICK | wish)
+    assert not (tmp_path / "runs").exists()
+
+
 def halves(images: ImageData, folder: Path) -> Path:
     """The images as a folder with a sub-folder a class."""
     assert images.labels is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gantl_zoo as gz
+from gantl_zoo.metrics.table import METRICS, ON_REQUEST
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gantl_zoo"
@@ -156,6 +157,13 @@ def test_readme_names_only_verbs_and_options_that_exist(capsys: pytest.CaptureFi
         said = capsys.readouterr().out
         for word in words:
             assert not word.startswith("--") or word in said, command
+
+
+def test_readme_tells_which_metrics_auto_leaves_out() -> None:
+    text = (ROOT / "README.md").read_text()
+    said = re.search(r"--metrics auto`\s+takes.*?:\n(.*?)\n\n[^|]", text, re.S)
+    assert said and all(f"`{name}`" in said[1] for name in METRICS), "the table has every metric"
+    assert {name for name in METRICS if f"`{name}`" in said[0].partition(":")[0]} == set(ON_REQUEST)
 
 
 def test_readme_opens_with_the_two_commands() -> None:

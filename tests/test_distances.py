@@ -179,6 +179,14 @@ def test_two_classes_of_ten_are_a_collapse() -> None:
     assert inception_score(logits([500, 500] + [0] * 8, 50)).value == pytest.approx(2, rel=0.02)
 
 
+def test_a_score_of_few_samples_has_no_interval() -> None:
+    for count in (1, 9, 10, 19):
+        assert inception_score(normal(count, 5)) == distance.Interval(inception_score(normal(count, 5)).value)
+    assert inception_score(logits([3, 3], 50)).value == pytest.approx(2, rel=0.01), "of all, not of parts"
+    score = inception_score(normal(20, 5))
+    assert score.low is not None and score.high is not None and score.low < score.value < score.high
+
+
 def test_too_few_images_are_refused_with_what_would_do() -> None:
     with pytest.raises(
         gz.DataError, match=r"needs more than 2 images a side, not 10 real ones and 2 samples"

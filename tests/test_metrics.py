@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gantl_zoo.metrics import cache
 from gantl_zoo.metrics.evaluate import Evaluator
 from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
 from gantl_zoo.metrics.seen import Images, see
+from gantl_zoo.metrics.table import named
 
 
 def extractor(trained_on: str = "mnist") -> ClassifierFeatures:
@@ -285,6 +287,40 @@ def test_nearest_training_images_stand_beside_samples(gan: gz.GAN) -> None:
     rows = found.view(8, 6, -1)
     known = {bytes(image.flatten().tolist()) for image in train.images}
     assert all(bytes(image.tolist()) in known for image in rows[:, 1:].flatten(0, 1))
+
+
+def test_metrics_have_names_in_a_text_or_in_a_sequence() -> None:
+    assert named("fd,kd") == named(" fd, kd,") == named(("fd", "kd")) == named(["fd", "kd"]) == ("fd", "kd")
+    assert named("auto") == named(("auto",)) == ("auto",)
+    assert named("none") == named(("none",)) == named(()) == named("") == ()
+    wrong = {
+        "fdkd": "unknown metric fdkd; there are: auto, fd",
+        "none,fd": "unknown metric none.* none alone",
+    }
+    wrong |= {("fd", "f,d"): "unknown metric f,d", ("fd", 5): "are names, such as", 5: "are names, such as"}
+    for wish, text in wrong.items():
+        with pytest.raises(gz.UsageError, match=text):
+            named(wish)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("metrics", ["kd,pr", ("kd", "pr")], ids=str)
+def test_a_run_measures_what_it_was_told_in_words(photos: Path, tmp_path: Path, metrics: object) -> None:
+    for picture in sorted(photos.rglob("*.png")):  # so that enough are held out
+        shutil.copy(picture, picture.with_stem(f"{picture.stem}-again"))
+    settings = TINY | {"metrics": metrics, "extractor": "pixels", "samples": 20, "data": photos}
+    gan = gz.train("dcgan", image_size=28, out=tmp_path, **settings)
+    assert [result["metric"] for result in gan.about["metrics"]][:2] == ["kd", "precision"]
+    report = gz.evaluate(gan, data=photos, metrics=metrics, samples=20, extractor="pixels")  # type: ignore[arg-type]
+    assert [result["metric"] for result in report.results][:2] == ["kd", "precision"]
+
+
+def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageData, tmp_path: Path) -> None:
+    with pytest.raises(gz.UsageError, match="unknown metric best"):
+        gz.train("dcgan", data=images, out=tmp_path / "runs", **TINY | {"metrics": ("fd", "best")})
+    assert not (tmp_path / "runs").exists()
+    gz.train("dcgan", data=images, out=tmp_path, **TINY | {"metrics": "auto"})
+    log = (tmp_path / "00000-dcgan-halves" / "log.txt").read_text()
+    assert "no metrics: halves was given in memory, where no image is held out; name a folder" in log
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry, weights
+from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.gan import told
+from gantl_zoo.training.classify import accuracy
 
 SIZES = [28, 32, 64]
 CHANNELS = [1, 3]
@@ -119,6 +122,26 @@ def test_an_image_depends_on_its_seed_alone(name: str) -> None:
     )
     gan.generator.train()
     assert torch.equal(many, gan.generate(37, seed=5)) and gan.generator.training
+
+
+def test_whoever_looks_puts_each_block_back_as_it_was(gan: gz.GAN, images: ImageData) -> None:
+    """A block that rests in a strategy's plan is in eval mode while the others learn."""
+    model = gz.build_classifier("cnn", {"widths": [4, 8]})
+    floats = to_float(images.images)
+    looks: list[tuple[nn.Module, Callable[[], object]]] = [
+        (gan.generator, lambda: gan.generate(2)),
+        (model.backbone, lambda: model(floats)),
+        (model.backbone, lambda: accuracy(model.backbone, images)),
+    ]
+    for network, look in looks:
+        network.train()
+        network.blocks[0].eval()  # type: ignore[union-attr,index]
+        before = [module.training for module in network.modules()]
+        look()
+        assert [module.training for module in network.modules()] == before and len(set(before)) == 2
+    with pytest.raises(RuntimeError):
+        model(torch.zeros(1, 7, 28, 28))
+    assert [module.training for module in model.backbone.modules()] == before
 
 
 def test_truncation_draws_images_together() -> None:

@@ -27,7 +27,8 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.recipe import Recipe
 
-PLANS = list(product(("full", "freeze"), (1, 2)))  # strategies and micro-batches
+# strategies, micro-batches and augmentations
+PLANS = [*product(("full", "freeze"), (1, 2), ("none",)), ("full", 2, "ada")]
 
 
 def without_statistics(module: nn.Module) -> nn.Module:
@@ -40,14 +41,14 @@ def without_statistics(module: nn.Module) -> nn.Module:
     return module
 
 
-def steps(strategy: str, rounds: int, networks: str = "plain") -> Trainer:
+def steps(strategy: str, rounds: int, aug: str = "none", networks: str = "plain") -> Trainer:
     """Six steps at batch 64 with R1, in as many processes as there are."""
     with seeded(1):
         data = ImageData(torch.randint(0, 255, (96, 1, 28, 28), dtype=torch.uint8))
         gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
     if networks == "plain":
         without_statistics(gan.generator)
-    recipe = Recipe(steps=6, batch=64, accumulate=rounds, r1=1.0, lr=1e-3, precision="fp32", seed=5)
+    recipe = Recipe(steps=6, batch=64, accumulate=rounds, aug=aug, r1=1.0, lr=1e-3, precision="fp32", seed=5)
     trainer = Trainer(gan, registry.strategies.build(strategy), data, recipe, engine.choose("cpu", "fp32"))
     trainer.game.r1.every = 2
     with seeded(0):
@@ -58,10 +59,10 @@ def steps(strategy: str, rounds: int, networks: str = "plain") -> Trainer:
 
 def write_steps(folder: Path) -> None:
     rank = os.environ.get("RANK", "0")
-    for strategy, rounds in PLANS:
-        trainer = steps(strategy, rounds)
-        save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"{strategy}-{rounds}-{rank}")
-    trainer = steps("full", 1, "with BatchNorm")
+    for plan in PLANS:
+        trainer = steps(*plan)
+        save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"{plan}-{rank}")
+    trainer = steps("full", 1, networks="with BatchNorm")
     save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"norm-{rank}")
 
 
@@ -76,14 +77,16 @@ def test_two_processes_of_32_are_one_of_64(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     assert finish([children.start(write_steps, alone)]) == [0]
-    for strategy, rounds in PLANS:
-        one = load_file(alone / f"{strategy}-{rounds}-0")
-        first, second = (load_file(tmp_path / f"{strategy}-{rounds}-{rank}") for rank in (0, 1))
+    for plan in PLANS:
+        one = load_file(alone / f"{plan}-0")
+        first, second = (load_file(tmp_path / f"{plan}-{rank}") for rank in (0, 1))
         for name in one:
             assert torch.equal(first[name], second[name]), name
-            assert torch.allclose(first[name], one[name], rtol=1e-3, atol=2e-5), (strategy, rounds, name)
+            if plan[2] == "none" or name.startswith("augment"):  # each process augments by chance of its own
+                assert torch.allclose(first[name], one[name], rtol=1e-3, atol=2e-5), (plan, name)
+    assert one["augment.p"] > 1e-4, "of the last plan"
     start = steps("full", 1)
-    assert not torch.equal(load_file(alone / "full-1-0")["average.blocks.0.linear.weight"],
+    assert not torch.equal(load_file(alone / f"{PLANS[0]}-0")["average.blocks.0.linear.weight"],
                            next(start.gan.generator.parameters()))  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "1000")
 
 
-def both(source: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[ImageData, ImageData]:
+def both(source: str | Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[ImageData, ImageData]:
     """The images in memory, and the same ones streamed."""
     held = load(source, **settings)
     with monkeypatch.context() as patch:
@@ -69,6 +69,38 @@ def test_training_on_a_stream_is_training_on_what_it_holds(
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "1000")
     streamed = gz.train("dcgan", out=tmp_path / "b", **settings)
     assert torch.equal(whole.generate(3), streamed.generate(3))
+
+
+@pytest.mark.parametrize(("chosen", "shots"), [(":cats", None), (":1,0", None), ("", 20), (":dogs", 9)])
+def test_a_part_of_a_stream_is_a_stream_unless_it_fits(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, shots: int | None
+) -> None:
+    settings: dict[str, Any] = {"image_size": 16, "channels": 1, "shots": shots, "data_seed": 3}
+    held, streamed = both(f"{photos}{chosen}", monkeypatch, **settings)
+    assert streamed.shape == held.shape and len(streamed) == len(held) and streamed.name == held.name
+    assert torch.equal(streamed.images[:], held.images) and streamed.classes == held.classes
+    assert held.labels is not None and streamed.labels is not None
+    assert torch.equal(streamed.labels, held.labels)
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", str(3 * len(held) * 16**2))
+    fitting = load(f"{photos}{chosen}", **settings).images
+    assert isinstance(fitting, torch.Tensor) and torch.equal(fitting, held.images)
+
+
+def test_a_part_of_a_stream_is_looked_at_like_any_images(
+    gan: gz.GAN, photos: Path, tmp_path: Path, no_memory: None
+) -> None:
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")} | {"data": f"{photos}:cats"}
+    settings |= {"channels": 1, "strategy": "auto", "compare_scratch": True, "engine_config": {"workers": 0}}
+    gz.transfer(gan, out=tmp_path / "runs", watch_every=3, **settings)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "comparison.png").is_file() and "diversity" in (run / "stats.jsonl").read_text()
+
+
+def test_samples_join_a_stream(photos: Path, tmp_path: Path, no_memory: None) -> None:
+    settings: dict[str, Any] = {"data": photos, "image_size": 28, "channels": 1, "epochs": 1, "batch": 8}
+    helped = {"gan": "dcgan-mnist", "gan_samples": 4, "gan_confidence": 0.0}
+    model = gz.classify_train("cnn", out=tmp_path / "runs", **settings, **helped)
+    assert model.lineage["data"]["images"] == len(load(photos, image_size=28)) + 4
 
 
 def test_damaged_images_are_left_out_of_a_stream_too(

@@ -184,12 +184,29 @@ def test_learning_rates_fall_to_zero_over_the_last_share() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"decay": 2.0}, {"steps": 0}, {"batch": 0}, {"lr": -1.0}, {"precision": "int8"}, {"seed": -1}],
-    ids=str,
-)
-def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(gz.UsageError):
-        Recipe(**wrong)
+    [
+        {"decay": 2.0}, {"steps": 0}, {"batch": 0}, {"lr": -1.0}, {"precision": "int8"}, {"seed": -1},
+        {"beta1": 2}, {"beta2": -1}, {"beta2": 1.0}, {"discriminator_lr": -1}, {"lr": float("nan")},
+        {"lr": 10**400}, {"ema_images": -5}, {"r1": -1}, {"rollback_limit": -1}, {"metrics_every": -1},
+        {"steps": 2.5}, {"seed": True}, {"device": 5}, {"loss": ["hinge"]}, {"engine_config": ["threads"]},
+        {"log": "print"}, {"on_collapse": "pray"}, {"watch_every": 0}, {"skip_limit": 0}, {"accumulate": 0},
+    ],
+    ids=lambda wrong: str(wrong)[:30],
+)  # fmt: skip
+def test_impossible_recipes_are_refused(images: ImageData, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(gz.UsageError, match=next(iter(wrong)).replace("_", ".")):
+        gz.train("dcgan", data=images, out=tmp_path / "runs", **TINY | wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_at_the_limit_is_possible() -> None:
+    assert Recipe(beta1=0, beta2=0.999, ema_images=0, decay=1, r1=0, discriminator_lr=1e-5, rollback_limit=0)
+
+
+def test_numbers_of_numpy_are_numbers(images: ImageData, tmp_path: Path) -> None:
+    settings = TINY | {"steps": np.int64(2), "lr": np.float32(0.5), "samples": np.int32(9)}
+    gan = gz.train("dcgan", data=images, out=tmp_path, **settings)
+    assert gan.about["training"]["steps"] == 2 and gan.about["training"]["lr"] == 0.5
 
 
 def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: gz.GAN) -> None:
@@ -275,6 +292,10 @@ def test_the_engine_refuses_what_is_not_there() -> None:
         engine.choose("cpu", "fp16")
     with pytest.raises(gz.UsageError, match="device 'warp' can't be used here"):
         engine.choose("warp")
+    with pytest.raises(gz.UsageError, match="precision 'fp61' is none of auto, fp32, bf16, fp16"):
+        engine.choose("cpu", "fp61")
+    with pytest.raises(gz.UsageError, match="device must be str, not 0"):
+        engine.choose(0)  # type: ignore[arg-type]
 
 
 def test_another_seed_is_other_data_and_other_noise() -> None:

@@ -49,7 +49,7 @@ def evaluate(
     report = run.evaluate(
         name,
         data=data,
-        metrics=o.metric_names(metrics),
+        metrics=metrics,
         samples=samples,
         extractor=extractor,
         channels=channels,

@@ -65,7 +65,7 @@ Decay = Annotated[
 EmaImages = Annotated[
     int, typer.Option("--ema-images", help="Half-life of the average, in images.", rich_help_panel=TRAINING)
 ]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=TRAINING)]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, or (GANs) fp16.", rich_help_panel=TRAINING)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=TRAINING)]
 
 EngineArgs = Annotated[
@@ -135,11 +135,6 @@ CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In ste
 LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
 Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
-
-
-def metric_names(text: str) -> tuple[str, ...]:
-    """`fd,classes` as names; `none` as nothing."""
-    return () if text == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def seeds(text: str) -> list[int]:

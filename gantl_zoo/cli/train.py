@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from gantl_zoo.arguments import from_words
-from gantl_zoo.cli import options as o
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
 
@@ -113,8 +112,9 @@ def perform(verb: str, name: str, settings: dict[str, Any]) -> None:
     """Call the function of that verb; the main process prints the run's path."""
     from gantl_zoo import run
     from gantl_zoo.dry import dry_run as say
+    from gantl_zoo.metrics.table import named
 
-    settings["metrics"] = o.metric_names(settings["metrics"])
+    settings["metrics"] = named(settings["metrics"])
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
         typer.echo(say(verb, name, settings))

@@ -23,6 +23,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image:
     """Images (N, C, H, W), uint8 or float in [-1, 1], as one picture, row by row."""
     from PIL import Image
 
+    images = images[:]  # a stream's are read
     images = images if images.dtype == torch.uint8 else to_uint8(images)
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))

@@ -60,9 +60,10 @@ class ImageData:
         }
 
     def select(self, index: Tensor) -> ImageData:
-        """The images at `index`, in that order."""
+        """The images at `index`, in that order; of streamed ones a stream, if they don't fit into memory."""
+        images = self.images.select(index) if isinstance(self.images, Stream) else self.images[index]
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, images=self.images[index], labels=labels)
+        return replace(self, images=images, labels=labels)
 
     def of_classes(self, wanted: str) -> ImageData:
         """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas."""

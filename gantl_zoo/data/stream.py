@@ -7,6 +7,7 @@ or a tensor of indices gives the images themselves.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,12 @@ class Stream:
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
             made = list(pool.map(self.one, wanted))
         return torch.stack(made) if made else torch.empty(0, *self.image_shape, dtype=torch.uint8)
+
+    def select(self, index: Tensor) -> Tensor | Stream:
+        """The images at `index`, in that order: in memory if they fit, else a stream again."""
+        if len(index) * math.prod(self.image_shape) <= memory_limit():
+            return self[index]
+        return replace(self, names=[self.names[i] for i in index.tolist()], readers={})
 
     def recoloured(self, channels: int, convert: Callable[[Tensor], Tensor]) -> Stream:
         """The same with other channels; `convert` works on (N, C, H, W)."""

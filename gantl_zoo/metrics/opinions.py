@@ -14,16 +14,22 @@ MISSED = 0.1  # of a class's share among real images, below which samples don't 
 
 def inception_score(logits: Tensor) -> Interval:
     """exp of the mean KL divergence of p(y|x) from p(y), over 10 parts of the shuffled samples, and two
-    deviations of these parts (Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4)."""
+    deviations of these parts (Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4).
+
+    Below 10 samples they are one part. Below 20 there is no interval: a part of one sample scores 1, always.
+    """
     order = torch.from_numpy(np.random.RandomState(SEED).permutation(len(logits)))
     shuffled, count = logits[order].double(), len(logits)
+    splits = SPLITS if count >= SPLITS else 1
     scores = []
-    for i in range(min(SPLITS, count)):
-        part = shuffled[i * count // SPLITS : (i + 1) * count // SPLITS] if count >= SPLITS else shuffled
+    for i in range(splits):
+        part = shuffled[i * count // splits : (i + 1) * count // splits]
         log_each = part.log_softmax(1)
         log_all = log_each.exp().mean(0, keepdim=True).log()
         scores.append(float((log_each.exp() * (log_each - log_all)).sum(1).mean().exp()))
     mean, deviation = float(np.mean(scores)), float(np.std(scores))
+    if count < 2 * SPLITS:
+        return Interval(mean)
     return Interval(mean, mean - 2 * deviation, mean + 2 * deviation)
 
 

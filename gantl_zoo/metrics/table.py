@@ -6,9 +6,10 @@ samples' place: as many training images, or held-out ones where training images 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gantl_zoo.arguments import fits
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, frechet, kernel
 from gantl_zoo.metrics.features import Extractor
@@ -185,16 +186,30 @@ METRICS: dict[str, Metric] = {
 QUICK = ("fd", "kd", "classes")  # what a run measures while it trains: of fd and kd the first that can be
 # a second Fréchet distance, where `memory` says the same in plainer numbers; `classes` for a thousand of them
 ON_REQUEST = ("mifid", "modes")
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
+
+
+def named(wish: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in `"fd,kd"` or `("fd", "kd")`; "auto" is one, "none" is nothing. Raises `UsageError`."""
+    if not fits(wish, str | Sequence[str]):
+        raise UsageError(f"metrics are names, such as 'fd,kd' or ('fd', 'kd'), not {wish!r}")
+    names = [name.strip() for name in wish.split(",")] if isinstance(wish, str) else wish
+    names = tuple(name for name in names if name)
+    if names == (NONE,):
+        return ()
+    if unknown := [name for name in names if name not in (*METRICS, AUTO)]:
+        there = ", ".join((AUTO, *METRICS))
+        raise UsageError(f"unknown metric {', '.join(unknown)}; there are: {there}, or {NONE} alone")
+    return names
 
 
 def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[str, Metric]:
-    """The metrics of those names; "auto": all that can be measured, or a run's `quick` ones.
+    """The metrics of those names; "auto": all that can be measured but those `ON_REQUEST`, or a run's `quick`
+    ones.
 
     Raises `UsageError` for an unknown name, and what `Metric.check` raises for one that was asked for.
     """
-    if unknown := [name for name in names if name not in (*METRICS, AUTO)]:
-        raise UsageError(f"unknown metric {', '.join(unknown)}; there are: {AUTO}, {', '.join(METRICS)}")
+    names = named(names)
     chosen = automatic(terms, quick) if AUTO in names else {}
     for name in names:
         if name != AUTO:
@@ -204,7 +219,7 @@ def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[st
 
 
 def automatic(terms: Terms, quick: bool) -> dict[str, Metric]:
-    """Whatever can be measured."""
+    """Whatever can be measured and need not be named."""
     chosen: dict[str, Metric] = {}
     for name in QUICK if quick else METRICS:
         if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gantl_zoo.training.augment import Augment
+from gantl_zoo.training.processes import ALONE, Processes
 
 TARGET = 0.6  # of E[sign D(real)], section 3.1
 SPEED = 500_000  # images in which p can go from 0 to 1
@@ -44,9 +45,11 @@ class AdaptiveAugment(Augment):
         return recolour(warp(images, self.p), self.p)
 
     @torch.no_grad()
-    def adapt(self, real_logits: Tensor) -> None:
-        self.signs += real_logits.sign().sum()
-        self.seen += real_logits.numel()
+    def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
+        signs = real_logits.sign().sum()
+        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, real_logits.numel())]))
+        self.signs += signs
+        self.seen += seen
         self.calls += 1
         due = (self.calls >= INTERVAL).float()
         surplus = (self.signs / self.seen - TARGET).sign()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.training.processes import ALONE, Processes
 
 
 class Augment(nn.Module):
@@ -22,8 +23,8 @@ class Augment(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images
 
-    def adapt(self, real_logits: Tensor) -> None:
-        """Look at the logits (N,) that the augmented real images got."""
+    def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
+        """Look at the logits (N,) that the augmented real images got, of which each process has its share."""
 
 
 def colour(images: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.gan import GAN, knows, told
+from gantl_zoo.gan import GAN, knows, resting, told
 from gantl_zoo.transfer.strategy import Plan
 
 REMEDY = "leave the classes out (--unconditional)"
@@ -101,16 +101,12 @@ def tells(network: Any, inputs: Tensor, plan: Plan, role: str) -> bool:
     if not learning:  # at rest, which somebody wanted
         return True
     inputs = inputs.to(learning[0].device)
-    was_training = [module for module in network.modules() if module.training]
-    network.eval()
     slopes, made = [], []
-    with torch.enable_grad():
+    with resting(network), torch.enable_grad():
         for label in (0, 1):
             output = network(inputs, torch.tensor([label], device=inputs.device))
             made.append(output.detach())
             slopes.append(torch.autograd.grad(output.sum(), learning, allow_unused=True))
-    for module in was_training:
-        module.training = True
     if not torch.equal(*made):
         return True
     alike = [

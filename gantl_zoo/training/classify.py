@@ -14,19 +14,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gantl_zoo.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.data import ImageData, to_float
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError
+from gantl_zoo.gan import resting
 from gantl_zoo.training.augment import shift
 from gantl_zoo.training.chance import seed_step
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.recipe import SEED
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
 Report = Callable[[int, float, float], None]  # epoch, mean loss, images a second
+LIMITS: dict[str, Limit] = {
+    "epochs": AT_LEAST_ONE,
+    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
+    "seed": SEED,
+    "lr": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "shift": NOT_NEGATIVE,
+    "smoothing": BELOW_ONE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe:
-    """Settings of a classifier's training."""
+    """Settings of a classifier's training. Raises `UsageError` for impossible values."""
 
     epochs: int = 10
     batch: int = 128
@@ -38,8 +50,7 @@ class ClassifierRecipe:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2 or self.lr <= 0:
-            raise UsageError(f"epochs >= 1, batch >= 2 and lr > 0 are needed: {self}")
+        check(self, LIMITS)
 
 
 def fit(
@@ -57,8 +68,8 @@ def fit(
     for network in (backbone, *plan.modules.values()):
         engine.place(network)
     optimizer, schedule = optimizers(plan, recipe, steps := math.ceil(len(data) / recipe.batch))
+    switches: tuple[bool, ...] | None = None
     for epoch in range(recipe.epochs):
-        switches: tuple[bool, ...] | None = None  # a report may have put the network into eval mode
         clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
         seed_step(recipe.seed, epoch)
         for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
@@ -109,13 +120,13 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
 
 @torch.inference_mode()
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The share of `data` that the backbone names rightly. The backbone is put into eval mode."""
+    """The share of `data` that the backbone names rightly, in eval mode."""
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
-    backbone.eval()
     device = next(backbone.parameters()).device
     right = 0
-    for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
-        images, labels = data.images[part], data.labels[part]
-        right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
+    with resting(backbone):
+        for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
+            images, labels = data.images[part], data.labels[part]
+            right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
     return right / len(data)

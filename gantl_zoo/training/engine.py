@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from gantl_zoo.arguments import misfit
 from gantl_zoo.errors import UsageError
 from gantl_zoo.training.processes import Processes, join
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 COUNTS = {"threads": 0, "workers": 2}  # no threads: as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
@@ -76,6 +78,10 @@ def choose(
     `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `workers`, `compile`.
     Under a launcher the processes join here. Raises `UsageError`.
     """
+    if wrong := misfit(choose, {"device": device, "precision": precision}):
+        raise UsageError(wrong)
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     wanted = check(settings or {})
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

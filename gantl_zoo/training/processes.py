@@ -106,6 +106,9 @@ class Processes:
             ) from error
 
 
+ALONE = Processes()
+
+
 def launched() -> bool:
     """Whether a launcher (torchrun, accelerate, mpirun) has started this process among others."""
     return any(int(os.environ.get(name, "1")) > 1 for name in SIZES)

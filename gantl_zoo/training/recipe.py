@@ -5,15 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from gantl_zoo import arguments
 from gantl_zoo.errors import UsageError
 from gantl_zoo.training import engine
 from gantl_zoo.training.augment import build_augment
 from gantl_zoo.training.losses import build_loss
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SEEDS = 1 << 31
-LOGS = ("none", "tensorboard")
-ON_COLLAPSE = ("warn", "rollback", "stop")
+SEED: arguments.Limit = (f"from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS)
+COUNTS = ("steps", "batch", "accumulate", "skip_limit", "watch_every", "log_every", "checkpoint_every")
+LIMITS: dict[str, arguments.Limit] = {
+    **dict.fromkeys(COUNTS, arguments.AT_LEAST_ONE),
+    **dict.fromkeys(("r1", "ema_images", "rollback_limit", "metrics_every"), arguments.NOT_NEGATIVE),
+    **dict.fromkeys(("lr", "discriminator_lr"), arguments.POSITIVE),
+    **dict.fromkeys(("beta1", "beta2"), arguments.BELOW_ONE),
+    "decay": arguments.SHARE,
+    "seed": SEED,
+    "precision": arguments.one_of(*engine.PRECISIONS),
+    "on_collapse": arguments.one_of("warn", "rollback", "stop"),
+    "log": arguments.one_of("none", "tensorboard"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,35 +70,12 @@ class Recipe:
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
-        at_least_one = (
-            *("steps", "batch", "accumulate", "skip_limit"),
-            *("log_every", "checkpoint_every", "watch_every"),
-        )
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
-        if self.metrics_every < 0:
-            raise UsageError(f"metrics-every must be a number of steps, or 0, not {self.metrics_every}")
+        arguments.check(self, LIMITS)
         build_loss(self.loss)
         build_augment(self.aug)
         engine.check(self.engine_config)
         if self.batch % self.accumulate:
             raise UsageError(f"batch {self.batch} can't be split into {self.accumulate} equal rounds")
-        if self.log not in LOGS:
-            raise UsageError(f"log {self.log!r} is none of {', '.join(LOGS)}")
-        if self.on_collapse not in ON_COLLAPSE:
-            raise UsageError(f"on-collapse {self.on_collapse!r} is none of {', '.join(ON_COLLAPSE)}")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
-        if not 0 <= self.decay <= 1:
-            raise UsageError(f"decay is a share of the steps, from 0 to 1, not {self.decay}")
-        if self.lr <= 0 or self.r1 < 0 or self.rollback_limit < 0:
-            raise UsageError(
-                "lr must be positive, r1 and rollback-limit not negative: "
-                f"{self.lr}, {self.r1}, {self.rollback_limit}"
-            )
-        if not 0 <= self.seed < SEEDS:
-            raise UsageError(f"seed must be from 0 to {SEEDS - 1}, not {self.seed}")
 
     def lr_factor(self, step: int) -> float:
         """What learning rates are multiplied by: 1, then falling over the last `decay` of the steps."""
@@ -100,4 +88,4 @@ class Recipe:
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(settings) - set(known)):
             raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
-        return cls(**{k: v for k, v in settings.items() if v is not None})
+        return cls(**arguments.given(settings))

@@ -167,7 +167,7 @@ def discriminator_terms(game: Game, batch: Batch) -> Terms:
         judge = game.judge(batch.step, batch.labels)
         adversarial = game.loss.discriminator(judge, batch.real, batch.fake.detach())
         if judge.real_logits is not None:
-            game.augment.adapt(judge.real_logits)
+            game.augment.adapt(judge.real_logits, game.engine.processes)
         terms = game.strategy.discriminator_loss(adversarial, batch)
         return terms | game.r1(judge, batch.real, batch.step)
 
