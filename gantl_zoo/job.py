@@ -94,7 +94,7 @@ def common(
     }
     parts = {
         "metrics": named(settings.pop("metrics", AUTO)),
-        "samples": settings.pop("samples", 5_000),
+        "samples": check_samples(settings.pop("samples", 5_000)),
         "extractor": settings.pop("extractor", "auto"),
         "title": settings.pop("title", ""),
     }
@@ -109,6 +109,13 @@ def common(
     }
     kept["fingerprint"] = None if in_memory else images.fingerprint
     return parts | {"data": kept, "recipe": recipe}, images
+
+
+def check_samples(count: Any) -> int:
+    """How many samples are measured. Raises `UsageError` if that is no count, or too few."""
+    if not isinstance(count, int) or count < 2:
+        raise UsageError(f"samples must be at least 2, not {count}")
+    return count
 
 
 def load(spec: Mapping[str, Any]) -> ImageData:

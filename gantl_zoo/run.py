@@ -13,7 +13,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.execute import execute, folder_of
 from gantl_zoo.gan import GAN
-from gantl_zoo.job import Job, load
+from gantl_zoo.job import Job, check_samples, load
 from gantl_zoo.judge import make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
@@ -129,8 +129,7 @@ def evaluate(
     which few images the model was trained on, where it memorises or not. Processes that a launcher started
     share the work, and all of them get the report.
     """
-    if samples < 2:
-        raise UsageError(f"samples must be at least 2, not {samples}")
+    check_samples(samples)
     gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
     wanted, size, _ = gan.image_shape
     spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}

@@ -133,6 +133,7 @@ def test_dry_run_builds_nothing_on_disk(
         (["--generator-arg", "image_size=64"], "makes images (3, 64, 64)"),
         (["--metrics", "bogus"], "bogus"),
         (["--title", "a/b"], "title"),
+        (["--samples", "0"], "samples must be at least 2, not 0"),
         (["--batch", "7", "--accumulate", "2"], "can't be split into 2 equal rounds"),
         (["--r1", "1", "--engine-arg", "compile=true"], "second derivatives"),
     ],
