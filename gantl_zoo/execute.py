@@ -14,8 +14,9 @@ from gantl_zoo.judge import collapse_watch, held_out_of, judge_of
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.watch import Bystander, Watch
+from gantl_zoo.training.watch import Watch
 from gantl_zoo.transfer.adapt import summary
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy
@@ -44,7 +45,7 @@ def execute(
         trainer = Trainer(gan, strategy, images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(learning(trainer))
-    looks_on: Watch | Bystander = Bystander()
+    looks_on = Observer()
     if main:
         if not resume:
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
@@ -53,9 +54,9 @@ def execute(
         if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
             folder.log(said)
         looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
-    with looks_on as watch:
-        trainer.run(watch, folder.path, resume)
-        watch.finish()
+    with looks_on:
+        trainer.run(looks_on, folder.path, resume)
+        looks_on.finish()
     return from_main(lambda: load_gan(folder.path / "model"))
 
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,29 +22,12 @@ from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.losses import R1, build_loss
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.step import Game, Player, train_step
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
 ASK_EVERY = 10  # steps between two questions whether another process was interrupted
-
-
-class Observer(Protocol):
-    """What looks on, in the main process. Each method is called with the number of steps that are done."""
-
-    best_step: int
-
-    def on_log(self, step: int, losses: dict[str, float], rate: float) -> None: ...
-    def wants_metrics(self, step: int) -> bool: ...
-    def on_metrics(self, step: int, gan: GAN) -> None: ...
-    def on_watch(self, step: int, trainer: Trainer) -> str:
-        """Why the run has collapsed; empty if it hasn't."""
-        ...
-
-    def on_step(self, step: int) -> None: ...
-    def say(self, text: str) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def restore(self, state: dict[str, Any], step: int) -> None: ...
 
 
 class Trainer:

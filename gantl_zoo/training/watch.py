@@ -16,6 +16,7 @@ from gantl_zoo.training.classes import labelled
 from gantl_zoo.training.collapse import ADVICE, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.weights import read_config
 
@@ -39,7 +40,7 @@ class Judge(Protocol):
         ...
 
 
-class Watch:
+class Watch(Observer):
     """Looks on and writes into the run folder; the first metric decides which model is best."""
 
     def __init__(
@@ -171,11 +172,10 @@ class Watch:
             picture = save_picture(grid(rows, min(NEIGHBOURS, len(rows))), self.folder.path / "nearest.png")
             self.say(f"samples (left) beside their nearest training images: {picture}")
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> None:
         self.folder.open_board(self.recipe.log)
         if self.bar is not None:
             self.bar.start()
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.folder.close_board()
@@ -212,32 +212,6 @@ def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]
             beside = "" if floor is None else f"{floor:12.4g}"
             lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
     return "\n".join(lines)
-
-
-class Bystander:
-    """The observer in every process but the main one: sees nothing, says nothing."""
-
-    best_step = 0
-
-    def on_step(self, step: int) -> None: ...
-    def on_log(self, step: int, losses: dict[str, float], rate: float) -> None: ...
-    def wants_metrics(self, step: int) -> bool:
-        return False
-
-    def on_metrics(self, step: int, gan: GAN) -> None: ...
-    def on_watch(self, step: int, trainer: Trainer) -> str:
-        return ""
-
-    def say(self, text: str) -> None: ...
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any], step: int) -> None: ...
-    def finish(self) -> None: ...
-    def __enter__(self) -> Bystander:
-        return self
-
-    def __exit__(self, *exception: object) -> None: ...
 
 
 def _bar(steps: int, title: str) -> Any:

@@ -103,6 +103,8 @@ class EWC(TransferStrategy):
     that of `l2-sp`, spent where the source cares.
     """
 
+    gans_only = "ewc is for GANs; l2-sp holds a classifier near where it started"
+
     def __init__(self, *, weight: float = 0.01, samples: int = 64) -> None:
         self.weight, self.samples = positive("ewc", weight), samples
         if samples < 1:
@@ -113,9 +115,6 @@ class EWC(TransferStrategy):
         self.anchor = Anchor(list(target.generator.parameters()), fisher(source, self.samples))
         plan.modules["ewc"] = self.anchor
         return plan
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("ewc is for GANs; l2-sp holds a classifier near where it started")
 
     def on_step(self, step: int, plan: Plan) -> None:
         self.anchor.begin(step)

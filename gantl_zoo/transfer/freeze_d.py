@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from torch import nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.transfer.strategy import Plan, TransferStrategy, blocks
+from gantl_zoo.transfer.strategy import TransferStrategy, blocks
+
+ELSE = "a classifier's first blocks rest with partial or freeze"
 
 
 class FreezeFirst(TransferStrategy):
@@ -36,17 +38,16 @@ class FreezeFirst(TransferStrategy):
             )
         return blocks(network)[first:]
 
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError(f"{self.name} is for GANs; a classifier's first blocks rest with partial or freeze")
-
 
 class FreezeD(FreezeFirst):
     """The discriminator's first blocks, next to the image, rest."""
 
     name, role = "freeze-d", "discriminator"
+    gans_only = f"freeze-d is for GANs; {ELSE}"
 
 
 class FreezeG(FreezeFirst):
     """The generator's first blocks, next to the latent, rest."""
 
     name, role = "freeze-g", "generator"
+    gans_only = f"freeze-g is for GANs; {ELSE}"

@@ -27,6 +27,8 @@ class Mirror(TransferStrategy):
     replaces.
     """
 
+    gans_only = "mirror is for GANs; a classifier has no generator"
+
     def __init__(self, *, backbone: str = "auto") -> None:
         self.backbone = backbone
 
@@ -41,9 +43,6 @@ class Mirror(TransferStrategy):
             for conv, model in zip(written, read, strict=False):  # the shorter of both ends it
                 conv.weight.copy_(mirrored(model.weight, conv))
         return super().prepare(source, target, data)
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("mirror is for GANs; a classifier has no generator")
 
 
 def wide(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:

@@ -62,6 +62,8 @@ class Projected(TransferStrategy):
     the result has the new one.
     """
 
+    gans_only = "projected is for GANs; a classifier has no discriminator"
+
     def __init__(self, *, backbone: str = "auto", width: int = 64) -> None:
         self.backbone, self.width = backbone, width
 
@@ -71,9 +73,6 @@ class Projected(TransferStrategy):
         rival = registry.discriminators.build("backbone", **config)
         roles = {"generator": target.generator, "discriminator": rival}
         return Plan({role: self.group(n, role) for role, n in roles.items()}, discriminator=rival)
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("projected is for GANs; a classifier has no discriminator")
 
     def export(self, gan: GAN) -> GAN:
         parts = gan.parts | {"discriminator": self.part}
@@ -90,6 +89,8 @@ class VisionAided(TransferStrategy):
     Differs from the paper: one backbone, chosen by hand; its scales are averaged into one logit before the
     loss; the warm-up is short, for small data.
     """
+
+    gans_only = "vision-aided is for GANs; a classifier has no discriminator"
 
     def __init__(
         self,
@@ -116,9 +117,6 @@ class VisionAided(TransferStrategy):
         plan.groups["discriminator"].append(self.heads)
         plan.modules["vision"] = self.second
         return plan
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("vision-aided is for GANs; a classifier has no discriminator")
 
     def on_step(self, step: int, plan: Plan) -> None:
         self.heads.active = step >= self.warmup

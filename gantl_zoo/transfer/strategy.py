@@ -87,6 +87,8 @@ class Batch:
 class TransferStrategy:
     """Full fine-tuning: everything that a network declares in its `blocks` learns."""
 
+    gans_only = ""  # why a method fine-tunes no classifiers, in a sentence; most do
+
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
         """The blocks of `network` that learn; `role` is "generator", "discriminator" or "backbone"."""
         return blocks(network)
@@ -100,6 +102,8 @@ class TransferStrategy:
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
         """The same for a classifier."""
+        if self.gans_only:
+            raise UsageError(self.gans_only)
         return Plan({"backbone": self.group(backbone, "backbone")})
 
     def group(self, network: nn.Module, role: str) -> list[Group]:

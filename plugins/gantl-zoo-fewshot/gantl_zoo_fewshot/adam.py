@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo import GAN, Group, Plan, UsageError
+from gantl_zoo import GAN, Group, Plan
 from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, players
 
 
@@ -77,6 +77,8 @@ class AdAM(AdapterStrategy):
     may be orders of magnitude above another's: over all filters, whole layers would be on one side.
     """
 
+    gans_only = "adam is for GANs; svd and lora adapt the filters of a classifier"
+
     name = "adam"
 
     def __init__(self, *, probe: int = 100, quantile: float = 0.5, network: str = "both") -> None:
@@ -115,9 +117,6 @@ class AdAM(AdapterStrategy):
         self.probed: list[Group] = []
         self.later: list[Group] = []
         return super().prepare(source, target, data)
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("adam is for GANs; svd and lora adapt the filters of a classifier")
 
     def on_step(self, step: int, plan: Plan) -> None:
         adapters = [adapter for role in self.roles for adapter in self.kernels(role)]

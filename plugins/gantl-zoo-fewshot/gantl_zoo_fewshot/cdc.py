@@ -34,6 +34,8 @@ class CDC(TransferStrategy):
     (its weight is that of the official runs); there is one patch head, as the official code in effect has.
     """
 
+    gans_only = "cdc is for GANs; a classifier makes no images that could be compared"
+
     def __init__(
         self,
         *,
@@ -71,9 +73,6 @@ class CDC(TransferStrategy):
             plan.modules["cdc-anchors"] = nn.ParameterList([self.anchors])
             plan.groups["discriminator"].append(Group(list(self.head.parameters())))
         return plan
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("cdc is for GANs; a classifier makes no images that could be compared")
 
     def anchored(self, step: int) -> bool:
         """Whether this step's latents are near the anchors."""

@@ -66,6 +66,8 @@ class MineGAN(AdapterStrategy):
     follow the miner. The paper's miner is no part of the average that is sampled from; here it is.
     """
 
+    gans_only = "mine is for GANs; a classifier has no latents"
+
     name = "mine"
 
     def __init__(self, *, steps: int = 200, rate: float = 1.0) -> None:
@@ -100,9 +102,6 @@ class MineGAN(AdapterStrategy):
             self.waiting,
         ]
         return plan
-
-    def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        raise UsageError("mine is for GANs; a classifier has no latents")
 
     def on_step(self, step: int, plan: Plan) -> None:
         super().on_step(step, plan)
