@@ -52,6 +52,9 @@ def classify_train(
     """
     images, held_out, recipe, rest = _prepare(data, settings)
     needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
+    for key, value in needed.items():
+        if (backbone_config or {}).get(key, value) != value:
+            raise UsageError(f"{key} is {value} in {images.name}; leave {key} to the data")
     with chance.seeded(recipe.seed):
         model = build_classifier(backbone, needed | (backbone_config or {}))
     words = f"gantl-zoo classify train {backbone} {rest['data']}{spelled(recipe)}"
@@ -102,6 +105,8 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
+    # another one is asked what it says of this network, before there is a run folder
+    build_strategy(strategy, strategy_config or {}).prepare_backbone(copy.deepcopy(model.backbone))
     words = f"gantl-zoo classify transfer {pinned(base, str(source))} {rest['data']} --strategy {strategy}"
     words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)

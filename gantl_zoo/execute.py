@@ -89,8 +89,12 @@ def learning(trainer: Trainer) -> str:
     """What learns, in one line; what a strategy moves itself, at a rate of 0, doesn't count."""
     said = []
     for role, network in trainer.networks.items():
-        total = sum(p.numel() for p in network.parameters())
+        sizes = {id(p): p.numel() for p in network.parameters()}
+        total = sum(sizes.values())
         groups = [g for g in trainer.plan.groups.get(role, []) if g.active and g.lr_multiplier]
-        learning = sum(p.numel() for group in groups for p in group.parameters)
-        said.append(f"{role} {learning:,} of {total:,} parameters learn")
+        parameters = [p for group in groups for p in group.parameters]
+        own = sum(p.numel() for p in parameters if id(p) not in sizes)
+        learn = sum(sizes.get(id(p), 0) for p in parameters)
+        beside = f" and {own:,} of the strategy's own" if own else ""
+        said.append(f"{role} {learn:,} of {total:,} parameters{beside} learn")
     return "plan: " + "; ".join(said)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,7 @@ class GAN:
         images' classes, for a model that knows classes; without them each seed has one of its own. Raises
         `UsageError` for negative numbers, and for labels that the model doesn't know.
         """
-        if n < 0 or seed < 0 or truncation <= 0:
+        if n < 0 or seed < 0 or not 0 < truncation < math.inf:
             raise UsageError(
                 f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
             )

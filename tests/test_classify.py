@@ -94,6 +94,22 @@ def test_a_machine_that_is_none_leaves_no_folder(
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_is_refused_leaves_no_folder(images: ImageData, tmp_path: Path) -> None:
+    data_folder, runs = str(halves(images, tmp_path)), tmp_path / "runs"
+    for strategy, config, text in (
+        ("ewc", {}, "ewc is for GANs"),
+        ("partial", {"last": 9}, "partial: 9 blocks"),
+        ("warm-discriminator", {}, "warm-discriminator is for GANs"),
+    ):
+        with pytest.raises(gz.UsageError, match=text):
+            gz.classify_transfer(
+                "cnn-mnist", data=data_folder, strategy=strategy, strategy_config=config, out=runs, **QUICK
+            )
+    with pytest.raises(gz.UsageError, match=r"num_classes is 2 in .*; leave num_classes to the data"):
+        gz.classify_train("cnn", data=data_folder, backbone_config={"num_classes": 5}, out=runs, **QUICK)
+    assert not runs.exists()
+
+
 def halves(images: ImageData, folder: Path) -> Path:
     """The images as a folder with a sub-folder a class."""
     assert images.labels is not None

@@ -200,6 +200,29 @@ def test_uint8_survives_the_way_to_float_and_back() -> None:
     assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
 
 
+def test_sixteen_bits_are_seen_by_their_upper_eight(tmp_path: Path) -> None:
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
+    (tmp_path / "deep").mkdir()
+    for i in range(12):
+        Image.fromarray(values).save(tmp_path / "deep" / f"{i}.png")
+    (image, *_) = data.load(tmp_path / "deep").images
+    assert image.shape == (1, 8, 8) and np.array_equal(image[0].numpy(), values >> 8)
+    for i in range(12):
+        Image.fromarray(values.astype(np.float32)).save(tmp_path / "deep" / f"{i}.tif")
+    with pytest.raises(gz.DataError, match="32 bits a pixel, of which nobody knows what is white"):
+        data.load(tmp_path / "deep")
+
+
+def test_of_three_splits_the_validation_images_are_left_alone(tmp_path: Path) -> None:
+    for i, name in enumerate(("Train/cats/a", "Train/dogs/b", "valid/cats/c", "test/cats/d")):
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), i).save(path)
+    train, held_out = (data.load(tmp_path / "photos", split=split) for split in ("train", "test"))
+    assert train.images[:, 0, 0, 0].tolist() == [0, 1] and held_out.images[:, 0, 0, 0].tolist() == [3]
+    assert train.classes == held_out.classes == ("cats", "dogs")
+
+
 @pytest.mark.parametrize("second", ["test", "val"])
 def test_folders_of_these_names_are_the_splits(tmp_path: Path, second: str) -> None:
     for name, value in (("train/cats/a", 1), ("train/dogs/b", 2), (f"{second}/dogs/c", 3)):

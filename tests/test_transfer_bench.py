@@ -50,6 +50,30 @@ def test_cells_are_done_once_and_shared_by_parts(tmp_path: Path, monkeypatch: py
         assert text in before
 
 
+def test_a_pair_of_ones_own_may_be_small_and_in_colour(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(gz.UsageError, match="photos has 3 held-out images; a table needs at least 10"):
+        bench.choose_pairs((), "dcgan-mnist", str(photos))
+    for i, file in enumerate(sorted(photos.rglob("*.png"))):
+        place = photos / ("train" if i % 2 else "test")
+        place.mkdir(exist_ok=True)
+        file.rename(place / file.name)
+    (pair,) = bench.choose_pairs((), "dcgan-mnist", str(photos))
+    assert pair.metric == "kd" and pair.note.endswith("held out")
+    budget = replace(BUDGET, steps=2, looks=1, samples=20)
+    path = bench.transfer_table((pair,), ("full",), (0,), trials=1, budget=budget, out=tmp_path / "table")
+    assert "| `scratch` | 1 |" in path.read_text() and "| `full` | 1 |" in path.read_text()
+    shapes = [
+        gz.load_model(run.parent).image_shape  # type: ignore[union-attr]
+        for run in (tmp_path / "table").glob("*/0*/model/config.json")
+    ]
+    assert shapes == [(3, 28, 28)] * 2, "scratch has what the transfer has"
+    with pytest.raises(gz.DataError, match=r"--shots 500: photos has \d+ train images"):
+        bench.transfer_table((pair,), ("full",), (10, 500), trials=1, budget=budget, out=tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+    next((photos / "train").iterdir()).unlink()
+    assert bench.choose_pairs((), "dcgan-mnist", str(photos))[0].name != pair.name, "other images"
+
+
 def test_an_interrupted_cell_goes_on_in_its_own_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,8 @@ def classifier_table(
     say: Callable[[str], object] = lambda text: None,
 ) -> Path:
     """Fill the table; returns the report's path. What is finished in `out` is not done again."""
-    if trials < 1 or (unknown := sorted(set(shots) - set(RECIPES))):
+    unknown = sorted(set(shots) - set(RECIPES))
+    if trials < 1 or unknown:
         known = ", ".join(map(str, RECIPES))
         raise UsageError(f"trials must be at least 1 and shots of {known} (0: all): {trials}, {unknown}")
     out = Path(out)

@@ -21,14 +21,18 @@ from filelock import FileLock
 from gantl_zoo.arguments import from_words
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import SCRATCH, report
-from gantl_zoo.errors import UsageError
+from gantl_zoo.data import load
+from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.gan import GAN
+from gantl_zoo.job import fitted_to
 from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.training.augment import build_augment
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all
+LEAST = 10  # held-out images of a user's own pair
+ENOUGH = 1_000  # held-out images for a Fréchet distance; with fewer it is the kernel distance
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
 SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 million parameters
     "generator_config": {"width": 16},
@@ -61,17 +65,41 @@ PAIRS = (
 )
 
 
-def choose_pairs(names: Sequence[str], source: str, data: str) -> tuple[Pair, ...]:
+def choose_pairs(
+    names: Sequence[str], source: str, data: str, data_root: str | Path | None = None
+) -> tuple[Pair, ...]:
     """The pairs of those names, all if there are none, or one of a user's own. Raises `UsageError`."""
     if source or data:
         if names or not (source and data):
             raise UsageError("a pair of your own needs both --source and --data, and no --pair")
-        title = re.sub(r"[^a-z0-9]+", "-", f"{Path(source).name}-{Path(data).name}".lower())
-        return (Pair(title, data, source),)
+        return (own_pair(source, data, data_root),)
     known = {pair.name: pair for pair in PAIRS}
     if unknown := sorted(set(names) - set(known)):
         raise UsageError(f"unknown pair {', '.join(unknown)}; there are: {', '.join(known)}")
     return tuple(known[name] for name in names or known)
+
+
+def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
+    """A user's pair. Its name tells the images, so that no others stand in its table under the same name."""
+    size = gan_named(source, discriminator=False).image_shape[1]
+    images, held_out = (load(data, split=s, image_size=size, root=data_root) for s in ("train", "test"))
+    if len(held_out) < LEAST:
+        raise UsageError(
+            f"{images.name} has {len(held_out)} held-out images; a table needs at least {LEAST}: ten times "
+            "as many images, or folders train and test"
+        )
+    title = re.sub(r"[^a-z0-9]+", "-", f"{Path(source).name}-{Path(data).name}".lower())
+    metric = "fd" if len(held_out) >= ENOUGH else "kd"
+    note = f"{len(images):,} images, {len(held_out):,} held out"
+    return Pair(f"{title}-{images.fingerprint[:8]}", data, source, note=note, metric=metric)
+
+
+def check_shots(pairs: Sequence[Pair], shots: Sequence[int], data_root: str | Path | None) -> None:
+    """Raises `DataError` for more images than one's own data have: before hours of work."""
+    for pair in pairs:
+        if pair.source and any(shots):
+            size = gan_named(pair.source, discriminator=False).image_shape[1]
+            load(pair.data, image_size=size, root=data_root).few(max(shots))
 
 
 def choose_part(text: str) -> tuple[int, int]:
@@ -142,6 +170,7 @@ def transfer_table(
         raise UsageError(f"trials must be at least 1, not {trials}")
     for strategy in strategies:
         build_strategy(*spelled(strategy))  # a wrong name is told before hours of work
+    check_shots(pairs, shots, data_root)
     order = product(shots, (SCRATCH, *strategies), range(trials), pairs)
     cells = [Cell(pair, count, strategy, seed) for count, strategy, seed, pair in order]
     out = Path(out)
@@ -210,9 +239,13 @@ def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     if cell.strategy != SCRATCH:
         strategy, config = spelled(cell.strategy)
         return transfer(source, data=cell.pair.data, strategy=strategy, strategy_config=config, **settings)
-    parts = gan_named(source).parts
+    gan = gan_named(source)
+    size = gan.image_shape[1]
+    images = load(cell.pair.data, image_size=size, root=settings["data_root"])
+    parts = fitted_to(images, gan, None, 0).parts  # what the transfer trains
     networks = {f"{part}_config": said["config"] for part, said in parts.items()}
     generator, rival = (parts[part]["name"] for part in ("generator", "discriminator"))
+    settings = settings | {"image_size": size, "conditional": bool(gan.num_classes) or None}
     return train(generator, data=cell.pair.data, discriminator=rival, **networks, **settings)
 
 
@@ -223,7 +256,10 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     recipe: dict[str, Any] = RECIPE | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
     recipe |= {"metrics": (pair.metric,), "metrics_every": max(1, budget.source_steps // 8)}
     place = folder(out / "sources", pair.learn.replace(":", "-"), json.dumps(recipe, sort_keys=True))
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"can't write into {out}: {error.strerror}") from error
     recipe |= {"extractor": pair.extractor, "data_root": data_root, "out": place, "quiet": quiet}
     with FileLock(place / "lock"):  # other processes wait until it is trained
         if not (done := place / "done").is_file():

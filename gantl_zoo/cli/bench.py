@@ -58,7 +58,9 @@ def transfer(
     strategy: Annotated[
         list[str] | None, typer.Option(help="Strategies beside scratch: full, or 'freeze-d first=2'.")
     ] = None,
-    shots: Annotated[list[int] | None, typer.Option(help="Numbers of images; 0: all.")] = None,
+    shots: Annotated[
+        list[int] | None, typer.Option(help="Numbers of images; 0: all, the default for your own.")
+    ] = None,
     pair: Annotated[
         list[str] | None, typer.Option(help="mnist-fashion, mnist-glyphs or digits; all if left out.")
     ] = None,
@@ -80,9 +82,9 @@ def transfer(
     from gantl_zoo.bench import transfer as bench
 
     path = bench.transfer_table(
-        bench.choose_pairs(pair or (), source, data),
+        bench.choose_pairs(pair or (), source, data, data_root),
         strategy or ("full", "freeze-d"),
-        shots or bench.SHOTS,
+        shots or ((0,) if source else bench.SHOTS),
         trials=trials,
         budget=bench.Budget(steps=steps, batch=batch, samples=samples, aug=aug),
         part=bench.choose_part(part),

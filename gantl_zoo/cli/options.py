@@ -137,6 +137,9 @@ Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=
 Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
 
 
+MOST_SEEDS = 100_000  # their images lie in memory
+
+
 def seeds(text: str) -> list[int]:
     """`0-15,40` as numbers. Raises `UsageError` for an empty, reversed or unreadable range."""
     found: list[int] = []
@@ -148,5 +151,7 @@ def seeds(text: str) -> list[int]:
             )
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text!r}: the range {part} runs backwards; write {last}-{first}")
+        if int(last or first) - int(first) >= MOST_SEEDS or int(last or first) >= 1 << 63:
+            raise UsageError(f"--seeds {text!r}: at most {MOST_SEEDS:,} at once, each below 2⁶³")
         found += range(int(first), int(last or first) + 1)
     return found

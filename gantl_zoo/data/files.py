@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 CHUNK = 256  # images that are decoded ahead
 CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
 HELD_OUT = 10  # one image in ten, chosen by the hash of its path, is the test split
-SPLITS = ({"train", "test"}, {"train", "val"})  # unless all images lie in two such folders, which are kept
+# unless all images lie in `train` and in some of these, of which the first there is holds the test split
+TESTS = ("test", "val", "valid", "validation")
 
 
 def load(source: Path, split: str, image_size: int | None) -> ImageData:
@@ -38,9 +39,15 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     names = sorted(_names(source))
     if not names:
         raise DataError(f"{source} holds no image ({', '.join(sorted(SUFFIXES))})")
-    split_up = {PurePosixPath(name).parts[0] for name in names} in SPLITS
-    held_out = {n for n in names if not n.startswith("train/")} if split_up else _held_out(names)
-    wanted = [name for name in names if (name in held_out) == (split == "test")]
+    tops = {name: PurePosixPath(name).parts[0].lower() for name in names}
+    kinds = set(tops.values())
+    split_up = "train" in kinds and len(kinds) > 1 and kinds <= {"train", *TESTS}
+    if split_up:
+        tests = next(kind for kind in TESTS if kind in kinds)
+        wanted = [name for name in names if tops[name] == (tests if split == "test" else "train")]
+    else:
+        held_out = _held_out(names)
+        wanted = [name for name in names if (name in held_out) == (split == "test")]
     if not wanted:
         raise DataError(f"{source} has {len(names)} images; a test split needs at least {HELD_OUT}")
     read = reader(source)
@@ -144,7 +151,8 @@ def decode(content: bytes, image_size: int | None) -> Pixels:
         raise ValueError("no image format that is known") from None
     with found as opened:
         image = ImageOps.exif_transpose(opened)
-        grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+        image = eight_bits(image, opened.format)
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -153,6 +161,17 @@ def decode(content: bytes, image_size: int | None) -> Pixels:
             image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
         pixels = np.array(image)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def eight_bits(image: Any, kind: str | None) -> Any:
+    """An image of one channel with more than 8 bits, by its upper 8; Pillow would cut them off at white."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a pixel, of which nobody knows what is white: save it with 8 or 16")
+    return image
 
 
 def _judge(source: Path, corrupt: list[str], count: int) -> None:

@@ -95,7 +95,10 @@ class ImageData:
     def few(self, shots: int, seed: int = 0) -> ImageData:
         """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs."""
         if not 0 < shots <= len(self):
-            raise DataError(f"--shots {shots}: {self.name} has {len(self)} {self.split} images")
+            raise DataError(
+                f"--shots {shots}: {self.name} has {len(self)} {self.split} images, beside those that are "
+                "held out; leave --shots out to take all"
+            )
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return self.select(order[:shots])
 

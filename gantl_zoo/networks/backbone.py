@@ -21,6 +21,7 @@ from torch.nn import functional
 from gantl_zoo import registry, weights as folders
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.headers import look
+from gantl_zoo.networks.base import check_sizes
 from gantl_zoo.rebuild import Bounded
 
 
@@ -117,6 +118,7 @@ def discriminator(
     go to the backbone's builder.
     """
     sees = channels if sees is None else sees
+    check_sizes("backbone", width=width)
     if channels not in (1, sees):
         raise UsageError(f"a backbone that sees {sees} channels can't be shown images of {channels}")
     config = registry.backbones.configure(backbone, **backbone_config, channels=sees)

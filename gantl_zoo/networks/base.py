@@ -51,6 +51,13 @@ class Discriminator(nn.Module):
         return logits
 
 
+def check_sizes(family: str, **sizes: int) -> None:
+    """Raises `UsageError` for a width, a latent size, … below 1."""
+    for key, value in sizes.items():
+        if value < 1:
+            raise UsageError(f"{family}: {key} must be at least 1, not {value}")
+
+
 def need(network: Any, labels: Tensor | None) -> Tensor | None:
     """The labels, if `network` knows classes. Raises `UsageError` if it does and there are none."""
     if network.num_classes and labels is None:

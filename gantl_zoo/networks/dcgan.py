@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.base import Discriminator, Generator
+from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
 from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
@@ -158,6 +158,7 @@ def generator(
     *, image_size: int = 28, channels: int = 1, width: int = 64, latent_dim: int = 100, num_classes: int = 0
 ) -> DCGANGenerator:
     """A DCGAN generator; `width` is the channel count of its last hidden layer."""
+    check_sizes("dcgan", channels=channels, width=width, latent_dim=latent_dim)
     return DCGANGenerator(image_size, channels, width, latent_dim, check_classes("dcgan", num_classes))
 
 
@@ -181,5 +182,6 @@ def discriminator(
         raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
     if not 0 <= flat <= MOST_FLAT:
         raise UsageError(f"dcgan: flat is a count of blocks, not {flat}; at most {MOST_FLAT}")
+    check_sizes("dcgan", channels=channels, width=width)
     check_classes("dcgan", num_classes)
     return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat, num_classes)

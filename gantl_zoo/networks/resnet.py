@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.base import Discriminator, Generator
+from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
 from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
 
 NORMS = ("none", "spectral")
@@ -168,6 +168,7 @@ def generator(
     *, image_size: int = 32, channels: int = 3, width: int = 256, latent_dim: int = 128, num_classes: int = 0
 ) -> ResNetGenerator:
     """A residual generator; `width` is the channel count of all its layers."""
+    check_sizes("resnet", channels=channels, width=width, latent_dim=latent_dim)
     return ResNetGenerator(image_size, channels, width, latent_dim, check_classes("resnet", num_classes))
 
 
@@ -182,4 +183,5 @@ def discriminator(
     """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (with R1, say)."""
     if norm not in NORMS:
         raise UsageError(f"resnet: norm {norm!r} is none of {', '.join(NORMS)}")
+    check_sizes("resnet", channels=channels, width=width)
     return ResNetDiscriminator(image_size, channels, width, norm, check_classes("resnet", num_classes))

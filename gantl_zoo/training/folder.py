@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UsageError, ZooError
+from gantl_zoo.errors import TrainingError, UsageError
 
 
 class RunFolder:
@@ -64,7 +64,7 @@ class RunFolder:
         """A new run that is refused in here leaves no folder behind."""
         try:
             yield
-        except ZooError:
+        except BaseException:
             if not (resume or self.mute):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise

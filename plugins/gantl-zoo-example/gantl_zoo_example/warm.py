@@ -12,6 +12,8 @@ from gantl_zoo import Plan, TransferStrategy, UsageError
 class WarmDiscriminator(TransferStrategy):
     """Full fine-tuning, in which the generator starts after `steps` steps."""
 
+    gans_only = "warm-discriminator is for GANs; a classifier has no discriminator that could be first"
+
     def __init__(self, *, steps: int = 100) -> None:
         if steps < 0:
             raise UsageError(f"warm-discriminator: steps must not be negative, not {steps}")
