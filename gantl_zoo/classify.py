@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from gantl_zoo import configs, data as data_room, registry, weights
@@ -123,6 +124,9 @@ def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings:
         raise DataError(
             f"{found.name} knows {found.num_classes} classes, {held_out.name} has {len(held_out.classes)}"
         )
+    if held_out.labels is not None and set(held_out.classes) == set(found.classes):  # in another order, maybe
+        order = torch.tensor([found.classes.index(name) for name in held_out.classes])
+        held_out = replace(held_out, labels=order[held_out.labels])
     return _accuracy(found, held_out)
 
 

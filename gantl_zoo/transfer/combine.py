@@ -95,6 +95,7 @@ class Combined(TransferStrategy):
             met = meet(plans, role)
             self.meetings += met
             groups[role] = [group for group, _ in met]
+            self.check_moved(role, plans, [group for group, _ in met])
             if not met:
                 raise UsageError(f"{'+'.join(self.parts)}: nothing is left that learns in the {role}")
         modules = {
@@ -103,6 +104,24 @@ class Combined(TransferStrategy):
             for name, module in plan.modules.items()
         }
         return Plan(groups, plans[0].discriminator, modules)
+
+    def check_moved(self, role: str, plans: list[Plan], met: list[Group]) -> None:
+        """A weight at a rate of 0 is moved by its strategy: by one alone, and if the others let it."""
+        owners: dict[int, str] = {}
+        may_move = {id(p) for group in met for p in group.parameters}
+        for name, plan in zip(self.parts, plans, strict=True):
+            rated = [group for group in plan.groups[role] if group.lr_multiplier == 0]
+            mine = {id(p) for group in rated for p in group.parameters}
+            if other := next((owners[key] for key in mine if key in owners), ""):
+                raise UsageError(
+                    f"{other} and {name} don't combine: both move the {role}'s weights themselves"
+                )
+            if mine and not mine & may_move:
+                raise UsageError(
+                    f"{name}: the other parts of the strategy let none of the {role}'s weights change that "
+                    f"{name} moves; leave out what freezes them"
+                )
+            owners |= dict.fromkeys(mine, name)
 
     def check_absent(self, role: str, plans: list[Plan]) -> None:
         """Where one part does without `role`, no other may have brought something that learns there."""

@@ -105,10 +105,10 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("lora+svd", {}, "another part of the strategy writes into"),
-        ("svd+lora", {}, "another part of the strategy writes into"),
-        ("mine+lora", {}, "combine only one of adam, lora, mine and svd"),
-        ("lora+mine", {}, "combine only one of adam, lora, mine and svd"),
+        ("lora+svd", {}, "lora and svd don't combine: both move the generator's weights themselves"),
+        ("svd+lora", {}, "svd and lora don't combine"),
+        ("mine+lora", {}, "mine and lora don't combine"),
+        ("lora+mine", {}, "lora and mine don't combine"),
         ("lora+mirror", {}, "put mirror before it"),
         ("lora+scale-shift", {}, "lora: the other parts of the strategy let none of the generator's weights"),
         ("mine+freeze-g", {}, "mine: the other parts of the strategy let none"),
