@@ -3,8 +3,8 @@
 CIFAR is a zip or folder of CIFAR-10's images. On them, in grey, a small classifier is trained first: the eye
 of `vision-aided`, which must be neither what judges (`cnn-mnist`) nor know the targets (`cnn-fashion-mnist`).
 
-What matters most gets three seeds and the budget at which scratch's curve on 1,000 images is nearly flat;
-all other strategies get a third of it. Finished cells are in `transfer.jsonl` beside this file and are not
+What matters most gets the budget at which scratch's curve on 1,000 images is nearly flat; all strategies
+get a third of it. Finished cells are in `transfer.jsonl` beside this file and are not
 done again; runs lie in `runs/transfer`. Started with OMP_NUM_THREADS=1 and `--part 1/2`, then with `--part
 2/2`, it uses two cores, and a cell's core seconds are those of one thread. `--report` only writes the
 tables and pictures.
@@ -29,13 +29,14 @@ EYES = (EYED, f"projected backbone={EYE}")
 FEW_SHOT = ("lora", "mine", "svd", "adam", "cdc")  # from the plug-in gantl-zoo-fewshot
 # what matters most comes first: an interrupted table is a smaller table, not a useless one
 PHASES: tuple[tuple[bench.Budget, int, tuple[int, ...], tuple[str, ...]], ...] = (
-    (LONG, 3, (1000,), ("full", EYED)),
-    (LONG, 3, (100,), ("full",)),
-    (SHORT, 1, (100,), ("full", *OWN, *EYES, *FEW_SHOT)),
-    (LONG, 3, (100,), ("freeze-d", EYED)),
-    (SHORT, 3, (10,), ("full", "freeze-d", "l2-sp", "ewc", *FEW_SHOT)),
+    (LONG, 3, (1000,), ("full",)),
+    (LONG, 3, (100,), ("full", "freeze-d", "mine")),
+    (SHORT, 3, (10,), ("full", "freeze-d", "mine")),
+    (SHORT, 3, (100,), ("full", *OWN, *EYES, *FEW_SHOT)),
     (SHORT, 3, (0,), ("full",)),
-    (LONG, 3, (10, 0), ("full", "freeze-d", EYED)),
+    (SHORT, 3, (10,), ("l2-sp", "ewc", *FEW_SHOT)),
+    (LONG, 3, (100, 1000), (EYED,)),
+    (LONG, 3, (10, 0), ("full", "freeze-d", "mine")),
 )
 REPORTS = {"transfer": LONG, "transfer-short": SHORT}
 

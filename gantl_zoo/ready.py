@@ -83,6 +83,11 @@ def to_transfer(
     shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
     if compare_scratch and gan.discriminator is None:
         raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
+    if compare_scratch and getattr(gan.discriminator, "freeze", False):
+        raise UsageError(
+            f"{gan.name} has a discriminator on a frozen backbone, which scratch would have with random "
+            "weights: that comparison would not be fair"
+        )
     gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
     config = strategy_config or {}
     chosen, method, why = _method(strategy, config, gan, images)

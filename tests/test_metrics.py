@@ -221,6 +221,9 @@ def test_conditional_models_are_measured_by_class_too() -> None:
         judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, one, ("kd",), 100))(
             gz.GAN(TwoClasses(False), None, {}, name="two")
         )
+    told = judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, one, ("auto",), 100))
+    kinds = {r["metric"] for r in told(gz.GAN(TwoClasses(False), None, {}, name="two")).results}
+    assert "kd[above]" in kinds and "kd[below]" not in kinds, "auto takes what can be measured"
     unknown = ImageData(held_out.images, None, (), "bare")
     with pytest.raises(gz.DataError, match="two knows 2 classes, bare has 0"):
         judge.samples_of(gz.GAN(TwoClasses(False), None, {}, name="two"), 4, unknown)

@@ -87,7 +87,8 @@ class Evaluator:
                 self.floors[name] = metric.floor(self.stand_in, self.real, self.training)
             values = metric.measure(fake, self.real, self.training)
             report.results += results(metric, values, self.floors[name], how)
-        for kind in by_class(fake, self.real, self.stand_in, self.held_out.classes, self.quick):
+        lenient = self.quick or AUTO in self.metrics
+        for kind in by_class(fake, self.real, self.stand_in, self.held_out.classes, lenient):
             report.results += self.of_class(how, *kind)
         return report
 
@@ -97,14 +98,20 @@ class Evaluator:
         """The same distances within one class, those for which it has images enough."""
         found = []
         for metric in (metric for metric in self.chosen.values() if metric.by_class):
-            try:
-                metric.check(Terms(self.extractor, "", len(real), len(fake), 0))
-            except DataError:
+            if not self.enough(metric, real, fake):
                 continue
             values = metric.measure(fake, real, real)
-            floor = metric.floor(stand_in, real, real) if len(stand_in) else {}
+            floor = metric.floor(stand_in, real, real) if self.enough(metric, real, stand_in) else {}
             found += results(metric, values, floor, how, f"[{name}]")
         return found
+
+    def enough(self, metric: Metric, real: Seen, other: Seen) -> bool:
+        """Whether a metric can compare so few images."""
+        try:
+            metric.check(Terms(self.extractor, "", len(real), len(other), 0))
+        except DataError:
+            return False
+        return True
 
     def how(self, count: int) -> dict[str, Any]:
         """What every result says of its making."""
@@ -138,11 +145,11 @@ def results(
 
 
 def by_class(
-    fake: Seen, real: Seen, stand_in: Seen, classes: tuple[str, ...], quick: bool = False
+    fake: Seen, real: Seen, stand_in: Seen, classes: tuple[str, ...], lenient: bool = False
 ) -> list[Any]:
     """Name, samples, held-out and training images of each class, if samples have labels.
 
-    A class without held-out images is a `DataError`, or, if `quick`, left out.
+    A class without held-out images is a `DataError`, or, if `lenient`, left out.
     """
     if fake.labels is None:
         return []
@@ -152,7 +159,7 @@ def by_class(
     for label in torch.arange(len(classes)):
         parts = [part_of(side, label) for side in (fake, real, stand_in)]
         if not len(parts[1]):
-            if quick:
+            if lenient:
                 continue
             raise DataError(f"class {classes[int(label)]} has no held-out images, so it can't be measured")
         found.append((classes[int(label)], *parts))
