@@ -160,9 +160,7 @@ def test_a_comparison_needs_a_discriminator_to_train_with(
     with pytest.raises(gz.UsageError, match="alone has no discriminator, so nothing says what scratch would"):
         gz.transfer(alone, data=images, strategy="projected", compare_scratch=True, out=tmp_path, **settings)
     frozen = gz.build_gan("dcgan", "backbone", generator_config=SMALL)
-    with pytest.raises(
-        gz.UsageError, match="on a frozen backbone, which scratch would have"
-    ):
+    with pytest.raises(gz.UsageError, match="on a frozen backbone, which scratch would have"):
         gz.transfer(frozen, data=images, compare_scratch=True, out=tmp_path, **settings)
     with pytest.raises(gz.UsageError, match="strategy_config is for strategies by name"):
         gz.transfer(

@@ -10,6 +10,7 @@ Z latent size, K channels of a feature map.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,27 +121,30 @@ def best(
             f"{role} {part['name']!r} takes no num_classes, so it can't be fitted to "
             f"{wanted['num_classes']} classes"
         )
-    found: list[tuple[int, dict[str, Any], Any, list[Match]]] = []
+    shapes = copy.deepcopy(old).to("meta")  # to compare widths costs no memory
+    found: tuple[int, dict[str, Any]] | None = None
     errors = []
     for factor in WIDTHS if "width" in takes and reshaped else (1,):
         width = {"width": int(takes["width"] * factor)} if "width" in takes else {}
         if width.get("width") == 0 or (width and width["width"] != takes["width"] * factor):
             continue
         config = {**takes, **changes, **width}
-        network = kind.build_empty(part["name"], **config)
+        with torch.device("meta"):
+            network = kind.build_empty(part["name"], **config)
         try:
-            matches, taken = fill(role, old, network, stand)
+            matches, taken = fill(role, shapes, network, stand)
         except UsageError as error:
             errors.append(error)
             continue
-        found.append((taken, config, network, matches))
+        if found is None or taken > found[0]:  # of equals the first, the source's width; no other is kept
+            found = taken, config
         if {match.how for match in matches} <= {"reused", "adapted"}:
             break  # no other width can take over more
-    if not found:
+    if found is None:
         raise errors[0]
-    _, config, network, matches = max(
-        found, key=lambda one: one[0]
-    )  # the first of equals: the source's width
+    _, config = found
+    network = kind.build_empty(part["name"], **config)
+    matches, _ = fill(role, old, network, stand)
     return {"name": part["name"], "config": config}, network.eval(), matches
 
 
