@@ -16,9 +16,9 @@ from gantl_zoo.metrics.neighbours import nearest
 AUTO = "auto"
 SAMPLES = 1_000
 SEED = 3_000_000  # samples that nothing else looks at
-# Up to so many images, up to so far: the first line that fits. In benchmarks `full` leads or is level by
-# distance among the strategies of this package, for 10, 100 and 1,000 images, on near pairs, on the far one
-# and in colour, so neither has a say yet. (`mine`, of a plug-in, is ahead where the target is nearest.)
+# Up to so many images, up to so far: the first line that fits. In benchmarks with three seeds `full` leads
+# or is nearly level among the strategies of this package, for 10, 100 and 1,000 images, on near pairs, on the
+# far one and in colour, so neither has a say yet. (A plug-in's `mine` is ahead where the target is nearest.)
 GUIDE: tuple[tuple[float, float, str], ...] = ((math.inf, math.inf, "full"),)
 
 

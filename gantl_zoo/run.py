@@ -32,9 +32,6 @@ def train(
     discriminator: str | None = None,
     generator_config: dict[str, Any] | None = None,
     discriminator_config: dict[str, Any] | None = None,
-    image_size: int | None = None,
-    channels: int | None = None,
-    conditional: bool | None = None,
     resume: str | Path | None = None,
     out: str | Path = "runs",
     quiet: bool = True,
@@ -43,8 +40,9 @@ def train(
     """Train a GAN from scratch on `data`; returns the best model by the first metric.
 
     `conditional` models know the classes of the data and make images of the one that is asked for.
-    `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (data_root, shots,
-    data_seed) and of the metrics (metrics, samples, extractor). `resume` continues a run folder.
+    `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (image_size, channels,
+    conditional, data_root, shots, data_seed) and of the metrics (metrics, samples, extractor). `resume`
+    continues a run folder.
     """
     if resume is not None:
         return continue_run(resume, quiet, data=data)
@@ -54,9 +52,6 @@ def train(
         discriminator=discriminator,
         generator_config=generator_config,
         discriminator_config=discriminator_config,
-        image_size=image_size,
-        channels=channels,
-        conditional=conditional,
         **settings,
     )
     folder = folder_of(ready.job, out, f"{generator}-{ready.images.name}", quiet)
@@ -69,9 +64,6 @@ def transfer(
     data: str | Path | ImageData,
     strategy: str | TransferStrategy = "full",
     strategy_config: dict[str, Any] | None = None,
-    image_size: int | None = None,
-    channels: int | None = None,
-    conditional: bool | None = None,
     compare_scratch: bool = False,
     resume: str | Path | None = None,
     out: str | Path = "runs",
@@ -93,9 +85,6 @@ def transfer(
         data=data,
         strategy=strategy,
         strategy_config=strategy_config,
-        image_size=image_size,
-        channels=channels,
-        conditional=conditional,
         compare_scratch=compare_scratch,
         **settings,
     )

@@ -157,6 +157,11 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         (["sample", "dcgan-mnist", "--seeds", "3-1", "--out", "x.png"], 2, "runs backwards; write 1-3"),
         (["sample", "dcgan-mnist", "--seeds", "a", "--out", "x.png"], 2, "'a' is no seed"),
         (["sample", "dcgan-mnist", "--seeds", "0-999999999", "--out", "x.png"], 2, "at most 100,000 at once"),
+        (
+            ["sample", "dcgan-mnist", "--seeds", "0-60000,0-60000", "--out", "x.png"],
+            2,
+            "at most 100,000 at once",
+        ),
         (["sample", "dcgan-mnist", "--seeds", "9" * 30, "--out", "x.png"], 2, "each below 2⁶³"),
         (["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"], 2, "truncation > 0"),
         (

@@ -151,7 +151,8 @@ def seeds(text: str) -> list[int]:
             )
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text!r}: the range {part} runs backwards; write {last}-{first}")
-        if int(last or first) - int(first) >= MOST_SEEDS or int(last or first) >= 1 << 63:
+        count = len(found) + int(last or first) - int(first) + 1
+        if count > MOST_SEEDS or int(last or first) >= 1 << 63:
             raise UsageError(f"--seeds {text!r}: at most {MOST_SEEDS:,} at once, each below 2⁶³")
         found += range(int(first), int(last or first) + 1)
     return found

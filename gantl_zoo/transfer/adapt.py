@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -92,15 +92,8 @@ def adapt(
             torch.manual_seed(seed)
             parts[role], networks[role], matches = best(role, source, wanted, stand)
         report += matches
-    made = GAN(
-        networks["generator"],
-        networks.get("discriminator"),
-        parts,
-        dict(source.about),
-        source.name,
-        source.folder,
-    )
-    return made, report
+    networks.setdefault("discriminator", None)
+    return replace(source, parts=parts, about=dict(source.about), **networks), report
 
 
 def best(
@@ -121,31 +114,44 @@ def best(
             f"{role} {part['name']!r} takes no num_classes, so it can't be fitted to "
             f"{wanted['num_classes']} classes"
         )
-    shapes = copy.deepcopy(old).to("meta")  # to compare widths costs no memory
-    found: tuple[int, dict[str, Any]] | None = None
+    factors = WIDTHS if "width" in takes and reshaped else (1,)
+    config = widest_match(role, source, takes | changes, factors, stand)
+    network = kind.build_empty(part["name"], **config)
+    matches, _ = fill(role, old, network, stand)
+    return {"name": part["name"], "config": config}, network.eval(), matches
+
+
+def widest_match(
+    role: str,
+    source: GAN,
+    config: dict[str, Any],
+    factors: Sequence[float],
+    stand: Sequence[int | None],
+) -> dict[str, Any]:
+    """`config` at the width, times one of the `factors`, at which most numbers are taken over; of equals the
+    first. Networks are compared on the meta device, where they take no memory.
+    """
+    kind, name = registry.REGISTRIES[f"{role}s"], source.parts[role]["name"]
+    shapes = copy.deepcopy(getattr(source, role)).to("meta")
+    found: dict[int, dict[str, Any]] = {}
     errors = []
-    for factor in WIDTHS if "width" in takes and reshaped else (1,):
-        width = {"width": int(takes["width"] * factor)} if "width" in takes else {}
-        if width.get("width") == 0 or (width and width["width"] != takes["width"] * factor):
+    for factor in factors:
+        width = {"width": int(config["width"] * factor)} if "width" in config else {}
+        if width.get("width") == 0 or (width and width["width"] != config["width"] * factor):
             continue
-        config = {**takes, **changes, **width}
         with torch.device("meta"):
-            network = kind.build_empty(part["name"], **config)
+            network = kind.build_empty(name, **config | width)
         try:
             matches, taken = fill(role, shapes, network, stand)
         except UsageError as error:
             errors.append(error)
             continue
-        if found is None or taken > found[0]:  # of equals the first, the source's width; no other is kept
-            found = taken, config
+        found.setdefault(taken, config | width)
         if {match.how for match in matches} <= {"reused", "adapted"}:
             break  # no other width can take over more
-    if found is None:
+    if not found:
         raise errors[0]
-    _, config = found
-    network = kind.build_empty(part["name"], **config)
-    matches, _ = fill(role, old, network, stand)
-    return {"name": part["name"], "config": config}, network.eval(), matches
+    return found[max(found)]
 
 
 def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[list[Match], int]:
