@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from gantl_zoo import weights
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import save_picture, side_by_side
-from gantl_zoo.execute import execute
+from gantl_zoo.errors import Stopped
+from gantl_zoo.execute import engine_of, execute, folder_of
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job
-from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.training.folder import RunFolder, begun_in
 from gantl_zoo.training.watch import regret
 
 SHOWN = 36
@@ -19,7 +21,8 @@ SHOWN = 36
 def compare(job: Job, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
     """Train from scratch as `job` says, then write `comparison.png` and a table into `folder`.
 
-    The rival has the source's architecture and random weights; data, recipe and metrics are the same.
+    The rival has the source's architecture and random weights; data, recipe and metrics are the same. It goes
+    on where an earlier comparison in this folder stopped.
     """
     networks = {
         "discriminator": source.parts["discriminator"]["name"],
@@ -29,11 +32,28 @@ def compare(job: Job, folder: RunFolder, images: ImageData, source: GAN, transfe
     name = source.parts["generator"]["name"]
     anew = {"verb": "train", "name": name, "networks": networks, "strategy": "full", "strategy_config": {}}
     anew["conditional"] = bool(source.num_classes) or None
-    rival = replace(job, **anew, title="scratch")
-    beside = RunFolder.create(folder.path, "scratch", asdict(rival), folder.quiet)
-    scratch = execute(rival, beside, images)
+    rival = replace(job, **anew, title="scratch", compare_scratch=False)
+    processes = engine_of(job).processes
+    earlier = processes.from_main(lambda: begun_in(folder.path))
+    beside = (
+        RunFolder(earlier, folder.quiet)
+        if earlier
+        else folder_of(rival, folder.path, "scratch", folder.quiet)
+    )
+    try:
+        scratch = execute(rival, beside, images, resume=earlier is not None)
+    except Stopped as stopped:  # who goes on with the transfer gets the comparison, too
+        raise Stopped("stopped in the run from scratch", folder.path) from stopped
+    if processes.main:
+        conclude(
+            folder, beside, images, {"before": source, "after transfer": transferred, "from scratch": scratch}
+        )
+
+
+def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapping[str, GAN]) -> None:
+    """The picture and the table of a comparison."""
     panels = {"real": images.few(min(SHOWN, len(images)), seed=1).images}
-    for title, gan in (("before", source), ("after transfer", transferred), ("from scratch", scratch)):
+    for title, gan in gans.items():
         panels[title] = gan.generate(SHOWN, seed=0)
     picture = save_picture(side_by_side(panels), folder.path / "comparison.png")
     folder.log(table(folder, beside))

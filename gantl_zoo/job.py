@@ -35,6 +35,7 @@ class Job:
     samples: int = 5_000
     extractor: str = "auto"
     title: str = ""
+    compare_scratch: bool = False
 
     def lineage(self, gan: GAN, images: ImageData) -> dict[str, Any]:
         """The ancestors of the model that this job makes of `gan`."""

@@ -93,6 +93,7 @@ def to_transfer(
     chosen, method, why = _method(strategy, config, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
     kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
+    kept["compare_scratch"] = compare_scratch
     job = Job(verb="transfer", name=name, **kept, **shared)
     check_wishes(job, images)
     return Ready(job, images, gan, method, why)

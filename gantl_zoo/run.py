@@ -10,23 +10,23 @@ from typing import Any
 
 from gantl_zoo.compare import compare
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError, TrainingError, UsageError
+from gantl_zoo.errors import DataError
 from gantl_zoo.execute import execute, folder_of
 from gantl_zoo.gan import GAN
-from gantl_zoo.job import Job, check_samples, load
+from gantl_zoo.job import check_samples
 from gantl_zoo.judge import make_judge
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.seen import Progress, plain
 from gantl_zoo.metrics.table import AUTO, named
 from gantl_zoo.ready import to_train, to_transfer
+from gantl_zoo.resume import continue_run
 from gantl_zoo.training import engine
-from gantl_zoo.training.folder import RunFolder
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import gan_named
 
 
 def train(
-    generator: str = "dcgan",
+    generator: str | None = None,
     *,
     data: str | Path | ImageData,
     discriminator: str | None = None,
@@ -42,19 +42,15 @@ def train(
     `conditional` models know the classes of the data and make images of the one that is asked for.
     `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (image_size, channels,
     conditional, data_root, shots, data_seed) and of the metrics (metrics, samples, extractor). `resume`
-    continues a run folder.
+    continues a run folder, which knows all that; what is said beside it must be the same. The generator is
+    "dcgan" where none is named.
     """
+    settings |= {"data": data, "discriminator": discriminator}
+    settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}
     if resume is not None:
-        return continue_run(resume, quiet, data=data)
-    ready = to_train(
-        generator,
-        data=data,
-        discriminator=discriminator,
-        generator_config=generator_config,
-        discriminator_config=discriminator_config,
-        **settings,
-    )
-    folder = folder_of(ready.job, out, f"{generator}-{ready.images.name}", quiet)
+        return continue_run(resume, quiet, name=generator, **settings)
+    ready = to_train(generator or "dcgan", **settings)
+    folder = folder_of(ready.job, out, f"{ready.job.name}-{ready.images.name}", quiet)
     return execute(ready.job, folder, ready.images, ready.gan)
 
 
@@ -62,7 +58,7 @@ def transfer(
     source: str | Path | GAN,
     *,
     data: str | Path | ImageData,
-    strategy: str | TransferStrategy = "full",
+    strategy: str | TransferStrategy | None = None,
     strategy_config: dict[str, Any] | None = None,
     compare_scratch: bool = False,
     resume: str | Path | None = None,
@@ -75,19 +71,15 @@ def transfer(
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
     channel count or number of classes is fitted to these (`gantl_zoo.transfer.adapt`); log and lineage tell
     which tensor came from where. The model knows classes if its source does, or as `conditional` says.
-    "auto" looks at the images and chooses the strategy (`gantl_zoo.advise`). `compare_scratch` trains the
+    The strategy is "full" where none is named; "auto" looks at the images and chooses one
+    (`gantl_zoo.advise`). `compare_scratch` trains the
     same budget from scratch beside it and tells who won. `settings` as for `train`.
     """
+    settings |= {"data": data, "strategy_config": strategy_config}
     if resume is not None:
-        return continue_run(resume, quiet, name=source, data=data)
-    ready = to_transfer(
-        source,
-        data=data,
-        strategy=strategy,
-        strategy_config=strategy_config,
-        compare_scratch=compare_scratch,
-        **settings,
-    )
+        wishes = settings | {"strategy": strategy, "compare_scratch": compare_scratch or None}
+        return continue_run(resume, quiet, name=source, **wishes)
+    ready = to_transfer(source, strategy=strategy or "full", compare_scratch=compare_scratch, **settings)
     job, images = ready.job, ready.images
     folder = folder_of(job, out, f"{_short(job.name)}-{images.name}-{job.strategy}", quiet)
     if ready.why:
@@ -133,32 +125,6 @@ def evaluate(
             f"convert the data with --channels {wanted}"
         )
     return judge(gan)
-
-
-def continue_run(
-    path: str | Path, quiet: bool = True, *, name: str | Path | GAN = "", data: str | Path | ImageData = ""
-) -> GAN:
-    """Go on with the run in `path` from its newest checkpoint, as if it had never stopped.
-
-    A model's name or data, if given, must be the run's own: another one would be a transfer.
-    """
-    folder, config = RunFolder.open(path, quiet)
-    job = Job(**config | {"metrics": named(config["metrics"])})
-    for given, own in ((name, job.name), (data, job.data["source"])):
-        if given and str(given) not in (own, own.partition("@")[0]):
-            raise UsageError(
-                f"{path} is a run of {job.name} on {job.data['source']}, not of or on {given}: --resume "
-                f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
-            )
-    if job.data["fingerprint"] is None:
-        raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
-    images = load(job.data)
-    if images.fingerprint != job.data["fingerprint"]:
-        raise TrainingError(
-            f"the data {job.data['source']} has changed since {path} began (fingerprint "
-            f"{images.fingerprint}, then {job.data['fingerprint']}); restore it, or start a new run"
-        )
-    return execute(job, folder, images, resume=True)
 
 
 def _short(name: str) -> str:

@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 
 import gantl_zoo as gz
 from gantl_zoo import registry
+from gantl_zoo.cli.app import main
+from gantl_zoo.errors import Stopped
 from gantl_zoo.training import checkpoint
 from gantl_zoo.training.augment import AUGMENTS
 from gantl_zoo.training.watch import Watch
@@ -183,6 +185,70 @@ def test_resume_never_means_transfer(gan: gz.GAN, photos: Path, tmp_path: Path) 
         gz.train("dcgan", data="glyphs", resume=run)
     with pytest.raises(gz.UsageError, match="--resume never means transfer"):
         gz.transfer("dcgan-mnist", data=photos, resume=run)
+
+
+def test_what_is_said_beside_resume_is_the_runs_own(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = TINY | PHOTOS | {"data": photos, "metrics": "none"}
+    gz.train("dcgan", out=tmp_path, **settings)
+    run = tmp_path / "00000-dcgan-photos"
+    gz.train("dcgan", resume=run, **settings)  # the whole call again
+    gz.train(data="", resume=run)
+    for other in (
+        {"steps": 7},
+        {"generator_config": {"width": 8}},
+        {"metrics": "fd"},
+        {"conditional": False},
+    ):
+        (name,) = other
+        with pytest.raises(gz.UsageError, match=rf"began with {name.replace('_', '-')} .*: leave .* out, or"):
+            gz.train(data="", resume=run, **other)
+    with pytest.raises(gz.UsageError, match="not of or on resnet: --resume never means transfer"):
+        gz.train("resnet", data="", resume=run)
+    with pytest.raises(gz.UsageError, match="unknown setting stepps"):
+        gz.train(data="", resume=run, stepps=7)
+    for words in (
+        ["--steps", "6"],
+        ["--seed", "1"],
+        ["--generator-arg", "width=4"],
+        ["--strategy", "freeze"],
+    ):
+        verb = "transfer" if words[0] == "--strategy" else "train"
+        with pytest.raises(SystemExit) as exit:
+            main([verb, "--resume", str(run), *words])
+        told = capsys.readouterr().err
+        assert (exit.value.code == 0) == (words[0] in ("--steps", "--generator-arg")), told
+        assert exit.value.code == 0 or f"began with {words[0][2:]} " in told
+
+
+def test_a_comparison_that_was_killed_goes_on(
+    gan: gz.GAN, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = gan.save(tmp_path / "source")
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    settings |= {"data": photos, "channels": 1, "compare_scratch": True, "metrics": "kd", "samples": 20}
+
+    def on_step(self: Watch, done: int) -> None:
+        if done == 5 and self.folder.path.name == "00000-scratch":
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"--resume .*photos-full$"):
+        patch.setattr(Watch, "on_step", on_step)
+        gz.transfer(source, out=tmp_path / "broken", **settings)
+    (run,) = (tmp_path / "broken").iterdir()
+    assert "00000005" in states(run / "00000-scratch")
+    assert not (run / "comparison.png").exists()
+    gz.transfer("", data="", resume=run)
+    whole = gz.transfer(source, out=tmp_path / "whole", **settings)
+    assert whole.folder is not None and (run / "comparison.png").is_file()
+    verdicts = [
+        path.read_text().splitlines()[-2:] for path in (run / "log.txt", whole.folder.parent / "log.txt")
+    ]
+    assert "won" in verdicts[0][0] and verdicts[0][0] == verdicts[1][0]
+    assert_same(
+        states(whole.folder.parent / "00000-scratch")["00000006"], states(run / "00000-scratch")["00000006"]
+    )
 
 
 def test_another_architecture_in_the_folder_is_named(photos: Path, tmp_path: Path) -> None:

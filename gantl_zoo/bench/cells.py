@@ -11,8 +11,8 @@ from typing import Any
 
 from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.gan import GAN
-from gantl_zoo.run import continue_run
-from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.resume import continue_run
+from gantl_zoo.training.folder import RunFolder, begun_in
 
 Row = dict[str, Any]
 RESULTS = "cells.jsonl"
@@ -64,7 +64,7 @@ def folder(out: Path, name: str, key: str) -> Path:
 
 def trained(folder: Path, start: Callable[[], GAN], quiet: bool) -> tuple[GAN, RunFolder]:
     """What `start` trains into `folder`, or what an earlier, interrupted call did; and its run folder."""
-    begun = sorted(folder.glob("[0-9]*-*/checkpoints"))
-    gan = continue_run(begun[-1].parent, quiet) if begun else start()
+    begun = begun_in(folder)
+    gan = continue_run(begun, quiet) if begun else start()
     (run, *_) = sorted(folder.glob("[0-9]*-*/config.json"))[::-1]
     return gan, RunFolder(run.parent)

@@ -69,6 +69,7 @@ def add(app: typer.Typer) -> None:
 
 @with_options(SIZE, DATA, ADVERSARIAL, RUN)
 def train(
+    context: typer.Context,
     generator: Annotated[str | None, typer.Argument(help="A generator's name.")] = None,
     discriminator: DiscriminatorName = None,
     generator_arg: GeneratorArgs = None,
@@ -80,11 +81,12 @@ def train(
     settings["discriminator"] = discriminator
     settings["generator_config"] = from_words(generator_arg or (), "--generator-arg")
     settings["discriminator_config"] = from_words(discriminator_arg or (), "--discriminator-arg")
-    perform("train", generator or "", settings)
+    perform(context, generator or "", settings)
 
 
 @with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
 def transfer(
+    context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
     strategy: Strategy = "full",
     strategy_arg: StrategyArgs = None,
@@ -95,7 +97,7 @@ def transfer(
     need(source, settings, "a GAN, such as dcgan-mnist")
     settings["strategy"], settings["compare_scratch"] = strategy, compare_scratch
     settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
-    perform("transfer", source or "", settings)
+    perform(context, source or "", settings)
 
 
 def need(name: str | None, settings: dict[str, Any], what: str) -> None:
@@ -108,17 +110,28 @@ def need(name: str | None, settings: dict[str, Any], what: str) -> None:
         raise UsageError("--data is missing: a data name (mnist, glyphs, …), a folder or a zip of images")
 
 
-def perform(verb: str, name: str, settings: dict[str, Any]) -> None:
+def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were typed; a run that goes on has its own where our defaults stand."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    silent = {name for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
+    there = {name: value for name, value in settings.items() if value not in (None, {})}
+    return {name: value for name, value in there.items() if name not in silent}
+
+
+def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None:
     """Call the function of that verb; the main process prints the run's path."""
     from gantl_zoo import run
     from gantl_zoo.dry import dry_run as say
     from gantl_zoo.metrics.table import named
 
+    verb = str(context.info_name)
     settings["metrics"] = named(settings["metrics"])
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
         typer.echo(say(verb, name, settings))
         return
+    if settings["resume"] is not None:
+        settings = {"data": "", "quiet": settings["quiet"]} | said(context, settings)
     try:
         gan = (run.train if verb == "train" else run.transfer)(name, **settings)
     except Stopped as stopped:

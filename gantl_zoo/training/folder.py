@@ -14,6 +14,12 @@ from typing import Any
 from gantl_zoo.errors import TrainingError, UsageError
 
 
+def begun_in(out: Path) -> Path | None:
+    """The newest run under `out` that could be resumed."""
+    found = sorted(out.glob("[0-9]*-*/checkpoints/[0-9]*"))
+    return found[-1].parents[1] if found else None
+
+
 class RunFolder:
     """Writes what a run leaves behind. `quiet` keeps it from the terminal, `mute` from the disk, too."""
 

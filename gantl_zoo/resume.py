@@ -1,0 +1,95 @@
+"""`--resume`: a run goes on as its own folder says, and a wish that says otherwise is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.arguments import given
+from gantl_zoo.compare import compare
+from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.execute import execute
+from gantl_zoo.gan import GAN
+from gantl_zoo.job import Job, fitted_to, load
+from gantl_zoo.metrics.table import named
+from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.transfer.strategy import TransferStrategy
+from gantl_zoo.zoo import gan_named
+
+
+def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
+    """Go on with the run in `path` from its newest checkpoint, as if it had never stopped.
+
+    `wishes` are what `train` or `transfer` was called with beside that: they must be the run's own. Raises
+    `UsageError` if they are not, `TrainingError` if there is no such run or its images have changed.
+    """
+    folder, config = RunFolder.open(path, quiet)
+    job = Job(**config | {"metrics": named(config["metrics"])})
+    check_wishes(job, path, given(wishes))
+    if job.data["fingerprint"] is None:
+        raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
+    images = load(job.data)
+    if images.fingerprint != job.data["fingerprint"]:
+        raise TrainingError(
+            f"the data {job.data['source']} has changed since {path} began (fingerprint "
+            f"{images.fingerprint}, then {job.data['fingerprint']}); restore it, or start a new run"
+        )
+    result = execute(job, folder, images, resume=True)
+    if job.compare_scratch:
+        source = fitted_to(images, gan_named(job.name), job.conditional, job.recipe["seed"])
+        compare(job, folder, images, source, result)
+    return result
+
+
+def check_wishes(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a wish that is not what the run began with."""
+    own = settings_of(job)
+    if unknown := sorted(set(wishes) - set(own)):
+        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(own))}")
+    for key, wish in wishes.items():
+        if agree(key, wish, own[key]):
+            continue
+        if key in ("name", "data"):
+            raise UsageError(
+                f"{path} is a run of {job.name} on {job.data['source']}, not of or on {wish}: --resume "
+                f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
+            )
+        word = key.replace("_", "-")
+        raise UsageError(
+            f"{path} began with {word} {own[key]}, not {wish}, and --resume goes on with what a run began "
+            f"with: leave {word} out, or begin anew from its model with gantl-zoo transfer {path} --data …"
+        )
+
+
+def settings_of(job: Job) -> dict[str, Any]:
+    """What `train` or `transfer` was called with, by the names of their arguments."""
+    networks: dict[str, Any] = {"discriminator": None, "generator_config": {}, "discriminator_config": {}}
+    parts = ("conditional", "metrics", "samples", "extractor", "title", "compare_scratch")
+    data = ("image_size", "channels", "shots", "data_seed")
+    return {
+        "name": job.name,
+        "data": job.data["source"],
+        "data_root": job.data["root"],
+        "strategy": job.strategy,
+        "strategy_config": job.strategy_config,
+        **networks,
+        **job.networks,
+        **{key: job.data[key] for key in data},
+        **{key: getattr(job, key) for key in parts},
+        **job.recipe,
+    }
+
+
+def agree(key: str, wish: Any, own: Any) -> bool:
+    """Does a wish say what the run's own setting says, or nothing?"""
+    if key in ("name", "data"):  # a name may leave its revision out
+        known = str(wish) if isinstance(wish, (str, Path)) else wish.name
+        return known in ("", own, own.partition("@")[0])
+    if key == "metrics":
+        return tuple(named(wish)) == tuple(own)
+    if isinstance(wish, TransferStrategy):
+        return str(own) == type(wish).__name__
+    if isinstance(wish, Mapping):  # what was not said is the builder's default, or follows from the images
+        return all(name in own and own[name] == value for name, value in wish.items())
+    return bool(wish == own) or str(wish) == str(own) or (key, wish) == ("strategy", "auto")
