@@ -56,9 +56,11 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
 def describe(role: str, name: str, network: Any, plan: Plan) -> list[str]:
     """A line a block: what it is, how large, whether it learns."""
     learning = {id(parameter) for parameter in plan.parameters(role)}
+    later = {id(parameter) for group in plan.groups.get(role, []) for parameter in group.parameters}
     lines = [f"{role} {name}: {count(network):,} parameters"]
     for i, block in enumerate(blocks(network)):
-        state = "learns" if any(id(p) in learning for p in block.parameters()) else "frozen"
+        own = {id(parameter) for parameter in block.parameters()}
+        state = "learns" if own & learning else "learns later" if own & later else "frozen"
         lines.append(f"  block {i}: {type(block).__name__:12} {count(block):>12,}  {state}")
     return lines
 

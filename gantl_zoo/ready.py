@@ -80,7 +80,9 @@ def to_transfer(
 ) -> Ready:
     """A run of `transfer`; a `GAN` that was given stays as it is. Raises what is wrong, as `to_train`."""
     gan = source if isinstance(source, GAN) else gan_named(source)
-    shared, images = common(data, image_size or gan.image_shape[1], channels, settings)
+    shared, images = common(
+        data, gan.image_shape[1] if image_size is None else image_size, channels, settings
+    )
     if compare_scratch and gan.discriminator is None:
         raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
     if compare_scratch and getattr(gan.discriminator, "freeze", False):

@@ -56,6 +56,14 @@ def test_every_pair_of_shapes_goes_there_and_back(generator: str, discriminator:
         assert sum(match.how == "reused" for match in report) > len(report) / 4
 
 
+def test_what_a_block_next_to_the_image_loses_is_reported() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    _, report = adapt(gan, (1, 32, 32))  # the discriminator gets a block, and half the width at the image
+    theirs = {match.tensor for match in report if match.role == "discriminator" and match.how == "dropped"}
+    assert {"blocks.0.conv.weight", "blocks.0.conv.bias"} <= theirs
+
+
 @pytest.mark.parametrize("generator", registry.generators.names())
 def test_grey_to_rgb_gives_the_sources_image_in_three_channels(generator: str) -> None:
     gan = source(generator, "dcgan", (1, 32, 32))

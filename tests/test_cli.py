@@ -123,6 +123,9 @@ def test_dry_run_builds_nothing_on_disk(
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "freeze",
                        "--dry-run", "--out", out_folder)  # fmt: skip
     assert code == 0 and "frozen" in out and "learns" in out and "MiB" in out and not out_folder.exists()
+    code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "gradual",
+                       "--dry-run")  # fmt: skip
+    assert code == 0 and out.count("learns later") > 2 and "frozen" not in out
     code, out, _ = run(capsys, "train", "dcgan", "--data", photos, "--image-size", 32, "--dry-run")
     assert code == 0 and "generator dcgan: " in out
 
@@ -133,6 +136,7 @@ def test_dry_run_builds_nothing_on_disk(
         (["--generator-arg", "image_size=64"], "makes images (3, 64, 64)"),
         (["--metrics", "bogus"], "bogus"),
         (["--title", "a/b"], "title"),
+        (["--image-size", "0"], "image_size must be at least 1, not 0"),
         (["--samples", "0"], "samples must be at least 2, not 0"),
         (["--batch", "7", "--accumulate", "2"], "can't be split into 2 equal rounds"),
         (["--r1", "1", "--engine-arg", "compile=true"], "second derivatives"),

@@ -234,6 +234,7 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
         ({"treads": 2}, "unknown engine setting treads; there are: allocator, compile"),
         ({"memory_format": "diagonal"}, "memory_format='diagonal' is none of auto, channels-last"),
         ({"threads": "many"}, "threads='many' is no count"),
+        ({"threads": 10**12}, "is no count from 0 to 1024"),
     ],
 )
 def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str) -> None:

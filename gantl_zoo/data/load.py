@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gantl_zoo.data import builtin, files, glyphs
 from gantl_zoo.data.images import ImageData
-from gantl_zoo.errors import DataError
+from gantl_zoo.errors import DataError, UsageError
 
 NAMES = ("cifar10", "digits", "fashion-mnist", "glyphs", "kmnist", "mnist", "stacked-mnist")
 SPLITS = ("train", "test")
@@ -29,10 +29,12 @@ def load(
     "photos:cat,dog". `split` is "train" or "test". Of a folder or zip these are its folders `train` and
     `test` (or `val`) if it has nothing else; otherwise a tenth is held out by the hash of its path. `root`
     is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache). `shots` takes
-    a fixed subset by `data_seed`. Raises `DataError`.
+    a fixed subset by `data_seed`. Raises `DataError`, for no size `UsageError`.
     """
     if split not in SPLITS:
         raise DataError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if image_size is not None and image_size < 1:
+        raise UsageError(f"image_size must be at least 1, not {image_size}")
     if isinstance(source, ImageData):
         found = source
     elif chosen := _chosen(str(source)):

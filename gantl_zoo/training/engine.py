@@ -19,6 +19,7 @@ from gantl_zoo.training.processes import Processes, join
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MOST = 1024  # threads or workers
 COUNTS = {"threads": 0, "workers": 2}  # no threads: as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
@@ -120,8 +121,8 @@ def check(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"engine setting {name}={wanted[name]!r} is none of {', '.join(map(str, choices))}"
             )
     for name in COUNTS:
-        if not isinstance(wanted[name], int) or wanted[name] < 0:
-            raise UsageError(f"engine setting {name}={wanted[name]!r} is no count")
+        if not isinstance(wanted[name], int) or not 0 <= wanted[name] <= MOST:
+            raise UsageError(f"engine setting {name}={wanted[name]!r} is no count from 0 to {MOST}")
     return wanted
 
 

@@ -161,8 +161,6 @@ def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[li
     ours, theirs = new.state_dict(), old.state_dict()
     matches, state, used = [], {}, set()
     for name, source, place in pairs(role, old, new):
-        if source is not None:
-            used.add(source)
         known = theirs.get(source or "")
         named = None if known is None else by_name(name, known, old, new, stand)
         tensor, match = take(role, name, ours[name], named[0] if named else known, place, old, new)
@@ -170,6 +168,8 @@ def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[li
             match = Match(role, name, "adapted", ", ".join(filter(None, (named[1], match.note))))
         state[name] = tensor
         matches.append(match)
+        if source is not None and (place, match.how) != ("loose", "fresh"):
+            used.add(source)
     new.load_state_dict(state)
     anew = settle(new, {match.tensor for match in matches if match.how != "reused"})
     matches = [Match(role, m.tensor, "fresh", "measured anew") if m.tensor in anew else m for m in matches]
