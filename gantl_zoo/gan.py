@@ -5,10 +5,9 @@ N images, C channels, H, W image size, Z latent size, L classes. Images are floa
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo import card, registry, weights
+from gantl_zoo import registry, weights
 from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.model import Model, kept, resting
 from gantl_zoo.rebuild import rebuild
 
 # One chunk size for all: convolutions may round differently for another batch size, and the image of a
 # seed must not depend on how many others were asked for.
 CHUNK = 16
-ABOUT = ("lineage", "training", "metrics", "license")
 
 
 def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
@@ -48,25 +47,11 @@ def told(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
     return network(inputs, labels) if knows(network) else network(inputs)
 
 
-@contextlib.contextmanager
-def resting(network: nn.Module) -> Iterator[None]:
-    """The network in eval mode; afterwards each of its modules in the mode that it had: frozen ones rest."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 @dataclass
-class GAN:
-    """A generator (the averaged one) and, where it is at hand, its discriminator.
+class GAN(Model):
+    """A generator (the averaged one) and, where it is at hand, its discriminator."""
 
-    `parts` holds `{"generator": {"name", "config"}, "discriminator": …}`; `about` holds lineage, training
-    and metrics; both as in `config.json`.
-    """
+    kind = "gan"
 
     generator: Any
     discriminator: Any
@@ -89,17 +74,6 @@ class GAN:
     def num_classes(self) -> int:
         """How many classes it can be asked for; 0 if it makes images of any kind."""
         return knows(self.generator)
-
-    @property
-    def classes(self) -> list[str]:
-        """Their names, or numbers where nobody named them."""
-        names = list(self.about.get("training", {}).get("classes") or ())
-        return names if len(names) == self.num_classes else list(map(str, range(self.num_classes)))
-
-    @property
-    def lineage(self) -> dict[str, Any]:
-        """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
-        return dict(self.about.get("lineage", {}))
 
     @torch.no_grad()
     def generate(
@@ -166,50 +140,13 @@ class GAN:
         if wrong := [label for label in labels.tolist() if not 0 <= label < self.num_classes]:
             raise UsageError(f"{there}; there is no class {wrong[0]}")
 
-    def config(self, dtype: str = "float32") -> dict[str, Any]:
-        """The `config.json` that describes this model."""
+    def networks(self) -> dict[str, nn.Module]:
+        return {part: getattr(self, part) for part in self.parts}
+
+    def sizes(self) -> dict[str, Any]:
         channels, height, width = self.image_shape
-        kept = {part: describe(**said) for part, said in self.parts.items()}
-        return {
-            "format": weights.FORMAT,
-            "kind": "gan",
-            "name": self.name,
-            "dtype": dtype,
-            **kept,
-            "image": {"channels": channels, "height": height, "width": width},
-            "latent_dim": self.latent_dim,
-            "num_classes": self.num_classes,
-            "requires": requirements(self.parts),
-            "lineage": self.about.get("lineage", {}),
-            "training": self.about.get("training", {}),
-            "metrics": self.about.get("metrics", []),
-            "license": self.about.get("license", ""),
-        }
-
-    def save(
-        self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = weights.SHARD
-    ) -> Path:
-        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
-
-        A network above `max_shard_size` ("5GB", or bytes) is split over several files.
-        """
-        networks = {part: getattr(self, part) for part in self.parts}
-        config = self.config(dtype)
-        readme = card.render(config, card.text_in(folder))
-        return weights.write_folder(folder, config, networks, readme, max_shard_size)
-
-
-def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A network as folders keep it: without the arguments that only fetch starting weights."""
-    return {"name": name, "config": {k: v for k, v in config.items() if k not in registry.INITIALISERS}}
-
-
-def requirements(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The plug-ins, with versions, without which these networks can't be built."""
-    entries = [registry.REGISTRIES[f"{kind}s"].info(part["name"]) for kind, part in parts.items()]
-    bodies = [part["config"].get("backbone") for part in parts.values()]
-    entries += [registry.backbones.info(body) for body in bodies if isinstance(body, str)]
-    return registry.requirements(*entries)
+        image = {"channels": channels, "height": height, "width": width}
+        return {"image": image, "latent_dim": self.latent_dim}
 
 
 def build_gan(
@@ -265,9 +202,7 @@ def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
         wanted = networks["generator"].image_shape if networks else None
         networks[part] = rebuild(folder, f"{part}s", part, config, images=wanted)
         check_shapes(folder, config, networks)
-    about = {key: config[key] for key in ABOUT if key in config}
-    name = str(config.get("name") or Path(folder).name)
-    return GAN(networks["generator"], networks.get("discriminator"), parts, about, name, Path(folder))
+    return GAN(networks["generator"], networks.get("discriminator"), parts, **kept(config, folder))
 
 
 def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.gan import GAN, knows, resting, told
+from gantl_zoo.gan import GAN, knows, told
+from gantl_zoo.model import resting
 from gantl_zoo.transfer.strategy import Plan
 
 REMEDY = "leave the classes out (--unconditional)"

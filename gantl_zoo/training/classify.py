@@ -17,7 +17,7 @@ from torch.nn import functional
 from gantl_zoo.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError
-from gantl_zoo.gan import resting
+from gantl_zoo.model import resting
 from gantl_zoo.training.augment import shift
 from gantl_zoo.training.chance import seed_step
 from gantl_zoo.training.engine import Engine

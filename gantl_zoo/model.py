@@ -1,0 +1,110 @@
+"""`Model`: what a GAN and a classifier have in common, which is how they are kept in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from gantl_zoo import card, registry, weights
+
+ABOUT = ("lineage", "training", "metrics", "license")
+
+
+class Model:
+    """Networks of registered names and what is known about them.
+
+    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds lineage, training and metrics; both as
+    in `config.json`.
+    """
+
+    kind: ClassVar[str]  # as folders say it
+    parts: dict[str, dict[str, Any]]
+    about: dict[str, Any]
+    name: str
+    folder: Path | None  # where it was loaded from
+
+    @property
+    def num_classes(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes' names in order, or numbers where nobody named them."""
+        names = list(self.about.get("training", {}).get("classes") or ())
+        return names if len(names) == self.num_classes else list(map(str, range(self.num_classes)))
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
+        return dict(self.about.get("lineage", {}))
+
+    def networks(self) -> dict[str, nn.Module]:
+        """What is saved, by the names of its files."""
+        raise NotImplementedError
+
+    def sizes(self) -> dict[str, Any]:
+        """What `config.json` tells of images and latents."""
+        return {}
+
+    def config(self, dtype: str = "float32") -> dict[str, Any]:
+        """The `config.json` that describes this model."""
+        return {
+            "format": weights.FORMAT,
+            "kind": self.kind,
+            "name": self.name,
+            "dtype": dtype,
+            **{part: describe(**said) for part, said in self.parts.items()},
+            **self.sizes(),
+            "num_classes": self.num_classes,
+            "requires": requirements(self.parts),
+            "lineage": self.about.get("lineage", {}),
+            "training": self.about.get("training", {}),
+            "metrics": self.about.get("metrics", []),
+            "license": self.about.get("license", ""),
+        }
+
+    def save(
+        self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = weights.SHARD
+    ) -> Path:
+        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
+
+        A network above `max_shard_size` ("5GB", or bytes) is split over several files.
+        """
+        config = self.config(dtype)
+        readme = card.render(config, card.text_in(folder))
+        return weights.write_folder(folder, config, self.networks(), readme, max_shard_size)
+
+
+def kept(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """What a folder's `config.json` tells about its model beside the networks."""
+    about = {key: config[key] for key in ABOUT if key in config}
+    return {"about": about, "name": str(config.get("name") or Path(folder).name), "folder": Path(folder)}
+
+
+def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A network as folders keep it: without the arguments that only fetch starting weights."""
+    return {"name": name, "config": {k: v for k, v in config.items() if k not in registry.INITIALISERS}}
+
+
+def requirements(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The plug-ins, with versions, without which these networks can't be built."""
+    entries = [registry.REGISTRIES[f"{kind}s"].info(part["name"]) for kind, part in parts.items()]
+    bodies = [part["config"].get("backbone") for part in parts.values()]
+    entries += [registry.backbones.info(body) for body in bodies if isinstance(body, str)]
+    return registry.requirements(*entries)
+
+
+@contextlib.contextmanager
+def resting(network: nn.Module) -> Iterator[None]:
+    """The network in eval mode; afterwards each of its modules in the mode that it had: frozen ones rest."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
