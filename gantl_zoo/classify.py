@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from gantl_zoo import configs, data as data_room, registry, weights
 from gantl_zoo.arguments import given
@@ -106,8 +105,6 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    # another one is asked what it says of this network, before there is a run folder
-    build_strategy(strategy, strategy_config or {}).prepare_backbone(copy.deepcopy(model.backbone))
     words = f"gantl-zoo classify transfer {pinned(base, str(source))} {rest['data']} --strategy {strategy}"
     words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
@@ -212,8 +209,9 @@ def _fit(
     folder: RunFolder,
     rest: dict[str, Any],
 ) -> Classifier:
+    with folder.begin(resume=False), chance.seeded(recipe.seed):
+        trainer = loop.ClassifierTrainer(copy.deepcopy(model.backbone), strategy, rest["engine"])
     folder.log(f"engine: {rest['engine']}")
-    backbone: nn.Module = copy.deepcopy(model.backbone)
     # as many as it learns from, and not at every one of many epochs: looking must not cost more than learning
     shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
     every = math.ceil(recipe.epochs / LOOKS)
@@ -221,7 +219,7 @@ def _fit(
     def report(epoch: int, loss: float, rate: float) -> None:
         if epoch % every and epoch != recipe.epochs:
             return
-        score = loop.accuracy(backbone, shown)
+        score = loop.accuracy(trainer.backbone, shown)
         folder.append(
             "stats.jsonl", {"step": epoch, "loss": loss, "images_per_second": rate, "accuracy": score}
         )
@@ -229,11 +227,11 @@ def _fit(
         folder.log(f"epoch {epoch}/{recipe.epochs}  {said}  {rate:.0f} images/s")
 
     with chance.seeded(recipe.seed):
-        loop.fit(backbone, strategy, images, recipe, rest["engine"], report)
+        trainer.fit(images, recipe, report)
     lineage = {"data": images.about(), "seed": recipe.seed}
     training = {**asdict(recipe), "classes": list(images.classes), "command": rest["words"]}
     about = {"lineage": model.about.get("lineage", {}) | lineage, "training": training}
-    result = replace(model, backbone=backbone, about=about, name=rest["title"] or folder.path.name)
+    result = replace(model, backbone=trainer.backbone, about=about, name=rest["title"] or folder.path.name)
     about["metrics"] = [_accuracy(result, held_out)]
     result.folder = result.save(folder.path / "model")
     folder.log(f"model: {result.folder}")

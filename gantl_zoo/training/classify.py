@@ -53,46 +53,49 @@ class ClassifierRecipe:
         check(self, LIMITS)
 
 
-def fit(
-    backbone: nn.Module,
-    strategy: TransferStrategy,
-    data: ImageData,
-    recipe: ClassifierRecipe,
-    engine: Engine,
-    report: Report,
-) -> Plan:
-    """Train `backbone` in place on labelled `data`; only what the strategy's plan lists learns."""
-    if data.labels is None:
-        raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
-    plan = strategy.prepare_backbone(backbone)
-    for network in (backbone, *plan.modules.values()):
-        engine.place(network)
-    optimizer, schedule = optimizers(plan, recipe, steps := math.ceil(len(data) / recipe.batch))
-    switches: tuple[bool, ...] | None = None
-    for epoch in range(recipe.epochs):
-        clock, total = time.perf_counter(), torch.zeros((), device=engine.device)
-        seed_step(recipe.seed, epoch)
-        for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
-            strategy.on_step(step, plan)
-            if switches != plan.switches():
-                plan.apply({"backbone": backbone})
-                switches = plan.switches()
-            images = augment(to_float(data.images[index].to(engine.device)), recipe)
-            with engine.autocast():
-                logits = backbone(images)  # (N, L)
-            target = data.labels[index].to(engine.device)
-            loss = functional.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            terms = strategy.backbone_loss(loss, backbone)
-            torch.stack(list(terms.values())).sum().backward(inputs=plan.parameters("backbone"))  # type: ignore[no-untyped-call]
-            strategy.on_gradients("backbone")
-            optimizer.step()
-            strategy.after_step("backbone")
-            schedule.step()
-            total += loss.detach()
-        report(epoch + 1, float(total) / steps, len(data) / (time.perf_counter() - clock))
-    backbone.eval()
-    return plan
+class ClassifierTrainer:
+    """One run: a backbone that changes, and what of it a strategy lets learn."""
+
+    def __init__(self, backbone: nn.Module, strategy: TransferStrategy, engine: Engine) -> None:
+        self.backbone, self.strategy, self.engine = backbone, strategy, engine
+        self.plan: Plan = strategy.prepare_backbone(backbone)
+        for network in (backbone, *self.plan.modules.values()):
+            engine.place(network)
+
+    def fit(self, data: ImageData, recipe: ClassifierRecipe, report: Report) -> None:
+        """Train the backbone in place on labelled `data`; only what the plan lists learns."""
+        if data.labels is None:
+            raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
+        steps = math.ceil(len(data) / recipe.batch)
+        optimizer, schedule = optimizers(self.plan, recipe, steps)
+        switches: tuple[bool, ...] | None = None
+        for epoch in range(recipe.epochs):
+            clock, total = time.perf_counter(), torch.zeros((), device=self.engine.device)
+            seed_step(recipe.seed, epoch)
+            for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
+                self.strategy.on_step(step, self.plan)
+                if switches != self.plan.switches():
+                    self.plan.apply({"backbone": self.backbone})
+                    switches = self.plan.switches()
+                optimizer.zero_grad(set_to_none=True)
+                total += self.learn(data.images[index], data.labels[index], recipe)
+                self.strategy.on_gradients("backbone")
+                optimizer.step()
+                self.strategy.after_step("backbone")
+                schedule.step()
+            report(epoch + 1, float(total) / steps, len(data) / (time.perf_counter() - clock))
+        self.backbone.eval()
+
+    def learn(self, pixels: Tensor, labels: Tensor, recipe: ClassifierRecipe) -> Tensor:
+        """The gradients of one batch (N, C, H, W) uint8 with labels (N,); returns its cross-entropy."""
+        images = augment(to_float(pixels.to(self.engine.device)), recipe)
+        with self.engine.autocast():
+            logits = self.backbone(images)  # (N, L)
+        target = labels.to(self.engine.device)
+        loss = functional.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
+        terms = self.strategy.backbone_loss(loss, self.backbone)
+        torch.stack(list(terms.values())).sum().backward(inputs=self.plan.parameters("backbone"))  # type: ignore[no-untyped-call]
+        return loss.detach()
 
 
 def optimizers(
