@@ -178,7 +178,9 @@ def _prepare(
     recipe = loop.ClassifierRecipe(**settings)
     if precision == "fp16":
         raise UsageError("precision fp16 needs gradients that are scaled, as a GAN's are; use bf16 or fp32")
-    rest |= {"engine": engine.choose(device, precision), "data": _said(data, spec)}
+    usual = {"device": (device, "auto"), "precision": (precision, "auto"), "title": (rest["title"], "")}
+    said = {key: value for key, (value, default) in usual.items() if value != default}
+    rest |= {"engine": engine.choose(device, precision), "data": _said(data, spec | said)}
     images = data_room.load(data, **spec)
     if images.labels is None:
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
@@ -190,7 +192,7 @@ def _said(data: Data, spec: dict[str, Any]) -> str:
     """The data as on the command line."""
     name = shlex.quote(data.name if isinstance(data, ImageData) else str(data))
     few = {key.replace("_", "-"): value for key, value in spec.items() if key != "root"}
-    return f"--data {name}" + "".join(f" --{key} {value}" for key, value in few.items())
+    return f"--data {name}" + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in few.items())
 
 
 def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:
