@@ -12,6 +12,7 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gantl_zoo.arguments import misfit
@@ -199,9 +200,25 @@ models = Registry(
 )
 
 
-def release_or(name: str) -> str:
-    """The folder of the release of that name; else the name itself, as a folder's."""
-    return str(models.load(name)) if name in models else name
+def folder_at(name: str | Path) -> Path | None:
+    """The model folder at that path, which may be a run's; None if no folder is there."""
+    folder = Path(name)
+    for place in (folder / "model", folder):  # a run folder has a config.json of its own
+        if (place / "config.json").is_file():
+            return place
+    if folder.is_dir():
+        raise UnknownNameError(f"{name} is a folder, but no model or run folder: it has no config.json")
+    return None
+
+
+def release_folder(name: str | Path) -> Path:
+    """The folder of that name, a path's or a release's. Raises `UnknownNameError`."""
+    try:
+        return folder_at(name) or Path(models.load(str(name)))
+    except UnknownNameError as error:
+        if Path(name).is_dir():
+            raise
+        raise UnknownNameError(f"{error}; neither is there a folder {name}") from None
 
 
 REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}

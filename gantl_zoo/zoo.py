@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import HubError, UnknownNameError, UsageError
-from gantl_zoo.registry import models
+from gantl_zoo.registry import folder_at, models, release_folder
 
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier
@@ -36,20 +36,15 @@ def locate(
 
     From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
     """
-    folder, text = Path(name), str(name)
-    for place in (folder / "model", folder):  # a run folder has a config.json of its own
-        if (place / "config.json").is_file():
-            return place, pulled_from(place)
-    if folder.is_dir():
-        raise UnknownNameError(f"{text} is a folder, but no model or run folder: it has no config.json")
+    text = str(name)
+    if place := folder_at(name):
+        return place, pulled_from(place)
     if text not in models and "/" in text.partition("@")[0]:
         return from_hub(text, lambda config: parts_of(config, discriminator) if weights else [])
     try:
-        return Path(models.load(text)), None
+        return release_folder(text), None
     except UnknownNameError as error:
-        raise UnknownNameError(
-            f"{error}; neither is there a folder {text}, and a model on the Hub is user/name"
-        ) from None
+        raise UnknownNameError(f"{error}, and a model on the Hub is user/name") from None
 
 
 def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:

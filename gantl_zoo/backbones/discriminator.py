@@ -86,7 +86,7 @@ def backbone(
     if pool < 1:
         raise UsageError(f"discriminator: pool is the side of a grid, not {pool}")
     if of is not None:
-        folder = registry.release_or(of)
+        folder = registry.release_folder(of)
         found = weights.read_config(folder)
         if not (said := found.get("discriminator")):
             raise UsageError(f"discriminator: {of} is a {found['kind']} without a discriminator")

@@ -137,7 +137,7 @@ def discriminator(
 
 def start(name: str, config: dict[str, Any], weights: str) -> Any:
     """The backbone of the release or folder `weights`, if it is the one that was asked for."""
-    folder = registry.release_or(weights)
+    folder = registry.release_folder(weights)
     found = folders.read_config(folder)
     if found["kind"] != "backbone":
         raise WeightsError(f"{weights} holds a {found['kind']}; weights= needs a backbone, such as cnn-mnist")

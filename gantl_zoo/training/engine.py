@@ -131,7 +131,7 @@ def _usable(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        cause = str(error).splitlines()[0]
+        cause = str(error).splitlines()[0].partition(". ")[0]  # then comes advice for those who build torch
         raise UsageError(f"device {device!r} can't be used here: {cause}; try --device cpu") from error
     return chosen
 

@@ -36,7 +36,7 @@ def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: 
                 f"{strategy}: backbone {backbone} is an architecture without weights; name a trained one "
                 "(gantl-zoo list --kind models), its folder, or timm:NAME"
             )
-        folder = registry.release_or(backbone)
+        folder = registry.release_folder(backbone)
         found = weights.read_config(folder)
         if found["kind"] != "backbone":
             raise UsageError(
