@@ -15,7 +15,7 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.training import engine
-from gantl_zoo.training.classify import ClassifierRecipe, fit
+from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.anchor import Anchor, fisher
@@ -159,7 +159,8 @@ def test_methods_fine_tune_classifiers(
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     before = state(backbone)
     recipe = ClassifierRecipe(epochs=1, batch=8)  # 40 images: five steps
-    fit(backbone, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"), print_nothing)
+    trainer = ClassifierTrainer(backbone, build_strategy(name, settings), engine.choose("cpu", "fp32"))
+    trainer.fit(images, recipe, print_nothing)
     changed = moved(before, backbone)
     assert block_numbers(changed) == set(expected)
     if name == "scale-shift":
@@ -185,7 +186,8 @@ def test_a_held_classifier_stays_nearer_to_its_start(images: ImageData) -> None:
         before = [p.clone() for p in blocks(backbone)[0].parameters()]
         recipe = ClassifierRecipe(epochs=2, batch=8, lr=1e-2)
         strategy = build_strategy("l2-sp", {"weight": weight})
-        fit(backbone, strategy, images, recipe, engine.choose("cpu", "fp32"), print_nothing)
+        trainer = ClassifierTrainer(backbone, strategy, engine.choose("cpu", "fp32"))
+        trainer.fit(images, recipe, print_nothing)
         return apart(blocks(backbone)[0].parameters(), before)
 
     assert distance(1e3) < 0.5 * distance(1e-9)

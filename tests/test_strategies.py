@@ -297,11 +297,12 @@ def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageDa
 
 @pytest.mark.parametrize("name", ["full", "freeze", "partial"])
 def test_the_same_names_fine_tune_a_classifier(name: str, images: ImageData) -> None:
-    from gantl_zoo.training.classify import ClassifierRecipe, fit
+    from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
 
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     before = state(backbone)
     recipe = ClassifierRecipe(epochs=1, batch=10)
-    fit(backbone, registry.strategies.build(name), images, recipe, engine.choose("cpu", "fp32"), print)
+    trainer = ClassifierTrainer(backbone, registry.strategies.build(name), engine.choose("cpu", "fp32"))
+    trainer.fit(images, recipe, print)
     expected = {"full": {"0", "1", "2", "3"}, "freeze": {"3"}, "partial": {"2", "3"}}[name]
     assert {tensor.split(".")[1] for tensor in moved(before, backbone)} == expected

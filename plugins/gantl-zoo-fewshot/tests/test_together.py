@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.classify import ClassifierRecipe, fit
+from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
 from gantl_zoo.training.watch import Watch
 from gantl_zoo.transfer.combine import build_strategy
 
@@ -176,14 +176,8 @@ def test_classifiers_are_fine_tuned(images: ImageData, name: str) -> None:
     before = state(backbone)
     settings = {"gradual.every": 1} if "gradual" in name else {}
     recipe = ClassifierRecipe(epochs=1, batch=8)  # five steps
-    fit(
-        backbone,
-        build_strategy(name, settings),
-        images,
-        recipe,
-        engine.choose("cpu", "fp32"),
-        lambda *a: None,
-    )
+    trainer = ClassifierTrainer(backbone, build_strategy(name, settings), engine.choose("cpu", "fp32"))
+    trainer.fit(images, recipe, lambda *a: None)
     changed = moved(before, backbone)
     weights = {n for n, p in backbone.named_parameters() if p.ndim == 4}
     head = {n for n in before if n.startswith("blocks.3.")}
