@@ -66,7 +66,8 @@ def classify_train(
         teacher = _fit(model, TransferStrategy(), images, held_out, recipe, first, rest | {"words": words})
         every = helper.joined(teacher, images)
         folder.log(f"{len(every) - len(images):,} of {gan_samples:,} samples join {len(images):,} images")
-        words += f" --gan {gan} --gan-samples {gan_samples} --gan-confidence {gan_confidence}"
+        words += f" --gan {shlex.quote(str(gan))}"
+        words += f" --gan-samples {gan_samples} --gan-confidence {gan_confidence}"
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs * len(images) / len(every))))
         images = every
     return _fit(model, TransferStrategy(), images, held_out, recipe, folder, rest | {"words": words})
@@ -105,7 +106,8 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    words = f"gantl-zoo classify transfer {pinned(base, str(source))} {rest['data']} --strategy {strategy}"
+    named = shlex.quote(pinned(base, str(source)))
+    words = f"gantl-zoo classify transfer {named} {rest['data']} --strategy {strategy}"
     words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
     return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})

@@ -14,7 +14,7 @@ from gantl_zoo.gan import told
 from gantl_zoo.ready import to_train, to_transfer
 from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes, labels_of
-from gantl_zoo.training.loop import check_engine
+from gantl_zoo.training.loop import check_engine, rival_of
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.adapt import summary
 from gantl_zoo.transfer.strategy import Plan, blocks
@@ -37,7 +37,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     own = plan.discriminator is None
-    networks = {"generator": gan.generator, "discriminator": gan.discriminator if own else plan.discriminator}
+    networks = {"generator": gan.generator, "discriminator": rival_of(gan, plan)}
     for role, network in networks.items():
         brought = role == "discriminator" and not own
         lines += describe(role, f"of {strategy}" if brought else gan.parts[role]["name"], network, plan)

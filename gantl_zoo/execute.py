@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.grid import grid, save_picture
-from gantl_zoo.errors import DataError
+from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.gan import GAN, build_gan, load_gan
 from gantl_zoo.job import Job, fitted_to
 from gantl_zoo.judge import collapse_watch, held_out_of, judge_of
@@ -54,7 +54,7 @@ def execute(
         if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
             folder.log(said)
         looks_on = Watch(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
-    with looks_on:
+    with folder.begin(resume, UsageError), looks_on:  # some strategies refuse each other at their first step
         trainer.run(looks_on, folder.path, resume)
         looks_on.finish()
     return from_main(lambda: load_gan(folder.path / "model"))

@@ -83,13 +83,8 @@ def to_transfer(
     shared, images = common(
         data, gan.image_shape[1] if image_size is None else image_size, channels, settings
     )
-    if compare_scratch and gan.discriminator is None:
-        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
-    if compare_scratch and getattr(gan.discriminator, "freeze", False):
-        raise UsageError(
-            f"{gan.name} has a discriminator on a frozen backbone, which scratch would have with random "
-            "weights: that comparison would not be fair"
-        )
+    if compare_scratch:
+        check_rival(gan)
     gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
     config = strategy_config or {}
     chosen, method, why = _method(strategy, config, gan, images)
@@ -99,6 +94,17 @@ def to_transfer(
     job = Job(verb="transfer", name=name, **kept, **shared)
     check_wishes(job, images)
     return Ready(job, images, gan, method, why)
+
+
+def check_rival(gan: GAN) -> None:
+    """Raises `UsageError` if a training from scratch with this architecture would be none or not fair."""
+    if gan.discriminator is None:
+        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
+    if getattr(gan.discriminator, "freeze", False):
+        raise UsageError(
+            f"{gan.name} has a discriminator on a frozen backbone, which scratch would have with random "
+            "weights: that comparison would not be fair"
+        )
 
 
 def _method(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo.arguments import given
 from gantl_zoo.compare import compare
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.errors import TrainingError, UnknownNameError, UsageError
 from gantl_zoo.execute import execute
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import Job, fitted_to, load
@@ -21,8 +24,9 @@ from gantl_zoo.zoo import gan_named
 def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
     """Go on with the run in `path` from its newest checkpoint, as if it had never stopped.
 
-    `wishes` are what `train` or `transfer` was called with beside that: they must be the run's own. Raises
-    `UsageError` if they are not, `TrainingError` if there is no such run or its images have changed.
+    `wishes` are what `train` or `transfer` was called with beside that: they must be the run's own. A source
+    or a strategy that the run was given in memory is needed here again. Raises `UsageError`, and
+    `TrainingError` if there is no such run or its images have changed.
     """
     folder, config = RunFolder.open(path, quiet)
     job = Job(**config | {"metrics": named(config["metrics"])})
@@ -35,10 +39,16 @@ def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
             f"the data {job.data['source']} has changed since {path} began (fingerprint "
             f"{images.fingerprint}, then {job.data['fingerprint']}); restore it, or start a new run"
         )
-    result = execute(job, folder, images, resume=True)
+    source, strategy = wishes.get("name"), wishes.get("strategy")
+    gan = source if isinstance(source, GAN) else None
+    method = strategy if isinstance(strategy, TransferStrategy) else None
+    try:
+        result = execute(job, folder, images, copy.deepcopy(gan), method, resume=True)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error}; what {path} was given in memory it needs again here") from error
     if job.compare_scratch:
-        source = fitted_to(images, gan_named(job.name), job.conditional, job.recipe["seed"])
-        compare(job, folder, images, source, result)
+        gan = fitted_to(images, gan or gan_named(job.name), job.conditional, job.recipe["seed"])
+        compare(job, folder, images, gan, result)
     return result
 
 
@@ -55,7 +65,7 @@ def check_wishes(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
                 f"{path} is a run of {job.name} on {job.data['source']}, not of or on {wish}: --resume "
                 f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
             )
-        word = key.replace("_", "-")
+        word = key.replace("_config", "-arg").replace("_", "-")
         raise UsageError(
             f"{path} began with {word} {own[key]}, not {wish}, and --resume goes on with what a run began "
             f"with: leave {word} out, or begin anew from its model with gantl-zoo transfer {path} --data …"
@@ -83,13 +93,23 @@ def settings_of(job: Job) -> dict[str, Any]:
 
 def agree(key: str, wish: Any, own: Any) -> bool:
     """Does a wish say what the run's own setting says, or nothing?"""
-    if key in ("name", "data"):  # a name may leave its revision out
-        known = str(wish) if isinstance(wish, (str, Path)) else wish.name
-        return known in ("", own, own.partition("@")[0])
+    if key in ("name", "data"):
+        return same(str(wish) if isinstance(wish, (str, Path)) else wish.name, own)
     if key == "metrics":
         return tuple(named(wish)) == tuple(own)
     if isinstance(wish, TransferStrategy):
         return str(own) == type(wish).__name__
     if isinstance(wish, Mapping):  # what was not said is the builder's default, or follows from the images
-        return all(name in own and own[name] == value for name, value in wish.items())
+        as_kept = json.loads(json.dumps(wish, default=str))
+        return all(name in own and own[name] == value for name, value in as_kept.items())
     return bool(wish == own) or str(wish) == str(own) or (key, wish) == ("strategy", "auto")
+
+
+def same(wish: str, own: str) -> bool:
+    """Are these one place, or one name? A wish may leave out the commit that a run keeps of its source."""
+    if wish and Path(wish).exists() and Path(own).exists():
+        return Path(wish).resolve() == Path(own).resolve()
+    name, _, revision = wish.removeprefix("hf-hub:").partition("@")
+    known, _, commit = own.removeprefix("hf-hub:").partition("@")
+    moving = not re.fullmatch("[0-9a-f]{40}", revision)  # none, a branch, a tag: it may have moved since
+    return not wish or (name == known and (moving or revision == commit))

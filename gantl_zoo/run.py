@@ -42,8 +42,8 @@ def train(
     `conditional` models know the classes of the data and make images of the one that is asked for.
     `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (image_size, channels,
     conditional, data_root, shots, data_seed) and of the metrics (metrics, samples, extractor). `resume`
-    continues a run folder, which knows all that; what is said beside it must be the same. The generator is
-    "dcgan" where none is named.
+    continues a run folder, which knows all that; what is said beside it must be the same, and `out` has no
+    meaning. The generator is "dcgan" where none is named.
     """
     settings |= {"data": data, "discriminator": discriminator}
     settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}

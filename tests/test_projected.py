@@ -18,6 +18,7 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.mirror import mirrored
+from gantl_zoo.transfer.projected import seeing
 from gantl_zoo.transfer.strategy import TransferStrategy
 
 
@@ -161,6 +162,16 @@ def test_a_mirrored_kernel_undoes_the_direction() -> None:
     features = torch.randn(1, 6, 5, 5)
     torch.testing.assert_close(up(features), flat(features))
     assert mirrored(torch.randn(3, 1, 7, 7), nn.ConvTranspose2d(5, 4, 4)).shape == (5, 4, 4, 4)
+
+
+def test_a_folder_here_is_not_taken_for_the_usual_eye(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cnn-mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert seeing("projected", "auto", (1, 28, 28))["backbone"] == "cnn"
+    with pytest.raises(gz.UnknownNameError, match="is a folder, but no model"):
+        seeing("projected", "cnn-mnist", (1, 28, 28))
 
 
 def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:

@@ -23,10 +23,12 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import Stopped
+from gantl_zoo.resume import same
 from gantl_zoo.training import checkpoint
 from gantl_zoo.training.augment import AUGMENTS
 from gantl_zoo.training.watch import Watch
 
+HERE = Path(__file__).parent
 PHOTOS = {"image_size": 28, "channels": 1}
 
 
@@ -188,9 +190,11 @@ def test_resume_never_means_transfer(gan: gz.GAN, photos: Path, tmp_path: Path) 
 
 
 def test_what_is_said_beside_resume_is_the_runs_own(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = TINY | PHOTOS | {"data": photos, "metrics": "none"}
+    settings["discriminator_config"] = {"width": 4, "backbone": "cnn", "widths": (4, 8)}
+    settings["discriminator"] = "backbone"
     gz.train("dcgan", out=tmp_path, **settings)
     run = tmp_path / "00000-dcgan-photos"
     gz.train("dcgan", resume=run, **settings)  # the whole call again
@@ -202,10 +206,15 @@ def test_what_is_said_beside_resume_is_the_runs_own(
         {"conditional": False},
     ):
         (name,) = other
-        with pytest.raises(gz.UsageError, match=rf"began with {name.replace('_', '-')} .*: leave .* out, or"):
+        with pytest.raises(
+            gz.UsageError, match=rf"began with {name.replace('_config', '-arg')} .*: leave .* out, or"
+        ):
             gz.train(data="", resume=run, **other)
     with pytest.raises(gz.UsageError, match="not of or on resnet: --resume never means transfer"):
         gz.train("resnet", data="", resume=run)
+    with monkeypatch.context() as patch:  # the same images by another path
+        patch.chdir(tmp_path)
+        gz.train("dcgan", data=Path("..") / tmp_path.name / photos.name, resume=run)
     with pytest.raises(gz.UsageError, match="unknown setting stepps"):
         gz.train(data="", resume=run, stepps=7)
     for words in (
@@ -220,6 +229,38 @@ def test_what_is_said_beside_resume_is_the_runs_own(
         told = capsys.readouterr().err
         assert (exit.value.code == 0) == (words[0] in ("--steps", "--generator-arg")), told
         assert exit.value.code == 0 or f"began with {words[0][2:]} " in told
+
+
+def test_what_a_run_was_given_in_memory_it_needs_again(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    class Mine(gz.TransferStrategy):
+        pass
+
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")} | {"data": photos, "channels": 1}
+    made = gz.transfer(gan, strategy=Mine(), out=tmp_path, **settings)
+    (run,) = tmp_path.glob("0*")
+    with pytest.raises(gz.UnknownNameError, match=r"what .* was given in memory it needs again here"):
+        gz.transfer("", data="", resume=run)
+    shutil.rmtree(run / "checkpoints" / "00000006")
+    again = gz.transfer(gan, data="", strategy=Mine(), resume=run)
+    assert torch.equal(made.generate(2), again.generate(2))
+
+
+@pytest.mark.parametrize(
+    ("wish", "own", "agrees"),
+    [
+        ("", "me/gan@" + "a" * 40, True),
+        ("hf-hub:me/gan", "me/gan@" + "a" * 40, True),
+        ("me/gan@main", "me/gan@" + "a" * 40, True),
+        ("me/gan@" + "a" * 40, "me/gan@" + "a" * 40, True),
+        ("me/gan@" + "b" * 40, "me/gan@" + "a" * 40, False),
+        ("you/gan", "me/gan@" + "a" * 40, False),
+        (f"{HERE}/../{HERE.name}/", str(HERE), True),
+        ("", str(HERE), True),
+        (str(HERE.parent), str(HERE), False),
+    ],
+)
+def test_which_names_mean_the_same_source(wish: str, own: str, agrees: bool) -> None:
+    assert same(wish, own) == agrees
 
 
 def test_a_comparison_that_was_killed_goes_on(

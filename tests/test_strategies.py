@@ -17,6 +17,7 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
+from gantl_zoo.dry import dry_run
 from gantl_zoo.execute import learning
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.loop import Trainer
@@ -138,10 +139,14 @@ def test_a_source_without_a_discriminator_is_explained(
             gz.transfer(source, **settings | shape)
 
 
-def test_a_run_needs_a_discriminator_to_keep(gan: gz.GAN, images: ImageData) -> None:
+def test_a_run_needs_a_discriminator_to_keep(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     gan.discriminator = None
-    with pytest.raises(gz.UsageError, match="small has no discriminator, and a run keeps one"):
+    with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
         steps(gan, registry.strategies.build("scale-shift", latents=True), images)
+    del gan.parts["discriminator"]
+    settings = {"strategy": "scale-shift", "strategy_config": {"latents": True}, "resume": None}
+    with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
+        dry_run("transfer", str(gan.save(tmp_path / "alone")), settings | {"data": images})
 
 
 class Row(nn.Module):

@@ -25,6 +25,7 @@ from gantl_zoo.data import load
 from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import fitted_to
+from gantl_zoo.ready import check_rival
 from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.training.augment import build_augment
 from gantl_zoo.transfer.combine import build_strategy
@@ -81,7 +82,9 @@ def choose_pairs(
 
 def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
     """A user's pair. Its name tells the images, so that no others stand in its table under the same name."""
-    size = gan_named(source, discriminator=False).image_shape[1]
+    gan = gan_named(source)
+    check_rival(gan)
+    size = gan.image_shape[1]
     images, held_out = (load(data, split=s, image_size=size, root=data_root) for s in ("train", "test"))
     if len(held_out) < LEAST:
         raise UsageError(

@@ -58,6 +58,8 @@ class RunFolder:
                 f"{path} is no run folder that could be resumed: {error}; --resume continues a run, "
                 "to start from a model use gantl-zoo transfer"
             ) from error
+        if "epochs" in config:
+            raise TrainingError(f"{path} is a classifier's run, which can't be resumed; start it anew")
         if "recipe" not in config:
             raise TrainingError(
                 f"{path} is a model, not a run: --resume continues a run; to start from a model use "
@@ -66,12 +68,13 @@ class RunFolder:
         return cls(path, quiet), config
 
     @contextmanager
-    def begin(self, resume: bool) -> Iterator[None]:
-        """A new run that is refused in here leaves no folder behind."""
+    def begin(self, resume: bool, refusal: type[BaseException] = BaseException) -> Iterator[None]:
+        """A new run that is refused in here before it has done a step leaves no folder behind."""
         try:
             yield
-        except BaseException:
-            if not (resume or self.mute):
+        except refusal:
+            learned = any(int(path.name) for path in (self.path / "checkpoints").glob("[0-9]*"))
+            if not (resume or self.mute or learned):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
 

@@ -42,9 +42,7 @@ class Trainer:
         labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
         with seeded(recipe.seed):  # what a strategy adds at random
             self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
-        rival = gan.discriminator if self.plan.discriminator is None else self.plan.discriminator
-        if rival is None:
-            raise UsageError(f"{gan.name} has no discriminator, and a run keeps one even where it rests")
+        rival = rival_of(gan, self.plan)
         self.networks = {"generator": gan.generator, "discriminator": rival}
         labels = check_classes(gan, self.plan, data)
         augment = build_augment(recipe.aug).to(engine.device)
@@ -247,6 +245,14 @@ class Trainer:
         if processes.any(interrupt.asked):
             self.save(step, observer, folder)
             raise Stopped(f"stopped at step {step}", folder)
+
+
+def rival_of(gan: GAN, plan: Plan) -> nn.Module:
+    """The discriminator that a run keeps: the plan's, or else the model's own. Raises `UsageError`."""
+    rival: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
+    if rival is None:
+        raise UsageError("the source has no discriminator, and a run keeps one even where it rests")
+    return rival
 
 
 def check_engine(recipe: Recipe, engine: Engine) -> None:

@@ -5,6 +5,7 @@ Where the article's two halves meet: a pre-trained CNN under the GAN.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,8 +28,10 @@ def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: 
     else Projected GAN's EfficientNet. Raises `UsageError` for a name without trained weights.
     """
     channels, side, _ = shape
+    folder = None
     if backbone == "auto":
         backbone = BUNDLED.get(channels, USUAL) if side <= SMALL else USUAL
+        folder = Path(registry.models.load(backbone)) if backbone != USUAL else None
     chosen: dict[str, Any] = {"backbone": backbone}
     if not backbone.startswith("timm:"):
         if backbone in registry.backbones:
@@ -36,7 +39,7 @@ def seeing(strategy: str, backbone: str, shape: tuple[int, int, int], **config: 
                 f"{strategy}: backbone {backbone} is an architecture without weights; name a trained one "
                 "(gantl-zoo list --kind models), its folder, or timm:NAME"
             )
-        folder = registry.release_folder(backbone)
+        folder = folder or registry.release_folder(backbone)
         found = weights.read_config(folder)
         if found["kind"] != "backbone":
             raise UsageError(

@@ -75,6 +75,8 @@ class AdAM(AdapterStrategy):
     then 250 batches of 4), and only weights and modulations start again after it, running statistics don't.
     The modulations start at exactly nothing. `quantile` is taken in each layer, since one layer's information
     may be orders of magnitude above another's: over all filters, whole layers would be on one side.
+
+    What is measured up to step `probe` is the probe's model, and a run of no more steps ends as one.
     """
 
     gans_only = "adam is for GANs; svd and lora adapt the filters of a classifier"

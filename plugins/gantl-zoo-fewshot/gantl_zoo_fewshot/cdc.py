@@ -137,12 +137,17 @@ def watched(modules: list[nn.Module]) -> Iterator[dict[int, Tensor]]:
             hook.remove()
 
 
+def told(network: Any, inputs: Tensor, labels: Tensor | None) -> None:
+    """Show a network its inputs, and the labels if it knows classes."""
+    _ = network(inputs) if labels is None else network(inputs, labels)
+
+
 def hidden(generator: Any, noise: Tensor, labels: Tensor | None = None) -> list[Tensor]:
     """What each block but the last makes of latents (n, Z), by running statistics, which stay as they are."""
     learning = [module for module in generator.modules() if module.training]
     generator.eval()
     with watched(list(generator.blocks)[:-1]) as seen:
-        generator(noise, labels)
+        told(generator, noise, labels)
     for module in learning:
         module.training = True
     return [seen[i] for i in sorted(seen)]
@@ -153,7 +158,7 @@ def patches(discriminator: Any, images: Tensor, labels: Tensor | None = None) ->
     blocks = list(discriminator.blocks)
     middle = (len(blocks) - 1) // 2
     with watched([blocks[middle]]) as seen:
-        discriminator(images, labels)
+        told(discriminator, images, labels)
     found = seen.get(0)
     if len(blocks) < 2 or found is None or found.ndim != 4:
         raise UsageError(

@@ -172,6 +172,17 @@ def test_cdc_compares_anchors_and_patches(gan: gz.GAN, images: ImageData, traine
     assert strategy.discriminate(gan.discriminator, shown, 1).shape == (2, 1, 7, 7)
 
 
+def test_cdc_shows_no_labels_to_networks_that_take_none(
+    gan: gz.GAN, images: ImageData, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = type(gan.generator).forward
+    monkeypatch.setattr(type(gan.generator), "forward", lambda self, noise: whole(self, noise))
+    seen = type(gan.discriminator).forward
+    monkeypatch.setattr(type(gan.discriminator), "forward", lambda self, images: seen(self, images))
+    _, changed = trained(gan, images, "cdc", every=2)
+    assert any(step["generator"] for step in changed)
+
+
 def test_the_correspondence_is_zero_at_the_start_and_in_closed_form(
     gan: gz.GAN, images: ImageData, trained: Trained
 ) -> None:

@@ -155,6 +155,15 @@ def test_a_source_without_a_discriminator_is_explained(
         trained(gan, images, name)
 
 
+def test_what_is_refused_at_its_first_step_leaves_no_folder(
+    gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    settings = {"data": images, "steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
+    with pytest.raises(gz.UsageError, match="put mirror before it"):
+        gz.transfer(gan, strategy="lora+mirror", **settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_mirrored_kernels_are_what_is_adapted(gan: gz.GAN, images: ImageData, trained: Trained) -> None:
     before = gan.generator.blocks[1].conv.weight.detach().clone()
     trained(gan, images, "mirror+lora", count=1, lr=1e-6)
