@@ -56,11 +56,16 @@ def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are there, with numpy's numbers as Python's: a run's folder keeps them as JSON."""
-    there = {key: value for key, value in settings.items() if value is not None}
-    return {
-        key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
-        for key, value in there.items()
-    }
+    return {key: plain(value) for key, value in settings.items() if value is not None}
+
+
+def plain(value: Any) -> Any:
+    """A value with numpy's numbers as Python's, also inside of a dict or a list."""
+    if isinstance(value, Number) and hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def check(recipe: object, limits: Mapping[str, Limit]) -> None:

@@ -90,11 +90,7 @@ def classify_transfer(
     """
     images, held_out, recipe, rest = _prepare(data, settings)
     base, start = base_of(source, images.shape[0])
-    if images.shape[0] != base.channels:
-        raise DataError(
-            f"{base.name} sees {base.channels} channel(s), {images.name} has {images.shape[0]}; "
-            f"convert the data with --channels {base.channels}"
-        )
+    check_channels(base, images)
     model = fresh_head(base, len(images.classes), recipe.seed)
     model.about = {
         "lineage": {
@@ -123,10 +119,20 @@ def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings:
         raise DataError(
             f"{found.name} knows {found.num_classes} classes, {held_out.name} has {len(held_out.classes)}"
         )
+    check_channels(found, held_out)
     if held_out.labels is not None and set(held_out.classes) == set(found.classes):  # in another order, maybe
         order = torch.tensor([found.classes.index(name) for name in held_out.classes])
         held_out = replace(held_out, labels=order[held_out.labels])
     return _accuracy(found, held_out)
+
+
+def check_channels(model: Classifier, images: ImageData) -> None:
+    """Raises `DataError` for images of other channels than the classifier sees."""
+    if images.shape[0] != model.channels:
+        raise DataError(
+            f"{model.name} sees {model.channels} channel(s), {images.name} has {images.shape[0]}; "
+            f"convert the data with --channels {model.channels}"
+        )
 
 
 def load_classifier(name: str | Path) -> Classifier:
@@ -192,7 +198,7 @@ def _prepare(
 
 def _said(data: Data, spec: dict[str, Any]) -> str:
     """The data as on the command line."""
-    name = shlex.quote(data.name if isinstance(data, ImageData) else str(data))
+    name = shlex.quote(data_room.spoken(data))
     few = {key.replace("_", "-"): value for key, value in spec.items() if key != "root"}
     return f"--data {name}" + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in few.items())
 

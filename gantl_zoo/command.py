@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from gantl_zoo.metrics.table import AUTO, NONE
 from gantl_zoo.training.recipe import Recipe
 
 
@@ -24,6 +25,8 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
     else:
         options["strategy"] = job["strategy"]
     known = {None: [], True: ["--conditional"], False: ["--unconditional"]}[job["conditional"]]
+    if tuple(job["metrics"]) != (AUTO,):
+        options["metrics"] = ",".join(job["metrics"]) or NONE
     usual = {"extractor": "auto", "samples": 5_000, "title": ""}
     options |= {key: job[key] for key, value in usual.items() if job[key] != value}
     defaults = Recipe()

@@ -49,7 +49,7 @@ def execute(
     if main:
         if not resume:
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
-        held_out = held_out_of(job, folder)
+        held_out = held_out_of(job, folder, images)
         judge = judge_of(job, folder, images, held_out)
         if judge and (said := judge.flattered([*trainer.networks.values(), *trainer.plan.modules.values()])):
             folder.log(said)

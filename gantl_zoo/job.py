@@ -105,7 +105,7 @@ def common(
     images = load(spec)
     in_memory = isinstance(data, ImageData)
     kept = spec | {
-        "source": images.name if in_memory else str(data),
+        "source": data_room.spoken(data),
         "root": spec["root"] and str(spec["root"]),
     }
     kept["fingerprint"] = None if in_memory else images.fingerprint

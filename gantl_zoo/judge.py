@@ -23,13 +23,12 @@ from gantl_zoo.metrics.table import AUTO
 from gantl_zoo.networks.backbone import BackboneDiscriminator
 from gantl_zoo.training.collapse import LOOKED_AT, CollapseWatch
 from gantl_zoo.training.folder import RunFolder
-from gantl_zoo.training.watch import NEIGHBOURS
+from gantl_zoo.training.watch import NEIGHBOURS, SHOWN
 from gantl_zoo.zoo import load_model
 
 SMALL = 64  # the side up to which grey images are shown to a classifier of digits
 ENOUGH = 1000  # samples of which more would tell no more about a few held-out images
 CHANNELWISE = "channelwise:"
-SHOWN = 8  # samples in `nearest.png`
 SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
 
 
@@ -57,9 +56,10 @@ class Judge:
         )
 
     def beside(self, gan: GAN) -> Tensor:
-        """Samples, each followed by the training images nearest to it: (8·6, C, H, W) uint8."""
+        """Samples, each followed by the training images nearest to it: (SHOWN·columns, C, H, W) uint8."""
         judge = self.evaluator
         data = judge.train if judge.learned is None else judge.learned
+        assert data is not None  # a run has its images
         known = Images.part(data, min(len(data), SEARCHED * judge.samples))
         samples = samples_of(gan, SHOWN, judge.held_out).take(0, SHOWN)
         features = judge.see(Images.of(samples)).features
@@ -74,7 +74,7 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
     """Samples from seeds that nobody looks at; a model that knows classes is asked for as many of each as
     the held-out images have.
     """
-    labels = None
+    labels, numbers = None, list(range(len(held_out.classes)))
     if known := gan.num_classes:
         if known != len(held_out.classes) or held_out.labels is None:
             raise DataError(
@@ -84,9 +84,11 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
         part = Images.part(held_out, count).labels
         assert part is not None  # held-out labels are there
         labels = part.repeat(-(-count // len(part)))[:count]
+        if set(gan.classes) == set(held_out.classes):  # in another order, maybe
+            numbers = [gan.classes.index(name) for name in held_out.classes]
 
     def take(start: int, stop: int) -> Tensor:
-        wanted = None if labels is None else labels[start:stop].tolist()
+        wanted = None if labels is None else [numbers[label] for label in labels[start:stop].tolist()]
         return gan.generate(stop - start, seed=METRIC_SEED + start, labels=wanted)
 
     return Images(count, gan.image_shape, take, labels)
@@ -95,11 +97,21 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
 def make_judge(
     spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
 ) -> Judge:
-    """The judge of generated images for a data specification; `shots` there are what was learned."""
-    train_images, held_out = load(whole(spec)), load(whole(spec) | {"split": "test"})
+    """The judge of generated images for a data specification; `shots` there are what was learned. Images in
+    memory are compared with, and what was trained on is not known.
+    """
+    train_images = load(whole(spec))
+    held_out = unseen(spec, train_images)
     learned = load(spec) if spec.get("shots") is not None else None
     chosen = choose_extractor(extractor, train_images)
-    return Judge(Evaluator(chosen, train_images, held_out, metrics, samples, learned, **rest))
+    known = None if isinstance(spec["source"], ImageData) else train_images
+    return Judge(Evaluator(chosen, known, held_out, metrics, samples, learned, **rest))
+
+
+def unseen(spec: Mapping[str, Any], images: ImageData) -> ImageData:
+    """The held-out images of a data specification, in the size and the channels of those trained on."""
+    channels, side, _ = images.shape
+    return load(whole(spec) | {"split": "test", "channels": channels, "image_size": side})
 
 
 def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +163,7 @@ def trained(name: str) -> ClassifierFeatures:
     return ClassifierFeatures(model.name, model.backbone, model.lineage.get("data", {}).get("name", ""))
 
 
-def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
+def held_out_of(job: Job, folder: RunFolder, images: ImageData) -> ImageData | None:
     """Images that the run doesn't train on, or None with a word in the log why there are none."""
     try:
         if job.data["fingerprint"] is None:
@@ -159,7 +171,7 @@ def held_out_of(job: Job, folder: RunFolder) -> ImageData | None:
                 f"{job.data['source']} was given in memory, where no image is held out; name a folder, or "
                 "measure the model with evaluate"
             )
-        return load(whole(job.data) | {"split": "test"})
+        return unseen(job.data, images)
     except DataError as error:
         folder.log(f"no metrics: {error}")
         return None
@@ -172,7 +184,7 @@ def check_wishes(job: Job, images: ImageData) -> None:
     if not job.metrics or job.data["fingerprint"] is None:
         return
     if job.metrics != (AUTO,) or job.extractor != AUTO:
-        evaluator_of(job, images, load(whole(job.data) | {"split": "test"}))
+        evaluator_of(job, images, unseen(job.data, images))
 
 
 def evaluator_of(job: Job, images: ImageData, held_out: ImageData) -> Evaluator:

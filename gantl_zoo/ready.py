@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.advise import advised
+from gantl_zoo.arguments import plain
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN, build_gan
@@ -50,8 +51,8 @@ def to_train(
         made_for["num_classes"] = count
     networks: dict[str, Any] = {
         "discriminator": discriminator,
-        "generator_config": made_for | (generator_config or {}),
-        "discriminator_config": discriminator_config or {},
+        "generator_config": made_for | plain(generator_config or {}),
+        "discriminator_config": plain(discriminator_config or {}),
     }
     job = Job(verb="train", name=generator, networks=networks, conditional=conditional, **shared)
     with chance.seeded(job.recipe["seed"]):
@@ -86,7 +87,7 @@ def to_transfer(
     if compare_scratch:
         check_rival(gan)
     gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
-    config = strategy_config or {}
+    config = plain(strategy_config or {})
     chosen, method, why = _method(strategy, config, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
     kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}

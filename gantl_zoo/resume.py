@@ -37,7 +37,8 @@ def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
     if images.fingerprint != job.data["fingerprint"]:
         raise TrainingError(
             f"the data {job.data['source']} has changed since {path} began (fingerprint "
-            f"{images.fingerprint}, then {job.data['fingerprint']}); restore it, or start a new run"
+            f"{images.fingerprint}, then {job.data['fingerprint']}), or is streamed now and was not then, or "
+            "the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
         )
     source, strategy = wishes.get("name"), wishes.get("strategy")
     gan = source if isinstance(source, GAN) else None

@@ -107,7 +107,8 @@ def evaluate(
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
-    which few images the model was trained on, where it memorises or not. Processes that a launcher started
+    which few images the model was trained on, where it memorises or not. Images in memory are what samples are
+    compared with; without a split nothing tells what was learned, so there is no floor. Processes that a launcher started
     share the work, and all of them get the report.
     """
     check_samples(samples)

@@ -112,9 +112,15 @@ def test_what_is_refused_leaves_no_folder(images: ImageData, tmp_path: Path) -> 
             gz.classify_transfer(
                 "cnn-mnist", data=data_folder, strategy=strategy, strategy_config=config, out=runs, **QUICK
             )
+    with pytest.raises(gz.DataError, match=r"cnn-mnist sees 1 channel\(s\), .* has 3; convert the data with"):
+        gz.classify_evaluate("cnn-mnist", data=ImageData(*ten_colours(), tuple("0123456789"), "colours"))
     with pytest.raises(gz.UsageError, match=r"num_classes is 2 in .*; leave num_classes to the data"):
         gz.classify_train("cnn", data=data_folder, backbone_config={"num_classes": 5}, out=runs, **QUICK)
     assert not list(runs.glob("*"))
+
+
+def ten_colours() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.zeros(10, 3, 28, 28, dtype=torch.uint8), torch.arange(10)
 
 
 def halves(images: ImageData, folder: Path) -> Path:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "zoo": {"gan", "classifier", "weights", "registry", "hub"},
     "place": {"zoo", "hub"},
     "share": {"place", "card", "data"},
-    "command": {"training"},
+    "command": {"training", "metrics"},
     "job": {"command", "gan", "weights", "data", "metrics", "training", "zoo"},
     "judge": {"job", "zoo", "networks"},
     "advise": {"judge"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -234,4 +235,85 @@ def test_folders_of_these_names_are_the_splits(tmp_path: Path, second: str) -> N
     assert train.classes == held_out.classes == ("cats", "dogs")
     assert held_out.labels is not None and held_out.labels.tolist() == [1]
     Image.new("L", (8, 8), 4).save(tmp_path / "photos" / "d.png")
-    assert len(data.load(tmp_path / "photos")) == 4, "with others beside them they are classes"
+    with pytest.raises(gz.DataError, match=r"beside them d\.png: keep"):
+        data.load(tmp_path / "photos")
+
+
+def square(path: Path, value: int, mode: str = "L", side: int = 8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (side, side), value if mode == "L" else (value, 0, 0)).save(path)
+
+
+def test_the_folder_that_a_zip_was_made_of_is_no_class_and_hides_no_split(tmp_path: Path) -> None:
+    for i in range(20):
+        square(
+            tmp_path / "root" / ("test" if i % 2 else "train") / ("cat" if i % 4 < 2 else "dog") / f"{i}.png",
+            i,
+        )
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for path in (tmp_path / "root").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path))
+    for source in (tmp_path / "root", tmp_path / "x.zip"):
+        parts = {split: data.load(source, split=split) for split in ("train", "test")}
+        assert [len(part) for part in parts.values()] == [10, 10]
+        assert parts["test"].classes == ("cat", "dog")
+    assert len(data.load(f"{tmp_path / 'x.zip'}:cat")) == 5
+
+
+def test_images_beside_the_splits_are_named(tmp_path: Path) -> None:
+    for name in ("train/1.png", "test/2.png", "preview.png"):
+        square(tmp_path / "some" / name, 9)
+    with pytest.raises(gz.DataError, match=r"beside them preview\.png: keep images in these two"):
+        data.load(tmp_path / "some")
+
+
+def test_linked_folders_are_entered_once_and_hidden_ones_never(tmp_path: Path) -> None:
+    for i in range(12):
+        square(tmp_path / "far" / f"{i}.png", i)
+        square(tmp_path / "some" / "a" / f"{i}.png", i)
+    square(tmp_path / "some" / "a" / ".ipynb_checkpoints" / "0.png", 0)
+    (tmp_path / "some" / "b").symlink_to(tmp_path / "far", target_is_directory=True)
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "some", target_is_directory=True)
+    found = [data.load(tmp_path / "some", split=split) for split in ("train", "test")]
+    assert sum(map(len, found)) == 24 and found[0].classes == ("a", "b")
+
+
+def test_a_damaged_member_of_a_zip_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for i in range(40):
+            square(tmp_path / f"{i}.png", i)
+            archive.write(tmp_path / f"{i}.png", f"{i}.png")
+    content = (tmp_path / "x.zip").read_bytes()
+    at = content.index(b"IDAT", len(content) // 2)
+    (tmp_path / "x.zip").write_bytes(content[:at] + b"IDXX" + content[at + 4 :])
+    assert sum(len(data.load(tmp_path / "x.zip", split=split)) for split in ("train", "test")) == 39
+    assert "Bad CRC-32" in capsys.readouterr().err
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(gz.DataError, match="exceeds limit"):
+        data.load(tmp_path / "x.zip")
+
+
+def test_a_path_is_a_place_even_if_it_is_called_like_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i in range(12):
+        square(tmp_path / "mnist" / f"{i}.png", i)
+    assert data.load(Path("mnist")).shape == (1, 8, 8)
+    assert data.load(data.spoken(Path("mnist"))).shape == (1, 8, 8)
+
+
+def test_a_range_of_names_goes_by_names(tmp_path: Path) -> None:
+    for name in "123":
+        for i in range(12):
+            square(tmp_path / "some" / name / f"{i}.png", i)
+    assert data.load(f"{tmp_path / 'some'}:1-2").classes == ("1", "2")
+
+
+def test_a_file_name_that_is_no_text_is_none_of_our_business(tmp_path: Path) -> None:
+    for i in range(12):
+        square(tmp_path / "some" / f"{i}.png", i)
+    os.rename(tmp_path / "some" / "3.png", os.fsencode(tmp_path / "some") + b"/caf\xe9.png")
+    assert sum(len(data.load(tmp_path / "some", split=split)) for split in ("train", "test")) == 12

@@ -90,7 +90,7 @@ def test_a_resumed_training_with_all_that_has_a_state(
         dies_at(5, patch)
         gz.train("dcgan", out=tmp_path / "broken", **settings)
     run = tmp_path / "broken" / "00000-dcgan-photos"
-    (run / "stats.jsonl").write_text('{"step": 3}\n{"step": 5, "written": "after the checkpoint"}\n')
+    (run / "stats.jsonl").write_text('{"step": 3}\n{"step": 5, "written": "after the checkpoint"}\n{"ste')
     gz.train(data="", resume=run)
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,10 @@ def test_the_limit_is_part_of_the_machines_memory(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "much")
     with pytest.raises(gz.DataError, match="'much' is no number of bytes"):
         memory_limit()
+
+
+def test_a_stream_goes_to_processes_that_are_spawned(photos: Path, no_memory: None) -> None:
+    streamed = load(photos, image_size=16)
+    assert streamed.fingerprint  # opens a reader here
+    again = pickle.loads(pickle.dumps(streamed.images))
+    assert torch.equal(again[:4], streamed.images[:4])

@@ -313,3 +313,20 @@ def test_another_seed_is_other_data_and_other_noise() -> None:
             seed_step(seed, step, rank)
             drawn |= {(float(torch.rand(())), random.random(), float(np.random.rand()))}
     assert [len(set(kind)) for kind in zip(*drawn, strict=True)] == [18] * 3
+
+
+def test_numbers_of_numpy_are_kept_as_plain_ones(images: ImageData, tmp_path: Path) -> None:
+    config = {"width": np.int64(4), "latent_dim": np.int64(8)}
+    settings = TINY | {"generator_config": config, "seed": np.int64(3), "lr": np.float32(0.5)}
+    gz.train("dcgan", data=images, out=tmp_path, **settings)
+    (run,) = tmp_path.iterdir()
+    kept = json.loads((run / "config.json").read_text())
+    assert kept["networks"]["generator_config"]["width"] == 4 and kept["recipe"]["seed"] == 3
+
+
+def test_the_command_that_repeats_a_run_names_its_metrics(photos: Path, tmp_path: Path) -> None:
+    settings = TINY | {"data": photos, "image_size": 28, "samples": 20}
+    for metrics, said in (("kd", "--metrics kd"), ("none", "--metrics none"), ("auto", "")):
+        made = gz.train("dcgan", out=tmp_path / metrics, **settings | {"metrics": metrics})
+        command = made.about["training"]["command"]
+        assert said in command and ("--metrics " in command) == bool(said)

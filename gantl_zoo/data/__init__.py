@@ -4,7 +4,7 @@
 """
 
 from gantl_zoo.data.images import ImageData, to_float, to_uint8
-from gantl_zoo.data.load import NAMES, load
+from gantl_zoo.data.load import NAMES, load, spoken
 from gantl_zoo.data.stream import Stream
 
-__all__ = ["NAMES", "ImageData", "Stream", "load", "to_float", "to_uint8"]
+__all__ = ["NAMES", "ImageData", "Stream", "load", "spoken", "to_float", "to_uint8"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -39,15 +40,8 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     names = sorted(_names(source))
     if not names:
         raise DataError(f"{source} holds no image ({', '.join(sorted(SUFFIXES))})")
-    tops = {name: PurePosixPath(name).parts[0].lower() for name in names}
-    kinds = set(tops.values())
-    split_up = "train" in kinds and len(kinds) > 1 and kinds <= {"train", *TESTS}
-    if split_up:
-        tests = next(kind for kind in TESTS if kind in kinds)
-        wanted = [name for name in names if tops[name] == (tests if split == "test" else "train")]
-    else:
-        held_out = _held_out(names)
-        wanted = [name for name in names if (name in held_out) == (split == "test")]
+    inner = _without_common_folder(names)
+    split_up, wanted = _part(source, inner, split)
     if not wanted:
         raise DataError(f"{source} has {len(names)} images; a test split needs at least {HELD_OUT}")
     read = reader(source)
@@ -65,10 +59,37 @@ def load(source: Path, split: str, image_size: int | None) -> ImageData:
     _judge(source, corrupt, len(wanted))
     shape = _common_shape(source, shapes)
     images = _stream(source, kept, shape, image_size) if streams else torch.from_numpy(_stack(arrays, shape))
-    folders = {name: _folder(name, split_up) for name in names}  # of both splits, or numbers would differ
+    folders = {name: _folder(inner[name], split_up) for name in names}  # of both splits, for equal numbers
     classes = tuple(sorted(set(folders.values())))
     labels = torch.tensor([classes.index(folders[name]) for name in kept]) if len(classes) > 1 else None
     return ImageData(images, labels, classes if labels is not None else (), source.name, split)
+
+
+def _part(source: Path, inner: dict[str, str], split: str) -> tuple[bool, list[str]]:
+    """Whether folders are the splits, and the names of the one that is wanted. Raises `DataError`."""
+    tops = {name: PurePosixPath(below).parts[0].lower() for name, below in inner.items()}
+    kinds = set(tops.values())
+    if "train" not in kinds or kinds.isdisjoint(TESTS):
+        held_out = _held_out(list(inner))
+        return False, [name for name in inner if (name in held_out) == (split == "test")]
+    if beside := sorted(kinds - {"train", *TESTS}):
+        raise DataError(
+            f"{source} has a folder train and one to test, and beside them {', '.join(beside[:4])}: keep "
+            "images in these two only, or name them otherwise"
+        )
+    kind = next(kind for kind in TESTS if kind in kinds) if split == "test" else "train"
+    return True, [name for name in inner if tops[name] == kind]
+
+
+def _without_common_folder(names: list[str]) -> dict[str, str]:
+    """Each name below the folders that all of them share, such as the one that a zip was made of."""
+    parts = [PurePosixPath(name).parent.parts for name in names]
+    shared = 0
+    while all(len(part) > shared and part[shared] == parts[0][shared] for part in parts):
+        shared += 1
+    if "train" in (part.lower() for part in parts[0][:shared]):  # a split alone
+        shared = 0
+    return {name: PurePosixPath(*PurePosixPath(name).parts[shared:]).as_posix() for name in names}
 
 
 def _folder(name: str, split_up: bool) -> str:
@@ -79,7 +100,7 @@ def _folder(name: str, split_up: bool) -> str:
 
 def _names(source: Path) -> list[str]:
     if source.is_dir():
-        found = [p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()]
+        found = [path.relative_to(source).as_posix() for path in _files(source)]
     else:
         try:
             with zipfile.ZipFile(source) as archive:
@@ -89,13 +110,23 @@ def _names(source: Path) -> list[str]:
     return [
         n
         for n in found
-        if PurePosixPath(n).suffix.lower() in SUFFIXES and not PurePosixPath(n).name.startswith(".")
+        if PurePosixPath(n).suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in PurePosixPath(n).parts)
     ]
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """All files below a folder, also behind links to folders, each of which is entered once."""
+    entered = set()
+    for place, folders, files in os.walk(source, followlinks=True):
+        entered.add(os.path.realpath(place))
+        folders[:] = [f for f in sorted(folders) if os.path.realpath(os.path.join(place, f)) not in entered]
+        yield from (Path(place, name) for name in files)
 
 
 def _held_out(names: list[str]) -> set[str]:
     """The tenth of the images with the lowest hashes: nearly the same ones when others come or go."""
-    by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest())
     return set(by_hash[: len(names) // HELD_OUT])
 
 
@@ -121,7 +152,7 @@ def _all(
     def one(name: str) -> Pixels | Exception:
         try:
             return decode(read(name), image_size)
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+        except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
             return error
 
     with ThreadPoolExecutor() as pool:

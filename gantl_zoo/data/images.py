@@ -85,6 +85,10 @@ class ImageData:
         if part in self.classes:
             return [self.classes.index(part)]
         first, dash, last = part.partition("-")
+        if {first, last} <= set(self.classes):  # by name, also where names are other numbers
+            start, stop = self.classes.index(first), self.classes.index(last) + 1
+            if start < stop:
+                return list(range(start, stop))
         if first.isdecimal() and (last.isdecimal() if dash else True):
             found = list(range(int(first), int(last or first) + 1))
             if found and found[-1] < len(self.classes):

@@ -37,6 +37,8 @@ def load(
         raise UsageError(f"image_size must be at least 1, not {image_size}")
     if isinstance(source, ImageData):
         found = source
+    elif isinstance(source, Path) and source.exists():  # also if a data name is called like that
+        found = files.load(source, split, image_size)
     elif chosen := _chosen(str(source)):
         name, classes = chosen
         every = load(name, split=split, image_size=image_size, data_seed=data_seed, root=root)
@@ -56,6 +58,14 @@ def load(
         raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
     found = found.fit(image_size, channels)
     return found if shots is None else found.few(shots, data_seed)
+
+
+def spoken(source: str | Path | ImageData) -> str:
+    """The source as a text that `load` takes for the same, so that a folder called "mnist" stays one."""
+    if isinstance(source, ImageData):
+        return source.name
+    folder = isinstance(source, Path) and source.exists() and str(source) in NAMES
+    return f"./{source}" if folder else str(source)
 
 
 def _chosen(source: str) -> tuple[str, str] | None:

@@ -49,6 +49,10 @@ class Stream:
     decode: Decode
     readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes, which open the source themselves."""
+        return self.__dict__ | {"readers": {}}
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -71,7 +75,7 @@ class Stream:
         name = self.names[index]
         try:
             return self.decode(self.read(name))
-        except (OSError, KeyError, ValueError, SyntaxError) as error:
+        except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
             raise DataError(
                 f"{self.source}: the image {name} can't be read any more ({error}); put it back, then go on "
                 "with --resume"
@@ -99,7 +103,7 @@ class Stream:
         """Of names and files: what is read, without decoding it."""
         found = hashlib.sha256()
         for name in self.names:
-            found.update(name.encode() + b"\0" + hashlib.sha256(self.read(name)).digest())
+            found.update(os.fsencode(name) + b"\0" + hashlib.sha256(self.read(name)).digest())
         return found.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:

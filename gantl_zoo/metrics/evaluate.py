@@ -21,14 +21,14 @@ METRIC_SEED = 1_000_000  # samples for metrics come from seeds that nobody looks
 
 @dataclass
 class Evaluator:
-    """Judges samples against `held_out` images; `train` images give the floor.
+    """Judges samples against `held_out` images; `train` images, if there are any, give the floor.
 
     `learned`: the images that the model was trained on, if not all of `train`. `quick`: what "auto" means
     while a run trains. Raises `DataError` or `UsageError` at once for what can't be measured.
     """
 
     extractor: Extractor
-    train: ImageData
+    train: ImageData | None
     held_out: ImageData
     metrics: tuple[str, ...] = (AUTO,)
     samples: int = 10_000
@@ -41,7 +41,8 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         self.extractor.check(self.held_out.shape)
-        learned = len(self.train if self.learned is None else self.learned)
+        known = self.train if self.learned is None else self.learned
+        learned = 0 if known is None else len(known)
         real = min(self.samples, len(self.held_out))
         terms = Terms(self.extractor, self.held_out.name, real, self.samples, learned)
         self.chosen = choose(self.metrics, terms, self.quick)
@@ -55,13 +56,15 @@ class Evaluator:
     def training(self) -> Seen:
         """What the model was trained on, if a metric asks; in a fixed random order."""
         data = self.train if self.learned is None else self.learned
-        return self.see(Images.part(data, len(data))) if self.needs_train else self.stand_in
+        return self.see(Images.part(data, len(data))) if self.needs_train and data else self.stand_in
 
     @cached_property
     def stand_in(self) -> Seen:
         """As many training images as there are samples, or all: the best that a generator can hope for."""
         if self.needs_train and self.learned is None:  # these very images, in the same order
             return self.training.select(slice(self.samples))
+        if self.train is None:
+            return self.real.select(slice(0))
         return self.see(Images.part(self.train, self.samples))
 
     @property
@@ -84,7 +87,7 @@ class Evaluator:
         report = Report()
         for name, metric in self.chosen.items():
             if name not in self.floors:
-                self.floors[name] = metric.floor(self.stand_in, self.real, self.training)
+                self.floors[name] = self.floor(metric, self.stand_in, self.real, self.training)
             values = metric.measure(fake, self.real, self.training)
             report.results += results(metric, values, self.floors[name], how)
         lenient = self.quick or AUTO in self.metrics
@@ -98,12 +101,17 @@ class Evaluator:
         """The same distances within one class, those for which it has images enough."""
         found = []
         for metric in (metric for metric in self.chosen.values() if metric.by_class):
-            if not self.enough(metric, real, fake):
-                continue
-            values = metric.measure(fake, real, real)
-            floor = metric.floor(stand_in, real, real) if self.enough(metric, real, stand_in) else {}
-            found += results(metric, values, floor, how, f"[{name}]")
+            if self.enough(metric, real, fake):
+                values = metric.measure(fake, real, real)
+                floor = self.floor(metric, stand_in, real, real)
+                found += results(metric, values, floor, how, f"[{name}]")
         return found
+
+    def floor(self, metric: Metric, stand_in: Seen, real: Seen, training: Seen) -> Values:
+        """What the metric says of real images; nothing if too few of them were trained on."""
+        if self.train is None or (metric.by_class and not self.enough(metric, real, stand_in)):
+            return {}
+        return metric.floor(stand_in, real, training)
 
     def enough(self, metric: Metric, real: Seen, other: Seen) -> bool:
         """Whether a metric can compare so few images."""
@@ -118,7 +126,9 @@ class Evaluator:
         real, data = self.real, self.held_out
         return {
             "on": f"{count:,} samples against {len(real):,} {data.split} images of {data.name}",
-            "floor_on": f"{len(self.stand_in):,} {self.train.split} images against the same",
+            "floor_on": "none were trained on, as far as is known"
+            if self.train is None
+            else f"{len(self.stand_in):,} {self.train.split} images against the same",
             "samples": count,
             "real": len(real),
             "split": data.split,

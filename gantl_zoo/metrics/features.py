@@ -16,6 +16,7 @@ from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import DataError, UsageError
 
 PIXEL_SIDE = 16  # pixels are compared at this size
+FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; how many of them are floats at once
 WORK = 1 << 19  # input pixels that one batch holds
 
 Looks = tuple[Tensor, Tensor | None]  # features (N, D) and, where there are any, logits (N, L); float32
@@ -128,8 +129,10 @@ class PixelFeatures(Extractor):
 
     @classmethod
     def fit(cls, reference: ImageData, dimensions: int = 64) -> PixelFeatures:
-        """Components of up to 5,000 reference images."""
-        pixels = shrink(reference.images[:5000])
+        """Components of up to 5,000 reference images, drawn from all: the first may be of one class."""
+        few = reference.few(FITTED) if len(reference) > FITTED else reference
+        starts = range(0, len(few), READ)
+        pixels = torch.cat([shrink(few.images[start : start + READ]) for start in starts])
         mean = pixels.mean(0)
         _, _, rows = torch.linalg.svd(pixels - mean, full_matrices=False)
         return cls(mean, rows[:dimensions].T.contiguous())

@@ -213,9 +213,19 @@ def choose(names: tuple[str, ...], terms: Terms, quick: bool = False) -> dict[st
     chosen = automatic(terms, quick) if AUTO in names else {}
     for name in names:
         if name != AUTO:
-            METRICS[name].check(terms)
+            check(name, terms)
             chosen[name] = METRICS[name]
     return chosen
+
+
+def check(name: str, terms: Terms) -> None:
+    """Raises `DataError` or `UsageError` if that metric can't be measured."""
+    if METRICS[name].needs_train and not terms.train:
+        raise DataError(
+            f"the metric {name} asks how near samples come to the images that were trained on, and nobody "
+            "says which: name a folder, whose splits are known"
+        )
+    METRICS[name].check(terms)
 
 
 def automatic(terms: Terms, quick: bool) -> dict[str, Metric]:
@@ -225,7 +235,7 @@ def automatic(terms: Terms, quick: bool) -> dict[str, Metric]:
         if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):
             continue
         try:
-            METRICS[name].check(terms)
+            check(name, terms)
         except (DataError, UsageError):
             continue
         chosen[name] = METRICS[name]

@@ -140,7 +140,8 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    features = torch.cpu.get_capabilities()
+    ask: Any = getattr(torch.cpu, "get_capabilities", dict)  # an older torch tells nothing
+    features = ask()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
 
 

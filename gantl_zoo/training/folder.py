@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -30,7 +31,7 @@ class RunFolder:
     @classmethod
     def create(cls, out: str | Path, name: str, config: dict[str, Any], quiet: bool = False) -> RunFolder:
         """The next number under `out`. Raises `TrainingError` if it can't be written."""
-        out = Path(out)
+        out, text = Path(out), json.dumps(config, indent=2) + "\n"
         name = re.sub(r"[^\w.+-]+", "-", name)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ class RunFolder:
                     break
                 except FileExistsError:  # another run took the number at this very moment
                     continue
-            (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            (path / "config.json").write_text(text)
         except OSError as error:
             raise TrainingError(f"can't write a run folder into {out}: {error.strerror or error}") from error
         return cls(path, quiet)
@@ -125,11 +126,16 @@ class RunFolder:
     def rows(self, name: str) -> list[dict[str, Any]]:
         """What `append` wrote."""
         path = self.path / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        lines = path.read_text().splitlines() if path.is_file() else []
+        with contextlib.suppress(ValueError):  # a full disk may have cut the last one
+            return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in lines[:-1]]
 
     def forget_after(self, step: int) -> None:
         """Drop rows beyond `step`: a resumed run makes them again."""
         for name in ("stats.jsonl", "metrics.jsonl"):
             rows = [row for row in self.rows(name) if row["step"] <= step]
             if (self.path / name).is_file():
-                (self.path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+                beside = self.path / f".{name}"
+                beside.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                beside.replace(self.path / name)

@@ -20,7 +20,7 @@ from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.weights import read_config
 
-GRID, NEIGHBOURS = 64, 6  # images in `fakes….png`; columns of `nearest.png`
+GRID, SHOWN, NEIGHBOURS = 64, 8, 6  # images in `fakes….png`; rows and, at most, columns of `nearest.png`
 BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
 ROUND = 50  # steps: metrics fall on multiples of it
 
@@ -36,7 +36,7 @@ class Judge(Protocol):
 
     def __call__(self, gan: GAN) -> Report: ...
     def beside(self, gan: GAN) -> Tensor:
-        """Samples, each followed by its nearest training images: (rows·NEIGHBOURS, C, H, W)."""
+        """Samples, each followed by its nearest training images: (SHOWN·columns, C, H, W)."""
         ...
 
 
@@ -169,7 +169,7 @@ class Watch(Observer):
             self.say(f"curves: {drawn}")
         if self.judge is not None:
             rows = self.judge.beside(load_gan(self.folder.path / "model", discriminator=False))
-            picture = save_picture(grid(rows, min(NEIGHBOURS, len(rows))), self.folder.path / "nearest.png")
+            picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
             self.say(f"samples (left) beside their nearest training images: {picture}")
 
     def __enter__(self) -> None:
