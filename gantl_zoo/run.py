@@ -107,9 +107,9 @@ def evaluate(
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
-    which few images the model was trained on, where it memorises or not. Images in memory are what samples are
-    compared with; without a split nothing tells what was learned, so there is no floor. Processes that a launcher started
-    share the work, and all of them get the report.
+    which few images the model was trained on, where it memorises or not. Images in memory are what samples
+    are compared with; nothing tells what was trained on, so there is no floor. Processes that a launcher
+    started share the work, and all of them get the report.
     """
     check_samples(samples)
     gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
