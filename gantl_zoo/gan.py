@@ -23,6 +23,7 @@ from gantl_zoo.rebuild import rebuild
 # One chunk size for all: convolutions may round differently for another batch size, and the image of a
 # seed must not depend on how many others were asked for.
 CHUNK = 16
+SEEDS = 1 << 32  # a generator of random numbers looks at no more bits
 
 
 def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
@@ -96,6 +97,8 @@ class GAN(Model):
                 f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
             )
         seeds = range(seed, seed + n) if seeds is None else seeds
+        if wrong := [number for number in seeds if not 0 <= number < SEEDS]:
+            raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {wrong[0]}")
         known = None if labels is None else torch.as_tensor(labels)
         if known is None and self.num_classes:
             known = drawn_classes(seeds, self.num_classes)

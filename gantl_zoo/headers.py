@@ -22,6 +22,8 @@ MAX_HEADER_BYTES = MAX_INDEX_BYTES = 1 << 21  # two megabytes are some sixteen t
 MAX_SHARDS = 1000
 MAX_AXES = 16
 INDEX = ".index.json"
+# the files of a model's networks, as we write them
+WEIGHTS = r"(generator|discriminator|model)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
 DTYPES = {
     "BOOL": ("bool", 1), "U8": ("uint8", 1), "I8": ("int8", 1), "I16": ("int16", 2), "I32": ("int32", 4),
     "I64": ("int64", 8), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "F32": ("float32", 4),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from gantl_zoo import card, registry, weights
+from gantl_zoo.errors import UsageError
 
 ABOUT = ("lineage", "training", "metrics", "license")
 
@@ -74,9 +75,19 @@ class Model:
 
         A network above `max_shard_size` ("5GB", or bytes) is split over several files.
         """
+        self.check_place(Path(folder))
         config = self.config(dtype)
         readme = card.render(config, card.text_in(folder))
         return weights.write_folder(folder, config, self.networks(), readme, max_shard_size)
+
+    def check_place(self, folder: Path) -> None:
+        """Raises `UsageError` if saving there would lose the discriminator that it was loaded without."""
+        own = self.folder is not None and folder.resolve() == self.folder.resolve()
+        if own and "discriminator" not in self.parts and (folder / "discriminator.safetensors").exists():
+            raise UsageError(
+                f"{folder} holds the discriminator that {self.name} was loaded without, and it would be "
+                "lost: load all of it, or save elsewhere"
+            )
 
 
 def kept(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

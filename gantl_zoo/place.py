@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from gantl_zoo.errors import HubError, UsageError
 from gantl_zoo.hub.fetch import KNOWN, Snapshot
 from gantl_zoo.swap import swapped
-from gantl_zoo.zoo import ORIGIN, load_model, pulled_from
+from gantl_zoo.weights import sha256
+from gantl_zoo.zoo import ORIGIN, load_model, pulled, pulled_from
 
 
 def place(found: Snapshot, folder: Path) -> Path:
@@ -24,8 +24,19 @@ def place(found: Snapshot, folder: Path) -> Path:
         if (folder / "config.json").is_file():
             there = "and holds a model that was not pulled, or was changed since, and would be lost"
         raise UsageError(f"{folder} is there {there}; choose another place, or move it away")
+    came = pulled(folder).get("files", {})
+    for name, digest in came.items():
+        if (folder / name).is_file() and sha256(folder / name) != digest:
+            raise UsageError(
+                f"{folder / name} was changed since it was pulled, and would be lost; choose another place, "
+                "or move it away"
+            )
+
+    def is_ones_own(name: str) -> bool:
+        return name != ORIGIN and (name not in came if came else not KNOWN.fullmatch(name))
+
     try:
-        with swapped(folder, along=_is_ones_own) as new:
+        with swapped(folder, along=is_ones_own) as new:
             _fill(found, new)
             load_model(new)
     except OSError as error:
@@ -40,13 +51,10 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _is_ones_own(name: str) -> bool:
-    return not KNOWN.fullmatch(name) and name != ORIGIN
-
-
 def _fill(found: Snapshot, new: Path) -> None:
     for path in found.folder.iterdir():
         if KNOWN.fullmatch(path.name):
             shutil.copyfile(path, new / path.name)  # the cache has links, the folder has files
-    config = hashlib.sha256((new / "config.json").read_bytes()).hexdigest()
-    (new / ORIGIN).write_text(json.dumps(found.origin | {"config_sha256": config}, indent=2) + "\n")
+    files = {path.name: sha256(path) for path in sorted(new.iterdir())}
+    note = {**found.origin, "config_sha256": files["config.json"], "files": files}
+    (new / ORIGIN).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")

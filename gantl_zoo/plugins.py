@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -84,7 +85,8 @@ def installed() -> tuple[Plugin, ...]:
     """Installed plug-ins that are not disabled, sorted by name. Scanned once; `rescan` forgets."""
     from importlib.metadata import distributions  # costs 40 ms, so not at import
 
-    disabled = {normalise(n) for n in os.environ.get("GANTL_ZOO_DISABLE_PLUGINS", "").split(",") if n}
+    switched_off = os.environ.get("GANTL_ZOO_DISABLE_PLUGINS", "").split(",")
+    disabled = {normalise(name.strip()) for name in switched_off}
     if "all" in disabled:
         return ()
     found: dict[str, Plugin] = {}
@@ -101,10 +103,21 @@ def rescan() -> None:
 
 
 def _entries(distribution: Distribution) -> tuple[Entry, ...]:
+    """What a distribution brings. A damaged one (an upgrade was cut off, say) brings nothing, with a warning
+    if it may be a plug-in.
+    """
     found = []
-    for point in distribution.entry_points:
-        kind = point.group.removeprefix("gantl_zoo.")
-        if point.group.startswith("gantl_zoo.") and kind in KINDS:
-            owner, version = distribution.metadata["Name"], distribution.version
-            found.append(Entry(kind, point.name, point.value, owner, version))
+    try:
+        for point in distribution.entry_points:
+            kind = point.group.removeprefix("gantl_zoo.")
+            if point.group.startswith("gantl_zoo.") and kind in KINDS:
+                owner, version = distribution.metadata["Name"], distribution.version
+                normalise(owner), normalise(version)  # both are there
+                found.append(Entry(kind, point.name, point.value, owner, version))
+    except Exception as error:
+        place = getattr(distribution, "_path", "an installed package")
+        if "gantl_zoo." in (distribution.read_text("entry_points.txt") or ""):
+            text = f"warning: {place} is damaged, so it brings no names ({error}); install it anew"
+            print(text, file=sys.stderr)
+        return ()
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -204,9 +205,9 @@ def folder_at(name: str | Path) -> Path | None:
     """The model folder at that path, which may be a run's; None if no folder is there."""
     folder = Path(name)
     for place in (folder / "model", folder):  # a run folder has a config.json of its own
-        if (place / "config.json").is_file():
+        if os.path.isfile(place / "config.json"):  # False, too, where a name is too long to be one
             return place
-    if folder.is_dir():
+    if os.path.isdir(folder):
         raise UnknownNameError(f"{name} is a folder, but no model or run folder: it has no config.json")
     return None
 
@@ -214,9 +215,15 @@ def folder_at(name: str | Path) -> Path | None:
 def release_folder(name: str | Path) -> Path:
     """The folder of that name, a path's or a release's. Raises `UnknownNameError`."""
     try:
-        return folder_at(name) or Path(models.load(str(name)))
+        if place := folder_at(name):
+            return place
+        entry = models.info(str(name))
+        if not isinstance(found := entry.load(), str | os.PathLike):
+            what = f"{entry.owner}'s model {entry.name!r} is a {type(found).__name__}"
+            raise PluginError(f"{what}, where the path of its folder should be")
+        return Path(found)
     except UnknownNameError as error:
-        if Path(name).is_dir():
+        if os.path.isdir(name):
             raise
         raise UnknownNameError(f"{error}; neither is there a folder {name}") from None
 

@@ -20,7 +20,7 @@ from gantl_zoo.hub.client import PATIENCE, api, ask, endpoint_of
 from gantl_zoo.hub.target import Content, Done, Target
 from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.place import place
-from gantl_zoo.registry import models
+from gantl_zoo.registry import folder_at, models
 from gantl_zoo.strict import printable
 from gantl_zoo.zoo import find, load_model, parts_of
 
@@ -140,7 +140,7 @@ def readme(config: Mapping[str, Any], text: str, **more: str) -> str:
 
 def address(source: str | Path, repo: str) -> str:
     """What `load_model` takes: a release's own name, which needs no network, else the repository's."""
-    return str(source) if str(source) in models else repo
+    return str(source) if folder_at(source) is None and str(source) in models else repo
 
 
 def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,24 +16,36 @@ def swapped(folder: Path, along: Callable[[str], bool] = lambda name: False) -> 
     """An empty folder to fill, which becomes `folder` if the block ends well; else nothing has changed.
 
     What an earlier `folder` held under names that are `along`, and the new one doesn't hold, moves along.
-    Raises `OSError`.
+    A link to a folder stays one. Raises `OSError`, also for a file in that place.
     """
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     new, old = beside / "new", beside / "old"
     new.mkdir()
     try:
         yield new
-        if folder.exists():
-            os.rename(folder, old)
         try:
+            if folder.exists():
+                os.rename(folder, old)
             os.rename(new, folder)
-        except OSError:
-            if old.exists():
+            carry(old, folder, along)
+        except BaseException:  # also Ctrl-C, between any two of these
+            if old.exists() and not folder.exists():
                 os.rename(old, folder)
+            carry(old, folder, along)
             raise
-        for other in old.iterdir() if old.exists() else ():
-            if along(other.name) and not (folder / other.name).exists():
-                os.rename(other, folder / other.name)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    except BaseException:
+        if folder.exists() or not old.exists():
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
+    shutil.rmtree(beside, ignore_errors=True)
+
+
+def carry(old: Path, folder: Path, along: Callable[[str], bool]) -> None:
+    """Move what is `along` of the old folder, if there is one, into the new one."""
+    for other in old.iterdir() if old.exists() else ():
+        if along(other.name) and not (folder / other.name).exists():
+            os.rename(other, folder / other.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from gantl_zoo import configs, strict
 from gantl_zoo.configs import FORMAT, read_config
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.headers import INDEX, Slot, Stored, look
+from gantl_zoo.headers import INDEX, WEIGHTS, Slot, Stored, look
 from gantl_zoo.swap import swapped
 
 __all__ = ["DTYPES", "FORMAT", "SHARD", "load_into", "read_config", "read_tensors", "sha256", "write_folder"]
@@ -52,7 +53,7 @@ def write_folder(
             files = {path.name: {"sha256": sha256(path)} for path in sorted(new.iterdir())}
             _write_config(new, folder, {**config, "files": files})
             if readme:
-                (new / "README.md").write_text(readme)
+                (new / "README.md").write_text(readme, encoding="utf-8")
             for path in (new, *new.iterdir()):  # else only their owner could read them
                 path.chmod(0o755 if path.is_dir() else 0o644)
     except (OSError, SafetensorError) as error:
@@ -125,7 +126,8 @@ def _write_network(tensors: dict[str, Tensor], folder: Path, name: str, max_shar
         save_file({n: tensors[n] for n in names}, folder / file, {"format": "pt"})
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-        (folder / f"{name}.safetensors{INDEX}").write_text(json.dumps(index, indent=2) + "\n")
+        text = json.dumps(index, indent=2) + "\n"
+        (folder / f"{name}.safetensors{INDEX}").write_text(text, encoding="utf-8")
 
 
 def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
@@ -135,8 +137,11 @@ def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
         strict.walk(read := strict.parse(text.encode()))
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"not saved: its config can't be written as JSON: {error}") from error
+    if (size := len(text.encode())) > configs.MAX_CONFIG_BYTES:
+        most = f"more than {configs.MAX_CONFIG_BYTES:,} are never read"
+        raise WeightsError(f"not saved: its config has {size:,} bytes, and {most}; keep less in it")
     configs.check_config(read, folder / "config.json")
-    (place / "config.json").write_text(text)
+    (place / "config.json").write_text(text, encoding="utf-8")
 
 
 def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -176,8 +181,8 @@ def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
 
 
 def _is_no_network(name: str) -> bool:
-    """Whether a file is neither weights nor their index, of which the new ones are all."""
-    return not name.endswith((".safetensors", f".safetensors{INDEX}"))
+    """Whether a file is neither a model's weights nor their index, of which the new ones are all."""
+    return not re.fullmatch(WEIGHTS, name)
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Slot], dtype: str) -> list[str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import HubError, UnknownNameError, UsageError
+from gantl_zoo.errors import HubError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.registry import folder_at, models, release_folder
+from gantl_zoo.strict import read_json
 
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier
     from gantl_zoo.gan import GAN
     from gantl_zoo.hub.fetch import Parts
 
+MOST = 1 << 16  # bytes of that note
+SOUND = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
 ORIGIN = "pulled.json"  # beside the model in a folder that `pull --to` wrote: which repository and commit
 
 
@@ -85,13 +88,24 @@ def pinned(model: GAN | Classifier, name: str) -> str:
 
 def pulled_from(folder: Path) -> dict[str, str] | None:
     """Repository and commit of a folder that `pull` wrote and nobody has written since."""
+    origin = pulled(folder)
     try:
-        origin = json.loads((folder / ORIGIN).read_text())
         config = (folder / "config.json").read_bytes()
-    except (OSError, ValueError):
+    except OSError:
         return None
-    known = isinstance(origin, dict) and origin.get("config_sha256") == hashlib.sha256(config).hexdigest()
-    return {"repo": str(origin["repo"]), "revision": str(origin["revision"])} if known else None
+    known = origin.get("config_sha256") == hashlib.sha256(config).hexdigest()
+    return {"repo": origin["repo"], "revision": origin["revision"]} if known else None
+
+
+def pulled(folder: Path) -> dict[str, Any]:
+    """What `pull` noted in a folder; nothing if it did not, or if the note is none."""
+    try:
+        origin = read_json(folder / ORIGIN, MOST, "a note of where a model was pulled from")
+    except WeightsError:
+        return {}
+    told = isinstance(origin, dict) and {key: origin.get(key) for key in ("repo", "revision")}
+    sound = told and all(isinstance(v, str) and re.fullmatch(SOUND[k], v) for k, v in told.items())
+    return origin if sound and isinstance(origin.get("files", {}), dict) else {}
 
 
 def gan_named(name: str | Path, *, discriminator: bool = True) -> GAN:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
+from gantl_zoo.data import ImageData
 from gantl_zoo.transfer.adapt import adapt, as_lineage, fitted, summary
 
 SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
@@ -199,3 +200,15 @@ def test_a_transfer_fits_its_source_and_is_resumed(
     said = capsys.readouterr().out
     assert not stop.value.code and "fitted discriminator: of its tensors" in said
     assert "blocks.0.linear.weight: adapted (grid 7×7 to 4×4)" in said
+
+
+@pytest.mark.parametrize("side", [32, 56])
+def test_a_model_with_a_projected_discriminator_is_fitted_too(
+    gan: gz.GAN, images: ImageData, side: int
+) -> None:
+    strategy = registry.strategies.build("projected")
+    plan = strategy.prepare(gan, gan, images)
+    gan.discriminator = plan.discriminator
+    made, report = adapt(strategy.export(gan), (1, side, side))
+    assert made.image_shape == (1, side, side) and made.discriminator(made.generate(2)).shape == (2,)
+    assert any(match.role == "discriminator" and match.how == "reused" for match in report)

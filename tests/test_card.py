@@ -231,3 +231,21 @@ def test_heads_that_are_no_yaml(hub: LoopbackHub, folder: Path) -> None:
         gz.push(folder, NAME)
     with pytest.raises(gz.UsageError, match=r"there is no card nowhere.md"):
         gz.push(folder, NAME, card_file="nowhere.md")
+
+
+def test_what_was_changed_or_deleted_on_the_hub_alone_stays_so(
+    hub: LoopbackHub, folder: Path, gan: gz.GAN
+) -> None:
+    edit(folder / "README.md", PROSE)
+    gz.push(folder, NAME)
+    edit_on_hub(hub, "# small", "# My wonderful GAN")
+    edit_on_hub(hub, PROSE, "")
+    gan.about["training"] = {"steps": 78}
+    gan.save(folder)
+    gz.push(folder, NAME)
+    assert "# My wonderful GAN" in on_hub(hub) and PROSE.strip() not in on_hub(hub) and "78" in on_hub(hub)
+
+
+def test_a_card_of_lineage_and_classes_that_are_not_there() -> None:
+    said = card.render(config(lineage={"base_revision": "x"}, training={"classes": None}, num_classes=2))
+    assert "base_model" not in said

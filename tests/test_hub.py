@@ -283,3 +283,52 @@ def test_a_repository_of_another_library(hub: LoopbackHub, tmp_path: Path) -> No
         gz.push("cnn-mnist", "they/bert")
     assert len(hub.repos["they/bert"].log) == 1
     assert not (tmp_path / "to").exists() and not any("model." in request for request in hub.requests)
+
+
+def test_what_a_person_changed_in_a_pulled_folder_is_not_lost(
+    hub: LoopbackHub, folder: Path, tmp_path: Path
+) -> None:
+    gz.push(folder, NAME)
+    to = gz.pull(NAME, to=tmp_path / "here").folder
+    (to / "samples-mine.png").write_bytes(b"a picture")
+    gz.pull(NAME, to=to)
+    assert (to / "samples-mine.png").read_bytes() == b"a picture"
+    (to / "README.md").write_text((to / "README.md").read_text() + "My notes.")
+    with pytest.raises(gz.UsageError, match=r"README\.md was changed since it was pulled, and would be lost"):
+        gz.pull(NAME, to=to)
+    assert (to / "README.md").read_text().endswith("My notes.")
+
+
+def test_weights_without_a_config_are_somebodys(hub: LoopbackHub) -> None:
+    hub.repos["they/lora"] = Repo()
+    hub.repos["they/lora"].commit("main", {"model.safetensors": b"x", "README.md": b"theirs"}, "theirs")
+    with pytest.raises(gz.HubError, match=r"weights without a config\.json \(model\.safetensors\)"):
+        gz.push("cnn-mnist", "they/lora")
+    assert len(hub.repos["they/lora"].log) == 1
+
+
+def test_a_folder_that_is_called_like_a_release_is_not_the_release(
+    hub: LoopbackHub, gan: gz.GAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gan.about["license"] = "mit"
+    gan.save("dcgan-mnist")
+    gz.push("dcgan-mnist", NAME)
+    repo = hub.repos[NAME]
+    assert f'load_model("{NAME}")' in repo.commits[repo.refs["main"]]["README.md"].decode()
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "[" * 200_000,
+        '{"config_sha256": "%s"}',
+        '{"config_sha256": "%s", "repo": "me/\x1b[31mEVIL", "revision": "' + "a" * 40 + '"}',
+        '{"config_sha256": "%s", "repo": "me/gan", "revision": "main"}',
+    ],
+)
+def test_a_note_of_the_origin_that_no_pull_wrote_is_none(folder: Path, note: str) -> None:
+    if "%s" in note:
+        note = note % weights.sha256(folder / "config.json")
+    (folder / "pulled.json").write_text(note)
+    assert "hub" not in gz.load_model(folder).about

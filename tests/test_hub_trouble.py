@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from huggingface_hub import constants
 from loopback_hub import Fault, LoopbackHub, Repo
 
@@ -19,6 +20,7 @@ import gantl_zoo as gz
 from gantl_zoo import plugins, weights
 from gantl_zoo.hub import client
 from gantl_zoo.hub.target import Target
+from gantl_zoo.hub.trouble import Asked, explain
 
 NAME = "me/my-gan"
 
@@ -286,3 +288,34 @@ def test_a_plug_in_that_is_missing(hub: LoopbackHub, pushed: Path, gan: gz.GAN) 
         with pytest.raises(gz.WeightsError, match=r"pip install gantl-zoo-moon==0\.3"):
             call()
     assert not any("evil.py" in request for request in hub.requests)
+
+
+def test_an_update_that_breaks_off_leaves_what_was_whole(
+    hub: LoopbackHub, pushed: Path, gan: gz.GAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = gz.load_model(NAME)
+    with torch.no_grad():
+        next(gan.generator.parameters()).add_(1)
+    gz.push(gan.save(pushed), NAME)
+    hub.faults[:] = [Fault(r"generator\.safetensors", status=503, times=99)]
+    again = gz.load_model(NAME)
+    assert again.about["hub"] == before.about["hub"], "the commit in the cache is used"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert gz.load_model(NAME).about["hub"] == before.about["hub"]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    hub.faults.clear()
+    assert gz.load_model(NAME).about["hub"] != before.about["hub"]
+
+
+def test_a_wait_beyond_all_clocks_and_a_repository_called_xet(
+    hub: LoopbackHub, pushed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repos["me/foxet"] = hub.repos[NAME]
+    hub.faults[:] = [Fault("me/foxet", status=429, headers={"Retry-After": "9" * 20}, times=9)]
+    with pytest.raises(gz.HubError, match=r"asks to wait 604800 s"):
+        gz.load_model("me/foxet")
+    hub.faults[:] = [Fault("me/foxet", status=403, times=9)]
+    with pytest.raises(gz.HubError, match=r"your token may not read it; log in"):
+        gz.load_model("me/foxet")
+    full = OSError(28, "No space left on device", "/home/me/.cache/huggingface/xet/x")
+    assert "the disk is full" in str(explain(full, Asked("pull", "me/foxet", "http://x")))

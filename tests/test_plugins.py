@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import gantl_zoo as gz
 from gantl_zoo import plugins, registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
@@ -110,7 +111,7 @@ def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
         registry.generators.register("nice-net", print)
 
 
-@pytest.mark.parametrize("value", ["all", "nice", "other,Nice"])
+@pytest.mark.parametrize("value", ["all", "nice", "other,Nice", "other, nice", " all"])
 def test_plugins_can_be_turned_off(install: Install, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     install("nice", BUILD, generators={"nice-net": "nice:build"})
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", value)
@@ -126,3 +127,28 @@ def test_plugins_tells_what_is_wrong(install: Install, capsys: pytest.CaptureFix
     assert stop.value.code == 0
     assert "bad-one 0.3" in said and "BROKEN" in said and "No module named 'not_there_at_all'" in said
     assert "gantl-zoo-example" in said
+
+
+def test_a_damaged_installation_breaks_nothing_else(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("nice", BUILD, generators={"nice-net": "nice:build"})
+    install("torn", BUILD, generators={"torn-net": "torn:build"})
+    (tmp_path / "torn-0.3.dist-info" / "METADATA").unlink()
+    foreign = tmp_path / "foreign-1.0.dist-info"
+    foreign.mkdir()
+    (foreign / "entry_points.txt").write_text("[console_scripts]\nno equals sign here\n")
+    plugins.rescan()
+    assert "nice-net" in registry.generators.names() and "torn-net" not in registry.generators.names()
+    said = capsys.readouterr().err
+    assert "torn-0.3.dist-info is damaged, so it brings no names" in said and "foreign" not in said
+
+
+def test_a_models_entry_that_is_no_folder_is_the_plugins_fault(install: Install) -> None:
+    install("nice", BUILD, models={"nice-model": "nice:build"})
+    with pytest.raises(
+        PluginError, match="nice's model 'nice-model' is a function, where the path of its folder"
+    ):
+        gz.load_model("nice-model")
+    with pytest.raises(gz.UnknownNameError):
+        gz.load_model("x" * 300)

@@ -53,3 +53,37 @@ def test_what_stood_there_comes_back_if_the_new_cant_have_its_place(
     with pytest.raises(OSError, match="No space left"), swapped(place) as new:
         (new / "weights").write_text("new")
     assert inside(place) == {"model": "old", "notes": "old"} and len(list(place.parent.iterdir())) == 1
+
+
+def test_a_file_in_the_place_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "place").write_text("a thesis")
+    with pytest.raises(NotADirectoryError), swapped(tmp_path / "place") as new:
+        (new / "weights").write_text("new")
+    assert (tmp_path / "place").read_text() == "a thesis" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_an_interruption_at_any_moment_loses_neither_model_nor_notes(
+    place: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    rename, calls = os.rename, []
+
+    def interrupted(old: Path, new: Path) -> None:
+        calls.append(new)
+        rename(old, new)
+        if len(calls) == moment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("gantl_zoo.swap.os.rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), swapped(place, along=lambda name: name == "notes") as new:
+        (new / "model").write_text("new")
+    assert inside(place) == {"model": "old" if moment == 1 else "new", "notes": "old"}
+    assert len(list(place.parent.iterdir())) == 1
+
+
+def test_a_link_to_a_folder_stays_one(place: Path) -> None:
+    link = place.parent / "link"
+    link.symlink_to(place, target_is_directory=True)
+    with swapped(link, along=lambda name: name == "notes") as new:
+        (new / "model").write_text("new")
+    assert link.is_symlink() and inside(place) == {"model": "new", "notes": "old"}

@@ -167,3 +167,28 @@ def test_initialisers_are_not_part_of_an_architecture(tmp_path: Path) -> None:
     assert "weights" not in weights.read_config(tmp_path / "model")["discriminator"]["config"]
     image = torch.zeros(2, 1, 28, 28)
     assert torch.equal(again.discriminator(image), gan.discriminator(image))
+
+
+def test_saving_loses_nothing_that_is_not_the_models_own(gan: gz.GAN, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "sdxl.safetensors").write_bytes(b"somebody's")
+    gan.save(folder)
+    assert (folder / "sdxl.safetensors").read_bytes() == b"somebody's"
+    half = gz.load_model(folder, discriminator=False)
+    with pytest.raises(gz.UsageError, match="holds the discriminator that small was loaded without"):
+        half.save(folder)
+    assert not (half.save(tmp_path / "half") / "discriminator.safetensors").exists()
+    (folder / "README.md").write_text("# mine\n", encoding="utf-16")
+    with pytest.raises(gz.UsageError, match="can't be read as UTF-8 text, and would be lost"):
+        gan.save(folder)
+    gan.about["training"] = {"curve": ["0.123456789"] * 100_000}
+    with pytest.raises(gz.WeightsError, match=r"its config has .* bytes, and more than 1,048,576"):
+        gan.save(tmp_path / "large")
+    assert not (tmp_path / "large").exists()
+
+
+def test_seeds_beyond_what_a_generator_sees_are_refused(gan: gz.GAN) -> None:
+    for seeds in ([-1], [1 << 32], [1 << 64]):
+        with pytest.raises(gz.UsageError, match="a seed is a number from 0 to 4,294,967,295"):
+            gan.generate(seeds=seeds)

@@ -74,10 +74,12 @@ def choose(ours: str, theirs: str) -> str:
         return ours if mine else theirs
     made_with = MARK.search(theirs)
     last = made_with[1] if made_with else ""
-    if set(prose(theirs).splitlines()) <= set(prose(ours).splitlines()) or last == _hash(other):
+    if last == _hash(other):
         return ours
-    if not prose(ours) or last == _hash(mine):
+    if last == _hash(mine) or not prose(ours):
         return theirs
+    if set("".join(other).splitlines()) <= set("".join(mine).splitlines()):
+        return ours
     raise UsageError(
         "README.md was edited here and on the Hub, and one text would be lost: copy what you want to keep "
         "from the Hub's into the folder's and push with --card FOLDER/README.md, or delete the folder's to "
@@ -92,11 +94,19 @@ def pictures(text: str) -> list[str]:
 
 
 def text_in(folder: str | Path) -> str:
-    """The card of a folder that is about to be written again: its text must not be lost."""
+    """The card of a folder that is about to be written again: its text must not be lost. Raises `UsageError`
+    for one that can't be read.
+    """
+    path = Path(folder) / "README.md"
     try:
-        return (Path(folder) / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the card {path} can't be read as UTF-8 text, and would be lost: {error}; save it as UTF-8, or "
+            "move it away"
+        ) from error
 
 
 def picture_name(config: Mapping[str, Any]) -> str:

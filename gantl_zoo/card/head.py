@@ -63,7 +63,7 @@ def made(config: Mapping[str, Any]) -> dict[str, Any]:
     command = f"{config.get('training', {}).get('command', '')} "
     if data in ON_THE_HUB and f" --data {data} " in command:  # a folder of that name is something else
         head["datasets"] = [ON_THE_HUB[data]]
-    if lineage.get("base_revision"):  # it was loaded from the Hub, so its name is one there
+    if lineage.get("base_revision") and lineage.get("base_model"):  # from the Hub, so its name is one there
         head |= {"base_model": lineage["base_model"], "base_model_relation": "finetune"}
     if results := _results(config, task):
         head |= {"model_name": str(config.get("name", "model")), "eval_results": results}

@@ -36,7 +36,7 @@ def rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     if image := config.get("image"):
         found.append(("images", f"{image['channels']}×{image['height']}×{image['width']}"))
     if image and (count := config.get("num_classes")):
-        names = [cell(name) for name in training.get("classes", [])[:20]]
+        names = [cell(name) for name in (training.get("classes") or [])[:20]]
         found.append(("classes", ": ".join([str(count), *([", ".join(names)] if names else [])])))
     if base := lineage.get("base_model"):
         commit = f" at commit `{cell(lineage['base_revision'])}`" if lineage.get("base_revision") else ""

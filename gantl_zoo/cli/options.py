@@ -145,14 +145,14 @@ def seeds(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(
                 f"--seeds {text!r}: {part!r} is no seed; write numbers and ranges, such as 0-15,40"
             )
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text!r}: the range {part} runs backwards; write {last}-{first}")
         count = len(found) + int(last or first) - int(first) + 1
-        if count > MOST_SEEDS or int(last or first) >= 1 << 63:
-            raise UsageError(f"--seeds {text!r}: at most {MOST_SEEDS:,} at once, each below 2⁶³")
+        if count > MOST_SEEDS or int(last or first) >= 1 << 32:
+            raise UsageError(f"--seeds {text!r}: at most {MOST_SEEDS:,} at once, each below 2³²")
         found += range(int(first), int(last or first) + 1)
     return found

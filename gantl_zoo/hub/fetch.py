@@ -13,7 +13,7 @@ from typing import Any
 
 from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import HubError, WeightsError
-from gantl_zoo.headers import MAX_FILE_BYTES, MAX_INDEX_BYTES, read_index
+from gantl_zoo.headers import MAX_FILE_BYTES, MAX_INDEX_BYTES, WEIGHTS, read_index
 from gantl_zoo.hub.client import api, ask, endpoint_of, is_offline
 from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.strict import read_json
@@ -21,7 +21,6 @@ from gantl_zoo.strict import read_json
 NAME = re.compile(r"(?:hf-hub:)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # What a model folder knows: nothing else is sent, fetched or deleted.
-WEIGHTS = r"(generator|discriminator|model)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
 KNOWN = re.compile(rf"config\.json|README\.md|samples(-[\w.-]+)?\.png|{WEIGHTS}")
 LONGEST_CONFIG = 1 << 20
 LONGEST = {  # bytes, by the ends of the names in KNOWN
@@ -85,20 +84,25 @@ def fetch(name: str, parts: Parts, endpoint: str | None = None, *, all_files: bo
     if kept and (is_offline() or (COMMIT.fullmatch(revision or "") and not all_files)):
         return kept
     try:
-        info = remote(asked)
+        return _fetched(asked, parts, all_files)
     except HubError as error:
         if kept and error.passing:
             log.warning("%s; commit %s from the cache is used", error, kept.commit)
             return kept
         raise
-    folder = _download(asked, info, ["config.json"], revision or "main")
-    if folder.name != info.sha:  # the branch moved between two requests
-        info = remote(Asked(asked.doing, repo, asked.endpoint, folder.name))
+
+
+def _fetched(asked: Asked, parts: Parts, all_files: bool) -> Snapshot:
+    """What the revision means now, whole. Only then does the cache's branch or tag mean it, too."""
+    info = remote(asked)
+    folder = _download(asked, info, ["config.json"], info.sha)
     wanted = set(parts(_config(folder)))
     names = [s.rfilename for s in info.siblings or [] if KNOWN.fullmatch(s.rfilename)]
     needed = [n for n in names if (part := part_of(n)) in wanted or (all_files and part is None)]
-    _download(asked, info, needed, folder.name, check_all=all_files)
-    return Snapshot(repo, folder.name, folder)
+    _download(asked, info, needed, info.sha, check_all=all_files)
+    if asked.revision != info.sha:
+        _download(asked, info, ["config.json"], asked.revision or "main")
+    return Snapshot(asked.repo, info.sha, folder)
 
 
 def remote(asked: Asked) -> Any:

@@ -66,6 +66,12 @@ class Target:
     def check(self, there: Any) -> None:
         """Another library's model is not overwritten. Raises `HubError`."""
         text = self.text(there, "config.json")
+        weights = [s.rfilename for s in there.siblings if fetch.part_of(s.rfilename)]
+        if weights and not text:
+            raise HubError(
+                f"{self.asked}: it holds weights without a config.json ({', '.join(weights[:3])}), which "
+                "would be lost; choose another name, or delete them there first"
+            )
         if text and not re.search(r'"kind":\s*"(gan|backbone)"', text):
             raise HubError(
                 f"{self.asked}: it holds a model of another library, whose files would be lost; choose "

@@ -14,6 +14,7 @@ from gantl_zoo.strict import printable
 
 PUBLIC = "https://huggingface.co"
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
+LONGEST_WAIT = 7 * 24 * 3600.0  # seconds: what a server says beyond that is nothing that a clock could show
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -59,10 +60,10 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds that the server asks us to wait (`Retry-After`, or the Hub's `RateLimit`)."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     told = str(headers.get("retry-after", "")).strip()
-    if told.isdigit():
-        return float(told)
+    if told.isdecimal():
+        return min(float(told), LONGEST_WAIT)
     reset = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", str(headers.get("ratelimit", "")))
-    return float(reset.group(1)) if reset else None
+    return min(float(reset.group(1)), LONGEST_WAIT) if reset else None
 
 
 def explain(error: Exception, asked: Asked) -> HubError:
@@ -112,6 +113,8 @@ def _refused(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
         return f"it has no branch, tag or commit {asked.revision or 'main'!r}; see which there are at {where}"
     if code == 401:
         return f"there is no such repository, or it is private and you are not known: {LOG_IN}"
+    if code == 403 and asked.doing != "push to":
+        return f"your token may not read it; {LOG_IN}"
     if code == 403:
         return f"your token may not do that; it needs the right to write, or take --create-pr; {LOG_IN}"
     if "EntryNotFoundError" in kinds:
@@ -139,15 +142,15 @@ def _wait(error: BaseException) -> str:
 
 def _ours(error: BaseException, kinds: set[str], asked: Asked) -> str:
     """This machine is in the way, or what we asked makes no sense."""
-    if "xet" in str(error).lower():
-        return (
-            "this Hub has no Xet storage, which the client tries first: set HF_HUB_DISABLE_XET=1 and do it "
-            f"again ({type(error).__name__})"
-        )
     if isinstance(error, OSError) and error.errno in FULL:
         return f"the disk is full ({error.strerror}); free some, or put the cache elsewhere with HF_HOME"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror}: {error.filename or 'the cache'}; put the cache elsewhere with HF_HOME"
+    if "xet" in str(error).lower().replace(asked.repo.lower(), ""):
+        return (
+            "this Hub has no Xet storage, which the client tries first: set HF_HUB_DISABLE_XET=1 and do it "
+            f"again ({type(error).__name__})"
+        )
     if "HFValidationError" in kinds:
         return "a repository's name is user/name, of letters, digits, '-', '_', '.'"
     return f"{type(error).__name__}: {error}"
