@@ -104,8 +104,8 @@ def best(
     kind = registry.REGISTRIES[f"{role}s"]
     takes = kind.configure(part["name"], **part["config"])
     changes = {k: v for k, v in wanted.items() if k in takes}
-    if role == "discriminator" and not knows(old):
-        changes.pop("num_classes", None)  # else those of a backbone inside of it
+    if takes.get("num_classes") and not knows(old):
+        changes.pop("num_classes")  # it is the business of a backbone inside
     reshaped = source.image_shape[:2] != (wanted["channels"], wanted["image_size"])
     for key in ("image_size", "channels") if reshaped else ():
         if key not in takes:
