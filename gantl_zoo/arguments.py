@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from numbers import Integral, Number, Real
+from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gantl_zoo.errors import UsageError
@@ -60,12 +60,12 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value with numpy's numbers as Python's, also inside of a dict or a list."""
-    if isinstance(value, Number) and hasattr(value, "item"):
+    """A value with numpy's numbers as Python's, also inside of a dict, a list or a tuple."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list) else value
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
 def check(recipe: object, limits: Mapping[str, Limit]) -> None:

@@ -83,7 +83,8 @@ class Model:
     def check_place(self, folder: Path) -> None:
         """Raises `UsageError` if saving there would lose the discriminator that it was loaded without."""
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
-        if own and "discriminator" not in self.parts and (folder / "discriminator.safetensors").exists():
+        weights_there = any(folder.glob("discriminator.safetensors*")) if own else False  # or their index
+        if weights_there and "discriminator" not in self.parts:
             raise UsageError(
                 f"{folder} holds the discriminator that {self.name} was loaded without, and it would be "
                 "lost: load all of it, or save elsewhere"

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from gantl_zoo.errors import HubError, UsageError
-from gantl_zoo.hub.fetch import KNOWN, Snapshot
+from gantl_zoo.hub.fetch import KNOWN, Snapshot, part_of
 from gantl_zoo.swap import swapped
 from gantl_zoo.weights import sha256
 from gantl_zoo.zoo import ORIGIN, load_model, pulled, pulled_from
@@ -29,6 +29,14 @@ def place(found: Snapshot, folder: Path) -> Path:
         if (folder / name).is_file() and sha256(folder / name) != digest:
             raise UsageError(
                 f"{folder / name} was changed since it was pulled, and would be lost; choose another place, "
+                "or move it away"
+            )
+    for path in found.folder.iterdir():
+        own = folder / path.name
+        brought = path.name in came or path.name == "config.json" or part_of(path.name)
+        if not brought and KNOWN.fullmatch(path.name) and own.is_file() and sha256(own) != sha256(path):
+            raise UsageError(
+                f"{own} may be your own, and {found.repo} has one of that name, too; choose another place, "
                 "or move it away"
             )
 

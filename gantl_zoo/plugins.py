@@ -102,6 +102,14 @@ def rescan() -> None:
     installed.cache_clear()
 
 
+def may_be_plugin(distribution: Distribution) -> bool:
+    """Whether a distribution, damaged maybe, speaks of us."""
+    try:
+        return "gantl_zoo." in (distribution.read_text("entry_points.txt") or "")
+    except Exception:  # it can't be read at all
+        return True
+
+
 def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     """What a distribution brings. A damaged one (an upgrade was cut off, say) brings nothing, with a warning
     if it may be a plug-in.
@@ -116,7 +124,7 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
                 found.append(Entry(kind, point.name, point.value, owner, version))
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
-        if "gantl_zoo." in (distribution.read_text("entry_points.txt") or ""):
+        if may_be_plugin(distribution):
             text = f"warning: {place} is damaged, so it brings no names ({error}); install it anew"
             print(text, file=sys.stderr)
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,7 @@ def agree(key: str, wish: Any, own: Any) -> bool:
 
 def same(wish: str, own: str) -> bool:
     """Are these one place, or one name? A wish may leave out the commit that a run keeps of its source."""
-    if wish and Path(wish).exists() and Path(own).exists():
+    if wish and os.path.exists(wish) and os.path.exists(own):
         return Path(wish).resolve() == Path(own).resolve()
     name, _, revision = wish.removeprefix("hf-hub:").partition("@")
     known, _, commit = own.removeprefix("hf-hub:").partition("@")

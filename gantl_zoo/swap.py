@@ -23,7 +23,7 @@ def swapped(folder: Path, along: Callable[[str], bool] = lambda name: False) -> 
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    new, old = beside / "new", beside / "old"
+    new, old, carried = beside / "new", beside / "old", list[str]()
     new.mkdir()
     try:
         yield new
@@ -31,21 +31,26 @@ def swapped(folder: Path, along: Callable[[str], bool] = lambda name: False) -> 
             if folder.exists():
                 os.rename(folder, old)
             os.rename(new, folder)
-            carry(old, folder, along)
+            for other in list(old.iterdir()) if old.exists() else ():
+                if along(other.name) and not (folder / other.name).exists():
+                    carried.append(other.name)
+                    os.rename(other, folder / other.name)
         except BaseException:  # also Ctrl-C, between any two of these
-            if old.exists() and not folder.exists():
-                os.rename(old, folder)
-            carry(old, folder, along)
+            take_back(folder, new, old, carried)
             raise
     except BaseException:
-        if folder.exists() or not old.exists():
+        if not old.exists():  # else it could not be taken back, and must not be lost
             shutil.rmtree(beside, ignore_errors=True)
         raise
     shutil.rmtree(beside, ignore_errors=True)
 
 
-def carry(old: Path, folder: Path, along: Callable[[str], bool]) -> None:
-    """Move what is `along` of the old folder, if there is one, into the new one."""
-    for other in old.iterdir() if old.exists() else ():
-        if along(other.name) and not (folder / other.name).exists():
-            os.rename(other, folder / other.name)
+def take_back(folder: Path, new: Path, old: Path, carried: list[str]) -> None:
+    """Put everything back where it was, wherever the exchange of folders has stopped."""
+    for name in carried:
+        if not os.path.lexists(old / name):
+            os.rename(folder / name, old / name)
+    if not new.exists():
+        os.rename(folder, new)
+    if old.exists():
+        os.rename(old, folder)

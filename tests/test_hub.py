@@ -297,6 +297,13 @@ def test_what_a_person_changed_in_a_pulled_folder_is_not_lost(
     with pytest.raises(gz.UsageError, match=r"README\.md was changed since it was pulled, and would be lost"):
         gz.pull(NAME, to=to)
     assert (to / "README.md").read_text().endswith("My notes.")
+    (to / "README.md").unlink()
+    (to / "samples-mine.png").rename(to / "samples-later.png")
+    repo = hub.repos[NAME]
+    repo.commit("main", repo.commits[repo.refs["main"]] | {"samples-later.png": b"another"}, "a picture")
+    with pytest.raises(gz.UsageError, match=r"samples-later\.png may be your own, and me/my-gan has one"):
+        gz.pull(NAME, to=to)
+    assert (to / "samples-later.png").read_bytes() == b"a picture"
 
 
 def test_weights_without_a_config_are_somebodys(hub: LoopbackHub) -> None:

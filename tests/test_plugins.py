@@ -138,10 +138,14 @@ def test_a_damaged_installation_breaks_nothing_else(
     foreign = tmp_path / "foreign-1.0.dist-info"
     foreign.mkdir()
     (foreign / "entry_points.txt").write_text("[console_scripts]\nno equals sign here\n")
+    bytes_only = tmp_path / "bytes-1.0.dist-info"
+    bytes_only.mkdir()
+    (bytes_only / "entry_points.txt").write_bytes(b"[console_scripts]\nx = a:b\xff\n")
     plugins.rescan()
     assert "nice-net" in registry.generators.names() and "torn-net" not in registry.generators.names()
     said = capsys.readouterr().err
     assert "torn-0.3.dist-info is damaged, so it brings no names" in said and "foreign" not in said
+    assert "bytes-1.0.dist-info is damaged" in said
 
 
 def test_a_models_entry_that_is_no_folder_is_the_plugins_fault(install: Install) -> None:

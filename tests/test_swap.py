@@ -77,8 +77,25 @@ def test_an_interruption_at_any_moment_loses_neither_model_nor_notes(
     monkeypatch.setattr("gantl_zoo.swap.os.rename", interrupted)
     with pytest.raises(KeyboardInterrupt), swapped(place, along=lambda name: name == "notes") as new:
         (new / "model").write_text("new")
-    assert inside(place) == {"model": "old" if moment == 1 else "new", "notes": "old"}
+    assert inside(place) == {"model": "old", "notes": "old"}
     assert len(list(place.parent.iterdir())) == 1
+
+
+def test_what_cant_move_along_stops_the_exchange(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.rename
+
+    def refused(old: Path, new: Path) -> None:
+        if old.name == "stuck":
+            raise PermissionError(13, "Permission denied")
+        rename(old, new)
+
+    for name in ("stuck", "letters", "zeal"):
+        (place / name).write_text("old")
+    before = inside(place)
+    monkeypatch.setattr("gantl_zoo.swap.os.rename", refused)
+    with pytest.raises(PermissionError), swapped(place, along=lambda name: name != "model") as new:
+        (new / "model").write_text("new")
+    assert inside(place) == before and len(list(place.parent.iterdir())) == 1
 
 
 def test_a_link_to_a_folder_stays_one(place: Path) -> None:

@@ -16,6 +16,7 @@ from helpers import SMALL, TINY
 from torch import nn
 
 import gantl_zoo as gz
+from gantl_zoo.arguments import plain
 from gantl_zoo.data import ImageData
 from gantl_zoo.training import ema, engine
 from gantl_zoo.training.chance import order, seed_step, seeded
@@ -318,6 +319,7 @@ def test_another_seed_is_other_data_and_other_noise() -> None:
 def test_numbers_of_numpy_are_kept_as_plain_ones(images: ImageData, tmp_path: Path) -> None:
     config = {"width": np.int64(4), "latent_dim": np.int64(8)}
     settings = TINY | {"generator_config": config, "seed": np.int64(3), "lr": np.float32(0.5)}
+    assert plain({"a": (np.int64(3), [np.True_])}) == {"a": (3, [True])}
     gz.train("dcgan", data=images, out=tmp_path, **settings)
     (run,) = tmp_path.iterdir()
     kept = json.loads((run / "config.json").read_text())

@@ -179,6 +179,10 @@ def test_saving_loses_nothing_that_is_not_the_models_own(gan: gz.GAN, tmp_path: 
     with pytest.raises(gz.UsageError, match="holds the discriminator that small was loaded without"):
         half.save(folder)
     assert not (half.save(tmp_path / "half") / "discriminator.safetensors").exists()
+    gan.save(folder, max_shard_size=1000)
+    assert not (folder / "discriminator.safetensors").exists()
+    with pytest.raises(gz.UsageError, match="holds the discriminator"):
+        gz.load_model(folder, discriminator=False).save(folder)  # type: ignore[call-arg]
     (folder / "README.md").write_text("# mine\n", encoding="utf-16")
     with pytest.raises(gz.UsageError, match="can't be read as UTF-8 text, and would be lost"):
         gan.save(folder)

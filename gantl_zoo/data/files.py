@@ -119,9 +119,13 @@ def _files(source: Path) -> Iterator[Path]:
     """All files below a folder, also behind links to folders, each of which is entered once."""
     entered = set()
     for place, folders, files in os.walk(source, followlinks=True):
-        entered.add(os.path.realpath(place))
-        folders[:] = [f for f in sorted(folders) if os.path.realpath(os.path.join(place, f)) not in entered]
-        yield from (Path(place, name) for name in files)
+        if (real := os.path.realpath(place)) in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        here = Path(place)
+        folders.sort(key=lambda name: ((here / name).is_symlink(), name))
+        yield from (path for name in files if (path := here / name).is_file())
 
 
 def _held_out(names: list[str]) -> set[str]:

@@ -86,15 +86,24 @@ class ImageData:
             return [self.classes.index(part)]
         first, dash, last = part.partition("-")
         if {first, last} <= set(self.classes):  # by name, also where names are other numbers
-            start, stop = self.classes.index(first), self.classes.index(last) + 1
-            if start < stop:
-                return list(range(start, stop))
+            return self._between(first, last)
         if first.isdecimal() and (last.isdecimal() if dash else True):
             found = list(range(int(first), int(last or first) + 1))
             if found and found[-1] < len(self.classes):
                 return found
         shown = ", ".join(self.classes[:12]) + (", …" if len(self.classes) > 12 else "")
         raise DataError(f"{self.name} has no class {part!r}; it has 0 to {len(self.classes) - 1}: {shown}")
+
+    def _between(self, first: str, last: str) -> list[int]:
+        """The classes from one name to another: as numbers, if they are some, else in their order here."""
+        if first.isdecimal() and last.isdecimal():
+            numbers = {int(name): label for label, name in enumerate(self.classes) if name.isdecimal()}
+            found = [numbers[n] for n in sorted(numbers) if int(first) <= n <= int(last)]
+        else:
+            found = list(range(self.classes.index(first), self.classes.index(last) + 1))
+        if not found:
+            raise DataError(f"{self.name}: the range {first}-{last} runs backwards; write {last}-{first}")
+        return found
 
     def few(self, shots: int, seed: int = 0) -> ImageData:
         """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs."""

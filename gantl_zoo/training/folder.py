@@ -75,6 +75,7 @@ class RunFolder:
             yield
         except refusal:
             learned = any(int(path.name) for path in (self.path / "checkpoints").glob("[0-9]*"))
+            learned |= (self.path / "stats.jsonl").exists()
             if not (resume or self.mute or learned):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
