@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gantl_zoo.gan import GAN
     from gantl_zoo.hub.fetch import Parts
 
-MOST = 1 << 16  # bytes of that note
+MOST = 1 << 20  # bytes of that note, which names each of up to a thousand shards
 SOUND = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
 ORIGIN = "pulled.json"  # beside the model in a folder that `pull --to` wrote: which repository and commit
 

@@ -43,21 +43,28 @@ def load(
         name, classes = chosen
         every = load(name, split=split, image_size=image_size, data_seed=data_seed, root=root)
         found = every.of_classes(classes)
-    elif (name := str(source)) == "glyphs":
-        drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
-        found = glyphs.load(split, seed=drawn, image_size=image_size or 28)
-    elif name == "digits":
-        found = builtin.digits(split)
-    elif name == "stacked-mnist":
-        found = builtin.stacked_mnist(split, _root(root))
-    elif name in NAMES:
-        found = builtin.torchvision_set(name, split, _root(root))
-    elif Path(source).exists():
-        found = files.load(Path(source), split, image_size)
     else:
-        raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
+        found = _named(str(source), split, image_size, data_seed, root)
     found = found.fit(image_size, channels)
     return found if shots is None else found.few(shots, data_seed)
+
+
+def _named(
+    name: str, split: str, image_size: int | None, data_seed: int, root: str | Path | None
+) -> ImageData:
+    """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
+    if name == "glyphs":
+        drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
+        return glyphs.load(split, seed=drawn, image_size=image_size or 28)
+    if name == "digits":
+        return builtin.digits(split)
+    if name == "stacked-mnist":
+        return builtin.stacked_mnist(split, _root(root))
+    if name in NAMES:
+        return builtin.torchvision_set(name, split, _root(root))
+    if Path(name).exists():
+        return files.load(Path(name), split, image_size)
+    raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
 
 
 def spoken(source: str | Path | ImageData) -> str:
