@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import WeightsError
-from gantl_zoo.model import Model, kept, resting
+from gantl_zoo.model import Model, check_arguments, kept, resting
 from gantl_zoo.rebuild import rebuild
 
 
@@ -40,10 +40,13 @@ class Classifier(Model):
         return int(self.backbone.num_classes)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients."""
+        """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients; on the CPU, wherever the
+        backbone is.
+        """
+        device = next(self.backbone.parameters()).device
         with resting(self.backbone), torch.no_grad():
-            logits: Tensor = self.backbone(images)
-        return logits
+            logits: Tensor = self.backbone(images.to(device))
+        return logits.cpu()
 
     def networks(self) -> dict[str, nn.Module]:
         return {"model": self.backbone}
@@ -56,7 +59,9 @@ def build_classifier(
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
     full = getattr(network, "config", full)  # where a part of the arguments comes with the weights
-    return Classifier(network.eval(), {"backbone": {"name": backbone, "config": full}}, name=name)
+    parts = {"backbone": {"name": backbone, "config": full}}
+    check_arguments(parts)
+    return Classifier(network.eval(), parts, name=name)
 
 
 def load_classifier(folder: str | Path) -> Classifier:

@@ -23,7 +23,7 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
     if verb == "train":
         options["discriminator"] = job["networks"]["discriminator"]
     else:
-        options["strategy"] = job["strategy"]
+        options |= {"strategy": job["strategy"], "latent-dim": job["latent_dim"]}
     known = {None: [], True: ["--conditional"], False: ["--unconditional"]}[job["conditional"]]
     if tuple(job["metrics"]) != (AUTO,):
         options["metrics"] = ",".join(job["metrics"]) or NONE

@@ -75,7 +75,8 @@ def table(folder: RunFolder, beside: RunFolder) -> str:
     for title, row in zip(("after transfer", "from scratch"), best, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
     after, scratch = (float(row[name]) for row in best)
-    won = regret(first, after) < regret(first, scratch)
-    winner = "transfer won" if won else "from scratch won; transfer did not help here"
+    lead = regret(first, scratch) - regret(first, after)
+    winner = "transfer won" if lead > 0 else "from scratch won; transfer did not help here"
+    winner = winner if lead else "neither won"
     said = f"{after / scratch:.2f} times" if after > 0 < scratch else f"{after:.4g} beside"
     return "\n".join([*lines, f"{winner}: {said} what scratch reached, in the same steps"])

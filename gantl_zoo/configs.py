@@ -75,6 +75,11 @@ def check_config(config: Any, path: Path) -> None:
         )
 
 
+def is_ours(text: str) -> bool:
+    """Does the text of a `config.json`, damaged maybe, speak of a model of this library?"""
+    return bool(re.search(r'"kind":\s*"(gan|backbone)"', text))
+
+
 def network(value: Any) -> str:
     """A registered name and its builder's arguments: numbers, names and lists of them."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
@@ -98,7 +103,7 @@ def network(value: Any) -> str:
 
 def _argument(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
-        return name(value) if value else ""
+        return title(value) if value else ""
     if isinstance(value, (int, float)) and abs(value) > LARGEST:
         return f"is {value:.6g}, and no builder's number may exceed {LARGEST:,}"
     if isinstance(value, (list, dict)):

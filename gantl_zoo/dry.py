@@ -16,7 +16,8 @@ from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.loop import check_engine, rival_of
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.adapt import summary
+from gantl_zoo.transfer.adapt import taught
+from gantl_zoo.transfer.matching import summary
 from gantl_zoo.transfer.strategy import Plan, blocks
 
 PROBED = 2  # images on which activations are counted
@@ -32,6 +33,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     recipe = Recipe.from_settings(ready.job.recipe)
     labels_of(images, gan.generator, gan.name)
     plan = ready.strategy.prepare(copy.deepcopy(gan), gan, images)
+    taught(plan, gan)
     check_classes(gan, plan, images)
     lines = [ready.why] if ready.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]

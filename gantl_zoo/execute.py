@@ -17,8 +17,8 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Watch
-from gantl_zoo.transfer.adapt import summary
 from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.transfer.matching import summary
 from gantl_zoo.transfer.strategy import TransferStrategy
 from gantl_zoo.zoo import gan_named
 
@@ -67,7 +67,7 @@ def begun(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GA
         with chance.seeded(seed):
             gan = gan_named(job.name) if job.verb == "transfer" else build_gan(job.name, **job.networks)
     if job.verb == "transfer":
-        gan = fitted_to(images, gan, job.conditional, seed)
+        gan = fitted_to(images, gan, job.conditional, seed, job.latent_dim)
     if "fitted" in gan.about:
         folder.log(summary(gan.about["fitted"]))
     named = {"classes": list(images.classes)} if gan.num_classes else {}
@@ -97,4 +97,6 @@ def learning(trainer: Trainer) -> str:
         learn = sum(sizes.get(id(p), 0) for p in parameters)
         beside = f" and {own:,} of the strategy's own" if own else ""
         said.append(f"{role} {learn:,} of {total:,} parameters{beside} learn")
+    if trainer.taught:
+        said.append(f"{trainer.taught} tensors that are fresh or know no colours learn whatever the strategy")
     return "plan: " + "; ".join(said)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.model import Model, kept, resting
+from gantl_zoo.model import Model, check_arguments, kept, resting
 from gantl_zoo.rebuild import rebuild
 
 # One chunk size for all: convolutions may round differently for another batch size, and the image of a
@@ -79,19 +79,24 @@ class GAN(Model):
     @torch.no_grad()
     def generate(
         self,
-        n: int = 1,
+        n: int | None = None,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         seeds: Sequence[int] | None = None,
         truncation: float = 1.0,
         labels: Sequence[int] | None = None,
     ) -> Tensor:
-        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch.
+        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch; without
+        them one of seed 0.
 
         `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. `labels` are the
         images' classes, for a model that knows classes; without them each seed has one of its own. Raises
-        `UsageError` for negative numbers, and for labels that the model doesn't know.
+        `UsageError` for negative numbers, for both ways to say seeds at once, and for labels that the model
+        doesn't know.
         """
+        if seeds is not None and (n is not None or seed is not None):
+            raise UsageError("generate takes n and seed, or seeds, and not both")
+        n, seed = 1 if n is None else n, seed or 0
         if n < 0 or seed < 0 or not 0 < truncation < math.inf:
             raise UsageError(
                 f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
@@ -163,7 +168,8 @@ def build_gan(
     """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken.
 
     The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
-    `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others.
+    `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others,
+    if they are for different images, or if their arguments are none that `config.json` can hold.
     """
     if discriminator is None:
         discriminator = generator if generator in registry.discriminators else "dcgan"
@@ -182,10 +188,17 @@ def build_gan(
             f"discriminator {discriminator!r} knows {knows(rival)} classes, generator {generator!r} "
             f"{classes}; give both the same num_classes, or the discriminator none"
         )
+    shape = tuple(network.image_shape)
+    if (seen := tuple(getattr(rival, "image_shape", shape))) != shape:
+        raise UsageError(
+            f"discriminator {discriminator!r} is for images {seen} (channels, height, width), generator "
+            f"{generator!r} makes {shape}; leave image_size and channels out of discriminator_config"
+        )
     parts = {
         "generator": {"name": generator, "config": made},
         "discriminator": {"name": discriminator, "config": judged},
     }
+    check_arguments(parts)
     return GAN(network.eval(), rival.eval(), parts, name=name)
 
 

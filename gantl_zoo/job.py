@@ -31,6 +31,7 @@ class Job:
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
     conditional: bool | None = None  # None: as the source is
+    latent_dim: int | None = None  # of a transfer; None: the source's
     metrics: tuple[str, ...] = (AUTO,)
     samples: int = 5_000
     extractor: str = "auto"
@@ -74,10 +75,12 @@ def classes_for(conditional: bool | None, known: int, images: ImageData, name: s
     return len(images.classes)
 
 
-def fitted_to(images: ImageData, source: GAN, conditional: bool | None, seed: int) -> GAN:
+def fitted_to(
+    images: ImageData, source: GAN, conditional: bool | None, seed: int, latent_dim: int | None = None
+) -> GAN:
     """The source for images of this shape and, as `conditional` says, of these classes."""
     count = classes_for(conditional, source.num_classes, images, source.name)
-    return fitted(source, images.shape, seed, images.classes if count else ())
+    return fitted(source, images.shape, seed, images.classes if count else (), latent_dim)
 
 
 def common(

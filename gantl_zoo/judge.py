@@ -179,12 +179,17 @@ def held_out_of(job: Job, folder: RunFolder, images: ImageData) -> ImageData | N
 
 def check_wishes(job: Job, images: ImageData) -> None:
     """Raises what a metric or an extractor that was named, not left to us, raises if it can't be had for this
-    data: before a run begins, not in its log.
+    data, and what leaves a comparison without a verdict: before a run begins, not in its log.
     """
     if not job.metrics or job.data["fingerprint"] is None:
         return
-    if job.metrics != (AUTO,) or job.extractor != AUTO:
-        evaluator_of(job, images, unseen(job.data, images))
+    if job.metrics != (AUTO,) or job.extractor != AUTO or job.compare_scratch:
+        held_out = unseen(job.data, images)
+        if not evaluator_of(job, images, held_out).chosen and job.compare_scratch:
+            raise DataError(
+                f"{held_out.name} has only {len(held_out)} held-out image(s), by which nobody could tell who "
+                "won: add images, or leave --compare-scratch out"
+            )
 
 
 def evaluator_of(job: Job, images: ImageData, held_out: ImageData) -> Evaluator:

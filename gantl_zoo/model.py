@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
-from gantl_zoo import card, registry, weights
+from gantl_zoo import card, configs, registry, weights
 from gantl_zoo.errors import UsageError
 
 ABOUT = ("lineage", "training", "metrics", "license")
@@ -81,7 +82,15 @@ class Model:
         return weights.write_folder(folder, config, self.networks(), readme, max_shard_size)
 
     def check_place(self, folder: Path) -> None:
-        """Raises `UsageError` if saving there would lose the discriminator that it was loaded without."""
+        """Raises `UsageError` if saving there would lose a run or another library's model, or the
+        discriminator that this one was loaded without.
+        """
+        config = folder / "config.json"
+        if config.is_file() and not configs.is_ours(config.read_text(encoding="utf-8", errors="replace")):
+            raise UsageError(
+                f"{config} describes no model of this library but a run, say, and it would be lost: save "
+                "elsewhere, or delete it first"
+            )
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
         weights_there = any(folder.glob("discriminator.safetensors*")) if own else False  # or their index
         if weights_there and "discriminator" not in self.parts:
@@ -95,6 +104,17 @@ def kept(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     """What a folder's `config.json` tells about its model beside the networks."""
     about = {key: config[key] for key in ABOUT if key in config}
     return {"about": about, "name": str(config.get("name") or Path(folder).name), "folder": Path(folder)}
+
+
+def check_arguments(parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises `UsageError` for networks whose arguments no model folder can hold: before they are trained."""
+    for part, said in parts.items():
+        try:
+            wrong = configs.network(json.loads(json.dumps(describe(**said))))
+        except (TypeError, ValueError) as error:
+            wrong = f"has arguments that are no JSON: {error}"
+        if wrong:
+            raise UsageError(f"{part} {said['name']!r} could not be saved, since it {wrong}")
 
 
 def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,11 +68,19 @@ class Plugin:
     name: str
     version: str
     entries: tuple[Entry, ...]
+    wrong: tuple[str, ...] = ()  # names that can't be had
 
 
 def singular(kind: str) -> str:
     """`"strategies"` becomes `"strategy"`."""
     return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
+
+
+def wrong_name(kind: str, name: str) -> str:
+    """What is wrong with a name, or "". Names are lower-case words; `/`, `:` and `@` mean something."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        return ""
+    return f"{singular(kind)} name {name!r}: use lower-case letters, digits, '-', '_', '.'"
 
 
 def normalise(name: str) -> str:
@@ -93,7 +101,10 @@ def installed() -> tuple[Plugin, ...]:
     for distribution in distributions():
         entries = _entries(distribution)
         if entries and normalise(entries[0].owner) not in disabled | set(found):
-            found[normalise(entries[0].owner)] = Plugin(entries[0].owner, entries[0].version, entries)
+            wrong = {entry: wrong_name(entry.kind, entry.name) for entry in entries}
+            good = tuple(entry for entry in entries if not wrong[entry])
+            owner, version = entries[0].owner, entries[0].version
+            found[normalise(owner)] = Plugin(owner, version, good, tuple(filter(None, wrong.values())))
     return tuple(found[name] for name in sorted(found))
 
 

@@ -63,6 +63,12 @@ def to_train(
             f"are {images.shape}: leave image_size and channels to --image-size and --channels"
         )
     check_classes(gan, TransferStrategy().prepare(gan, gan, images), images)
+    if getattr(gan.discriminator, "untaught", False):
+        raise UsageError(
+            f"discriminator {gan.parts['discriminator']['name']!r} would judge by frozen features of random "
+            "weights: --discriminator-arg weights=cnn-mnist (or another trained backbone), backbone=timm:…, "
+            "or freeze=false"
+        )
     check_wishes(job, images)
     return Ready(job, images, gan, TransferStrategy())
 
@@ -76,6 +82,7 @@ def to_transfer(
     image_size: int | None = None,
     channels: int | None = None,
     conditional: bool | None = None,
+    latent_dim: int | None = None,
     compare_scratch: bool = False,
     **settings: Any,
 ) -> Ready:
@@ -86,12 +93,12 @@ def to_transfer(
     )
     if compare_scratch:
         check_rival(gan)
-    gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"])
-    config = plain(strategy_config or {})
-    chosen, method, why = _method(strategy, config, gan, images)
+    as_it_was, config = gan, plain(strategy_config or {})
+    gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"], latent_dim)
+    chosen, method, why = _method(strategy, config, as_it_was, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
     kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
-    kept["compare_scratch"] = compare_scratch
+    kept |= {"compare_scratch": compare_scratch, "latent_dim": latent_dim}
     job = Job(verb="transfer", name=name, **kept, **shared)
     check_wishes(job, images)
     return Ready(job, images, gan, method, why)
@@ -109,12 +116,14 @@ def check_rival(gan: GAN) -> None:
 
 
 def _method(
-    strategy: str | TransferStrategy, config: dict[str, Any], gan: GAN, images: ImageData
+    strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData
 ) -> tuple[str, TransferStrategy, str]:
-    """The strategy's name, the strategy, and why it was chosen if we were asked to choose."""
+    """The strategy's name, the strategy, and why it was chosen if we were asked to choose for a `source`
+    that was `fitted` to the images.
+    """
     if not isinstance(strategy, str):
         if config:
             raise UsageError("strategy_config is for strategies by name; this one is built already")
         return type(strategy).__name__, strategy, ""
-    advice = advised(strategy, config, gan, images)
+    advice = advised(strategy, config, source, fitted, images)
     return advice.strategy, build_strategy(advice.strategy, config), advice.why

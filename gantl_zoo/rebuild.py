@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gantl_zoo import registry, weights
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.headers import Stored, look
-from gantl_zoo.plugins import singular
+from gantl_zoo.plugins import normalise, singular
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
@@ -41,7 +41,7 @@ def rebuild(
     """
     described = config[part]
     source = registry.REGISTRIES[kind]
-    name = described["name"]
+    name = described["name"] = answering(source, described["name"], config.get("requires", {}))
     if not source.lookup(name):
         needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
         if needed:
@@ -53,6 +53,13 @@ def rebuild(
     network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
     weights.load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
+
+
+def answering(source: registry.Registry, name: str, requires: Mapping[str, str]) -> str:
+    """The name; of several plug-ins that bring it, with the one that the folder requires."""
+    found, wanted = source.lookup(name), {normalise(package) for package in requires}
+    owned = [entry.qualified for entry in found if normalise(entry.owner) in wanted]
+    return owned[0] if len(found) > 1 and len(owned) == 1 else name
 
 
 def build(
@@ -77,7 +84,9 @@ def build(
             return source.build_empty(name, **config)
     except (PluginError, WeightsError):
         raise
-    except (UsageError, UnknownNameError) as error:
+    except UnknownNameError as error:
+        raise WeightsError(f"{where} can't be built: {error}") from error
+    except UsageError as error:
         raise WeightsError(f"{where} can't be built: {error}. {LIKELY}") from error
     except Exception as error:  # from torch or a plug-in's builder
         raise WeightsError(

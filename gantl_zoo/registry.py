@@ -11,14 +11,13 @@ import difflib
 import fnmatch
 import inspect
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gantl_zoo.arguments import misfit
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError
-from gantl_zoo.plugins import Entry, installed, singular
+from gantl_zoo.plugins import Entry, installed, normalise, singular, wrong_name
 
 T = TypeVar("T")
 
@@ -43,7 +42,8 @@ class Registry:
 
         Raises `NameTakenError` if the name has an owner; `override=True` replaces it on purpose.
         """
-        check_name(self.kind, name)
+        if wrong := wrong_name(self.kind, name):
+            raise UsageError(wrong)
 
         def add(found: T) -> T:
             owners = [entry for entry in [*self._own.values(), *self._plugged()] if entry.name == name]
@@ -140,13 +140,8 @@ class Registry:
             return [Entry(self.kind, name, self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
-        return [e for e in self._plugged() if name in (e.name, e.qualified)]
-
-
-def check_name(kind: str, name: str) -> None:
-    """Names are lower-case words; `/`, `:` and `@` have a meaning of their own."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        raise UsageError(f"{singular(kind)} name {name!r}: use lower-case letters, digits, '-', '_', '.'")
+        owner = normalise(prefix) if rest else ""
+        return [e for e in self._plugged() if name == e.name or (owner, rest) == (normalise(e.owner), e.name)]
 
 
 generators = Registry(

@@ -49,7 +49,8 @@ def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}; what {path} was given in memory it needs again here") from error
     if job.compare_scratch:
-        gan = fitted_to(images, gan or gan_named(job.name), job.conditional, job.recipe["seed"])
+        gan = gan or gan_named(job.name)
+        gan = fitted_to(images, gan, job.conditional, job.recipe["seed"], job.latent_dim)
         compare(job, folder, images, gan, result)
     return result
 
@@ -77,7 +78,7 @@ def check_wishes(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
 def settings_of(job: Job) -> dict[str, Any]:
     """What `train` or `transfer` was called with, by the names of their arguments."""
     networks: dict[str, Any] = {"discriminator": None, "generator_config": {}, "discriminator_config": {}}
-    parts = ("conditional", "metrics", "samples", "extractor", "title", "compare_scratch")
+    parts = ("conditional", "latent_dim", "metrics", "samples", "extractor", "title", "compare_scratch")
     data = ("image_size", "channels", "shots", "data_seed")
     return {
         "name": job.name,

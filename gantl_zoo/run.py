@@ -10,7 +10,7 @@ from typing import Any
 
 from gantl_zoo.compare import compare
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError
+from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.execute import execute, folder_of
 from gantl_zoo.gan import GAN
 from gantl_zoo.job import check_samples
@@ -28,7 +28,7 @@ from gantl_zoo.zoo import gan_named
 def train(
     generator: str | None = None,
     *,
-    data: str | Path | ImageData,
+    data: str | Path | ImageData | None = None,
     discriminator: str | None = None,
     generator_config: dict[str, Any] | None = None,
     discriminator_config: dict[str, Any] | None = None,
@@ -49,15 +49,15 @@ def train(
     settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}
     if resume is not None:
         return continue_run(resume, quiet, name=generator, **settings)
-    ready = to_train(generator or "dcgan", **settings)
+    ready = to_train(generator or "dcgan", **settings | {"data": needed("data", data)})
     folder = folder_of(ready.job, out, f"{ready.job.name}-{ready.images.name}", quiet)
     return execute(ready.job, folder, ready.images, ready.gan)
 
 
 def transfer(
-    source: str | Path | GAN,
+    source: str | Path | GAN | None = None,
     *,
-    data: str | Path | ImageData,
+    data: str | Path | ImageData | None = None,
     strategy: str | TransferStrategy | None = None,
     strategy_config: dict[str, Any] | None = None,
     compare_scratch: bool = False,
@@ -69,17 +69,19 @@ def transfer(
     """Adapt `source` to `data` with a strategy; returns the best model by the first metric.
 
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
-    channel count or number of classes is fitted to these (`gantl_zoo.transfer.adapt`); log and lineage tell
-    which tensor came from where. The model knows classes if its source does, or as `conditional` says.
-    The strategy is "full" where none is named; "auto" looks at the images and chooses one
-    (`gantl_zoo.advise`). `compare_scratch` trains the
-    same budget from scratch beside it and tells who won. `settings` as for `train`.
+    channel count or number of classes, or from latents of another size than `latent_dim`, is fitted to these
+    (`gantl_zoo.transfer.adapt`); log and lineage tell which tensor came from where, and what the source could
+    not teach learns whatever the strategy says. The model knows classes if its source does, or as
+    `conditional` says. The strategy is "full" where none is named; "auto" looks at the images and chooses one
+    (`gantl_zoo.advise`). `compare_scratch` trains the same budget from scratch beside it and tells who won.
+    `settings` as for `train`.
     """
     settings |= {"data": data, "strategy_config": strategy_config}
     if resume is not None:
         wishes = settings | {"strategy": strategy, "compare_scratch": compare_scratch or None}
         return continue_run(resume, quiet, name=source, **wishes)
-    ready = to_transfer(source, strategy=strategy or "full", compare_scratch=compare_scratch, **settings)
+    settings |= {"data": needed("data", data), "strategy": strategy or "full"}
+    ready = to_transfer(needed("source", source), compare_scratch=compare_scratch, **settings)
     job, images = ready.job, ready.images
     folder = folder_of(job, out, f"{_short(job.name)}-{images.name}-{job.strategy}", quiet)
     if ready.why:
@@ -107,7 +109,7 @@ def evaluate(
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
-    which few images the model was trained on, where it memorises or not. Images in memory are what samples
+    which images the model was trained on, where it memorises or not. Images in memory are what samples
     are compared with; nothing tells what was trained on, so there is no floor. Processes that a launcher
     started share the work, and all of them get the report.
     """
@@ -115,7 +117,7 @@ def evaluate(
     gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
     wanted, size, _ = gan.image_shape
     spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
-    few = {} if shots is None else {"shots": shots, "data_seed": data_seed}
+    few = {"data_seed": data_seed} | ({} if shots is None else {"shots": shots})
     crew = engine.choose("cpu", "fp32", {}).processes  # and its allocator, which halves the time
     rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
     judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
@@ -126,6 +128,13 @@ def evaluate(
             f"convert the data with --channels {wanted}"
         )
     return judge(gan)
+
+
+def needed(name: str, value: Any) -> Any:
+    """The value. Raises `UsageError` if there is none, which only a run that goes on may do without."""
+    if value is None:
+        raise UsageError(f"{name} must be given; only with resume=RUN it is known")
+    return value
 
 
 def _short(name: str) -> str:

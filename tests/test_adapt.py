@@ -15,7 +15,8 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
-from gantl_zoo.transfer.adapt import adapt, as_lineage, fitted, summary
+from gantl_zoo.transfer.adapt import adapt, fitted
+from gantl_zoo.transfer.matching import as_lineage, summary
 
 SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
 PAIRS = [(name, "dcgan") for name in registry.generators.names()]  # the two players are fitted apart
@@ -86,9 +87,10 @@ def test_another_latent_says_nothing_at_first() -> None:
     noise = torch.randn(3, 10)
     torch.testing.assert_close(made.decode(noise), gan.decode(noise[:, :6]))
     assert [m.note for m in report if m.how == "adapted"] == ["latent 6 to 10"] and made.latent_dim == 10
-    smaller, _ = adapt(gan, (1, 28, 28), 4)
-    padded = torch.cat([noise[:, :4], torch.zeros(3, 2)], 1)
-    torch.testing.assert_close(smaller.decode(noise[:, :4]), gan.decode(padded))
+    smaller, report = adapt(gan, (1, 28, 28), 4)
+    first = [g.generator.blocks[0].linear.weight for g in (smaller, gan)]
+    assert smaller.latent_dim == 4 and torch.equal(first[0], first[1][:, :4])
+    assert {m.note for m in report if m.how != "reused"} == {"latent 6 to 4", "measured anew"}
 
 
 def test_a_grid_is_resampled_map_by_map() -> None:
@@ -103,6 +105,7 @@ def test_a_grid_is_resampled_map_by_map() -> None:
     assert notes == {
         "blocks.0.linear.weight": "grid 7×7 to 4×4",
         "blocks.3.linear.weight": "grid 7×7 to 4×4",
+        "blocks.1.conv.weight": "stride 1 to 2",
     }
     filled = made.generator.blocks[0].linear.weight
     expected = torch.arange(len(filled) // 16).float().repeat_interleave(16)

@@ -16,28 +16,52 @@ from gantl_zoo.advise import choose, novelty
 from gantl_zoo.data import ImageData, to_uint8
 
 
-def test_what_the_source_makes_is_near_and_noise_is_far(images: ImageData) -> None:
+def inverted(images: ImageData) -> ImageData:
+    return replace(images, images=255 - images.images)
+
+
+@pytest.mark.parametrize("blind", [False, True], ids=["by its discriminator", "by pixels"])
+def test_what_the_source_makes_is_near_and_other_images_are_far(images: ImageData, blind: bool) -> None:
     gan = gz.load_model("dcgan-mnist")
-    own = ImageData(to_uint8(gan.generate(30, seed=0)))
-    assert 0.7 < novelty(gan, own) < 1.3
-    assert novelty(gan, images) > 1.5 * novelty(gan, own)
-    assert novelty(gan, replace(own, images=own.images[:3])) < 2, "a few images are enough"
+    gan = replace(gan, discriminator=None) if blind else gan
+    own = ImageData(to_uint8(gan.generate(100, seed=0)))
+    assert novelty(gan, own) < 0.2
+    assert novelty(gan, inverted(own)) > 1
+    assert novelty(gan, images) > 1
+    few = [novelty(gan, replace(own, images=own.images[i : i + 10])) for i in range(0, 100, 10)]
+    assert sum(few) / 10 < 0.3, "few images are not farther by chance alone"
+    assert novelty(gan, replace(inverted(own), images=own.images[:1])) < math.inf
+
+
+def test_classes_and_bodies_that_tell_nothing_are_no_trouble(images: ImageData) -> None:
+    knowing = gz.build_gan("resnet", generator_config={"width": 4, "image_size": 32, "num_classes": 3})
+    frozen = gz.build_gan("dcgan", "backbone", generator_config={"width": 4})
+    for gan in (knowing, frozen):
+        own = ImageData(to_uint8(gan.generate(20, seed=0)))
+        assert novelty(gan, inverted(own)) > novelty(gan, own)
+    assert advise.features(frozen.discriminator, images.images) is None
+    assert knowing.discriminator.training is False
 
 
 def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose(10, 1.5).strategy == choose(60_000, 9.0).strategy == "full"
-    monkeypatch.setattr(
-        advise, "GUIDE", ((30, 2.0, "freeze-d"), (30, 9.0, "l2-sp"), (math.inf, math.inf, "full"))
-    )
-    assert choose(30, 2.0).why == (
-        "strategy auto: 30 images, 2.00 times as far from the source's samples as these from each other, so "
-        "freeze-d"
-    )
-    assert [choose(30, 2.1).strategy, choose(31, 1.0).strategy, choose(9, 9.1).strategy] == [
-        "l2-sp",
-        "full",
-        "full",
-    ]
+    def names(*cases: tuple[int, float]) -> list[str]:
+        return [choose(shots, far, lambda name: True).strategy for shots, far in cases]
+
+    assert names((10, 0.1), (60_000, 0.3), (10, 0.7), (60_000, 1.5)) == ["mine", "mine", "full", "full"]
+    lines = ((30, 2.0, "freeze-d"), (30, 9.0, "l2-sp"), (math.inf, math.inf, "full"))
+    monkeypatch.setattr(advise, "GUIDE", lines)
+    assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["freeze-d", "l2-sp", "full", "full"]
+    said = "strategy auto: 30 images, 2.00 deviations from what the source makes, so "
+    assert choose(30, 2.0, lambda name: True).why == f"{said}freeze-d"
+    missed = " would come first, but is not installed or not for these networks)"
+    assert choose(30, 2.0, lambda name: name != "freeze-d").why == f"{said}l2-sp (freeze-d{missed}"
+    assert choose(30, 2.0, lambda name: False).why == f"{said}full (freeze-d, l2-sp{missed}"
+
+
+def test_a_strategy_that_these_networks_cannot_have_is_passed_over(gan: gz.GAN, images: ImageData) -> None:
+    assert advise.suits("freeze-d", gan, images)
+    assert not advise.suits("freeze-d", replace(gan, discriminator=None), images)
+    assert not advise.suits("no-such-strategy", gan, images)
 
 
 def test_auto_is_resolved_logged_and_kept(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "weights": {"configs", "headers", "swap"},
     "rebuild": {"registry", "weights"},
     "card": {"errors"},
-    "hub": {"headers", "card"},
+    "hub": {"configs", "headers", "card"},
     "released": set(),
     "networks": {"rebuild"},
     "backbones": {"rebuild"},
@@ -47,8 +47,8 @@ MAY_IMPORT = {
     "command": {"training", "metrics"},
     "job": {"command", "gan", "weights", "data", "metrics", "training", "zoo"},
     "judge": {"job", "zoo", "networks"},
-    "advise": {"judge"},
-    "ready": {"advise"},
+    "advise": {"transfer", "data"},
+    "ready": {"advise", "judge"},
     "execute": {"judge"},
     "compare": {"execute"},
     "resume": {"compare"},
@@ -105,6 +105,17 @@ def test_files_and_functions_stay_short(path: Path) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.end_lineno - node.body[0].lineno + 1  # type: ignore[operator]
             assert body <= 40, f"{node.name} has {body} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_text_is_utf8_on_every_system(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        called = node.func if isinstance(node, ast.Call) else None
+        says = {keyword.arg for keyword in node.keywords} if isinstance(node, ast.Call) else set()
+        if isinstance(called, ast.Attribute) and called.attr in ("read_text", "write_text"):
+            assert "encoding" in says or ast.unparse(called) == "distribution.read_text", ast.unparse(node)
+        if isinstance(called, ast.Name) and called.id == "open":
+            assert "encoding" in says or "b'" in ast.unparse(node), ast.unparse(node)
 
 
 def test_exports_are_sorted_complete_and_there() -> None:

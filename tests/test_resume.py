@@ -193,7 +193,7 @@ def test_what_is_said_beside_resume_is_the_runs_own(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = TINY | PHOTOS | {"data": photos, "metrics": "none"}
-    settings["discriminator_config"] = {"width": 4, "backbone": "cnn", "widths": (4, 8)}
+    settings["discriminator_config"] = {"width": 4, "backbone": "cnn", "widths": (4, 8), "freeze": False}
     settings["discriminator"] = "backbone"
     gz.train("dcgan", out=tmp_path, **settings)
     run = tmp_path / "00000-dcgan-photos"

@@ -78,7 +78,9 @@ def test_wrong_settings(config: dict[str, object], text: str) -> None:
 def test_features_need_a_discriminator_that_shows_its_maps(images: ImageData) -> None:
     frozen = {"width": 4, "backbone": "cnn", "freeze": True}
     gan = gz.build_gan("dcgan", "backbone", generator_config=SMALL, discriminator_config=frozen)
-    with pytest.raises(gz.UsageError, match=r"scale-shift: .* no feature maps .*; perceptual=0 does without"):
+    with pytest.raises(
+        gz.UsageError, match=r"scale-shift: .* backbone of its own.*; perceptual=0 does without"
+    ):
         trainer_of(gan, images)
     strategy = build_strategy("scale-shift", {"latents": True, "perceptual": 0.0})
     assert list(strategy.prepare(gan, gan, images).groups) == ["generator"]

@@ -75,7 +75,7 @@ def put(part: str, **arguments: Any) -> Callable[[Config], Any]:
         (put("generator", width=10**6), "'width' that is 1e.06, and no builder's number may exceed 65,536"),
         (put("generator", width=60_000), "much larger than .*generator.safetensors holds"),
         (put("generator", image_size=30), "can't be built: dcgan: image_size 30 is not 7 or 4 times"),
-        (put("discriminator", norm="/etc/passwd"), "'norm' that must be a registered name"),
+        (put("discriminator", norm="/etc/passwd"), "'norm' that must be no path"),
         (put("discriminator", dropout=7.5), "can't be built, 'dcgan' with .*ValueError: dropout probability"),
         (put("discriminator", flat=60_000), "flat is a count of blocks, not 60000; at most 8"),
         (put("discriminator", image_size=56), "its image_size is 56, but the generator makes images of 28"),

@@ -28,6 +28,11 @@ class DiscriminatorBackbone(nn.Module):
 
     def __init__(self, body: Any, num_classes: int, pool: int, config: dict[str, Any]) -> None:
         super().__init__()
+        if hasattr(body, "backbone"):
+            raise UsageError(
+                f"discriminator: {config['network']!r} stands on a backbone of its own, and only it "
+                "reads that rightly; use that backbone itself"
+            )
         self.channels, self.side, _ = body.image_shape
         self.num_classes, self.pool, self.config = num_classes, pool, config
         self.body = nn.ModuleList(list(body.blocks)[:-1])  # all but the head

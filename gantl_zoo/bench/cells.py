@@ -23,7 +23,7 @@ def finished(path: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     rows = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
             rows[row["key"]] = row
@@ -44,7 +44,7 @@ def finish(path: Path, key: str, row: Row) -> Row:
     kept = {"key": key} | row
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a") as file:
+        with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
     except OSError as error:
         raise TrainingError(f"can't write {path}: {error.strerror}") from error

@@ -72,7 +72,8 @@ def classifier_table(
         say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
     path = out / "report.md"
     try:
-        path.write_text(report([row for row in finished(out / RESULTS).values() if current(row)]))
+        text = report([row for row in finished(out / RESULTS).values() if current(row)])
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise TrainingError(f"can't write {path}: {error.strerror}") from error
     return path

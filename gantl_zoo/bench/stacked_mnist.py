@@ -76,7 +76,7 @@ def stacked_mnist(
             say(f"{name} seed {seed}: {row['modes']:.0f} modes, KL {row['mode_kl']:.2f}")
             rows.append(row)
     path = Path(out) / "report.md"
-    path.write_text(report(rows, steps))
+    path.write_text(report(rows, steps), encoding="utf-8")
     return path
 
 

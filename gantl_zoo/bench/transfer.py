@@ -23,12 +23,12 @@ from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.data import load
 from gantl_zoo.errors import TrainingError, UsageError
-from gantl_zoo.gan import GAN
+from gantl_zoo.gan import GAN, build_gan
 from gantl_zoo.job import fitted_to
-from gantl_zoo.ready import check_rival
+from gantl_zoo.ready import check_rival, to_transfer
 from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.training.augment import build_augment
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.transfer.combine import build_strategy, rehearse
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all
@@ -97,12 +97,25 @@ def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
     return Pair(f"{title}-{images.fingerprint[:8]}", data, source, note=note, metric=metric)
 
 
-def check_shots(pairs: Sequence[Pair], shots: Sequence[int], data_root: str | Path | None) -> None:
-    """Raises `DataError` for more images than one's own data have: before hours of work."""
-    for pair in pairs:
-        if pair.source and any(shots):
-            size = gan_named(pair.source, discriminator=False).image_shape[1]
-            load(pair.data, image_size=size, root=data_root).few(max(shots))
+def check(
+    pairs: Sequence[Pair],
+    strategies: Sequence[str],
+    shots: Sequence[int],
+    budget: Budget,
+    data_root: str | Path | None,
+) -> None:
+    """Raises what a cell would stop at, before hours of work: a strategy that these networks can't have, more
+    images than there are, too few samples.
+    """
+    for strategy in strategies:
+        build_strategy(*spelled(strategy))
+    for pair, count in product(pairs, shots):
+        gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+        wishes: dict[str, Any] = {"shots": count or None, "data_root": data_root, "samples": budget.samples}
+        wishes |= {"metrics": pair.metrics, "extractor": pair.extractor}
+        ready = to_transfer(gan, data=pair.data, compare_scratch=True, **wishes)
+        for strategy in strategies:
+            rehearse(build_strategy(*spelled(strategy)), ready.gan, ready.images)
 
 
 def choose_part(text: str) -> tuple[int, int]:
@@ -171,9 +184,7 @@ def transfer_table(
     budget = budget or Budget()
     if trials < 1:
         raise UsageError(f"trials must be at least 1, not {trials}")
-    for strategy in strategies:
-        build_strategy(*spelled(strategy))  # a wrong name is told before hours of work
-    check_shots(pairs, shots, data_root)
+    check(pairs, strategies, shots, budget, data_root)
     order = product(shots, (SCRATCH, *strategies), range(trials), pairs)
     cells = [Cell(pair, count, strategy, seed) for count, strategy, seed, pair in order]
     out = Path(out)
@@ -267,5 +278,5 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     with FileLock(place / "lock"):  # other processes wait until it is trained
         if not (done := place / "done").is_file():
             _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)
-            done.write_text(run.path.name)
-    return str(place / done.read_text())
+            done.write_text(run.path.name, encoding="utf-8")
+    return str(place / done.read_text(encoding="utf-8"))

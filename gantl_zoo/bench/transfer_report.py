@@ -32,7 +32,7 @@ def report(out: Path, rows: Sequence[Row]) -> Path:
             picture = draw(out / f"{name}.png", mine)
             sections.append(pair_section(mine, picture.name))
         path = out / "report.md"
-        path.write_text("\n\n".join(sections) + "\n")
+        path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     except OSError as error:
         raise TrainingError(f"can't write the report into {out}: {error.strerror}") from error
     return path

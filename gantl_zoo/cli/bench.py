@@ -49,7 +49,7 @@ def stacked(
     path = bench.stacked_mnist(
         recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=typer.echo
     )
-    typer.echo(path.read_text())
+    typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(path)
 
 
@@ -93,7 +93,7 @@ def transfer(
         quiet=quiet,
         say=typer.echo,
     )
-    typer.echo(path.read_text())
+    typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(path)
 
 
@@ -115,5 +115,5 @@ def classifiers(
     path = bench.classifier_table(
         shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=typer.echo
     )
-    typer.echo(path.read_text())
+    typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(path)

@@ -60,12 +60,12 @@ def evaluate(
     )
     if not is_main():  # the others have helped
         return
+    typer.echo(report)  # before anything can go wrong with the file
     if as_json is not None:
         try:
-            as_json.write_text(json.dumps(report.results, indent=2) + "\n")
+            as_json.write_text(json.dumps(report.results, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(f"can't write {as_json}: {error.strerror}") from error
-    typer.echo(report)
 
 
 def bar(steps: Iterable[int], what: str) -> Iterable[int]:

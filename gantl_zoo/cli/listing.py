@@ -114,6 +114,8 @@ def show_plugins() -> None:
         typer.echo(f"{plugin.name} {plugin.version}")
         for entry in plugin.entries:
             typer.echo(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
+        for wrong in plugin.wrong:
+            typer.echo(f"  BROKEN: {wrong}")
 
 
 def state(entry: Entry) -> str:

@@ -54,6 +54,9 @@ StrategyArgs = Annotated[
     list[str] | None,
     typer.Option("--strategy-arg", help="Its setting KEY=VALUE.", rich_help_panel="Strategy"),
 ]
+LatentDim = Annotated[
+    int | None, typer.Option(help="Another latent size than the source's.", rich_help_panel="Strategy")
+]
 CompareScratch = Annotated[
     bool,
     typer.Option(
@@ -90,12 +93,13 @@ def transfer(
     source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
     strategy: Strategy = "full",
     strategy_arg: StrategyArgs = None,
+    latent_dim: LatentDim = None,
     compare_scratch: CompareScratch = False,
     **settings: Any,
 ) -> None:
     """Adapt a GAN to your images. The run's folder is the last line on standard output."""
     need(source, settings, "a GAN, such as dcgan-mnist")
-    settings["strategy"], settings["compare_scratch"] = strategy, compare_scratch
+    settings |= {"strategy": strategy, "compare_scratch": compare_scratch, "latent_dim": latent_dim}
     settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
     perform(context, source or "", settings)
 

@@ -28,6 +28,17 @@ class ImageData:
     name: str = "data"
     split: str = "train"
 
+    def __post_init__(self) -> None:
+        """Raises `DataError` for tensors that are no such images or labels."""
+        images, labels = self.images, self.labels
+        if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
+            raise DataError(
+                f"{self.name}: images are a uint8 tensor (N, C, H, W) of values 0 to 255, not {images.dtype} "
+                f"{tuple(images.shape)}; gantl_zoo.data.to_uint8 makes them of floats in [-1, 1]"
+            )
+        if labels is not None and tuple(labels.shape) != (len(images),):
+            raise DataError(f"{self.name}: {tuple(labels.shape)} labels for {len(images)} images")
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -140,7 +151,8 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
     if isinstance(images, Stream):
-        return cast(Tensor, images.recoloured(channels, partial(_recolour, channels=channels, name=name)))
+        shape = (channels, *images.image_shape[1:])
+        return cast(Tensor, images.changed(shape, partial(_recolour, channels=channels, name=name)))
     if images.shape[1] == 1 and channels == 3:
         return images.expand(-1, 3, -1, -1).contiguous()
     if images.shape[1] == 3 and channels == 1:
@@ -151,6 +163,8 @@ def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
 
 
 def _resize(images: Tensor, size: int) -> Tensor:
+    if isinstance(images, Stream):
+        return cast(Tensor, images.changed((images.shape[1], size, size), partial(_resize, size=size)))
     height, width = images.shape[2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -93,11 +93,9 @@ class Stream:
             return self[index]
         return replace(self, names=[self.names[i] for i in index.tolist()], readers={})
 
-    def recoloured(self, channels: int, convert: Callable[[Tensor], Tensor]) -> Stream:
-        """The same with other channels; `convert` works on (N, C, H, W)."""
-        before = self.decode
-        shape = (channels, *self.image_shape[1:])
-        return replace(self, image_shape=shape, decode=Chain(before, convert), readers={})
+    def changed(self, shape: tuple[int, int, int], convert: Callable[[Tensor], Tensor]) -> Stream:
+        """The same, each image turned into one of `shape` by `convert`, which works on (N, C, H, W)."""
+        return replace(self, image_shape=shape, decode=Chain(self.decode, convert), readers={})
 
     def digest(self) -> bytes:
         """Of names and files: what is read, without decoding it."""

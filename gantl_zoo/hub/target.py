@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.configs import is_ours
 from gantl_zoo.errors import HubError
 from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import api
@@ -72,7 +72,7 @@ class Target:
                 f"{self.asked}: it holds weights without a config.json ({', '.join(weights[:3])}), which "
                 "would be lost; choose another name, or delete them there first"
             )
-        if text and not re.search(r'"kind":\s*"(gan|backbone)"', text):
+        if text and not is_ours(text):
             raise HubError(
                 f"{self.asked}: it holds a model of another library, whose files would be lost; choose "
                 "another name, or delete its config.json there first"

@@ -65,6 +65,7 @@ class BackboneDiscriminator(nn.Module):
     """
 
     num_classes = 0
+    untaught = False  # does it stand on frozen random features?
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -78,11 +79,12 @@ class BackboneDiscriminator(nn.Module):
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
             backbone.requires_grad_(False)
+        self.reached = [] if freeze else reached(backbone, sees, image_shape[1:])
 
     @property
     def blocks(self) -> list[nn.Module]:
         """What may learn, from the image to the logits: the body's blocks if not frozen, the heads."""
-        return [self.heads] if self.freeze else [*self.backbone.blocks[:-1], self.heads]
+        return [*(self.backbone.blocks[i] for i in self.reached), self.heads]
 
     def train(self, mode: bool = True) -> BackboneDiscriminator:
         super().train(mode)
@@ -95,6 +97,18 @@ class BackboneDiscriminator(nn.Module):
         maps = self.mixing(self.backbone.pyramid(images))  # (N, C, H, W) -> [(N, K, h, w), ...]
         logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
+
+
+def reached(backbone: Any, sees: int, size: Sequence[int]) -> list[int]:
+    """Numbers of the backbone's blocks that its feature maps depend on: what stands behind the last of them,
+    before the classifier, would never get a gradient.
+    """
+    maps = backbone.pyramid(torch.zeros(1, sees, *size))
+    sizes = [list(block.parameters()) for block in backbone.blocks[:-1]]
+    flat = [p for block in sizes for p in block if p.requires_grad]
+    slopes = torch.autograd.grad([m.sum() for m in maps], flat, allow_unused=True)
+    used = {id(p) for p, slope in zip(flat, slopes, strict=True) if slope is not None}
+    return [i for i, block in enumerate(sizes) if any(id(p) in used for p in block)]
 
 
 def discriminator(
@@ -129,6 +143,8 @@ def discriminator(
     else:
         body = start(backbone, config, weights)
     made = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+    taught = weights is not None or config.get("pretrained") or config.get("of") is not None
+    made.untaught = freeze and not taught
     if hasattr(body, "config"):  # part of its arguments came with the weights
         own = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
         made.config = body.config | own | {"backbone": backbone, "freeze": freeze, "mix": mix}

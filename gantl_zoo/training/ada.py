@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gantl_zoo.training.augment import Augment
+from gantl_zoo.training.collapse import rank
 from gantl_zoo.training.processes import ALONE, Processes
 
 TARGET = 0.6  # of E[sign D(real)], section 3.1
@@ -46,8 +47,9 @@ class AdaptiveAugment(Augment):
 
     @torch.no_grad()
     def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
-        signs = real_logits.sign().sum()
-        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, real_logits.numel())]))
+        votes = rank(real_logits)  # (N,): an image counts once, however many patches of it are judged
+        signs = votes.sign().sum()
+        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(votes))]))
         self.signs += signs
         self.seen += seen
         self.calls += 1

@@ -43,7 +43,7 @@ def save(
             shutil.rmtree(scrap, ignore_errors=True)
         with swapped(final) as new:  # it may be there: after a roll-back, with another state
             save_file(gather(game, average), new / "state.safetensors")
-            (new / "state.json").write_text(json.dumps(state))
+            (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
         raise TrainingError(
@@ -77,7 +77,7 @@ def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     """The newest readable checkpoint: where it is, its JSON state, its tensors."""
     for path in reversed(found(folder)):
         try:
-            state: dict[str, Any] = json.loads((path / "state.json").read_text())
+            state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
             return path, state, weights.read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
             text = f"warning: checkpoint {path.name} is damaged ({error}); trying the one before"

@@ -43,7 +43,7 @@ class RunFolder:
                     break
                 except FileExistsError:  # another run took the number at this very moment
                     continue
-            (path / "config.json").write_text(text)
+            (path / "config.json").write_text(text, encoding="utf-8")
         except OSError as error:
             raise TrainingError(f"can't write a run folder into {out}: {error.strerror or error}") from error
         return cls(path, quiet)
@@ -53,7 +53,7 @@ class RunFolder:
         """An existing run and its config. Raises `TrainingError`."""
         path = Path(path)
         try:
-            config = json.loads((path / "config.json").read_text())
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{path} is no run folder that could be resumed: {error}; --resume continues a run, "
@@ -98,7 +98,7 @@ class RunFolder:
 
     def _add(self, name: str, line: str) -> None:
         try:
-            with open(self.path / name, "a") as file:
+            with open(self.path / name, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise TrainingError(
@@ -127,7 +127,7 @@ class RunFolder:
     def rows(self, name: str) -> list[dict[str, Any]]:
         """What `append` wrote."""
         path = self.path / name
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         with contextlib.suppress(ValueError):  # a full disk may have cut the last one
             return [json.loads(line) for line in lines]
         return [json.loads(line) for line in lines[:-1]]
@@ -138,5 +138,5 @@ class RunFolder:
             rows = [row for row in self.rows(name) if row["step"] <= step]
             if (self.path / name).is_file():
                 beside = self.path / f".{name}"
-                beside.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
                 beside.replace(self.path / name)

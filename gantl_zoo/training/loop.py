@@ -25,6 +25,7 @@ from gantl_zoo.training.losses import R1, build_loss
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.step import Game, Player, train_step
+from gantl_zoo.transfer.adapt import taught
 from gantl_zoo.transfer.strategy import Plan, TransferStrategy
 
 ASK_EVERY = 10  # steps between two questions whether another process was interrupted
@@ -38,10 +39,12 @@ class Trainer:
     ) -> None:
         self.gan, self.data, self.recipe, self.engine = gan, data, recipe, engine
         check_engine(recipe, engine)
-        self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
         labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
         with seeded(recipe.seed):  # what a strategy adds at random
             self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
+        self.taught = taught(self.plan, gan)  # by fitting, whatever the strategy rests
+        # after the strategy, which may have changed what the run begins with
+        self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
         rival = rival_of(gan, self.plan)
         self.networks = {"generator": gan.generator, "discriminator": rival}
         labels = check_classes(gan, self.plan, data)

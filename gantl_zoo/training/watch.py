@@ -121,18 +121,27 @@ class Watch(Observer):
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
             self.first = self.first or results[0]["name"]
-            if step == 0 or results[0]["name"] != self.first:  # that metric was undefined here
-                return
-            score = regret(results[0], results[0]["value"])
-            if self.best is not None and score >= self.best:
-                return
-            self.best = score
-        if step:  # the model before training is never the result
+        if step and self.improved(results):  # the model before training is never the result
             self.best_step = step
             about = dict(gan.about)
             about["training"] = about.get("training", {}) | {"best_step": step}
             about["metrics"] = results
             GAN(gan.generator, gan.discriminator, gan.parts, about, gan.name).save(self.folder.path / "model")
+
+    def improved(self, results: list[dict[str, Any]]) -> bool:
+        """Is this the best model so far? The last one is, without metrics; the first, if its metric is
+        undefined here.
+        """
+        if not results:
+            return True
+        found = next((result for result in results if result["name"] == self.first), None)
+        if found is None:
+            return self.best_step == 0
+        score = regret(found, found["value"])
+        better = self.best is None or score < self.best
+        if better:
+            self.best = score
+        return better
 
     def say(self, text: str) -> None:
         self.folder.log(text)
@@ -140,10 +149,11 @@ class Watch(Observer):
     def state(self) -> dict[str, Any]:
         alive = self.collapse is not None and self.collapse.alive
         times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
-        return {"best": self.best, "best_step": self.best_step, "alive": alive, **times}
+        return {"first": self.first, "best": self.best, "best_step": self.best_step, "alive": alive, **times}
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
+        self.first = state.get("first", "")
         self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
         if self.kept_step() > step:  # the model that was best then is overwritten: the next look is the best
             self.best = None

@@ -2,58 +2,46 @@
 
 Blocks are matched from the end that stays what it is (the generator's latent, the discriminator's logits);
 new ones are added, or old ones dropped, next to the image. Where each tensor comes from is a `Match`, and
-what no rule explains is an error: nothing is skipped in silence. Classes have rules of their own
-(`classes.py`).
-
-Z latent size, K channels of a feature map.
+what no rule explains is an error: nothing is skipped in silence. The rules are in `matching.py`, those for
+classes in `classes.py`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import GAN, knows
-from gantl_zoo.transfer.classes import by_name, for_classes, places, settle
-from gantl_zoo.transfer.strategy import blocks
+from gantl_zoo.gan import GAN, drawn_classes, knows, latents, told
+from gantl_zoo.transfer.classes import places, settle
+from gantl_zoo.transfer.matching import COLOURED, Match, as_lineage, pairs, take
+from gantl_zoo.transfer.strategy import Group, Plan, blocks
 
-WIDTHS = (1, 1 / 2, 2, 1 / 4, 4, 1 / 8, 8)  # times the source's, tried so that channels meet
-GRIDS = (4, 7)  # sides of the smallest feature map
-
-
-@dataclass(frozen=True)
-class Match:
-    """Where one tensor of the fitted network comes from, or where one of the source's went."""
-
-    role: str
-    tensor: str
-    how: str  # "reused", "adapted", "fresh" or "dropped"
-    note: str = ""
+MEASURED, AT_ONCE = 256, 32  # images from which statistics are measured anew
 
 
 def fitted(
-    source: GAN, image_shape: tuple[int, int, int], seed: int, classes: Sequence[str] | None = None
+    source: GAN,
+    image_shape: tuple[int, int, int],
+    seed: int,
+    classes: Sequence[str] | None = None,
+    latent_dim: int | None = None,
 ) -> GAN:
-    """`source`, or, if it makes images of another shape or classes, its copy for these; `about` keeps the
-    report and the classes.
+    """`source`, or, if it makes images of another shape or classes, or from other latents, its copy for
+    these; `about` keeps the report and the classes.
     """
     count = source.num_classes if classes is None else len(classes)
     moved = places(classes_of(source), classes or ())
-    if source.image_shape == image_shape and count == source.num_classes and not moved:
+    as_asked = source.image_shape == image_shape and latent_dim in (None, source.latent_dim)
+    if as_asked and count == source.num_classes and not moved:
         return source
-    made, report = adapt(source, image_shape, num_classes=count, seed=seed, classes=classes or ())
-    made.about["fitted"] = as_lineage(report)
-    if classes:
-        made.about["training"] = source.about.get("training", {}) | {"classes": list(classes)}
-    return made
+    return adapt(source, image_shape, latent_dim, count, seed=seed, classes=classes or ())[0]
 
 
 def classes_of(gan: GAN) -> list[str]:
@@ -72,28 +60,72 @@ def adapt(
     classes: Sequence[str] = (),
 ) -> tuple[GAN, list[Match]]:
     """A copy of `source` for images (C, H, W) and, if given, latents of another size, or other classes (0:
-    none); and the match report.
+    none); and the match report, which its `about` keeps too. What was measured of the source is not its own.
 
     `seed` is that of fresh weights. `classes` names those to come: one that the source knows by that name
-    starts from its own. Raises `UsageError` if a network can't be built for such images or classes, or a
-    tensor's new shape can't be explained.
+    starts from its own. Raises `UsageError` if a network can't be built for such images, latents or classes,
+    or a tensor's new shape can't be explained.
     """
-    channels, side, _ = image_shape
-    wanted = {
-        "channels": channels,
-        "image_size": side,
-        "latent_dim": latent_dim or source.latent_dim,
-        "num_classes": source.num_classes if num_classes is None else num_classes,
-    }
-    stand = places(classes_of(source), classes) if wanted["num_classes"] == len(classes) else []
-    parts, networks, report = {}, {}, []
+    count = (len(classes) or source.num_classes) if num_classes is None else num_classes
+    check_wanted(source, image_shape, latent_dim, count, classes)
+    named = list(classes) or (classes_of(source) if count == source.num_classes else [])
+    stand = places(classes_of(source), classes)
+    wanted = {"channels": image_shape[0], "image_size": image_shape[1], "num_classes": count}
+    wanted["latent_dim"] = source.latent_dim if latent_dim is None else latent_dim
+    parts, networks, report, widths = {}, {}, [], {}
     for role in source.parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             parts[role], networks[role], matches = best(role, source, wanted, stand)
         report += matches
+        widths[role] = [part["config"].get("width") for part in (source.parts[role], parts[role])]
     networks.setdefault("discriminator", None)
-    return replace(source, parts=parts, about=dict(source.about), **networks), report
+    said = as_lineage(report)
+    for role, (before, after) in widths.items():
+        said[role] |= {"width": f"{before} to {after}"} if before != after else {}
+    about: dict[str, Any] = {k: source.about[k] for k in ("lineage", "license") if k in source.about}
+    about |= {"fitted": said} | ({"training": {"classes": named}} if named else {})
+    return replace(source, parts=parts, about=about, **networks), report
+
+
+def taught(plan: Plan, gan: GAN) -> int:
+    """Let learn, whatever the strategy says, what the source could not teach: tensors that are fresh, and
+    those whose colours are all alike. Returns how many were added to the plan.
+    """
+    count = 0
+    for role, found in gan.about.get("fitted", {}).items():
+        if role not in plan.groups or (role == "discriminator" and plan.discriminator is not None):
+            continue
+        colours = {name for name, note in found["adapted"].items() if COLOURED in note}
+        listed = {id(p) for group in plan.groups[role] for p in group.parameters}
+        named = getattr(gan, role).named_parameters()
+        untaught = [p for n, p in named if n in colours | set(found["fresh"]) and id(p) not in listed]
+        if untaught:
+            plan.groups[role].append(Group(untaught))
+        count += len(untaught)
+    return count
+
+
+def check_wanted(
+    source: GAN,
+    image_shape: tuple[int, int, int],
+    latent_dim: int | None,
+    num_classes: int,
+    classes: Sequence[str],
+) -> None:
+    """Raises `UsageError` for images, latents or classes that no network could be fitted to."""
+    channels, height, width = image_shape
+    if height != width:
+        raise UsageError(f"networks make square images, so none can be fitted to {height}×{width}")
+    if channels != source.image_shape[0] and {channels, source.image_shape[0]} != {1, 3}:
+        raise UsageError(
+            f"{source.name} makes images of {source.image_shape[0]} channel(s), which can't be fitted to "
+            f"{channels}: only grey (1) and RGB (3) can, to each other"
+        )
+    if latent_dim is not None and latent_dim < 1:
+        raise UsageError(f"latent_dim must be at least 1, not {latent_dim}")
+    if classes and len(classes) != num_classes:
+        raise UsageError(f"{len(classes)} names for {num_classes} classes: {', '.join(classes)}")
 
 
 def best(
@@ -116,33 +148,34 @@ def best(
             f"{role} {part['name']!r} takes no num_classes, so it can't be fitted to "
             f"{wanted['num_classes']} classes"
         )
-    factors = WIDTHS if "width" in takes and reshaped else (1,)
-    config = widest_match(role, source, takes | changes, factors, stand)
+    config = widest_match(role, source, takes | changes, stand)
     network = kind.build_empty(part["name"], **config)
     matches, _ = fill(role, old, network, stand)
+    resized = source.image_shape[1] != wanted["image_size"] or wanted["latent_dim"] < source.latent_dim
+    if role == "generator" and resized:
+        matches = measured(network.eval(), matches)
     return {"name": part["name"], "config": config}, network.eval(), matches
 
 
 def widest_match(
-    role: str,
-    source: GAN,
-    config: dict[str, Any],
-    factors: Sequence[float],
-    stand: Sequence[int | None],
+    role: str, source: GAN, config: dict[str, Any], stand: Sequence[int | None]
 ) -> dict[str, Any]:
-    """`config` at the width, times one of the `factors`, at which most numbers are taken over; of equals the
-    first. Networks are compared on the meta device, where they take no memory.
+    """`config` at the width at which most numbers are taken over: its own or, for each block more or less,
+    twice or half of it; of equals the first. Networks are compared on the meta device, without memory.
     """
     kind, name = registry.REGISTRIES[f"{role}s"], source.parts[role]["name"]
     shapes = copy.deepcopy(getattr(source, role)).to("meta")
     found: dict[int, dict[str, Any]] = {}
-    errors = []
+    errors, factors = [], [1.0]
     for factor in factors:
         width = {"width": int(config["width"] * factor)} if "width" in config else {}
-        if width.get("width") == 0 or (width and width["width"] != config["width"] * factor):
+        if width and width["width"] != config["width"] * factor:
             continue
         with torch.device("meta"):
             network = kind.build_empty(name, **config | width)
+        if factor == 1 and width:
+            more = abs(len(blocks(network)) - len(blocks(shapes)))
+            factors += [2.0**power for k in range(1, more + 1) for power in (-k, k)]
         try:
             matches, taken = fill(role, shapes, network, stand)
         except UsageError as error:
@@ -151,6 +184,11 @@ def widest_match(
         found.setdefault(taken, config | width)
         if {match.how for match in matches} <= {"reused", "adapted"}:
             break  # no other width can take over more
+    if not found and len(factors) > 1:
+        raise UsageError(
+            f"{errors[0]}. Each block more or less needs half or twice the {role}'s width, and "
+            f"{config['width']} may be no multiple of a power of 2: choose another size or another source"
+        )
     if not found:
         raise errors[0]
     return found[max(found)]
@@ -162,136 +200,44 @@ def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[li
     """
     ours, theirs = new.state_dict(), old.state_dict()
     matches, state, used = [], {}, set()
-    for name, source, place in pairs(role, old, new):
-        known = theirs.get(source or "")
-        named = None if known is None else by_name(name, known, old, new, stand)
-        tensor, match = take(role, name, ours[name], named[0] if named else known, place, old, new)
-        if named:
-            match = Match(role, name, "adapted", ", ".join(filter(None, (named[1], match.note))))
-        state[name] = tensor
+    for pair in pairs(role, old, new):
+        known = theirs.get(pair.source or "")
+        state[pair.name], match = take(pair, ours[pair.name], known, old, new, stand)
         matches.append(match)
-        if source is not None and (place, match.how) != ("loose", "fresh"):
-            used.add(source)
+        if pair.source is not None and (pair.place, match.how) != ("loose", "fresh"):
+            used.add(pair.source)
     new.load_state_dict(state)
     anew = settle(new, {match.tensor for match in matches if match.how != "reused"})
-    matches = [Match(role, m.tensor, "fresh", "measured anew") if m.tensor in anew else m for m in matches]
+    matches = [replaced(match, anew) for match in matches]
     matches += [Match(role, name, "dropped") for name in theirs if name not in used]
     kept = {match.tensor for match in matches if match.how in ("reused", "adapted")}
     return matches, sum(state[name].numel() for name in kept)
 
 
-def pairs(role: str, old: Any, new: Any) -> Iterator[tuple[str, str | None, str]]:
-    """Each tensor of `new`, the one of `old` that it comes from, and where it stands: "fixed" (the end that
-    stays), "inner", "image" (next to the image), "loose" (the same, where that block may have another width)
-    or "added".
+def replaced(match: Match, measured: set[str]) -> Match:
+    """The match, or, if its tensor was `measured` anew, one that says so."""
+    return replace(match, how="fresh", note="measured anew") if match.tensor in measured else match
+
+
+@torch.no_grad()
+def measured(generator: Any, matches: list[Match]) -> list[Match]:
+    """Measure the statistics of its BatchNorms anew, which another grid or another block before them has
+    changed; returns the report with that.
     """
-    order = 1 if role == "generator" else -1
-    ours, theirs = blocks(new)[::order], blocks(old)[::order]
-    count, last = min(len(ours), len(theirs)), len(ours) - 1
-    names = {id(t): name for name, t in new.state_dict(keep_vars=True).items()}
-    olds = {id(t): name for name, t in old.state_dict(keep_vars=True).items()}
-    for i, block in enumerate(ours):
-        if i == last:
-            partner, place = theirs[-1], "image" if len(ours) == len(theirs) else "loose"
-        elif i < count - 1:
-            partner, place = theirs[i], "inner" if i else "fixed"
-        else:
-            partner, place = None, "added"
-        there = partner.state_dict(keep_vars=True) if partner is not None else {}
-        for key, tensor in block.state_dict(keep_vars=True).items():
-            yield names.pop(id(tensor)), olds.get(id(there.get(key))), place
-    for name in list(names.values()):  # of no block: a frozen backbone
-        yield name, name if name in olds.values() else None, "image"
-
-
-def take(
-    role: str, name: str, new: Tensor, old: Tensor | None, place: str, before: Any, after: Any
-) -> tuple[Tensor, Match]:
-    """The tensor's value and where it comes from."""
-    if place == "added":
-        return new, Match(role, name, "fresh", "in a block that was added")
-    result, notes = old, list[str]()
-    if (found := for_classes(name, new, old, before, after)) is not None:
-        result, notes = found[0], [found[1]]
-    elif old is not None and old.shape == new.shape:
-        return old.clone(), Match(role, name, "reused")
-    elif old is not None and name.rsplit(".", 1)[-1] in ("_u", "_v"):
-        return new, Match(role, name, "fresh", "measured anew")
-    for dim in range(new.ndim) if result is not None and result.ndim == new.ndim else ():
-        if result is not None and result.shape[dim] != new.shape[dim]:
-            made = change(result, dim, new.shape[dim], role, place, before, after)
-            result = None if made is None else made[0]
-            notes += [] if made is None else [made[1]]
-    if result is not None and result.shape == new.shape:
-        return result, Match(role, name, "fresh" if old is None else "adapted", ", ".join(notes))
-    if place == "loose":
-        return new, Match(role, name, "fresh", "the block next to the image is another one")
-    was = "is not there" if old is None else f"is {tuple(old.shape)}"
-    raise UsageError(
-        f"the {role}'s tensor {name} {was} in the source and {tuple(new.shape)} in the network for these "
-        "images; nothing explains how to get from one to the other"
-    )
-
-
-def change(
-    tensor: Tensor, dim: int, size: int, role: str, place: str, before: Any, after: Any
-) -> tuple[Tensor, str] | None:
-    """The tensor with `size` entries along `dim` and how that was done; None if no rule says how."""
-    old = tensor.shape[dim]
-    if place in ("image", "loose") and {old, size} == {1, 3}:
-        # a generator's colours are alike at first; a discriminator sees the sum of what comes in
-        part = 1 if role == "generator" else 1 / 3
-        if size == 3:
-            return tensor.repeat_interleave(3, dim) * part, "grey to RGB"
-        return tensor.mean(dim, keepdim=True) / part, "RGB to grey"
-    if place != "fixed":
-        return None
-    if role == "generator" and (old, size) == (before.latent_dim, after.latent_dim):
-        kept = tensor.narrow(dim, 0, min(old, size))
-        more = kept.new_zeros(*kept.shape[:dim], max(0, size - old), *kept.shape[dim + 1 :])
-        return torch.cat([kept, more], dim), f"latent {old} to {size}"
-    for here in GRIDS:
-        for there in GRIDS:
-            if old % here**2 == 0 and old // here**2 * there**2 == size:
-                return regrid(tensor, dim, here, there), f"grid {here}×{here} to {there}×{there}"
-    return None
-
-
-def regrid(tensor: Tensor, dim: int, here: int, there: int) -> Tensor:
-    """Resample the K·here·here entries along `dim` to K·there·there, each feature map by itself.
-
-    A linear layer that reads a grid sums over it, so its entries are scaled to keep the sum; one that writes
-    a grid is not.
-    """
-    moved = tensor.movedim(dim, -1)  # (…, K·h·h)
-    maps = moved.reshape(-1, moved.shape[-1] // here**2, here, here)
-    maps = functional.interpolate(
-        maps, size=(there, there), mode="bilinear", align_corners=False, antialias=True
-    )
-    scale = (here / there) ** 2 if dim == 1 else 1.0
-    return (maps * scale).reshape(*moved.shape[:-1], -1).movedim(-1, dim).contiguous()
-
-
-def as_lineage(report: list[Match]) -> dict[str, dict[str, Any]]:
-    """The report as `config.json` keeps it: by role and by what happened."""
-    found: dict[str, dict[str, Any]] = {}
-    for match in report:
-        kept = found.setdefault(match.role, {"reused": [], "adapted": {}, "fresh": {}, "dropped": []})
-        if match.how in ("adapted", "fresh"):
-            kept[match.how][match.tensor] = match.note
-        else:
-            kept[match.how].append(match.tensor)
-    return found
-
-
-def summary(report: Mapping[str, Mapping[str, Any]]) -> str:
-    """A report as `as_lineage` gives it, for people: counts, then every tensor that is not simply reused."""
-    lines = []
-    for role, found in report.items():
-        said = ", ".join(f"{len(tensors)} {how}" for how, tensors in found.items())
-        lines.append(f"fitted {role}: of its tensors {said}")
-        lines += [
-            f"  {name}: {how} ({note})" for how in ("adapted", "fresh") for name, note in found[how].items()
-        ]
-        lines += [f"  {name}: dropped" for name in found["dropped"]]
-    return "\n".join(lines)
+    norms = {
+        name: layer
+        for name, layer in generator.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+    }
+    kept = {name: (layer.momentum, layer.num_batches_tracked) for name, layer in norms.items()}
+    for number, start in enumerate(range(0, MEASURED, AT_ONCE), 1):
+        seeds = range(start, start + AT_ONCE)
+        for layer in norms.values():
+            layer.train()
+            layer.momentum, layer.num_batches_tracked = 1 / number, None  # the mean of all batches
+        told(generator, latents(seeds, generator.latent_dim), drawn_classes(seeds, knows(generator) or 1))
+    for name, layer in norms.items():
+        layer.eval()
+        layer.momentum, layer.num_batches_tracked = kept[name]
+    anew = {f"{name}.running_{what}" for name in norms for what in ("mean", "var")}
+    return [replaced(match, anew) for match in matches]

@@ -17,18 +17,25 @@ from torch.nn.utils import parametrize
 
 from gantl_zoo.gan import knows
 
+NORMED = "then spectrally normed again"
 SETTLED = 20  # power iterations, after which a spectral norm hardly moves
 Found = tuple[Tensor, str] | None  # a tensor and where it comes from; None: no rule for it
 
 
-def for_classes(name: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module) -> Found:
-    """The tensor `name` of the network `after`, by what `before` knows of its classes."""
+def for_classes(source: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module) -> Found:
+    """A tensor of the network `after`, by what `before`, in which it is called `source`, knows of classes."""
     counts = knows(before), knows(after)
     if counts[0] == counts[1]:
         return None
     if old is None:
         return started(new, *counts)
-    return folded(name, before, counts[1]) or reclassed(old, new, *counts)
+    return folded(source, before, counts[1]) or reclassed(as_used(source, old, before), new, *counts)
+
+
+def as_used(name: str, table: Tensor, network: nn.Module) -> Tensor:
+    """A class table as the network uses it: where the length of rows is bounded, the bounded ones."""
+    owner: Any = network.get_submodule(name.rpartition(".")[0])
+    return owner.table().detach() if getattr(owner, "bounded", False) else table
 
 
 def reclassed(old: Tensor, new: Tensor, before: int, after: int) -> Found:
@@ -62,7 +69,7 @@ def folded(name: str, old: nn.Module, after: int) -> Found:
     layer: Any = modules[f"{owner}.linear"]
     weight = layer.weight.detach() + classes.table().detach().mean(0)  # (1, F)
     note = f"mean of {old.num_classes} classes added"
-    return weight, note if rest == "weight" else f"{note}, then spectrally normed again"
+    return weight, note if rest == "weight" else f"{note}, {NORMED}"
 
 
 def places(known: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
@@ -75,15 +82,23 @@ def places(known: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
 
 
 def by_name(
-    name: str, table: Tensor, before: nn.Module, after: nn.Module, stand: Sequence[int | None]
+    name: str,
+    source: str | None,
+    table: Tensor | None,
+    before: nn.Module,
+    after: nn.Module,
+    stand: Sequence[int | None],
 ) -> Found:
     """A class table of `before` with a row for each class of `after`, from where it stands in there; None if
-    `name` is no such table.
+    `name`, which is called `source` there, is no such table.
     """
     owner = after.get_submodule(name.rpartition(".")[0])
     knowing = isinstance(owner, nn.Embedding) or bool(owner is not after and getattr(owner, "num_classes", 0))
-    if not (stand and knowing and table.ndim == 2 and len(table) == knows(before)):
+    if source is None or table is None or not (stand and knowing):
         return None
+    if table.ndim != 2 or len(table) != knows(before):
+        return None
+    table = as_used(source, table, before)
     rows = torch.stack([table.mean(0) if place is None else table[place] for place in stand])
     found = sum(place is not None for place in stand)
     rest = f", the mean for {len(stand) - found}" if found < len(stand) else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gantl_zoo import registry
@@ -45,6 +47,12 @@ def strategy_of(name: str, config: Mapping[str, Any]) -> TransferStrategy:
     """One registered strategy."""
     found: TransferStrategy = registry.strategies.build(name, **config)
     return found
+
+
+def rehearse(strategy: TransferStrategy, gan: GAN, images: Any) -> None:
+    """Prepare on copies, so that what speaks against it is raised early. Draws no numbers of the caller's."""
+    with torch.random.fork_rng(devices=[]):
+        strategy.prepare(copy.deepcopy(gan), copy.deepcopy(gan), images)
 
 
 class Combined(TransferStrategy):
@@ -106,12 +114,12 @@ class Combined(TransferStrategy):
         return Plan(groups, plans[0].discriminator, modules)
 
     def check_moved(self, role: str, plans: list[Plan], met: list[Group]) -> None:
-        """A weight at a rate of 0 is moved by its strategy: by one alone, and if the others let it."""
+        """What a strategy moves itself is moved by that one alone, and if the others let it."""
         owners: dict[int, str] = {}
         may_move = {id(p) for group in met for p in group.parameters}
         for name, plan in zip(self.parts, plans, strict=True):
-            rated = [group for group in plan.groups[role] if group.lr_multiplier == 0]
-            mine = {id(p) for group in rated for p in group.parameters}
+            moved = [group for group in plan.groups[role] if group.written or group.lr_multiplier == 0]
+            mine = {id(p) for group in moved for p in group.parameters}
             if other := next((owners[key] for key in mine if key in owners), ""):
                 raise UsageError(
                     f"{other} and {name} don't combine: both move the {role}'s weights themselves"

@@ -25,11 +25,13 @@ class Group:
     """Parameters that learn together. An inactive group waits: no gradient, no step.
 
     With an `lr_multiplier` of 0 they get a gradient, but the optimizer leaves them: the strategy moves them.
+    `written` says that it does so beside the optimizer. Two strategies that move the same don't combine.
     """
 
     parameters: list[nn.Parameter]
     lr_multiplier: float = 1.0
     active: bool = True
+    written: bool = False
 
 
 @dataclass

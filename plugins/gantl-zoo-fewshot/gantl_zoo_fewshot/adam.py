@@ -109,7 +109,7 @@ class AdAM(AdapterStrategy):
         later += [Group(rest, active=False)]
         self.probed.append(probed)
         self.later += later
-        return [probed, *later, Group(places)]
+        return [probed, *later, Group(places, written=True)]
 
     def kernels(self, role: str) -> list[Modulated]:
         """The adapters of a network."""

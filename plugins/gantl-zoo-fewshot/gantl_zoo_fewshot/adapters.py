@@ -133,16 +133,9 @@ class AdapterStrategy(TransferStrategy):
     def on_gradients(self, phase: str) -> None:
         """The gradient of each weight becomes that of the numbers it is made from."""
         held_here = self.held.get(phase, [])
-        places = [place for held in held_here for place in held.places]
-        resting = not any(place.requires_grad for place in places)
-        if places and resting and phase != "backbone":  # there the last block may have to learn first
-            raise UsageError(
-                f"{self.name}: the other parts of the strategy let none of the {phase}'s weights change that "
-                f"{self.name} makes; leave out what freezes them"
-            )
         for held in held_here:
             slopes = [place.grad for place in held.places]
-            if any(slope is None for slope in slopes):  # rests, by another part's plan
+            if any(slope is None for slope in slopes):  # rests or waits, by another part's plan
                 continue
             wanted = held.adapter.learning()
             with torch.enable_grad():
