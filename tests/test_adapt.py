@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY, check_report
+from helpers import SMALL, TINY, check_report, trained
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -215,3 +215,102 @@ def test_a_model_with_a_projected_discriminator_is_fitted_too(
     made, report = adapt(strategy.export(gan), (1, side, side))
     assert made.image_shape == (1, side, side) and made.discriminator(made.generate(2)).shape == (2,)
     assert any(match.role == "discriminator" and match.how == "reused" for match in report)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_statistics_behind_another_grid_are_measured_anew(side: int) -> None:
+    gan = gz.load_model("dcgan-mnist")
+    made, report = adapt(gan, (1, side, side))
+    norms = {n: m for n, m in made.generator.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    seen: dict[str, Tensor] = {}
+    for name, norm in norms.items():
+        norm.register_forward_pre_hook(lambda m, inputs, name=name: seen.update({name: inputs[0]}))
+    made.decode(torch.randn(64, 100))
+    for name, norm in norms.items():
+        ratio = seen[name].var((0, 2, 3)).mean() / norm.running_var.mean()  # type: ignore[union-attr]
+        assert 0.5 < ratio < 2, name  # without: 0.001 at 32, 0.009 at 64
+        assert norm.momentum == 0.1 and not norm.training
+    notes = {match.tensor: match.note for match in report if match.role == "generator"}
+    assert notes["blocks.0.norm.running_var"] == "measured anew"
+    assert notes["blocks.1.conv.weight"] == "stride 1 to 2"
+    if side == 32:  # what comes out still has to do with digits: it is black with white strokes
+        images = made.generate(32)
+        assert images.mean() < -0.4 and images.std() > 0.4
+    said = summary(made.about["fitted"])
+    assert ("width 48 to 24" in said) == (side == 64) and "blocks.2.norm.weight: reused" in said
+
+
+RED = ImageData(torch.tensor([255, 0, 0]).view(1, 3, 1, 1).expand(8, 3, 28, 28).to(torch.uint8), name="red")
+
+
+@pytest.mark.parametrize("strategy", ["freeze-d", "freeze", "partial", "scale-shift", "gradual", "full"])
+def test_what_the_source_could_not_teach_learns_whatever_the_strategy(strategy: str) -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    made = fitted(gan, (3, 64, 64), 0)
+    fresh = {
+        role: {n for n, p in getattr(made, role).named_parameters()} & set(found["fresh"])
+        for role, found in made.about["fitted"].items()
+    }
+    assert all(fresh.values())
+    red = ImageData(RED.images.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :64, :64][:4])
+    red = red.fit(64, None)
+    _, changed, _ = trained(made, red, strategy)
+    for role, names in fresh.items():
+        waits = strategy == "gradual" and names - changed[role]
+        assert names <= changed[role] or waits, (role, names - changed[role])
+
+    torch.manual_seed(0)
+    gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
+    coloured = fitted(gan, (3, 28, 28), 0)
+    trained(coloured, RED, strategy, count=4)
+    shades = coloured.generate(4)
+    assert strategy == "gradual" or (shades[:, 0] - shades[:, 1]).abs().mean() > 1e-3, "colour is learned"
+
+
+def test_wishes_that_no_network_can_meet_are_refused() -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    for shape, settings, text in (
+        ((1, 28, 64), {}, "square images, so none can be fitted to 28×64"),
+        ((4, 28, 28), {}, r"1 channel\(s\), which can't be fitted to 4: only grey"),
+        ((1, 28, 28), {"latent_dim": 0}, "latent_dim must be at least 1, not 0"),
+        ((1, 28, 28), {"num_classes": 2, "classes": ("dog",)}, "1 names for 2 classes: dog"),
+    ):
+        with pytest.raises(gz.UsageError, match=text):
+            adapt(gan, shape, **settings)  # type: ignore[arg-type]
+    odd = gz.build_gan("dcgan", generator_config={"width": 5}, discriminator_config={"width": 5})
+    with pytest.raises(gz.UsageError, match=r"needs half or twice the .* width, and 5 may be no multiple"):
+        adapt(odd, (1, 64, 64))
+    named, _ = adapt(gan, (1, 28, 28), classes=("dog", "cat"))
+    assert named.num_classes == 2 and named.classes == ["dog", "cat"]
+    swapped, _ = adapt(named, (1, 28, 28), classes=("cat", "dog"))
+    assert swapped.classes == ["cat", "dog"], "names go with the rows"
+
+
+def test_a_fitted_model_claims_nothing_that_was_measured_of_its_source(tmp_path: Path) -> None:
+    gan = gz.load_model("dcgan-mnist")
+    assert gan.about["metrics"] and "command" in gan.about["training"]
+    made, _ = adapt(gan, (3, 32, 32))
+    loaded = gz.load_model(made.save(tmp_path / "fitted"))
+    assert "metrics" not in made.about and not loaded.about["metrics"] and not loaded.about["training"]
+    assert loaded.lineage == gan.lineage and made.about["fitted"]["generator"]["adapted"]
+
+
+def test_spectral_norms_are_told_of_in_the_report() -> None:
+    gan = gz.build_gan("dcgan", generator_config={"width": 4}, discriminator_config={"norm": "spectral"})
+    notes = {match.note for match in adapt(gan, (3, 28, 28))[1]}
+    assert "grey to RGB, then spectrally normed again" in notes
+
+
+def test_a_transfer_may_take_another_latent_size(tmp_path: Path, photos: Path) -> None:
+    gan = source("dcgan", "dcgan", (1, 28, 28))
+    assert gan is not None
+    folder = gan.save(tmp_path / "grey")
+    settings: Any = {k: v for k, v in TINY.items() if "config" not in k}
+    settings |= {"data": photos, "channels": 1, "latent_dim": 10}
+    made = gz.transfer(folder, out=tmp_path / "runs", **settings)
+    assert made.latent_dim == 10 and "--latent-dim 10" in made.about["training"]["command"]
+    (run,) = (tmp_path / "runs").iterdir()
+    next(iter(sorted((run / "checkpoints").iterdir(), reverse=True))).rename(tmp_path / "aside")
+    assert torch.equal(gz.transfer(resume=run).generate(2), made.generate(2))

@@ -88,3 +88,12 @@ def test_colours_keep_grey_grey() -> None:
     assert torch.allclose(changed[:, 0], changed[:, 1], atol=1e-5)
     assert torch.allclose(changed[:, 0], changed[:, 2], atol=1e-5)
     assert not torch.allclose(changed, grey, atol=0.05)
+
+
+def test_an_image_counts_once_however_many_patches_are_judged() -> None:
+    """Logits (N, 1, h, w) of patches: the image's mean decides, and p moves by images."""
+    patches, whole = ada.AdaptiveAugment(p=0.5), ada.AdaptiveAugment(p=0.5)
+    for _ in range(ada.INTERVAL):
+        patches.adapt(torch.ones(50, 1, 7, 7))
+        whole.adapt(torch.ones(50))
+    assert patches.p == whole.p > 0.5

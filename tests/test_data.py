@@ -324,3 +324,14 @@ def test_a_file_name_that_is_no_text_is_none_of_our_business(tmp_path: Path) -> 
         square(tmp_path / "some" / f"{i}.png", i)
     os.rename(tmp_path / "some" / "3.png", os.fsencode(tmp_path / "some") + b"/caf\xe9.png")
     assert sum(len(data.load(tmp_path / "some", split=split)) for split in ("train", "test")) == 12
+
+
+def test_tensors_that_are_no_images_are_refused() -> None:
+    good = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    for images, labels, said in (
+        (good.float(), None, r"uint8 tensor .*not torch.float32 \(3, 1, 8, 8\); .*to_uint8"),
+        (good[0], None, r"not torch.uint8 \(1, 8, 8\)"),
+        (good, torch.zeros(2, dtype=torch.long), r"\(2,\) labels for 3 images"),
+    ):
+        with pytest.raises(gz.DataError, match=said):
+            ImageData(images, labels)

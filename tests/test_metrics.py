@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -389,3 +390,32 @@ def test_classes_are_compared_by_their_names(images: ImageData) -> None:
     )
     for name in ("above", "below"):
         assert ours[f"kd[{name}]"] == pytest.approx(theirs[f"kd[{name}]"], rel=1e-3)
+
+
+def test_what_was_learned_is_told_by_its_seed_too(gan: gz.GAN, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters are drawn anew for each seed, so without shots the seed still says what was trained on."""
+    from gantl_zoo import run
+
+    asked: list[Any] = []
+
+    def judge(spec: Any, *rest: Any, **more: Any) -> None:
+        asked.append(spec)
+        raise gz.DataError("enough")
+
+    monkeypatch.setattr(run, "make_judge", judge)
+    for few in ({}, {"shots": 9}):
+        with pytest.raises(gz.DataError, match="enough"):
+            gz.evaluate(gan, data="glyphs", data_seed=3, **few)
+    assert [spec["data_seed"] for spec in asked] == [3, 3] and "shots" not in asked[0]
+
+
+def test_a_report_is_shown_even_if_its_file_cant_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gantl_zoo.cli.app import main
+
+    words = ["--data", "glyphs", "--metrics", "kd", "--samples", "60", "--extractor", "pixels"]
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "dcgan-mnist", *words, "--json", str(tmp_path / "no" / "x.json")])
+    said = capsys.readouterr()
+    assert stop.value.code and "can't write" in said.err and "kd_pixels" in said.out

@@ -156,3 +156,36 @@ def test_a_models_entry_that_is_no_folder_is_the_plugins_fault(install: Install)
         gz.load_model("nice-model")
     with pytest.raises(gz.UnknownNameError):
         gz.load_model("x" * 300)
+
+
+def test_names_that_mean_something_else_are_left_out_and_told(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(
+        "sly", BUILD, models={"me/my-gan": "sly:build"}, generators={"My Net": "sly:build", "ok": "sly:build"}
+    )
+    assert "me/my-gan" not in registry.models and "ok" in registry.generators.names()
+    assert not [name for kind in registry.REGISTRIES.values() for name in kind.names() if "My" in name]
+    with pytest.raises(SystemExit):
+        main(["plugins"])
+    said = capsys.readouterr().out
+    assert "BROKEN: model name 'me/my-gan': use lower-case" in said and "generator ok" in said
+
+
+def test_a_distribution_answers_to_its_name_as_package_tools_spell_it(install: Install) -> None:
+    install("Two_A", BUILD, generators={"mine": "Two_A:build"})
+    for name in ("Two_A:mine", "two-a:mine", "two.a:mine"):
+        assert registry.generators.build(name) == ("built", 1)
+
+
+def test_a_folder_tells_which_of_two_plugins_it_needs(install: Install, gan: gz.GAN, tmp_path: Path) -> None:
+    code = "from gantl_zoo.networks.dcgan import generator as build\n"
+    install("first", code, generators={"twin": "first:build"})
+    made = gz.build_gan("twin", generator_config={"width": 4}, discriminator_config={"width": 4})
+    folder = made.save(tmp_path / "model")
+    install("second", code, generators={"twin": "second:build"})
+    with pytest.raises(UnknownNameError, match="brought by two plug-ins"):
+        registry.generators.info("twin")
+    loaded = gz.load_model(folder)
+    assert isinstance(loaded, gz.GAN) and loaded.parts["generator"]["name"] == "first:twin"
+    assert loaded.save(tmp_path / "again") and loaded.config()["requires"] == {"first": "0.3"}

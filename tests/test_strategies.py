@@ -22,6 +22,7 @@ from gantl_zoo.execute import learning
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.strategy import TransferStrategy, blocks
 
 PAIRS = [(g, d) for g in registry.generators.names() for d in registry.discriminators.names()]
@@ -311,3 +312,12 @@ def test_the_same_names_fine_tune_a_classifier(name: str, images: ImageData) -> 
     trainer.fit(images, recipe, print)
     expected = {"full": {"0", "1", "2", "3"}, "freeze": {"3"}, "partial": {"2", "3"}}[name]
     assert {tensor.split(".")[1] for tensor in moved(before, backbone)} == expected
+
+
+def test_the_average_begins_where_the_strategy_lets_the_run_begin(images: ImageData) -> None:
+    gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
+    before = state(gan.generator)
+    recipe = Recipe(steps=1, batch=4, precision="fp32")
+    strategy = build_strategy("mirror", {})
+    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    assert moved(before, trainer.average) and not moved(state(trainer.average), gan.generator)

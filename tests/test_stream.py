@@ -149,3 +149,11 @@ def test_a_stream_goes_to_processes_that_are_spawned(photos: Path, no_memory: No
     assert streamed.fingerprint  # opens a reader here
     again = pickle.loads(pickle.dumps(streamed.images))
     assert torch.equal(again[:4], streamed.images[:4])
+
+
+def test_a_stream_is_resized_as_images_are(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load(photos, image_size=16).fit(8, 1)
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "1")
+    streamed = load(photos, image_size=16).fit(8, 1)
+    assert isinstance(streamed.images, Stream) and streamed.shape == (1, 8, 8)
+    assert torch.equal(streamed.images[:], whole.images)

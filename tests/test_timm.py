@@ -37,3 +37,12 @@ def test_an_unknown_model_and_missing_weights_are_explained() -> None:
         gz.backbones.build("timm:resnet19")
     with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:test_resnet can't be had"):
         gz.backbones.build("timm:test_resnet")
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "efficientnet_lite0", "resnet10t"])
+def test_every_block_of_an_unfrozen_discriminator_gets_a_gradient(name: str) -> None:
+    config = {"backbone": f"timm:{name}", "pretrained": False, "freeze": False, "width": 4}
+    network = gz.discriminators.build("backbone", **config)
+    network(torch.rand(2, 1, 28, 28)).sum().backward()
+    for block in network.blocks:
+        assert any(p.grad is not None for p in block.parameters()), type(block).__name__

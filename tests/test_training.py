@@ -332,3 +332,32 @@ def test_the_command_that_repeats_a_run_names_its_metrics(photos: Path, tmp_path
         made = gz.train("dcgan", out=tmp_path / metrics, **settings | {"metrics": metrics})
         command = made.about["training"]["command"]
         assert said in command and ("--metrics " in command) == bool(said)
+
+
+def test_what_only_a_resumed_run_may_leave_out_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(gz.UsageError, match="data must be given; only with resume=RUN"):
+        gz.train("dcgan", out=tmp_path)
+    with pytest.raises(gz.UsageError, match="source must be given"):
+        gz.transfer(data="glyphs", out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_discriminator_of_frozen_random_features_is_refused(photos: Path, tmp_path: Path) -> None:
+    settings = {k: v for k, v in TINY.items() if k != "discriminator_config"} | {"data": photos}
+    settings |= {"channels": 1, "image_size": 28, "discriminator": "backbone", "out": tmp_path / "runs"}
+    with pytest.raises(gz.UsageError, match=r"frozen features of random weights: .*weights=cnn-mnist"):
+        gz.train("dcgan", **settings)
+    assert not (tmp_path / "runs").exists()
+    for taught in ({"weights": "cnn-mnist"}, {"freeze": False}):
+        made = gz.train("dcgan", discriminator_config=taught, **settings)
+        assert made.discriminator.freeze is taught.get("freeze", True)
+
+
+def test_a_comparison_that_nothing_could_decide_is_refused(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"data": photos, "channels": 1, "steps": 1, "out": tmp_path / "runs"}
+    for count, said in ((12, "held-out image"), (3, "a test split needs at least 10")):
+        for file in sorted(photos.rglob("*.png"))[count:]:
+            file.unlink()
+        with pytest.raises(gz.DataError, match=said):
+            gz.transfer(gan, compare_scratch=True, **settings)
+        assert not (tmp_path / "runs").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import gantl_zoo as gz
 from gantl_zoo.bench import transfer as bench
@@ -187,3 +188,29 @@ def test_a_line_that_is_no_cell_is_named(tmp_path: Path) -> None:
     (tmp_path / bench.RESULTS).write_text('{"key": "a"}\nhalf a li')
     with pytest.raises(gz.UsageError, match=r"cells.jsonl, line 2 is no finished cell .*; remove that line"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("strategies", "shots", "budget", "said"),
+    [
+        (("full", "freeze-d first=9"), (10,), {}, "freeze-d"),
+        (("full",), (10, 1_000_000), {}, "--shots 1000000"),
+        (("full",), (10, -5), {}, "--shots -5"),
+        (("full",), (10,), {"samples": 1}, "samples must be at least 2"),
+    ],
+)
+def test_what_a_late_cell_would_stop_at_is_told_at_once(
+    tmp_path: Path, strategies: tuple[str, ...], shots: tuple[int, ...], budget: dict[str, int], said: str
+) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with pytest.raises(gz.ZooError, match=said):
+        bench.transfer_table(
+            (PAIR,), strategies, shots, trials=1, budget=replace(BUDGET, **budget), out=tmp_path / "table"
+        )
+    assert not (tmp_path / "table").exists() and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_strategy_for_few_images_is_checked_with_few(tmp_path: Path) -> None:
+    """`scale-shift` with latents takes up to 10,000 images; the whole data set has more."""
+    bench.check((bench.PAIRS[1],), ("scale-shift latents=true",), (10,), BUDGET, None)

@@ -101,3 +101,40 @@ def test_who_won_is_told_of_numbers_below_zero_too(gan: gz.GAN, tmp_path: Path) 
     assert table(ours, theirs).endswith("transfer won: -0.02 beside what scratch reached, in the same steps")
     assert "from scratch won" in table(theirs, ours)
     assert table(ours, nothing) == "kd_x could not be measured, so there is nothing to compare"
+
+
+class Several(Told):
+    """A judge of several metrics, of which some are undefined at times: a row a look."""
+
+    def __init__(self, *looks: dict[str, float]) -> None:
+        self.looks = iter(looks)
+
+    def __call__(self, gan: gz.GAN) -> Report:
+        how = {"floor": None, "better": "lower"}
+        return Report([{**how, "name": n, "metric": n, "value": v} for n, v in next(self.looks).items()])
+
+
+def test_a_metric_that_comes_late_takes_no_model_away(gan: gz.GAN, tmp_path: Path) -> None:
+    watch = watch_with(tmp_path)
+    watch.judge = Several({"fd": 9.0}, {"kd": 1.0, "fd": 5.0}, {"kd": 0.1, "fd": 7.0})  # type: ignore[assignment]
+    for step in (0, 50, 100):
+        watch.on_metrics(step, gan)
+    assert watch.best_step == watch.kept_step() == 50, "fd was there at first, so fd decides"
+    other = watch_with(tmp_path / "resumed")
+    other.restore(watch.state(), 100)
+    assert other.first == "fd"
+    never = watch_with(tmp_path / "never")
+    never.judge = Several({"fd": 9.0}, {"kd": 1.0}, {"kd": 0.1})  # type: ignore[assignment]
+    for step in (0, 50, 100):
+        never.on_metrics(step, gan)
+    assert never.kept_step() == 50, "a run ends with a model, whatever could be measured"
+
+
+def test_even_runs_are_a_tie(gan: gz.GAN, tmp_path: Path) -> None:
+    folders = []
+    for name in ("ours", "theirs"):
+        watch = watch_with(tmp_path / name)
+        watch.judge = Told(9.0, 2.0)  # type: ignore[assignment]
+        watch.on_metrics(0, gan), watch.on_metrics(50, gan)
+        folders.append(watch.folder)
+    assert table(*folders).splitlines()[-1].startswith("neither won: 1.00 times")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -196,3 +197,53 @@ def test_seeds_beyond_what_a_generator_sees_are_refused(gan: gz.GAN) -> None:
     for seeds in ([-1], [1 << 32], [1 << 64]):
         with pytest.raises(gz.UsageError, match="a seed is a number from 0 to 4,294,967,295"):
             gan.generate(seeds=seeds)
+
+
+def test_a_run_or_another_librarys_model_is_not_saved_over(gan: gz.GAN, tmp_path: Path) -> None:
+    for text in ('{"verb": "train", "recipe": {}}', '{"model_type": "bert"}', "no json"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(gz.UsageError, match="describes no model of this library but a run, say"):
+            gan.save(tmp_path)
+        assert (tmp_path / "config.json").read_text() == text and len(list(tmp_path.iterdir())) == 1
+
+
+def test_arguments_that_no_folder_can_hold_are_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gantl_zoo.networks.dcgan import generator
+
+    def noted(*, image_size: int = 28, note: Any = "", width: int = 4) -> Any:
+        return generator(image_size=image_size, width=width)
+
+    monkeypatch.setattr(gz.generators, "_own", dict(gz.generators._own))
+    gz.generators.register("noted", noted)
+    text = {"note": "two words, and a comma"}
+    made = gz.build_gan("noted", generator_config=text, discriminator_config={"width": 4})
+    assert made.config()["generator"]["config"]["note"] == text["note"]
+    for note, said in ((10**6, "1e.06"), ("../x", "no path"), ({1, 2}, "no JSON")):
+        with pytest.raises(gz.UsageError, match=f"generator 'noted' could not be saved, .*{said}"):
+            gz.build_gan("noted", generator_config={"note": note}, discriminator_config={"width": 4})
+
+
+def test_a_discriminator_for_other_images_is_refused_before_training() -> None:
+    for name, size in (("dcgan", 56), ("resnet", 16)):
+        with pytest.raises(
+            gz.UsageError, match=rf"is for images \(1, {size}, {size}\) .*makes \(1, 28, 28\)"
+        ):
+            gz.build_gan("dcgan", name, discriminator_config={"image_size": size})
+
+
+def test_seeds_are_said_in_one_way(gan: gz.GAN) -> None:
+    for settings in ({"n": 4}, {"seed": 0}, {"n": 1, "seed": 2}):
+        with pytest.raises(gz.UsageError, match="n and seed, or seeds, and not both"):
+            gan.generate(seeds=[1], **settings)  # type: ignore[arg-type]
+    assert torch.equal(gan.generate(), gan.generate(1, seed=0))
+
+
+def test_a_classifier_sees_images_wherever_it_is() -> None:
+    model = gz.load_model("cnn-mnist")
+    model.backbone.to(torch.device("meta"))
+    with pytest.raises(
+        NotImplementedError, match="out of meta tensor"
+    ):  # the images went there, and came back
+        model(torch.zeros(1, 1, 28, 28))

@@ -28,6 +28,7 @@ from gantl_zoo.job import fitted_to
 from gantl_zoo.ready import check_rival, to_transfer
 from gantl_zoo.run import evaluate, train, transfer
 from gantl_zoo.training.augment import build_augment
+from gantl_zoo.training.chance import seeded
 from gantl_zoo.transfer.combine import build_strategy, rehearse
 from gantl_zoo.zoo import gan_named
 
@@ -110,7 +111,8 @@ def check(
     for strategy in strategies:
         build_strategy(*spelled(strategy))
     for pair, count in product(pairs, shots):
-        gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+        with seeded(0):
+            gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
         wishes: dict[str, Any] = {"shots": count or None, "data_root": data_root, "samples": budget.samples}
         wishes |= {"metrics": pair.metrics, "extractor": pair.extractor}
         ready = to_transfer(gan, data=pair.data, compare_scratch=True, **wishes)

@@ -151,9 +151,12 @@ def best(
     config = widest_match(role, source, takes | changes, stand)
     network = kind.build_empty(part["name"], **config)
     matches, _ = fill(role, old, network, stand)
+    anew = settle(network, {match.tensor for match in matches if match.how in ("adapted", "fresh")})
     resized = source.image_shape[1] != wanted["image_size"] or wanted["latent_dim"] < source.latent_dim
     if role == "generator" and resized:
-        matches = measured(network.eval(), matches)
+        anew |= measure(network.eval())
+    news = {"how": "fresh", "note": "measured anew"}
+    matches = [replace(m, **news) if m.tensor in anew and m.how != "dropped" else m for m in matches]
     return {"name": part["name"], "config": config}, network.eval(), matches
 
 
@@ -207,22 +210,15 @@ def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[li
         if pair.source is not None and (pair.place, match.how) != ("loose", "fresh"):
             used.add(pair.source)
     new.load_state_dict(state)
-    anew = settle(new, {match.tensor for match in matches if match.how != "reused"})
-    matches = [replaced(match, anew) for match in matches]
     matches += [Match(role, name, "dropped") for name in theirs if name not in used]
     kept = {match.tensor for match in matches if match.how in ("reused", "adapted")}
     return matches, sum(state[name].numel() for name in kept)
 
 
-def replaced(match: Match, measured: set[str]) -> Match:
-    """The match, or, if its tensor was `measured` anew, one that says so."""
-    return replace(match, how="fresh", note="measured anew") if match.tensor in measured else match
-
-
 @torch.no_grad()
-def measured(generator: Any, matches: list[Match]) -> list[Match]:
+def measure(generator: Any) -> set[str]:
     """Measure the statistics of its BatchNorms anew, which another grid or another block before them has
-    changed; returns the report with that.
+    changed; returns their names.
     """
     norms = {
         name: layer
@@ -239,5 +235,4 @@ def measured(generator: Any, matches: list[Match]) -> list[Match]:
     for name, layer in norms.items():
         layer.eval()
         layer.momentum, layer.num_batches_tracked = kept[name]
-    anew = {f"{name}.running_{what}" for name in norms for what in ("mean", "var")}
-    return [replaced(match, anew) for match in matches]
+    return {f"{name}.running_{what}" for name in norms for what in ("mean", "var")}

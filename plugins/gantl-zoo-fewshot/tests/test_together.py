@@ -13,7 +13,8 @@ from helpers import TINY, moved, state
 from safetensors.torch import load_file
 
 import gantl_zoo as gz
-from gantl_zoo.data import ImageData
+from gantl_zoo import plugins
+from gantl_zoo.data import ImageData, to_uint8
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
 from gantl_zoo.training.watch import Watch
@@ -109,6 +110,9 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
         ("svd+lora", {}, "svd and lora don't combine"),
         ("mine+lora", {}, "mine and lora don't combine"),
         ("lora+mine", {}, "lora and mine don't combine"),
+        ("adam+lora", {}, "adam and lora don't combine: both move the generator's weights themselves"),
+        ("svd+adam", {}, "svd and adam don't combine"),
+        ("adam+mine", {}, "adam and mine don't combine"),
         ("lora+mirror", {}, "put mirror before it"),
         ("lora+scale-shift", {}, "lora: the other parts of the strategy let none of the generator's weights"),
         ("mine+freeze-g", {}, "mine: the other parts of the strategy let none"),
@@ -200,3 +204,28 @@ def test_what_is_for_gans_only_says_so(name: str) -> None:
     backbone = gz.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     with pytest.raises(gz.UsageError, match=f"{name} is for GANs"):
         build_strategy(name, {}).prepare_backbone(backbone)
+
+
+@pytest.mark.parametrize("name", ["adam", "lora", "mine", "svd"])
+def test_who_only_waits_is_waited_for(gan: gz.GAN, images: ImageData, trained: Trained, name: str) -> None:
+    """`gradual` wakes the generator's blocks from the image on, one a step; then what is adapted moves."""
+    settings = {"gradual.every": 1} | ({"adam.probe": 1} if name == "adam" else {})
+    settings |= {"mine.steps": 1} if name == "mine" else {}
+    _, changed = trained(gan, images, f"{name}+gradual", count=6, **settings)
+    assert any(key.startswith("blocks.0.") for key in changed[-1]["generator"])
+
+
+def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gan = gz.load_model("dcgan-mnist")
+    own = ImageData(to_uint8(gan.generate(20, seed=0)), name="own")
+    settings: dict[str, Any] = {"steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
+    assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "mine"
+    monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
+    plugins.rescan()
+    try:
+        assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "full"
+    finally:
+        monkeypatch.undo()
+        plugins.rescan()
+    log = max(tmp_path.iterdir()) / "log.txt"
+    assert "so full (mine would come first, but is not installed" in log.read_text(encoding="utf-8")
