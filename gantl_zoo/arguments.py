@@ -54,6 +54,14 @@ def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
     return found
 
 
+def to_word(key: str, value: Any) -> str:
+    """`KEY=VALUE`, which `from_words` reads back as that value."""
+    plainly = f"{key}={value}"
+    if isinstance(value, str) and from_words([plainly], "") == {key: value}:
+        return plainly
+    return f"{key}={json.dumps(value)}"
+
+
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are there, with numpy's numbers as Python's: a run's folder keeps them as JSON."""
     return {key: plain(value) for key, value in settings.items() if value is not None}

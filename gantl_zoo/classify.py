@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gantl_zoo import configs, data as data_room, registry, weights
-from gantl_zoo.arguments import given
+from gantl_zoo.arguments import given, to_word
 from gantl_zoo.classifier import Classifier, build_classifier
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
@@ -257,7 +257,7 @@ def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageDat
 
 def arguments(flag: str, settings: dict[str, Any]) -> str:
     """Builder or strategy arguments as options."""
-    return "".join(f" --{flag} {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
+    return "".join(f" --{flag} {shlex.quote(to_word(key, value))}" for key, value in settings.items())
 
 
 def spelled(recipe: loop.ClassifierRecipe) -> str:

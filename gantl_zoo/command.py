@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from gantl_zoo.arguments import to_word
 from gantl_zoo.metrics.table import AUTO, NONE
 from gantl_zoo.training.recipe import Recipe
 
@@ -38,7 +39,7 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
         word for key, value in options.items() if value is not None for word in (f"--{key}", str(value))
     ]
     for flag, settings in _arguments(job).items():
-        words += [word for key, value in settings.items() for word in (f"--{flag}", f"{key}={value}")]
+        words += [word for key, value in settings.items() for word in (f"--{flag}", to_word(key, value))]
     return shlex.join(words)
 
 

@@ -30,7 +30,12 @@ def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
     `TrainingError` if there is no such run or its images have changed.
     """
     folder, config = RunFolder.open(path, quiet)
-    job = Job(**config | {"metrics": named(config["metrics"])})
+    try:
+        job = Job(**config | {"metrics": named(config["metrics"])})
+    except (TypeError, KeyError) as error:
+        raise TrainingError(
+            f"{path} was written by another version of gantl_zoo, or its config.json was changed: {error}"
+        ) from error
     check_wishes(job, path, given(wishes))
     if job.data["fingerprint"] is None:
         raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")

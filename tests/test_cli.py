@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 import gantl_zoo as gz
-from gantl_zoo.cli.app import main
+from gantl_zoo.arguments import from_words, to_word
+from gantl_zoo.cli.app import explain, main
 from gantl_zoo.cli.options import seeds
 
 
@@ -300,3 +302,19 @@ def test_every_setting_of_a_recipe_is_an_option_with_its_default() -> None:
             assert "engine_arg" in options
         else:
             assert options[name][1] == getattr(recipe, name), name
+
+
+@pytest.mark.parametrize("value", ["batch", "3", "None", "", "two words", 3, 0.5, True, None, [1], {"a": 1}])
+def test_a_builders_argument_is_read_back_as_it_was_written(value: object) -> None:
+    assert from_words([to_word("key", value)], "--arg") == {"key": value}
+
+
+def test_errors_are_told_whatever_a_launcher_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    assert explain(gz.UsageError("wrong")) == 2 and capsys.readouterr().err == "error: wrong\n"
+    monkeypatch.setenv("RANK", "1")
+    assert explain(gz.UsageError("wrong")) == 2 and "error in process 1: wrong" in capsys.readouterr().err
+    assert explain(typer.Abort()) == 130 and "interrupted" in capsys.readouterr().err

@@ -371,3 +371,13 @@ def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
     for step in (10, 20, 30, 40):
         checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": step}, {10})
     assert [int(path.name) for path in checkpoint.found(tmp_path)] == [10, 30, 40]
+
+
+def test_a_runs_config_of_another_version_is_one_error(photos: Path, tmp_path: Path) -> None:
+    gz.train("dcgan", out=tmp_path, **TINY | PHOTOS | {"data": photos})
+    config = tmp_path / "00000-dcgan-photos" / "config.json"
+    whole = json.loads(config.read_text())
+    for change in ({"later": 1}, {"metrics": None}):
+        config.write_text(json.dumps({k: v for k, v in (whole | change).items() if v is not None}))
+        with pytest.raises(gz.TrainingError, match="written by another version of gantl_zoo, or its config"):
+            gz.train(resume=config.parent)

@@ -66,6 +66,9 @@ def explain(error: Exception) -> int:
     """One line on standard error; returns the exit code."""
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
+    if isinstance(error, typer.Abort):  # Ctrl-C at a question
+        print("interrupted", file=sys.stderr)
+        return 130
     if isinstance(error, ClickError):
         text, code = error.format_message(), 2  # type: ignore[attr-defined]
         if not text:  # a verb alone: its help was the answer
@@ -75,6 +78,7 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    process = f" in process {os.environ['RANK']}" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    rank = os.environ.get("RANK", "") if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    process = f" in process {rank}" if rank else ""
     print(f"error{process}: " + " ".join(text.split()), file=sys.stderr)
     return code

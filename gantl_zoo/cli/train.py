@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
@@ -127,6 +126,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     from gantl_zoo import run
     from gantl_zoo.dry import dry_run as say
     from gantl_zoo.metrics.table import named
+    from gantl_zoo.training.processes import is_main
 
     verb = str(context.info_name)
     settings["metrics"] = named(settings["metrics"])
@@ -142,5 +142,5 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
         typer.echo(str(stopped), err=True)
         raise
     assert gan.folder is not None
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main():
         typer.echo(gan.folder.parent)
