@@ -62,7 +62,8 @@ class Projected(TransferStrategy):
     becomes small heads on frozen, randomly mixed features of `backbone`.
 
     Wants `loss="hinge"` and DiffAugment. `width` is that of the heads. The source needs no discriminator;
-    the result has the new one.
+    the result has the new one. Differs from the paper: an image's logits, of all places and scales, are
+    averaged before the loss.
     """
 
     gans_only = "projected is for GANs; a classifier has no discriminator"

@@ -30,7 +30,8 @@ class ScaleShift(TransferStrategy):
     the pixels, `perceptual` times L1 of the source discriminator's features (the paper: VGG's), and `normal`
     times the distance of the latents from the normal distribution that samples are drawn from (equation 3;
     the distance here is the 1-D Wasserstein one, averaged over directions). Latents learn at `rate` times the
-    learning rate. A classifier's last block learns, too. Raises `UsageError` where there are no norms.
+    learning rate. Differs from the paper, too, in that nothing pulls scale and shift back, and that features
+    weigh 0.1 (there 0.001). A classifier's last block learns, too. Raises `UsageError` without norms.
     """
 
     def __init__(

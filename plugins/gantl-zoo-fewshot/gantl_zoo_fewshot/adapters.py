@@ -1,8 +1,8 @@
 """What `adam`, `lora`, `mine` and `svd` share: weights that are made from other numbers, which learn instead.
 
 The networks stay plain. After each step a weight is written anew from its adapter, and the weight's gradient
-goes on to the adapter's numbers by the chain rule. So the average, checkpoints, metrics and the exported
-model never see an adapter, and a penalty on the weights (`l2-sp`, `ewc`) means what it always means.
+goes on to the adapter's numbers by the chain rule. So the average, metrics and the exported model never see
+an adapter, and a penalty on the weights (`l2-sp`, `ewc`) means what it always means.
 
 A weight's matrix has a row for each output: K outputs, J inputs times places of the kernel.
 """
