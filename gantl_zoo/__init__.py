@@ -24,9 +24,10 @@ from gantl_zoo.zoo import list_models, load_model
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier, build_classifier
     from gantl_zoo.classify import classify_evaluate, classify_train, classify_transfer
+    from gantl_zoo.data import ImageData
     from gantl_zoo.gan import GAN, build_gan
+    from gantl_zoo.hub import hub_models, pull, push
     from gantl_zoo.run import evaluate, train, transfer
-    from gantl_zoo.share import hub_models, pull, push
     from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
 
 # What needs torch is imported when it is first asked for: listing names must not pay for it.
@@ -35,6 +36,7 @@ _LAZY = {
     "Classifier": "classifier",
     "GAN": "gan",
     "Group": "transfer.strategy",
+    "ImageData": "data",
     "Plan": "transfer.strategy",
     "TransferStrategy": "transfer.strategy",
     "build_classifier": "classifier",
@@ -43,9 +45,9 @@ _LAZY = {
     "classify_train": "classify",
     "classify_transfer": "classify",
     "evaluate": "run",
-    "hub_models": "share",
-    "pull": "share",
-    "push": "share",
+    "hub_models": "hub",
+    "pull": "hub",
+    "push": "hub",
     "train": "run",
     "transfer": "run",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "DataError",
     "Group",
     "HubError",
+    "ImageData",
     "NameTakenError",
     "Plan",
     "PluginError",

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from gantl_zoo.errors import HubError, UsageError
-from gantl_zoo.hub.fetch import KNOWN, Snapshot, part_of
+from gantl_zoo.remote.fetch import KNOWN, Snapshot, part_of
 from gantl_zoo.swap import swapped
 from gantl_zoo.weights import sha256
 from gantl_zoo.zoo import ORIGIN, load_model, pulled, pulled_from

@@ -15,7 +15,7 @@ from gantl_zoo.strict import read_json
 if TYPE_CHECKING:
     from gantl_zoo.classifier import Classifier
     from gantl_zoo.gan import GAN
-    from gantl_zoo.hub.fetch import Parts
+    from gantl_zoo.remote.fetch import Parts
 
 MOST = 1 << 20  # bytes of that note, which names each of up to a thousand shards
 SOUND = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
@@ -52,7 +52,7 @@ def locate(
 
 def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
     """The folder in the Hub's cache, and its commit. Fetches what is missing of `parts(config)`."""
-    from gantl_zoo.hub import fetch
+    from gantl_zoo.remote import fetch
 
     if fetch.parse(name) is None:
         raise UnknownNameError(f"there is no folder {name}, and a model on the Hub is user/name[@revision]")

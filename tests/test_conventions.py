@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "weights": {"configs", "headers", "swap"},
     "rebuild": {"registry", "weights"},
     "card": {"errors"},
-    "hub": {"configs", "headers", "card"},
+    "remote": {"configs", "headers", "card"},
     "released": set(),
     "networks": {"rebuild"},
     "backbones": {"rebuild"},
@@ -41,9 +41,9 @@ MAY_IMPORT = {
     "transfer": {"gan", "backbones"},
     "training": {"transfer", "data"},
     "metrics": {"data", "backbones"},
-    "zoo": {"gan", "classifier", "weights", "registry", "hub"},
-    "place": {"zoo", "hub"},
-    "share": {"place", "card", "data"},
+    "zoo": {"gan", "classifier", "weights", "registry", "remote"},
+    "place": {"zoo", "remote"},
+    "hub": {"place", "card", "data"},
     "command": {"training", "metrics"},
     "job": {"command", "gan", "weights", "data", "metrics", "training", "zoo"},
     "judge": {"job", "zoo", "networks"},
@@ -57,8 +57,8 @@ MAY_IMPORT = {
     "pseudo": {"classifier", "gan", "data"},
     "classify": {"zoo", "training", "data", "pseudo"},
     "bench": {"run", "classify"},
-    "cli": {"run", "bench", "dry", "classify", "zoo", "card", "share"},
-    "__init__": {"run", "classify", "zoo", "share"},
+    "cli": {"run", "bench", "dry", "classify", "zoo", "card", "hub"},
+    "__init__": {"run", "classify", "zoo", "hub"},
 }
 
 

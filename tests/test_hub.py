@@ -209,7 +209,7 @@ def test_classifiers_are_shared_too(hub: LoopbackHub, tmp_path: Path) -> None:
 
 PULL = """
 import hashlib, sys
-from gantl_zoo.hub import fetch
+from gantl_zoo.remote import fetch
 found = fetch.fetch(sys.argv[1], lambda config: ["generator", "discriminator"], all_files=True)
 print(found.commit, [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found.folder.iterdir())])
 """

@@ -18,9 +18,9 @@ from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
 from gantl_zoo import plugins, weights
-from gantl_zoo.hub import client
-from gantl_zoo.hub.target import Target
-from gantl_zoo.hub.trouble import Asked, explain
+from gantl_zoo.remote import client
+from gantl_zoo.remote.target import Target
+from gantl_zoo.remote.trouble import Asked, explain
 
 NAME = "me/my-gan"
 

@@ -61,7 +61,7 @@ def list_names(
 
 def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
     """Models on the Hub that name our library, each with the metrics of its card."""
-    from gantl_zoo.share import hub_models
+    from gantl_zoo.hub import hub_models
 
     rows = hub_models(query, endpoint=endpoint)
     if as_json:

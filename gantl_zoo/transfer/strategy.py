@@ -116,8 +116,8 @@ class TransferStrategy:
         """Schedules: unfreeze, warm up, refresh masks. Change `plan.groups[…][i].active` here."""
 
     def latents(self, noise: Tensor, step: int) -> Tensor:
-        """Another latent (N, Z) for standard normal `noise` (N, Z): anchors, a miner. In training alone; samples
-        and what is saved know nothing of it, so `export` has to fold in what shall stay.
+        """Another latent (N, Z) for standard normal `noise` (N, Z): anchors, a miner. In training alone:
+        samples and what is saved know nothing of it, so `export` has to fold in what shall stay.
         """
         return noise
 

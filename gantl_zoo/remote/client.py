@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import HubError, ZooError
-from gantl_zoo.hub.trouble import Asked, NoAnswer, Refused, explain, retry_after, status
+from gantl_zoo.remote.trouble import Asked, NoAnswer, Refused, explain, retry_after, status
 from gantl_zoo.strict import printable
 
 if TYPE_CHECKING:

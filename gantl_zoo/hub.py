@@ -15,12 +15,12 @@ from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import UsageError
 from gantl_zoo.gan import GAN
 from gantl_zoo.headers import INDEX, look
-from gantl_zoo.hub import fetch
-from gantl_zoo.hub.client import PATIENCE, api, ask, endpoint_of
-from gantl_zoo.hub.target import Content, Done, Target
-from gantl_zoo.hub.trouble import Asked
 from gantl_zoo.place import place
 from gantl_zoo.registry import folder_at, models
+from gantl_zoo.remote import fetch
+from gantl_zoo.remote.client import PATIENCE, api, ask, endpoint_of
+from gantl_zoo.remote.target import Content, Done, Target
+from gantl_zoo.remote.trouble import Asked
 from gantl_zoo.strict import printable
 from gantl_zoo.zoo import find, load_model, parts_of
 

@@ -14,8 +14,8 @@ from typing import Any
 from gantl_zoo.card.head import LIBRARY
 from gantl_zoo.errors import HubError, WeightsError
 from gantl_zoo.headers import MAX_FILE_BYTES, MAX_INDEX_BYTES, WEIGHTS, read_index
-from gantl_zoo.hub.client import api, ask, endpoint_of, is_offline
-from gantl_zoo.hub.trouble import Asked
+from gantl_zoo.remote.client import api, ask, endpoint_of, is_offline
+from gantl_zoo.remote.trouble import Asked
 from gantl_zoo.strict import read_json
 
 NAME = re.compile(r"(?:hf-hub:)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?")

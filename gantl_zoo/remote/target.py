@@ -9,9 +9,9 @@ from typing import Any
 
 from gantl_zoo.configs import is_ours
 from gantl_zoo.errors import HubError
-from gantl_zoo.hub import fetch
-from gantl_zoo.hub.client import api
-from gantl_zoo.hub.trouble import Asked, shown, status
+from gantl_zoo.remote import fetch
+from gantl_zoo.remote.client import api
+from gantl_zoo.remote.trouble import Asked, shown, status
 
 Content = Path | bytes
 
