@@ -20,6 +20,16 @@ TINY = {
     "generator_config": SMALL, "discriminator_config": {"width": 4, "dropout": 0.1},
 }  # fmt: skip
 
+# so that a strategy that changes its mind in the course of a run does it at once
+EARLY: dict[str, dict[str, Any]] = {
+    "adam": {"probe": 1},
+    "cdc": {"every": 2},
+    "gradual": {"every": 1},
+    "mine": {"steps": 1},
+    "vision-aided": {"warmup": 1},
+    "warm-discriminator": {"steps": 1},
+}
+
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A copy of all tensors of a network."""

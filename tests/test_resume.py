@@ -16,7 +16,7 @@ from typing import Any
 import children
 import pytest
 import torch
-from helpers import TINY
+from helpers import EARLY, TINY
 from safetensors.torch import load_file
 
 import gantl_zoo as gz
@@ -67,7 +67,7 @@ def test_a_resumed_transfer_is_the_unbroken_one(
     source = gan.save(tmp_path / "source")
     settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
     settings |= {"data": photos, "channels": 1, "strategy": strategy, "aug": aug, "r1": 0.1}
-    settings["strategy_config"] = dict.fromkeys(switches, True)
+    settings["strategy_config"] = dict.fromkeys(switches, True) | EARLY.get(strategy, {})
     whole = gz.transfer(source, out=tmp_path / "whole", **settings)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
         dies_at(5, patch)
