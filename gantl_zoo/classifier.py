@@ -33,10 +33,12 @@ class Classifier(Model):
 
     @property
     def channels(self) -> int:
+        """Of the images that it sees: C."""
         return int(self.backbone.channels)
 
     @property
     def num_classes(self) -> int:
+        """How many classes it tells apart: L."""
         return int(self.backbone.num_classes)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -55,7 +57,9 @@ class Classifier(Model):
 def build_classifier(
     backbone: str, config: Mapping[str, Any] | None = None, *, name: str = "unnamed"
 ) -> Classifier:
-    """A new classifier from a registered backbone (`timm:` ones start pre-trained unless told not to)."""
+    """A new classifier from a registered backbone (`timm:` ones start pre-trained unless told not to). Raises
+    `UnknownNameError`, or `UsageError` for arguments that it doesn't take.
+    """
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
     full = getattr(network, "config", full)  # where a part of the arguments comes with the weights

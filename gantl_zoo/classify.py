@@ -86,7 +86,8 @@ def classify_transfer(
     """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block.
 
     `source` may also be a `timm:` backbone with its pre-trained weights, or a GAN, whose discriminator
-    becomes the backbone (`gantl_zoo.backbones.discriminator`).
+    becomes the backbone (`gantl_zoo.backbones.discriminator`). Raises `DataError` for images without labels or
+    of other channels, `UsageError` for a strategy that is for GANs alone.
     """
     images, held_out, recipe, rest = _prepare(data, settings)
     base, start = base_of(source, images.shape[0])
@@ -110,7 +111,9 @@ def classify_transfer(
 
 
 def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings: Any) -> dict[str, Any]:
-    """Accuracy of a classifier on the held-out images of `data`."""
+    """Accuracy (0 to 1) of a classifier on the held-out images of `data`, and what it was measured on. Raises
+    `DataError` for images of other channels or another number of classes.
+    """
     found = model if isinstance(model, Classifier) else load_classifier(model)
     held_out = data_room.load(data, split="test", **_data_settings(settings))
     if settings:

@@ -69,6 +69,7 @@ class GAN(Model):
 
     @property
     def latent_dim(self) -> int:
+        """The size Z of a latent."""
         return int(self.generator.latent_dim)
 
     @property
@@ -165,7 +166,8 @@ def build_gan(
     discriminator_config: Mapping[str, Any] | None = None,
     name: str = "unnamed",
 ) -> GAN:
-    """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken.
+    """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken, or
+    "dcgan" if there is none.
 
     The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
     `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others,

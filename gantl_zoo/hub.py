@@ -193,7 +193,9 @@ def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None
 
 
 def hub_models(query: str = "", *, endpoint: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card."""
+    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card. Raises
+    `HubError`.
+    """
     from huggingface_hub import get_session
 
     asked = Asked("list", "the models", endpoint_of(endpoint))

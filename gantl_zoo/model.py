@@ -74,7 +74,8 @@ class Model:
     ) -> Path:
         """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
 
-        A network above `max_shard_size` ("5GB", or bytes) is split over several files.
+        A network above `max_shard_size` ("5GB", or bytes) is split over several files. Raises `UsageError` if
+        something else would be lost there, `WeightsError` for weights that aren't finite or a full disk.
         """
         self.check_place(Path(folder))
         config = self.config(dtype)

@@ -88,11 +88,13 @@ class Registry:
         return isinstance(name, str) and len(self.lookup(name)) == 1
 
     def load(self, name: str) -> Any:
-        """Import what `name` refers to."""
+        """Import what `name` refers to. Raises `UnknownNameError`, or `PluginError` if that fails."""
         return self.info(name).load()
 
     def configure(self, name: str, **config: Any) -> dict[str, Any]:
-        """The full builder arguments: names and types checked against the builder, defaults filled in."""
+        """The full builder arguments: names and types checked against the builder, defaults filled in. Raises
+        `UsageError`.
+        """
         builder, given = self._builder(name)
         signature = inspect.signature(builder)
         known = {key: p for key, p in signature.parameters.items() if key not in given}

@@ -44,6 +44,9 @@ def train(
     conditional, data_root, shots, data_seed) and of the metrics (metrics, samples, extractor). `resume`
     continues a run folder, which knows all that; what is said beside it must be the same, and `out` has no
     meaning. The generator is "dcgan" where none is named.
+
+    Raises `UnknownNameError`, `UsageError` and `DataError` for what can't be trained, before a folder is made;
+    `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after Ctrl-C.
     """
     settings |= {"data": data, "discriminator": discriminator}
     settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}
@@ -74,7 +77,7 @@ def transfer(
     not teach learns whatever the strategy says. The model knows classes if its source does, or as
     `conditional` says. The strategy is "full" where none is named; "auto" looks at the images and chooses one
     (`gantl_zoo.advise`). `compare_scratch` trains the same budget from scratch beside it and tells who won.
-    `settings` as for `train`.
+    `settings` as for `train`, and so are errors; `WeightsError` for a source that is not sound.
     """
     settings |= {"data": data, "strategy_config": strategy_config}
     if resume is not None:
@@ -111,7 +114,8 @@ def evaluate(
     "mifid" and "modes" (`gantl_zoo.metrics.table`); "none" is none. `shots` and `data_seed` say
     which images the model was trained on, where it memorises or not. Images in memory are what samples
     are compared with; nothing tells what was trained on, so there is no floor. Processes that a launcher
-    started share the work, and all of them get the report.
+    started share the work, and all of them get the report. Raises `DataError` for images that don't fit the
+    model or are too few, `UsageError` for an unknown metric or extractor.
     """
     check_samples(samples)
     gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)

@@ -77,7 +77,9 @@ class ImageData:
         return replace(self, images=images, labels=labels)
 
     def of_classes(self, wanted: str) -> ImageData:
-        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas."""
+        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas. Raises
+        `DataError` for classes that there are not.
+        """
         if self.labels is None:
             raise DataError(f"{self.name} has no classes, so {wanted!r} can't be chosen of it")
         chosen = [label for part in wanted.split(",") for label in self._numbers(part.strip())]
@@ -117,7 +119,9 @@ class ImageData:
         return found
 
     def few(self, shots: int, seed: int = 0) -> ImageData:
-        """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs."""
+        """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs. Raises
+        `DataError` for more than there are.
+        """
         if not 0 < shots <= len(self):
             raise DataError(
                 f"--shots {shots}: {self.name} has {len(self)} {self.split} images, beside those that are "
@@ -129,7 +133,8 @@ class ImageData:
     def fit(self, image_size: int | None, channels: int | None) -> ImageData:
         """Resize to `image_size` (after a centred square crop) and turn into `channels` channels.
 
-        Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded.
+        Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded. Raises `DataError` for
+        other counts of channels.
         """
         images = self.images
         if channels is not None and channels != images.shape[1]:
