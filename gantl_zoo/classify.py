@@ -86,8 +86,8 @@ def classify_transfer(
     """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block.
 
     `source` may also be a `timm:` backbone with its pre-trained weights, or a GAN, whose discriminator
-    becomes the backbone (`gantl_zoo.backbones.discriminator`). Raises `DataError` for images without labels or
-    of other channels, `UsageError` for a strategy that is for GANs alone.
+    becomes the backbone (`gantl_zoo.backbones.discriminator`). Raises `DataError` for images without labels
+    or of other channels, `UsageError` for a strategy that is for GANs alone.
     """
     images, held_out, recipe, rest = _prepare(data, settings)
     base, start = base_of(source, images.shape[0])

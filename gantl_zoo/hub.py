@@ -193,8 +193,8 @@ def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None
 
 
 def hub_models(query: str = "", *, endpoint: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card. Raises
-    `HubError`.
+    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card.
+    Raises `HubError`.
     """
     from huggingface_hub import get_session
 

@@ -45,8 +45,9 @@ def train(
     continues a run folder, which knows all that; what is said beside it must be the same, and `out` has no
     meaning. The generator is "dcgan" where none is named.
 
-    Raises `UnknownNameError`, `UsageError` and `DataError` for what can't be trained, before a folder is made;
-    `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after Ctrl-C.
+    Raises `UnknownNameError`, `UsageError` and `DataError` for what can't be trained, before a folder is
+    made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
+    Ctrl-C.
     """
     settings |= {"data": data, "discriminator": discriminator}
     settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}

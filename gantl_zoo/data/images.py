@@ -77,8 +77,8 @@ class ImageData:
         return replace(self, images=images, labels=labels)
 
     def of_classes(self, wanted: str) -> ImageData:
-        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas. Raises
-        `DataError` for classes that there are not.
+        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas.
+        Raises `DataError` for classes that there are not.
         """
         if self.labels is None:
             raise DataError(f"{self.name} has no classes, so {wanted!r} can't be chosen of it")
@@ -133,8 +133,8 @@ class ImageData:
     def fit(self, image_size: int | None, channels: int | None) -> ImageData:
         """Resize to `image_size` (after a centred square crop) and turn into `channels` channels.
 
-        Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded. Raises `DataError` for
-        other counts of channels.
+        Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded. Raises `DataError`
+        for other counts of channels.
         """
         images = self.images
         if channels is not None and channels != images.shape[1]:
