@@ -105,7 +105,7 @@ def test_a_strategy_may_have_settings(tmp_path: Path) -> None:
 def test_scratch_and_strategies_share_the_augmentation(tmp_path: Path) -> None:
     budget = replace(BUDGET, aug="ada")
     path = bench.transfer_table((PAIR,), ("full",), (10,), trials=1, budget=budget, out=tmp_path)
-    assert "8 images, augmentation ada, from scratch too" in path.read_text()
+    assert "8 images, lr 0.0008, r1 0.5, augmentation ada, from scratch too" in path.read_text()
     configs = [json.loads(file.read_text()) for file in tmp_path.glob("halves-10-*/0*/config.json")]
     assert {(kept["verb"], kept["recipe"]["aug"]) for kept in configs} == {
         ("train", "ada"),

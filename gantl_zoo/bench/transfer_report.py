@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
 from functools import partial
@@ -43,10 +44,11 @@ def head(rows: Sequence[Row]) -> str:
     budget, how = rows[0]["budget"], rows[0]["how"]
     seen = f"{how['extractor']} ({how['extractor_sha256']})"
     looks = f"{budget['looks']} looks of {budget['samples']:,} samples each"
+    recipe = ", ".join(f"{name} {value}" for name, value in json.loads(rows[0]["key"])[2].items())
     return (
         "# Transfer strategies, side by side\n\n"
-        f"Every run: {budget['steps']:,} steps of {budget['batch']} images, augmentation {budget['aug']}, "
-        f"from scratch too; {looks}. Features: {seen}.\n\n{LEGEND}"
+        f"Every run: {budget['steps']:,} steps of {budget['batch']} images, {recipe}, augmentation "
+        f"{budget['aug']}, from scratch too; {looks}. Features: {seen}.\n\n{LEGEND}"
     )
 
 
@@ -55,7 +57,8 @@ def pair_section(rows: Sequence[Row], picture: str) -> str:
     pair = rows[0]["pair"]
     title = f"## {pair['name']}" + (f" ({pair['note']})" if pair["note"] else "")
     sources = sorted({row["base_sha256"][:12] for row in rows if row["base_sha256"]})
-    source = pair["source"] or f"a GAN trained on {pair['learn']}"
+    steps = rows[0]["budget"]["source_steps"]
+    source = pair["source"] or f"a small GAN that learned from {pair['learn']} for {steps:,} steps"
     text = f"{source} (sha256 {', '.join(sources) or 'none yet'}) → {pair['data']}."
     parts = [title, text, f"![curves]({picture})"]
     for shots in sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf")):
