@@ -16,7 +16,7 @@ from gantl_zoo.training import chance, engine
 from gantl_zoo.training.classes import check_classes, labels_of
 from gantl_zoo.training.loop import check_engine, rival_of
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.adapt import taught
+from gantl_zoo.transfer.adapt import ANYWAY, taught
 from gantl_zoo.transfer.matching import summary
 from gantl_zoo.transfer.strategy import Plan, blocks
 
@@ -33,7 +33,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     recipe = Recipe.from_settings(ready.job.recipe)
     labels_of(images, gan.generator, gan.name)
     plan = ready.strategy.prepare(copy.deepcopy(gan), gan, images)
-    taught(plan, gan)
+    anyway = taught(plan, gan)
     check_classes(gan, plan, images)
     lines = [ready.why] if ready.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
@@ -43,6 +43,7 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     for role, network in networks.items():
         brought = role == "discriminator" and not own
         lines += describe(role, f"of {strategy}" if brought else gan.parts[role]["name"], network, plan)
+    lines += [ANYWAY.format(anyway)] if anyway else []
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
     lines.append(f"engine: {machine}")

@@ -17,6 +17,7 @@ from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.watch import Watch
+from gantl_zoo.transfer.adapt import ANYWAY
 from gantl_zoo.transfer.combine import build_strategy
 from gantl_zoo.transfer.matching import summary
 from gantl_zoo.transfer.strategy import TransferStrategy
@@ -98,5 +99,5 @@ def learning(trainer: Trainer) -> str:
         beside = f" and {own:,} of the strategy's own" if own else ""
         said.append(f"{role} {learn:,} of {total:,} parameters{beside} learn")
     if trainer.taught:
-        said.append(f"{trainer.taught} tensors that are fresh or know no colours learn whatever the strategy")
+        said.append(ANYWAY.format(trainer.taught))
     return "plan: " + "; ".join(said)

@@ -203,6 +203,10 @@ def test_a_transfer_fits_its_source_and_is_resumed(
     said = capsys.readouterr().out
     assert not stop.value.code and "fitted discriminator: of its tensors" in said
     assert "blocks.0.linear.weight: adapted (grid 7×7 to 4×4)" in said
+    with pytest.raises(SystemExit):
+        words = ["--image-size", "64", "--strategy", "freeze-d", "--dry-run"]
+        main(["transfer", str(folder), "--data", str(photos), *words])
+    assert " tensors that are fresh or knew no colours learn, whatever" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("side", [32, 56])

@@ -23,6 +23,7 @@ from gantl_zoo.transfer.classes import places, settle
 from gantl_zoo.transfer.matching import COLOURED, Match, as_lineage, pairs, take
 from gantl_zoo.transfer.strategy import Group, Plan, blocks
 
+ANYWAY = "{} tensors that are fresh or knew no colours learn, whatever the strategy"
 MEASURED, AT_ONCE = 256, 32  # images from which statistics are measured anew
 
 
