@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,47 +23,69 @@ SAMPLES = 1_000
 SEED = 3_000_000  # samples that nothing else looks at
 AT_ONCE = 100  # images
 SIDE = 16  # pixels, where they are compared
-# Up to so many images, up to so far: the first line that fits, if its strategy is there. In benchmarks with
-# three seeds (README) `mine` leads for any count of images where the target is nearest: digits 5-9, 0.26 from
-# digits 0-4. On letters (0.67), faces (0.96) and clothes (1.2) `full` leads or nearly does. 0.4 lies between.
-GUIDE: tuple[tuple[float, float, str], ...] = ((math.inf, 0.4, "mine"), (math.inf, math.inf, "full"))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the guide: up to so many images, up to so far."""
+
+    strategy: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    most: float = math.inf
+    farthest: float = math.inf
+
+    def __str__(self) -> str:
+        return " ".join([self.strategy, *(f"{key}={value}" for key, value in self.settings.items())])
+
+
+# The first line that fits, if its strategy is there. From benchmarks with three seeds (README): `mine` leads
+# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). On letters (0.67),
+# and with ten and 35 images in colour (0.96), `full` leads or nearly does; on clothes (1.2), with 100 images
+# or more, `freeze-d` with one block at rest. Where between these figures the lines are drawn is a guess.
+GUIDE = (
+    Line("mine", farthest=0.4),
+    Line("full", farthest=0.8),
+    Line("full", most=60),
+    Line("freeze-d", {"first": 1}),
+)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A strategy and why."""
+    """A strategy, its settings, and why."""
 
     strategy: str
-    why: str
+    settings: dict[str, Any]
+    why: str = ""
 
 
-def advised(strategy: str, config: Mapping[str, Any], source: GAN, fitted: GAN, images: ImageData) -> Advice:
+def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData) -> Advice:
     """The strategy itself, or for "auto" the one that the guide names for a `source` that was `fitted` to the
     images. Raises `UsageError` for "auto" with settings, which only a strategy that is named can have.
     """
     if strategy != AUTO:
-        return Advice(strategy, "")
+        return Advice(strategy, config)
     if config:
         raise UsageError(
             f"strategy auto takes no settings ({', '.join(config)}); name the strategy to set it"
         )
-    return choose(len(images), novelty(source, images), lambda name: suits(name, fitted, images))
+    return choose(len(images), novelty(source, images), lambda line: suits(line, fitted, images))
 
 
-def choose(shots: int, far: float, fits: Callable[[str], bool]) -> Advice:
+def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
     """The guide's rule (README, from the tables in benchmarks); its last line is for whatever else `fits`."""
     seen = f"{shots:,} images, {far:.2f} deviations from what the source makes"
-    *names, last = [name for most, farthest, name in GUIDE if shots <= most and not far > farthest]
-    name = next(filter(fits, names), last)
-    missed = ", ".join(names[: names.index(name)] if name in names else names)
+    lines = [line for line in GUIDE if shots <= line.most and not far > line.farthest]
+    taken = next(filter(fits, lines), Line("full"))
+    missed = ", ".join(map(str, lines[: lines.index(taken)] if taken in lines else lines))
     but = f" ({missed} would come first, but is not installed or not for these networks)" if missed else ""
-    return Advice(name, f"strategy auto: {seen}, so {name}{but}")
+    return Advice(taken.strategy, dict(taken.settings), f"strategy auto: {seen}, so {taken}{but}")
 
 
-def suits(strategy: str, gan: GAN, images: ImageData) -> bool:
+def suits(line: Line, gan: GAN, images: ImageData) -> bool:
     """Is the strategy there, and can these networks have it?"""
     try:
-        rehearse(build_strategy(strategy, {}), gan, images)
+        rehearse(build_strategy(line.strategy, line.settings), gan, images)
     except ZooError:
         return False
     return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.advise import advised
+from gantl_zoo.advise import Advice, advised
 from gantl_zoo.arguments import plain
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import UsageError
@@ -95,13 +95,14 @@ def to_transfer(
         check_rival(gan)
     as_it_was, config = gan, plain(strategy_config or {})
     gan = fitted_to(images, gan, conditional, shared["recipe"]["seed"], latent_dim)
-    chosen, method, why = _method(strategy, config, as_it_was, gan, images)
+    chosen, method = _method(strategy, config, as_it_was, gan, images)
     name = gan.name if isinstance(source, GAN) else pinned(gan, str(source))
-    kept: dict[str, Any] = {"strategy": chosen, "strategy_config": config, "conditional": conditional}
+    kept: dict[str, Any] = {"strategy": chosen.strategy, "strategy_config": chosen.settings}
+    kept["conditional"] = conditional
     kept |= {"compare_scratch": compare_scratch, "latent_dim": latent_dim}
     job = Job(verb="transfer", name=name, **kept, **shared)
     check_wishes(job, images)
-    return Ready(job, images, gan, method, why)
+    return Ready(job, images, gan, method, chosen.why)
 
 
 def check_rival(gan: GAN) -> None:
@@ -117,13 +118,13 @@ def check_rival(gan: GAN) -> None:
 
 def _method(
     strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData
-) -> tuple[str, TransferStrategy, str]:
-    """The strategy's name, the strategy, and why it was chosen if we were asked to choose for a `source`
-    that was `fitted` to the images.
+) -> tuple[Advice, TransferStrategy]:
+    """The strategy's name and settings, and the strategy; chosen, if we were asked to, for a `source` that
+    was `fitted` to the images.
     """
     if not isinstance(strategy, str):
         if config:
             raise UsageError("strategy_config is for strategies by name; this one is built already")
-        return type(strategy).__name__, strategy, ""
+        return Advice(type(strategy).__name__, {}), strategy
     advice = advised(strategy, config, source, fitted, images)
-    return advice.strategy, build_strategy(advice.strategy, config), advice.why
+    return advice, build_strategy(advice.strategy, advice.settings)

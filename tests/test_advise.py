@@ -12,7 +12,7 @@ from helpers import TINY
 
 import gantl_zoo as gz
 from gantl_zoo import advise
-from gantl_zoo.advise import choose, novelty
+from gantl_zoo.advise import Line, choose, novelty
 from gantl_zoo.data import ImageData, to_uint8
 
 
@@ -50,31 +50,44 @@ def test_classes_and_bodies_that_tell_nothing_are_no_trouble(images: ImageData) 
 
 def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     def names(*cases: tuple[int, float]) -> list[str]:
-        return [choose(shots, far, lambda name: True).strategy for shots, far in cases]
+        found = [choose(shots, far, lambda line: True) for shots, far in cases]
+        return [str(Line(advice.strategy, advice.settings)) for advice in found]
 
-    assert names((10, 0.1), (60_000, 0.3), (10, 0.7), (60_000, 1.5)) == ["mine", "mine", "full", "full"]
-    lines = ((30, 2.0, "freeze-d"), (30, 9.0, "l2-sp"), (math.inf, math.inf, "full"))
+    assert names((10, 0.1), (60_000, 0.3)) == ["mine"] * 2
+    assert names((10, 0.7), (60_000, 0.7), (35, 1.0), (10, 1.5)) == ["full"] * 4
+    assert names((100, 1.2), (60_000, 1.2)) == ["freeze-d first=1"] * 2
+    lines = (Line("l2-sp", {"weight": 1.0}, 30, 2.0), Line("ewc", {}, 30, 9.0), Line("full"))
     monkeypatch.setattr(advise, "GUIDE", lines)
-    assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["freeze-d", "l2-sp", "full", "full"]
+    assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["l2-sp weight=1.0", "ewc", "full", "full"]
     said = "strategy auto: 30 images, 2.00 deviations from what the source makes, so "
-    assert choose(30, 2.0, lambda name: True).why == f"{said}freeze-d"
+    assert choose(30, 2.0, lambda line: True).why == f"{said}l2-sp weight=1.0"
     missed = " would come first, but is not installed or not for these networks)"
-    assert choose(30, 2.0, lambda name: name != "freeze-d").why == f"{said}l2-sp (freeze-d{missed}"
-    assert choose(30, 2.0, lambda name: False).why == f"{said}full (freeze-d, l2-sp{missed}"
+    assert choose(30, 2.0, lambda line: line != lines[0]).why == f"{said}ewc (l2-sp weight=1.0{missed}"
+    assert choose(30, 2.0, lambda line: False).why == f"{said}full (l2-sp weight=1.0, ewc{missed}"
 
 
 def test_a_strategy_that_these_networks_cannot_have_is_passed_over(gan: gz.GAN, images: ImageData) -> None:
-    assert advise.suits("freeze-d", gan, images)
-    assert not advise.suits("freeze-d", replace(gan, discriminator=None), images)
-    assert not advise.suits("no-such-strategy", gan, images)
+    for line, fits in (
+        (Line("freeze-d"), True),
+        (Line("freeze-d", {"first": 9}), False),
+        (Line("none"), False),
+    ):
+        assert advise.suits(line, gan, images) is fits
+    assert not advise.suits(Line("freeze-d"), replace(gan, discriminator=None), images)
 
 
 def test_auto_is_resolved_logged_and_kept(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     settings: Any = {k: v for k, v in TINY.items() if "config" not in k}
-    made = gz.transfer(gan, data=images.few(20), strategy="auto", out=tmp_path, **settings)
-    assert made.lineage["strategy"] == "full"
-    (run,) = tmp_path.iterdir()
-    assert run.name.endswith("-full") and "strategy auto: 20 images" in (run / "log.txt").read_text()
+    far = replace(images, images=255 - images.images.repeat(3, 1, 1, 1), labels=None)
+    for few, chosen, config in ((20, "full", {}), (110, "freeze-d", {"first": 1})):
+        data = images.few(few) if few == 20 else far.few(few)
+        made = gz.transfer(gz.load_model("dcgan-mnist"), data=data, strategy="auto", out=tmp_path, **settings)
+        assert (made.lineage["strategy"], made.lineage["strategy_config"]) == (chosen, config)
+        run = max(tmp_path.iterdir())
+        assert (
+            run.name.endswith(f"-{chosen}")
+            and f"strategy auto: {few} images" in (run / "log.txt").read_text()
+        )
 
 
 def test_auto_takes_no_settings(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
