@@ -29,14 +29,15 @@ EYES = (EYED, f"projected backbone={EYE}")
 FEW_SHOT = ("lora", "mine", "svd", "adam", "cdc")  # from the plug-in gantl-zoo-fewshot
 # what matters most comes first: an interrupted table is a smaller table, not a useless one
 PHASES: tuple[tuple[bench.Budget, int, tuple[int, ...], tuple[str, ...]], ...] = (
-    (LONG, 3, (1000,), ("full",)),
+    (LONG, 3, (1000,), ("full", "freeze-d first=1")),
     (LONG, 3, (100,), ("full", "freeze-d", "freeze-d first=1", "mine", EYED)),
     (SHORT, 3, (10,), ("full", "freeze-d", "mine")),
     (SHORT, 3, (100,), ("full", "freeze-d first=1", *OWN, *EYES, *FEW_SHOT)),
     (SHORT, 3, (10,), ("l2-sp", "ewc", *FEW_SHOT)),
     (SHORT, 3, (1000,), ("full", "freeze-d", "mine", EYED, "l2-sp", "gradual")),
     (SHORT, 3, (0,), ("full", "freeze-d", "mine")),
-    (SHORT, 3, (1000, 10), (*OWN, *EYES, *FEW_SHOT)),
+    (SHORT, 3, (1000, 10), ("freeze-d first=1", *OWN, *EYES, *FEW_SHOT)),
+    (SHORT, 3, (0,), ("freeze-d first=1", *OWN, *EYES, *FEW_SHOT)),
     (LONG, 3, (100,), ("mirror", "lora")),
     (LONG, 3, (1000,), (EYED,)),
     (LONG, 3, (10, 0), ("full", "freeze-d", "mine")),

@@ -30,10 +30,13 @@ PAIR = bench.Pair(
     extractor=str(JUDGE),
     metric="kd",  # 34 held-out faces are fewer than features
 )
+OWN = ("l2-sp", "gradual", "freeze", "mirror", "ewc", "partial", "freeze-g", "scale-shift")
+FEW_SHOT = ("mine", "lora", "adam", "cdc", "svd")  # from the plug-in gantl-zoo-fewshot
 PHASES = (
     ((0,), ("full", "freeze-d")),
     ((0,), ("projected", "vision-aided")),
     ((10,), ("full", "freeze-d", "projected", "vision-aided")),
+    ((0, 10), ("freeze-d first=1", *OWN, *FEW_SHOT)),
 )
 
 
