@@ -75,9 +75,10 @@ def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, ima
 def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
     """The guide's rule (README, from the tables in benchmarks); its last line is for whatever else `fits`."""
     seen = f"{shots:,} images, {far:.2f} deviations from what the source makes"
-    lines = [line for line in GUIDE if shots <= line.most and not far > line.farthest]
+    lines = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
     taken = next(filter(fits, lines), Line("full"))
-    missed = ", ".join(map(str, lines[: lines.index(taken)] if taken in lines else lines))
+    first = next((i for i, line in enumerate(lines) if line.strategy == taken.strategy), len(lines))
+    missed = ", ".join(map(str, lines[:first]))
     but = f" ({missed} would come first, but is not installed or not for these networks)" if missed else ""
     return Advice(taken.strategy, dict(taken.settings), f"strategy auto: {seen}, so {taken}{but}")
 
@@ -119,17 +120,19 @@ def features(discriminator: Any, images: Tensor) -> Tensor | None:
     """
     if discriminator is None or len(blocks(discriminator)) < 2:
         return None
+    device = next(discriminator.parameters()).device
     caught: list[Any] = []
     hook = blocks(discriminator)[-1].register_forward_pre_hook(lambda block, inputs: caught.append(inputs[0]))
     try:
         with resting(discriminator):
-            for part in torch.split(images, AT_ONCE):
-                told(discriminator, to_float(part), torch.zeros(len(part), dtype=torch.long))
+            for part in torch.split(images.to(device), AT_ONCE):
+                told(discriminator, to_float(part), torch.zeros(len(part), dtype=torch.long, device=device))
     finally:
         hook.remove()
     if not caught or any(not isinstance(found, Tensor) or found.ndim < 2 for found in caught):
         return None
-    return torch.cat([found.flatten(2).mean(2) if found.ndim > 2 else found for found in caught]).float()
+    flat = [found.flatten(2).mean(2) if found.ndim > 2 else found for found in caught]
+    return torch.cat(flat).float().cpu()
 
 
 def pixels(images: Tensor) -> Tensor:

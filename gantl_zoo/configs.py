@@ -96,7 +96,7 @@ def network(value: Any) -> str:
     for key, found in arguments.items():
         if not re.fullmatch(r"[A-Za-z_]\w{0,63}", key, re.A):
             return f"has an argument {key[:80]!r}, which is no argument's name"
-        if wrong := _argument(found):
+        if wrong := name(found) if key in ("backbone", "network") else _argument(found):
             return f"has an argument {key!r} that {wrong}"
     return ""
 

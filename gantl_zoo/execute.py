@@ -73,6 +73,7 @@ def begun(job: Job, folder: RunFolder, images: ImageData, gan: GAN | None) -> GA
         folder.log(summary(gan.about["fitted"]))
     named = {"classes": list(images.classes)} if gan.num_classes else {}
     about = {"lineage": job.lineage(gan, images), "training": job.training() | named}
+    about |= {"fitted": gan.about["fitted"]} if "fitted" in gan.about else {}  # what is fresh has to learn
     return replace(gan, name=job.title or folder.path.name, about=about)
 
 

@@ -77,7 +77,8 @@ def transfer(
     (`gantl_zoo.transfer.adapt`); log and lineage tell which tensor came from where, and what the source could
     not teach learns whatever the strategy says. The model knows classes if its source does, or as
     `conditional` says. The strategy is "full" where none is named; "auto" looks at the images and chooses one
-    (`gantl_zoo.advise`). `compare_scratch` trains the same budget from scratch beside it and tells who won.
+    (`gantl_zoo.advise`). `compare_scratch` trains the same budget from scratch beside it and tells who won (a
+    picture alone of images in memory, or without metrics).
     `settings` as for `train`, and so are errors; `WeightsError` for a source that is not sound.
     """
     settings |= {"data": data, "strategy_config": strategy_config}

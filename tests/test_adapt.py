@@ -15,7 +15,7 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
-from gantl_zoo.transfer.adapt import adapt, fitted
+from gantl_zoo.transfer.adapt import adapt, fitted, taught
 from gantl_zoo.transfer.matching import as_lineage, summary
 
 SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
@@ -318,3 +318,32 @@ def test_a_transfer_may_take_another_latent_size(tmp_path: Path, photos: Path) -
     (run,) = (tmp_path / "runs").iterdir()
     next(iter(sorted((run / "checkpoints").iterdir(), reverse=True))).rename(tmp_path / "aside")
     assert torch.equal(gz.transfer(resume=run).generate(2), made.generate(2))
+
+
+def test_a_run_teaches_what_fitting_made_fresh(gan: gz.GAN, tmp_path: Path) -> None:
+    """Not the plan of a dry run alone: red images teach a block that `freeze-d` lets rest."""
+    settings: Any = {k: v for k, v in TINY.items() if "config" not in k} | {"data": RED, "lr": 1e-2}
+    made = gz.transfer(gan, strategy="freeze-d", out=tmp_path, **settings)
+    (run,) = tmp_path.glob("0*")
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    assert "1 tensors that are fresh or knew no colours learn" in log
+    shades, kernels = made.generate(4), made.discriminator.blocks[0].conv.weight
+    assert (shades[:, 0] - shades[:, 1]).abs().mean() > 1e-3
+    assert not torch.equal(kernels[:, 0], kernels[:, 1])
+
+
+def test_a_frozen_backbone_stays_frozen_when_it_is_fitted(gan: gz.GAN, images: ImageData) -> None:
+    strategy = registry.strategies.build("projected")
+    gan.discriminator = strategy.prepare(gan, gan, images).discriminator
+    made, _ = adapt(strategy.export(gan), (3, 28, 28))
+    assert any("grey to RGB" in note for note in made.about["fitted"]["discriminator"]["adapted"].values())
+    plan = gz.TransferStrategy().prepare(made, made, images)
+    taught(plan, made)
+    listed = {id(p) for group in plan.groups["discriminator"] for p in group.parameters}
+    assert not {id(p) for p in made.discriminator.backbone.parameters()} & listed
+
+
+def test_a_fitted_model_of_the_hub_knows_its_commit() -> None:
+    gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config={"width": 4})
+    gan.about["hub"] = {"repo": "me/x", "revision": "a" * 40}
+    assert adapt(gan, (3, 28, 28))[0].about["hub"] == gan.about["hub"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers import TINY
 
 import gantl_zoo as gz
@@ -107,3 +108,11 @@ def test_a_source_of_another_size_is_measured_as_it_is(images: ImageData, tmp_pa
     (run,) = tmp_path.iterdir()
     far = float((run / "log.txt").read_text(encoding="utf-8").partition(" deviations from")[0].split()[-1])
     assert far < 0.3 and made.image_shape == (3, 56, 56)
+
+
+def test_what_can_not_be_measured_is_not_near(gan: gz.GAN, images: ImageData) -> None:
+    assert choose(100, math.nan, lambda line: True).strategy == "full"
+    assert "would come first" not in choose(10, 1.0, lambda line: False).why
+    gan.discriminator.to(torch.device("meta"))  # where the source is, its images go
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        novelty(gan, images)

@@ -331,7 +331,9 @@ def test_tensors_that_are_no_images_are_refused() -> None:
     for images, labels, said in (
         (good.float(), None, r"uint8 tensor .*not torch.float32 \(3, 1, 8, 8\); .*to_uint8"),
         (good[0], None, r"not torch.uint8 \(1, 8, 8\)"),
-        (good, torch.zeros(2, dtype=torch.long), r"\(2,\) labels for 3 images"),
+        (good.numpy(), None, "not <class 'numpy.ndarray'>"),
+        (good, torch.zeros(2, dtype=torch.long), r"labels are a tensor \(N,\), one for each of 3 images"),
+        (good, [0, 1, 2], "labels are a tensor"),
     ):
         with pytest.raises(gz.DataError, match=said):
-            ImageData(images, labels)
+            ImageData(images, labels)  # type: ignore[arg-type]

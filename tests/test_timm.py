@@ -46,3 +46,14 @@ def test_every_block_of_an_unfrozen_discriminator_gets_a_gradient(name: str) -> 
     network(torch.rand(2, 1, 28, 28)).sum().backward()
     for block in network.blocks:
         assert any(p.grad is not None for p in block.parameters()), type(block).__name__
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_an_unfrozen_backbone_is_built_and_loaded_without_gradients(mode: type, tmp_path: Path) -> None:
+    config = {"backbone": "cnn", "widths": [4, 8], "freeze": False, "width": 4}
+    made = gz.build_gan("dcgan", "backbone", generator_config={"width": 4}, discriminator_config=config)
+    folder = made.save(tmp_path / "model")
+    with mode():
+        loaded = gz.load_model(folder)
+        gz.build_gan("dcgan", "backbone", generator_config={"width": 4}, discriminator_config=config)
+    assert isinstance(loaded, gz.GAN) and len(made.discriminator.blocks) == 3

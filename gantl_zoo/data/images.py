@@ -31,13 +31,16 @@ class ImageData:
     def __post_init__(self) -> None:
         """Raises `DataError` for tensors that are no such images or labels."""
         images, labels = self.images, self.labels
-        if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
+        if isinstance(images, Stream):
+            pass
+        elif not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+            kind = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images)
             raise DataError(
-                f"{self.name}: images are a uint8 tensor (N, C, H, W) of values 0 to 255, not {images.dtype} "
-                f"{tuple(images.shape)}; gantl_zoo.data.to_uint8 makes them of floats in [-1, 1]"
+                f"{self.name}: images are a uint8 tensor (N, C, H, W) of values 0 to 255, not {kind}; "
+                "gantl_zoo.data.to_uint8 makes them of floats in [-1, 1]"
             )
-        if labels is not None and tuple(labels.shape) != (len(images),):
-            raise DataError(f"{self.name}: {tuple(labels.shape)} labels for {len(images)} images")
+        if labels is not None and not (isinstance(labels, Tensor) and labels.shape == (len(images),)):
+            raise DataError(f"{self.name}: labels are a tensor (N,), one for each of {len(images)} images")
 
     def __len__(self) -> int:
         return len(self.images)

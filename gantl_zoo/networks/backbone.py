@@ -65,7 +65,7 @@ class BackboneDiscriminator(nn.Module):
     """
 
     num_classes = 0
-    untaught = False  # does it stand on frozen random features?
+    untaught = False  # was it built on frozen random features? Weights that are loaded later don't count
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -73,13 +73,13 @@ class BackboneDiscriminator(nn.Module):
         super().__init__()
         self.backbone, self.freeze, self.image_shape, self.sees = backbone, freeze, image_shape, sees
         backbone.eval()
-        with torch.no_grad():
+        with torch.set_grad_enabled(not freeze):
             maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))
+            self.reached = [] if freeze else reached(backbone, maps)
         self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
             backbone.requires_grad_(False)
-        self.reached = [] if freeze else reached(backbone, sees, image_shape[1:])
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -99,16 +99,17 @@ class BackboneDiscriminator(nn.Module):
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
 
 
-def reached(backbone: Any, sees: int, size: Sequence[int]) -> list[int]:
+def reached(backbone: Any, maps: Sequence[Tensor]) -> list[int]:
     """Numbers of the backbone's blocks that its feature maps depend on: what stands behind the last of them,
-    before the classifier, would never get a gradient.
+    before the classifier, would never get a gradient. All, where gradients can't be had.
     """
-    maps = backbone.pyramid(torch.zeros(1, sees, *size))
-    sizes = [list(block.parameters()) for block in backbone.blocks[:-1]]
-    flat = [p for block in sizes for p in block if p.requires_grad]
-    slopes = torch.autograd.grad([m.sum() for m in maps], flat, allow_unused=True)
+    held = [list(block.parameters()) for block in backbone.blocks[:-1]]
+    flat = [p for block in held for p in block]
+    if not flat or not all(features.requires_grad for features in maps):
+        return list(range(len(held)))
+    slopes = torch.autograd.grad([features.sum() for features in maps], flat, allow_unused=True)
     used = {id(p) for p, slope in zip(flat, slopes, strict=True) if slope is not None}
-    return [i for i, block in enumerate(sizes) if any(id(p) in used for p in block)]
+    return [i for i, block in enumerate(held) if any(id(p) in used for p in block)]
 
 
 def discriminator(

@@ -84,14 +84,15 @@ def adapt(
     said = as_lineage(report)
     for role, (before, after) in widths.items():
         said[role] |= {"width": f"{before} to {after}"} if before != after else {}
-    about: dict[str, Any] = {k: source.about[k] for k in ("lineage", "license") if k in source.about}
+    about: dict[str, Any] = {k: source.about[k] for k in ("lineage", "license", "hub") if k in source.about}
     about |= {"fitted": said} | ({"training": {"classes": named}} if named else {})
     return replace(source, parts=parts, about=about, **networks), report
 
 
 def taught(plan: Plan, gan: GAN) -> int:
-    """Let learn, whatever the strategy says, what the source could not teach: tensors that are fresh, and
-    those whose colours are all alike. Returns how many were added to the plan.
+    """Let learn, whatever the strategy would have rest for good, what the source could not teach: tensors of
+    the blocks that are fresh, and those whose colours are all alike. Returns how many were added to the plan.
+    What a schedule lets wait, waits.
     """
     count = 0
     for role, found in gan.about.get("fitted", {}).items():
@@ -99,8 +100,10 @@ def taught(plan: Plan, gan: GAN) -> int:
             continue
         colours = {name for name, note in found["adapted"].items() if COLOURED in note}
         listed = {id(p) for group in plan.groups[role] for p in group.parameters}
-        named = getattr(gan, role).named_parameters()
-        untaught = [p for n, p in named if n in colours | set(found["fresh"]) and id(p) not in listed]
+        network = getattr(gan, role)
+        own = {id(p) for block in blocks(network) for p in block.parameters()}  # a frozen backbone isn't
+        fresh = [p for n, p in network.named_parameters() if n in colours | set(found["fresh"])]
+        untaught = [p for p in fresh if id(p) in own - listed]
         if untaught:
             plan.groups[role].append(Group(untaught))
         count += len(untaught)
