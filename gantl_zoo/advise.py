@@ -39,13 +39,14 @@ class Line:
 
 
 # The first line that fits, if its strategy is there. From benchmarks with three seeds (README): `mine` leads
-# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). On letters (0.67),
-# and with ten and 35 images in colour (0.96), `full` leads or nearly does; on clothes (1.2), with 100 images
-# or more, `freeze-d` with one block at rest. Where between these figures the lines are drawn is a guess.
+# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). Elsewhere, letters
+# (0.67), faces in colour (0.96) and clothes (1.2), `freeze-d` with one block at rest leads with 1,000 images
+# and more, and with 100 where the target is far; with fewer, or nearer ones, `full` leads or nearly does.
+# Where between these figures the lines are drawn is a guess.
 GUIDE = (
     Line("mine", farthest=0.4),
-    Line("full", farthest=0.8),
     Line("full", most=60),
+    Line("full", most=300, farthest=0.8),
     Line("freeze-d", {"first": 1}),
 )
 
