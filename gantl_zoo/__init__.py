@@ -19,6 +19,7 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry import backbones, discriminators, generators, models, strategies
+from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gantl_zoo.hub import hub_models, pull, push
     from gantl_zoo.run import evaluate, train, transfer
     from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
+
+__version__ = VERSION
 
 # What needs torch is imported when it is first asked for: listing names must not pay for it.
 _LAZY = {

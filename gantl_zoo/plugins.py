@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import PluginError
+from gantl_zoo.version import VERSION
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -30,7 +31,7 @@ class Entry:
     name: str
     reference: str
     owner: str = "gantl_zoo"
-    version: str = ""
+    version: str = VERSION
     target: Any = field(default=None, compare=False, repr=False)
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -53,7 +53,7 @@ class Registry:
                     f"({owners[0].reference}); choose another name or pass override=True"
                 )
             module, path = getattr(found, "__module__", "?"), getattr(found, "__qualname__", repr(found))
-            self._own[name] = Entry(self.kind, name, f"{module}:{path}", "script", target=found)
+            self._own[name] = Entry(self.kind, name, f"{module}:{path}", "script", "", target=found)
             return found
 
         if target is not None:

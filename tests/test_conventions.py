@@ -21,7 +21,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
-    "plugins": {"errors"},
+    "plugins": {"errors", "version"},
+    "version": set(),
     "registry": {"arguments", "plugins"},
     "strict": {"errors"},
     "swap": set(),
@@ -116,6 +117,11 @@ def test_text_is_utf8_on_every_system(path: Path) -> None:
             assert "encoding" in says or ast.unparse(called) == "distribution.read_text", ast.unparse(node)
         if isinstance(called, ast.Name) and called.id == "open":
             assert "encoding" in says or "b'" in ast.unparse(node), ast.unparse(node)
+
+
+def test_the_version_is_the_projects() -> None:
+    assert f'version = "{gz.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert gz.generators.info("dcgan").version == gz.__version__
 
 
 def test_exports_are_sorted_complete_and_there() -> None:
