@@ -158,6 +158,21 @@ class GAN(Model):
         return {"image": image, "latent_dim": self.latent_dim}
 
 
+def check_pair(network: Any, rival: Any, generator: str, discriminator: str) -> None:
+    """Raises `UsageError` for two networks that know different classes or are for different images."""
+    classes, shape = knows(network), tuple(network.image_shape)
+    if knows(rival) not in (0, classes):
+        raise UsageError(
+            f"discriminator {discriminator!r} knows {knows(rival)} classes, generator {generator!r} "
+            f"{classes}; give both the same num_classes, or the discriminator none"
+        )
+    if (seen := tuple(getattr(rival, "image_shape", shape))) != shape:
+        raise UsageError(
+            f"discriminator {discriminator!r} is for images {seen} (channels, height, width), generator "
+            f"{generator!r} makes {shape}; leave image_size and channels out of discriminator_config"
+        )
+
+
 def build_gan(
     generator: str,
     discriminator: str | None = None,
@@ -185,17 +200,7 @@ def build_gan(
         judged["num_classes"] = classes
     rival = registry.discriminators.build(discriminator, **judged)
     judged = getattr(rival, "config", judged)  # where a part of the arguments comes with the weights
-    if knows(rival) not in (0, classes):
-        raise UsageError(
-            f"discriminator {discriminator!r} knows {knows(rival)} classes, generator {generator!r} "
-            f"{classes}; give both the same num_classes, or the discriminator none"
-        )
-    shape = tuple(network.image_shape)
-    if (seen := tuple(getattr(rival, "image_shape", shape))) != shape:
-        raise UsageError(
-            f"discriminator {discriminator!r} is for images {seen} (channels, height, width), generator "
-            f"{generator!r} makes {shape}; leave image_size and channels out of discriminator_config"
-        )
+    check_pair(network, rival, generator, discriminator)
     parts = {
         "generator": {"name": generator, "config": made},
         "discriminator": {"name": discriminator, "config": judged},
