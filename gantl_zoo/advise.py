@@ -39,10 +39,10 @@ class Line:
 
 
 # The first line that fits, if its strategy is there. From benchmarks with three seeds (README): `mine` leads
-# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). On letters (0.67) and
-# clothes (1.2) `freeze-d` with one block at rest leads, or is level, with 1,000 images and more, and with 100
-# on clothes; else `full` leads or nearly does, also with ten and 35 faces in colour (0.96), where no more were
-# measured. Where between these figures the lines are drawn is a guess.
+# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). On letters (0.67)
+# and clothes (1.2) `freeze-d` with one block at rest leads, or is level, with 1,000 images and more, and with
+# 100 on clothes; else `full` leads or nearly does, also with ten and 35 faces in colour (0.96), where no more
+# were measured. Where between these figures the lines are drawn is a guess.
 GUIDE = (
     Line("mine", farthest=0.4),
     Line("full", most=60),
@@ -74,7 +74,7 @@ def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, ima
 
 
 def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
-    """The guide's rule (README, from the tables in benchmarks): its first line that `fits`, or else `full`."""
+    """The guide's rule (README, from the tables in benchmarks): its first line that `fits`, else `full`."""
     seen = f"{shots:,} images, {far:.2f} deviations from what the source makes"
     lines = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
     taken = next(filter(fits, lines), Line("full"))
