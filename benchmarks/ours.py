@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.seeding import order, seeded
 from gantl_zoo.training import engine
-from gantl_zoo.training.chance import order, seeded
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.trainer import Trainer
 
 
 def main(workload: str, batch: int, precision: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import (
@@ -18,41 +16,46 @@ from gantl_zoo.errors import (
     WeightsError,
     ZooError,
 )
-from gantl_zoo.registry import backbones, discriminators, generators, models, strategies
+from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo.classifier import Classifier, build_classifier
-    from gantl_zoo.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.data import ImageData
-    from gantl_zoo.gan import GAN, build_gan
-    from gantl_zoo.hub import hub_models, pull, push
-    from gantl_zoo.run import evaluate, train, transfer
-    from gantl_zoo.transfer.strategy import Batch, Group, Plan, TransferStrategy
+    from gantl_zoo.hub.pull import pull
+    from gantl_zoo.hub.push import push
+    from gantl_zoo.hub.search import hub_models, search_hub
+    from gantl_zoo.model.classifier import Classifier, build_classifier
+    from gantl_zoo.model.gan import GAN, build_gan
+    from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
+    from gantl_zoo.runs.evaluate import evaluate
+    from gantl_zoo.runs.train import train
+    from gantl_zoo.runs.transfer import transfer
+    from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 __version__ = VERSION
 
 # What needs torch is imported when it is first asked for: listing names must not pay for it.
 _LAZY = {
-    "Batch": "transfer.strategy",
-    "Classifier": "classifier",
-    "GAN": "gan",
-    "Group": "transfer.strategy",
+    "Batch": "strategy.base",
+    "Classifier": "model.classifier",
+    "GAN": "model.gan",
+    "Group": "strategy.base",
     "ImageData": "data",
-    "Plan": "transfer.strategy",
-    "TransferStrategy": "transfer.strategy",
-    "build_classifier": "classifier",
-    "build_gan": "gan",
-    "classify_evaluate": "classify",
-    "classify_train": "classify",
-    "classify_transfer": "classify",
-    "evaluate": "run",
-    "hub_models": "hub",
-    "pull": "hub",
-    "push": "hub",
-    "train": "run",
-    "transfer": "run",
+    "Plan": "strategy.base",
+    "TransferStrategy": "strategy.base",
+    "build_classifier": "model.classifier",
+    "build_gan": "model.gan",
+    "classify_evaluate": "runs.classify",
+    "classify_train": "runs.classify",
+    "classify_transfer": "runs.classify",
+    "evaluate": "runs.evaluate",
+    "hub_models": "hub.search",
+    "pull": "hub.pull",
+    "push": "hub.push",
+    "search_hub": "hub.search",
+    "train": "runs.train",
+    "transfer": "runs.transfer",
 }
 
 __all__ = [
@@ -87,25 +90,11 @@ __all__ = [
     "models",
     "pull",
     "push",
+    "search_hub",
     "strategies",
     "train",
     "transfer",
 ]
-
-
-class _Package(ModuleType):
-    """Two rooms have the name of something public: `backbones` and `transfer`.
-
-    Importing a room would set it as our attribute; the public registry and function stay there instead.
-    `from gantl_zoo.transfer.strategy import …` finds the room all the same.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and name in __all__):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gantl_zoo.errors import HubError, UnknownNameError, UsageError, WeightsError
-from gantl_zoo.registry import folder_at, models, release_folder
-from gantl_zoo.strict import read_json
+from gantl_zoo.errors import HubError, UnknownNameError, UsageError
+from gantl_zoo.registry.builtins import models
+from gantl_zoo.registry.releases import folder_at, release_folder
+from gantl_zoo.storage.origin import pulled_from
+from gantl_zoo.storage.schema import parts_of
 
 if TYPE_CHECKING:
-    from gantl_zoo.classifier import Classifier
-    from gantl_zoo.gan import GAN
-    from gantl_zoo.remote.fetch import Parts
-
-MOST = 1 << 20  # bytes of that note, which names each of up to a thousand shards
-SOUND = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
-ORIGIN = "pulled.json"  # beside the model in a folder that `pull --to` wrote: which repository and commit
+    from gantl_zoo.hub.fetch import Parts
+    from gantl_zoo.model.classifier import Classifier
+    from gantl_zoo.model.gan import GAN
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -52,7 +47,7 @@ def locate(
 
 def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
     """The folder in the Hub's cache, and its commit. Fetches what is missing of `parts(config)`."""
-    from gantl_zoo.remote import fetch
+    from gantl_zoo.hub import fetch
 
     if fetch.parse(name) is None:
         raise UnknownNameError(f"there is no folder {name}, and a model on the Hub is user/name[@revision]")
@@ -63,54 +58,9 @@ def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
     return found.folder, found.origin
 
 
-def parts_of(config: Mapping[str, Any], discriminator: bool = True) -> list[str]:
-    """The networks of a model, by the names of their weights' files."""
-    if config.get("kind") == "backbone":
-        return ["model"]
-    return [part for part in ("generator", "discriminator")[: 1 + discriminator] if config.get(part)]
-
-
-def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
-    """What lineage keeps of a base model: its name, or its repository and commit."""
-    origin = model.about.get("hub")
-    return (
-        {"base_model": origin["repo"], "base_revision": origin["revision"]}
-        if origin
-        else {"base_model": name}
-    )
-
-
-def pinned(model: GAN | Classifier, name: str) -> str:
-    """`name`, and the commit if it is one on the Hub, so that the same words find the same model again."""
-    origin = model.about.get("hub")
-    return f"{origin['repo']}@{origin['revision']}" if origin and not Path(name).exists() else name
-
-
-def pulled_from(folder: Path) -> dict[str, str] | None:
-    """Repository and commit of a folder that `pull` wrote and nobody has written since."""
-    origin = pulled(folder)
-    try:
-        config = (folder / "config.json").read_bytes()
-    except OSError:
-        return None
-    known = origin.get("config_sha256") == hashlib.sha256(config).hexdigest()
-    return {"repo": origin["repo"], "revision": origin["revision"]} if known else None
-
-
-def pulled(folder: Path) -> dict[str, Any]:
-    """What `pull` noted in a folder; nothing if it did not, or if the note is none."""
-    try:
-        origin = read_json(folder / ORIGIN, MOST, "a note of where a model was pulled from")
-    except WeightsError:
-        return {}
-    told = isinstance(origin, dict) and {key: origin.get(key) for key in ("repo", "revision")}
-    sound = told and all(isinstance(v, str) and re.fullmatch(SOUND[k], v) for k, v in told.items())
-    return origin if sound and isinstance(origin.get("files", {}), dict) else {}
-
-
 def gan_named(name: str | Path, *, discriminator: bool = True) -> GAN:
     """The GAN of that name. Raises `UsageError` for a backbone, and what `load_model` raises."""
-    from gantl_zoo.gan import GAN
+    from gantl_zoo.model.gan import GAN
 
     model = load_model(name, discriminator=discriminator)
     if not isinstance(model, GAN):
@@ -125,18 +75,7 @@ def load_model(name: str | Path, *, discriminator: bool = True) -> GAN | Classif
     (`HF_ENDPOINT` says which), each with an optional `@revision`. `discriminator=False` fetches and loads
     what sampling needs. Raises `UnknownNameError`, `WeightsError`, `HubError`.
     """
-    from gantl_zoo import weights
+    from gantl_zoo.model.load import load_folder
 
     folder, origin = locate(name, discriminator)
-    model: GAN | Classifier
-    if weights.read_config(folder)["kind"] == "gan":
-        from gantl_zoo.gan import load_gan
-
-        model = load_gan(folder, discriminator=discriminator)
-    else:
-        from gantl_zoo.classifier import load_classifier
-
-        model = load_classifier(folder)
-    if origin is not None:
-        model.about["hub"] = origin
-    return model
+    return load_folder(folder, discriminator=discriminator, origin=origin)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["gantl_zoo.run", "gantl_zoo.judge", "accelerate.utils", "torch._dynamo"])
+CONTEXT.set_forkserver_preload(
+    ["gantl_zoo.runs.transfer", "gantl_zoo.runs.monitor", "accelerate.utils", "torch._dynamo"]
+)
 
 
 def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -68,15 +70,15 @@ def command(log: Path, *words: str) -> None:
 def train(done: Any, settings: dict[str, Any]) -> None:
     """`gz.train`, telling in `done` which step it has reached."""
     import gantl_zoo as gz
-    from gantl_zoo.training.watch import Watch
+    from gantl_zoo.runs.recorder import RunRecorder
 
-    tell = Watch.on_step
+    tell = RunRecorder.on_step
 
-    def on_step(self: Watch, step: int) -> None:
+    def on_step(self: RunRecorder, step: int) -> None:
         done.value = step
         tell(self, step)
 
-    Watch.on_step = on_step  # type: ignore[method-assign]
+    RunRecorder.on_step = on_step  # type: ignore[method-assign]
     gz.train(**settings)
 
 

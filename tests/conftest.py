@@ -59,7 +59,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub
     """A Hub on loopback that we are logged in to, with a cache of its own and short pauses."""
     from huggingface_hub import constants
 
-    from gantl_zoo.remote import client
+    from gantl_zoo.hub import client
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_TOKEN", "hf_goodToken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.seeding import order
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.training.trainer import Trainer
 
 SMALL = {"width": 4, "latent_dim": 8}  # a DCGAN generator of a few thousand parameters
 TINY = {
@@ -29,6 +31,11 @@ EARLY: dict[str, dict[str, Any]] = {
     "vision-aided": {"warmup": 1},
     "warm-discriminator": {"steps": 1},
 }
+
+
+def order_of(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
+    """The data order of a run."""
+    return order(count, batch=recipe.batch, seed=recipe.seed, start=start, steps=recipe.steps)
 
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -15,8 +15,9 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
-from gantl_zoo.transfer.adapt import adapt, fitted, taught
-from gantl_zoo.transfer.matching import as_lineage, summary
+from gantl_zoo.surgery.fit import adapt, fitted
+from gantl_zoo.surgery.matching import as_lineage, summary
+from gantl_zoo.training.setup import unfreeze_fresh
 
 SHAPES = [(channels, side, side) for side, channels in product((28, 32, 64), (1, 3))]
 PAIRS = [(name, "dcgan") for name in registry.generators.names()]  # the two players are fitted apart
@@ -338,7 +339,7 @@ def test_a_frozen_backbone_stays_frozen_when_it_is_fitted(gan: gz.GAN, images: I
     made, _ = adapt(strategy.export(gan), (3, 28, 28))
     assert any("grey to RGB" in note for note in made.about["fitted"]["discriminator"]["adapted"].values())
     plan = gz.TransferStrategy().prepare(made, made, images)
-    taught(plan, made)
+    unfreeze_fresh(plan, made)
     listed = {id(p) for group in plan.groups["discriminator"] for p in group.parameters}
     assert not {id(p) for p in made.discriminator.backbone.parameters()} & listed
 

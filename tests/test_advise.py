@@ -12,14 +12,14 @@ import torch
 from helpers import TINY
 
 import gantl_zoo as gz
-from gantl_zoo import advise
-from gantl_zoo.advise import Line, choose, novelty
 from gantl_zoo.data import ImageData, to_uint8
+from gantl_zoo.strategy import auto
+from gantl_zoo.strategy.auto import Line, choose, novelty
 
 
 @pytest.fixture(autouse=True)
 def fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(advise, "SAMPLES", 200)
+    monkeypatch.setattr(auto, "SAMPLES", 200)
 
 
 def inverted(images: ImageData) -> ImageData:
@@ -45,7 +45,7 @@ def test_classes_and_bodies_that_tell_nothing_are_no_trouble(images: ImageData) 
     for gan in (knowing, frozen):
         own = ImageData(to_uint8(gan.generate(20, seed=0)))
         assert novelty(gan, inverted(own)) > novelty(gan, own)
-    assert advise.features(frozen.discriminator, images.images) is None
+    assert auto.features(frozen.discriminator, images.images) is None
     assert knowing.discriminator.training is False
 
 
@@ -58,7 +58,7 @@ def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.M
     assert names((10, 0.7), (100, 0.7), (35, 1.0), (10, 1.5)) == ["full"] * 4
     assert names((100, 1.2), (1_000, 0.7), (60_000, 1.2)) == ["freeze-d first=1"] * 3
     lines = (Line("l2-sp", {"weight": 1.0}, 30, 2.0), Line("ewc", {}, 30, 9.0), Line("full"))
-    monkeypatch.setattr(advise, "GUIDE", lines)
+    monkeypatch.setattr(auto, "GUIDE", lines)
     assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["l2-sp weight=1.0", "ewc", "full", "full"]
     said = "strategy auto: 30 images, 2.00 deviations from what the source makes, so "
     assert choose(30, 2.0, lambda line: True).why == f"{said}l2-sp weight=1.0"
@@ -73,8 +73,8 @@ def test_a_strategy_that_these_networks_cannot_have_is_passed_over(gan: gz.GAN, 
         (Line("freeze-d", {"first": 9}), False),
         (Line("none"), False),
     ):
-        assert advise.suits(line, gan, images) is fits
-    assert not advise.suits(Line("freeze-d"), replace(gan, discriminator=None), images)
+        assert auto.suits(line, gan, images) is fits
+    assert not auto.suits(Line("freeze-d"), replace(gan, discriminator=None), images)
 
 
 def test_auto_is_resolved_logged_and_kept(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:

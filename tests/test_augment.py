@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gantl_zoo.training import ada
-from gantl_zoo.training.augment import AUGMENTS, DiffAugment, build_augment
+from gantl_zoo.training.augment import ada
+from gantl_zoo.training.augment.build import AUGMENTS, build_augment
+from gantl_zoo.training.augment.diffaugment import DiffAugment
 
 
 def certain(name: str) -> torch.nn.Module:

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import gantl_zoo as gz
-from gantl_zoo import data, judge
+from gantl_zoo import data
 from gantl_zoo.bench import stacked_mnist as bench
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData, builtin, to_uint8
-from gantl_zoo.metrics.opinions import modes
+from gantl_zoo.metrics.classification import modes
+from gantl_zoo.runs.extractor import choose_extractor
 
 TINY = {"generator_config": {"width": 4, "latent_dim": 8}, "discriminator_config": {"width": 4}}
 
@@ -23,7 +24,7 @@ TINY = {"generator_config": {"width": 4, "latent_dim": 8}, "discriminator_config
 def digits(monkeypatch: pytest.MonkeyPatch) -> ImageData:
     """A stand-in for MNIST: digits of dcgan-mnist, labelled by cnn-mnist."""
     images = to_uint8(gz.load_model("dcgan-mnist").generate(40))
-    _, logits = judge.choose_extractor("cnn-mnist", ImageData(images))(images)
+    _, logits = choose_extractor("cnn-mnist", ImageData(images))(images)
     assert logits is not None
     found = ImageData(images, logits.argmax(1), tuple("0123456789"), "mnist")
     monkeypatch.setattr(builtin, "torchvision_set", lambda name, split, root: found)
@@ -44,7 +45,7 @@ def test_stacks_are_three_digits_and_their_class_is_all_of_them(digits: ImageDat
 
 def test_the_channelwise_classifier_reads_each_digit(digits: ImageData) -> None:
     stacks = data.load("stacked-mnist")
-    extractor = judge.choose_extractor("channelwise:cnn-mnist", stacks)
+    extractor = choose_extractor("channelwise:cnn-mnist", stacks)
     features, logits = extractor(stacks.images[:50])
     assert features.shape == (50, 3 * 128) and logits is not None and logits.shape == (50, 1000)
     assert torch.equal(logits.argmax(1), stacks.labels[:50])
@@ -56,11 +57,11 @@ def test_a_channelwise_extractor_wants_a_classifier_of_grey_images(images: Image
     backbone = gz.build_classifier("cnn", config={"channels": 3})
     backbone.save(tmp_path / "rgb")
     with pytest.raises(gz.UsageError, match="sees 3 channels at once"):
-        judge.choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
+        choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
     with pytest.raises(gz.UsageError, match="is a GAN"):
-        judge.choose_extractor("channelwise:dcgan-mnist", images)
+        choose_extractor("channelwise:dcgan-mnist", images)
     with pytest.raises(gz.UsageError, match="timm:resnet10t is an architecture without a trained classifier"):
-        judge.choose_extractor("channelwise:timm:resnet10t", images)
+        choose_extractor("channelwise:timm:resnet10t", images)
 
 
 def test_modes_and_their_divergence_in_closed_form() -> None:

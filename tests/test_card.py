@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from loopback_hub import LoopbackHub
 
 import gantl_zoo as gz
-from gantl_zoo import card
+from gantl_zoo.storage import card
 
 NAME = "me/my-gan"
 PROSE = "\n## Why\n\nBecause it was there — żółć.\n"

@@ -14,11 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import gantl_zoo as gz
-from gantl_zoo import data, pseudo, registry, weights
+from gantl_zoo import data, registry
 from gantl_zoo.bench import classifiers as bench
 from gantl_zoo.cli.app import app
 from gantl_zoo.data import ImageData, to_float, to_uint8
-from gantl_zoo.pseudo import Help
+from gantl_zoo.runs import pseudo_labels
+from gantl_zoo.runs.pseudo_labels import PseudoLabels
+from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.schema import read_config
 
 QUICK = {"epochs": 2, "batch": 8, "precision": "fp32"}
 
@@ -49,8 +52,8 @@ def test_a_gan_is_the_source_of_a_classifier(gan: gz.GAN, images: ImageData, tmp
     shown = to_float(images.images)
     torch.testing.assert_close(again(shown), model(shown))
     assert again.num_classes == 2
-    assert model.lineage["base_sha256"] == weights.sha256(tmp_path / "gan" / "discriminator.safetensors")
-    described = weights.read_config(model.folder)["backbone"]["config"]
+    assert model.lineage["base_sha256"] == sha256(tmp_path / "gan" / "discriminator.safetensors")
+    described = read_config(model.folder)["backbone"]["config"]
     assert described["network"] == "dcgan" and "of" not in described
     more = gz.classify_transfer(model.folder, data=str(halves(images, tmp_path)), out=tmp_path, **QUICK)
     assert more.lineage["base_lineage"]["strategy"] == "freeze"
@@ -155,7 +158,7 @@ def test_a_strangers_discriminator_is_checked_like_any_network(gan: gz.GAN, tmp_
     with pytest.raises(gz.WeightsError, match=r"is not the file that config.json pins"):
         gz.backbones.build("discriminator", of=str(folder))
     path.write_bytes(sound)
-    config = weights.read_config(folder)
+    config = read_config(folder)
     config["discriminator"]["config"]["width"] = 4096
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(gz.WeightsError, match="asks for a network much larger than"):
@@ -180,13 +183,13 @@ def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> No
 def test_samples_of_which_the_teacher_is_sure_join_the_images(tmp_path: Path) -> None:
     gan, teacher = gz.load_model("dcgan-mnist"), gz.load_model("cnn-mnist")
     digits = data.load("digits", shots=20, image_size=28)
-    every = Help(gan, samples=60, confidence=0.999).joined(teacher, digits)
-    known = teacher(gan.generate(60, seed=pseudo.SEED)).softmax(1)
+    every = PseudoLabels(gan, samples=60, confidence=0.999).joined(teacher, digits)
+    known = teacher(gan.generate(60, seed=pseudo_labels.SEED)).softmax(1)
     sure = known.amax(1) >= 0.999
     assert 0 < sure.sum() < 60 and len(every) == 20 + int(sure.sum())
     assert torch.equal(every.images[:20], digits.images) and every.labels is not None
     assert torch.equal(every.labels[20:], known.argmax(1)[sure])
-    assert torch.equal(every.images[20:], to_uint8(gan.generate(60, seed=pseudo.SEED)[sure]))
+    assert torch.equal(every.images[20:], to_uint8(gan.generate(60, seed=pseudo_labels.SEED)[sure]))
 
 
 def test_a_helped_classifier_takes_no_more_steps_and_says_how_it_was_made(tmp_path: Path) -> None:
@@ -259,4 +262,4 @@ def test_the_command_on_the_card_makes_the_same_classifier(images: ImageData, tm
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "second")])
     assert result.exit_code == 0, result.output
     (again,) = tmp_path.glob("second/*/model")
-    assert weights.sha256(again / "model.safetensors") == weights.sha256(model.folder / "model.safetensors")
+    assert sha256(again / "model.safetensors") == sha256(model.folder / "model.safetensors")

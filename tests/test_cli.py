@@ -12,9 +12,9 @@ import typer
 from PIL import Image
 
 import gantl_zoo as gz
-from gantl_zoo.arguments import from_words, to_word
 from gantl_zoo.cli.app import explain, main
 from gantl_zoo.cli.options import seeds
+from gantl_zoo.registry.arguments import from_words, to_word
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

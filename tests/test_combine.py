@@ -14,11 +14,12 @@ from torch import Tensor, nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
+from gantl_zoo.networks.base import blocks
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.strategy.combine import Combined, build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import Combined, build_strategy
-from gantl_zoo.transfer.strategy import TransferStrategy, blocks
+from gantl_zoo.training.trainer import Trainer
 
 
 def test_parts_of_a_combination_all_hold(gan: gz.GAN, images: ImageData) -> None:

@@ -12,9 +12,9 @@ from helpers import SMALL, check_report
 
 import gantl_zoo as gz
 from gantl_zoo import registry
-from gantl_zoo.transfer.adapt import adapt, fitted
-from gantl_zoo.transfer.classes import as_used
-from gantl_zoo.transfer.matching import as_lineage
+from gantl_zoo.surgery.class_tables import as_used
+from gantl_zoo.surgery.fit import adapt, fitted
+from gantl_zoo.surgery.matching import as_lineage
 
 FAMILIES = [
     name for name in registry.generators.names() if "num_classes" in registry.generators.configure(name)

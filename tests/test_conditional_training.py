@@ -19,11 +19,11 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData, load
+from gantl_zoo.runs.recorder import RunRecorder, picture
+from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.watch import Watch, picture
-from gantl_zoo.transfer.adapt import adapt
+from gantl_zoo.training.trainer import Trainer
 
 BRINGS = {"projected": "BackboneDiscriminator knows 0, so nobody would teach it"}
 SETTINGS: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
@@ -112,7 +112,7 @@ def test_unconditional_networks_are_met_as_they_are(gan: gz.GAN, images: ImageDa
 def test_a_resumed_conditional_run_is_the_unbroken_one(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
 ) -> None:
-    def on_step(self: Watch, done: int) -> None:
+    def on_step(self: RunRecorder, done: int) -> None:
         if done == 5:
             raise OSError("the machine is gone")
 
@@ -125,7 +125,7 @@ def test_a_resumed_conditional_run_is_the_unbroken_one(
         monkeypatch.setenv("GANTL_ZOO_MEMORY", "1000")
         settings |= {"engine_config": {"workers": 0}}
     with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
-        patch.setattr(Watch, "on_step", on_step)
+        patch.setattr(RunRecorder, "on_step", on_step)
         gz.train("dcgan", out=tmp_path / "broken", **settings)
     (run,) = (tmp_path / "broken").iterdir()
     resumed = gz.train(data="", resume=run)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo.metrics import distance, neighbours
+from gantl_zoo.metrics.classification import classes, inception_score
 from gantl_zoo.metrics.distance import frechet, kernel, student
 from gantl_zoo.metrics.memorisation import copies, cosine_distance, diversity, informed
 from gantl_zoo.metrics.neighbours import manifolds, nearest
-from gantl_zoo.metrics.opinions import classes, inception_score
 
 
 def normal(count: int, dimensions: int, seed: int = 0, mean: float = 0.0, scale: float = 1.0) -> Tensor:

@@ -13,8 +13,8 @@ from huggingface_hub import HfApi, constants
 from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
-from gantl_zoo import weights
 from gantl_zoo.cli.app import main
+from gantl_zoo.storage.folder import sha256
 
 NAME = "me/my-gan"
 
@@ -155,7 +155,7 @@ def test_pull_to_a_folder_and_transfer_from_it(hub: LoopbackHub, folder: Path, t
     to = tmp_path / "here"
     pulled = gz.pull(NAME, to=to)
     assert (pulled.folder, pulled.commit) == (to, pushed.commit) and f"{NAME}@{pushed.commit}" in str(pulled)
-    assert weights.sha256(to / "generator.safetensors") == weights.sha256(folder / "generator.safetensors")
+    assert sha256(to / "generator.safetensors") == sha256(folder / "generator.safetensors")
     assert not any(path.is_symlink() for path in to.iterdir()) and not list(tmp_path.glob(".here*"))
     assert gz.load_model(to).about["hub"] == {"repo": NAME, "revision": pushed.commit}
     (to / "notes.txt").write_text("mine")
@@ -209,7 +209,7 @@ def test_classifiers_are_shared_too(hub: LoopbackHub, tmp_path: Path) -> None:
 
 PULL = """
 import hashlib, sys
-from gantl_zoo.remote import fetch
+from gantl_zoo.hub import fetch
 found = fetch.fetch(sys.argv[1], lambda config: ["generator", "discriminator"], all_files=True)
 print(found.commit, [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found.folder.iterdir())])
 """
@@ -226,7 +226,7 @@ def test_two_processes_pull_at_once(
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     one, other = (process.communicate(timeout=120)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0] and one == other
-    assert one.startswith(commit) and weights.sha256(folder / "discriminator.safetensors") in one
+    assert one.startswith(commit) and sha256(folder / "discriminator.safetensors") in one
     assert sum(request.startswith("GET") and "generator" in request for request in hub.requests) == 1
     assert not list((tmp_path / "shared").rglob("*.incomplete"))
 
@@ -336,6 +336,6 @@ def test_a_folder_that_is_called_like_a_release_is_not_the_release(
 )
 def test_a_note_of_the_origin_that_no_pull_wrote_is_none(folder: Path, note: str) -> None:
     if "%s" in note:
-        note = note % weights.sha256(folder / "config.json")
+        note = note % sha256(folder / "config.json")
     (folder / "pulled.json").write_text(note)
     assert "hub" not in gz.load_model(folder).about

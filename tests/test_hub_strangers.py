@@ -16,7 +16,7 @@ from loopback_hub import Fault, LoopbackHub
 
 import gantl_zoo as gz
 from gantl_zoo.cli.app import main
-from gantl_zoo.remote import client, fetch
+from gantl_zoo.hub import client, fetch
 
 NAME = "me/my-gan"
 

@@ -17,10 +17,11 @@ from huggingface_hub import constants
 from loopback_hub import Fault, LoopbackHub, Repo
 
 import gantl_zoo as gz
-from gantl_zoo import plugins, weights
-from gantl_zoo.remote import client
-from gantl_zoo.remote.target import Target
-from gantl_zoo.remote.trouble import Asked, explain
+from gantl_zoo.hub import client
+from gantl_zoo.hub.errors import Asked, explain
+from gantl_zoo.hub.target import Target
+from gantl_zoo.registry import plugins
+from gantl_zoo.storage.folder import sha256
 
 NAME = "me/my-gan"
 
@@ -90,7 +91,7 @@ def test_a_cut_connection_goes_on_where_it_was(hub: LoopbackHub, pushed: Path, t
     to = gz.pull(NAME, to=tmp_path / "to").folder
     asked = [request for request in hub.requests if request.startswith("GET") and "generator" in request]
     assert len(asked) == 2
-    assert weights.sha256(to / "generator.safetensors") == weights.sha256(pushed / "generator.safetensors")
+    assert sha256(to / "generator.safetensors") == sha256(pushed / "generator.safetensors")
     hub.repos["me/other"] = hub.repos[NAME]
     hub.faults[:] = [Fault("GET /api/models", cut=5, times=99)]
     with pytest.raises(gz.HubError, match="connection was cut again and again"):

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import gantl_zoo as gz
-from gantl_zoo import judge
 from gantl_zoo.data import ImageData
-from gantl_zoo.data.grid import save_picture
-from gantl_zoo.metrics.evaluate import Evaluator
-from gantl_zoo.metrics.seen import Images
+from gantl_zoo.metrics.evaluator import Evaluator
+from gantl_zoo.metrics.extract import Images
+from gantl_zoo.runs.extractor import choose_extractor
+from gantl_zoo.viz.grid import save_picture
 
 fidelity = pytest.importorskip("torch_fidelity")
 
@@ -66,7 +66,7 @@ def test_the_same_figures_as_torch_fidelitys_command(weights: Path, tmp_path: Pa
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     theirs = json.loads(done.stdout[done.stdout.index("{") :])
-    extractor = judge.choose_extractor(f"inception:{weights}", real)
+    extractor = choose_extractor(f"inception:{weights}", real)
     ours = Evaluator(extractor, real, real, ("kd", "is"), 24)(Images.of(fake.images))
     assert ours["kd_inception"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
     assert ours["is_inception"] == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
@@ -78,10 +78,10 @@ def test_what_is_missing_is_said_at_once(
 ) -> None:
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     with pytest.raises(gz.WeightsError, match=r"page.pth holds no Inception weights"):
-        judge.choose_extractor(f"inception:{tmp_path / 'page.pth'}", images)
+        choose_extractor(f"inception:{tmp_path / 'page.pth'}", images)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(gz.WeightsError, match="the Inception weights can't be had"):
-        judge.choose_extractor(f"inception:{tmp_path / 'other.pth'}", images)
+        choose_extractor(f"inception:{tmp_path / 'other.pth'}", images)
     monkeypatch.setitem(sys.modules, "torch_fidelity.utils", None)
     with pytest.raises(gz.UsageError, match=r"pip install 'gantl_zoo\[fidelity\]'"):
-        judge.choose_extractor("inception", images)
+        choose_extractor("inception", images)

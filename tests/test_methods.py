@@ -14,13 +14,13 @@ from torch import Tensor, nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
+from gantl_zoo.networks.base import blocks
+from gantl_zoo.strategy.combine import build_strategy
+from gantl_zoo.strategy.regularized import Anchor, fisher
 from gantl_zoo.training import engine
-from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
-from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.anchor import Anchor, fisher
-from gantl_zoo.transfer.combine import build_strategy
-from gantl_zoo.transfer.strategy import blocks
+from gantl_zoo.training.trainer import Trainer
 
 
 def apart(now: Iterable[Tensor], then: Iterable[Tensor]) -> float:

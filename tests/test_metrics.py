@@ -16,17 +16,19 @@ from PIL import Image
 from torch import Tensor
 
 import gantl_zoo as gz
-from gantl_zoo import data as data_room, judge
+from gantl_zoo import data as data_room
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.metrics import cache
-from gantl_zoo.metrics.evaluate import Evaluator
-from gantl_zoo.metrics.features import ClassifierFeatures, Extractor, PixelFeatures
-from gantl_zoo.metrics.seen import Images, see
-from gantl_zoo.metrics.table import named
+from gantl_zoo.metrics.catalogue import named
+from gantl_zoo.metrics.evaluator import Evaluator
+from gantl_zoo.metrics.extract import Images, extract
+from gantl_zoo.metrics.extractors import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.runs.evaluate import ModelEvaluator, samples_of
+from gantl_zoo.runs.extractor import choose_extractor
 
 
 def extractor(trained_on: str = "mnist") -> ClassifierFeatures:
-    found = judge.choose_extractor("cnn-mnist", ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)))
+    found = choose_extractor("cnn-mnist", ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)))
     assert isinstance(found, ClassifierFeatures) and found.trained_on == "mnist"
     return ClassifierFeatures(found.name, found.network, trained_on)
 
@@ -80,7 +82,7 @@ def test_pixels_work_for_any_images(photos: Path) -> None:
 
 def test_timm_is_an_extractor_and_says_so_when_its_weights_cant_be_had(images: ImageData) -> None:
     with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:resnet10t can't be had"):
-        judge.choose_extractor("timm:resnet10t", images)
+        choose_extractor("timm:resnet10t", images)
     network = gz.backbones.build("timm:resnet10t", channels=1, pretrained=False)
     features = ClassifierFeatures("timm:resnet10t", network, opinion=False)
     seen, logits = features(images.images[:3])
@@ -211,7 +213,7 @@ def test_conditional_models_are_measured_by_class_too() -> None:
     for wrong in (False, True):
         gan = gz.GAN(TwoClasses(wrong), None, {}, name="two")
         evaluator = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 100)
-        report = judge.Judge(evaluator)(gan)
+        report = ModelEvaluator(evaluator)(gan)
         assert [r["metric"] for r in report.results] == ["kd", "kd[above]", "kd[below]"]
         assert report.results[1]["floor"] is not None
         scores.append(report)
@@ -219,15 +221,15 @@ def test_conditional_models_are_measured_by_class_too() -> None:
     assert scores[1]["kd[above]"] > 10 * abs(scores[0]["kd[above]"])
     one = held_out.select(held_out.labels == 0)  # type: ignore[arg-type]
     with pytest.raises(gz.DataError, match="class below has no held-out images"):
-        judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, one, ("kd",), 100))(
+        ModelEvaluator(Evaluator(PixelFeatures.fit(train, 4), train, one, ("kd",), 100))(
             gz.GAN(TwoClasses(False), None, {}, name="two")
         )
-    told = judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, one, ("auto",), 100))
+    told = ModelEvaluator(Evaluator(PixelFeatures.fit(train, 4), train, one, ("auto",), 100))
     kinds = {r["metric"] for r in told(gz.GAN(TwoClasses(False), None, {}, name="two")).results}
     assert "kd[above]" in kinds and "kd[below]" not in kinds, "auto takes what can be measured"
     unknown = ImageData(held_out.images, None, (), "bare")
     with pytest.raises(gz.DataError, match="two knows 2 classes, bare has 0"):
-        judge.samples_of(gz.GAN(TwoClasses(False), None, {}, name="two"), 4, unknown)
+        samples_of(gz.GAN(TwoClasses(False), None, {}, name="two"), 4, unknown)
 
 
 def test_fewer_held_out_images_are_a_random_part_of_them(images: ImageData) -> None:
@@ -252,23 +254,23 @@ def test_the_cache_goes_by_content_and_survives_damage(images: ImageData) -> Non
     Counting.seen = 0
     fitted = PixelFeatures.fit(images, 4)
     counting: Extractor = Counting(fitted.mean, fitted.components)
-    first = see(counting, Images.part(images, 40))
+    first = extract(counting, Images.part(images, 40))
     renamed = ImageData(images.images, images.labels, images.classes, "another name")
-    again = see(counting, Images.part(renamed, 40))
+    again = extract(counting, Images.part(renamed, 40))
     assert Counting.seen == 40 and torch.equal(first.features, again.features)
     changed = images.images.clone()
     changed[0, 0, 0, 0] += 1
-    see(counting, Images.part(ImageData(changed, images.labels, images.classes, images.name), 40))
+    extract(counting, Images.part(ImageData(changed, images.labels, images.classes, images.name), 40))
     assert Counting.seen == 80
-    see(Counting(fitted.mean + 1, fitted.components), Images.part(images, 40))
+    extract(Counting(fitted.mean + 1, fitted.components), Images.part(images, 40))
     assert Counting.seen == 120
     place = cache.folder()
     assert place is not None
     for file in place.iterdir():
         file.write_bytes(file.read_bytes()[:100])
-    assert torch.equal(see(counting, Images.part(images, 40)).features, first.features)
+    assert torch.equal(extract(counting, Images.part(images, 40)).features, first.features)
     assert Counting.seen == 160
-    see(counting, Images.part(images, 40))
+    extract(counting, Images.part(images, 40))
     assert Counting.seen == 160
 
 
@@ -277,19 +279,21 @@ def test_no_cache_when_it_is_off_or_cant_be_written(
 ) -> None:
     features = PixelFeatures.fit(images, 4)
     monkeypatch.setenv("GANTL_ZOO_CACHE", "off")
-    whole = see(features, Images.part(images, 40)).features
+    whole = extract(features, Images.part(images, 40)).features
     assert cache.folder() is None
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GANTL_ZOO_CACHE", str(tmp_path / "file" / "below"))
-    assert torch.equal(see(features, Images.part(images, 40)).features, whole)
+    assert torch.equal(extract(features, Images.part(images, 40)).features, whole)
 
 
 def test_nearest_training_images_stand_beside_samples(gan: gz.GAN) -> None:
     train, held_out = many(50), many(30, seed=1)
-    found = judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 30)).beside(gan)
+    found = ModelEvaluator(Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 30)).nearest_grid(
+        gan
+    )
     assert found.shape == (8 * 6, 1, 28, 28) and found.dtype == torch.uint8
-    few = judge.Judge(Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 30, train.few(3)))
-    assert few.beside(gan).shape == (8 * 4, 1, 28, 28)
+    few = ModelEvaluator(Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("kd",), 30, train.few(3)))
+    assert few.nearest_grid(gan).shape == (8 * 4, 1, 28, 28)
     rows = found.view(8, 6, -1)
     known = {bytes(image.flatten().tolist()) for image in train.images}
     assert all(bytes(image.tolist()) in known for image in rows[:, 1:].flatten(0, 1))
@@ -394,7 +398,6 @@ def test_classes_are_compared_by_their_names(images: ImageData) -> None:
 
 def test_what_was_learned_is_told_by_its_seed_too(gan: gz.GAN, monkeypatch: pytest.MonkeyPatch) -> None:
     """Letters are drawn anew for each seed, so without shots the seed still says what was trained on."""
-    from gantl_zoo import run
 
     asked: list[Any] = []
 
@@ -402,7 +405,7 @@ def test_what_was_learned_is_told_by_its_seed_too(gan: gz.GAN, monkeypatch: pyte
         asked.append(spec)
         raise gz.DataError("enough")
 
-    monkeypatch.setattr(run, "make_judge", judge)
+    monkeypatch.setattr("gantl_zoo.runs.evaluate.make_judge", judge)
     for few in ({}, {"shots": 9}):
         with pytest.raises(gz.DataError, match="enough"):
             gz.evaluate(gan, data="glyphs", data_seed=3, **few)

@@ -13,10 +13,11 @@ from helpers import SMALL
 from torch import nn
 
 import gantl_zoo as gz
-from gantl_zoo import registry, weights
+from gantl_zoo import registry
 from gantl_zoo.data import ImageData, to_float
-from gantl_zoo.gan import told
-from gantl_zoo.training.classify import accuracy
+from gantl_zoo.networks.base import call
+from gantl_zoo.storage.folder import load_into, write_folder
+from gantl_zoo.training.classifier import accuracy
 
 SIZES = [28, 32, 64]
 CHANNELS = [1, 3]
@@ -45,8 +46,8 @@ def check_gradients(network: nn.Module, output: torch.Tensor) -> None:
 
 def check_round_trip(network: nn.Module, twin: nn.Module, path: Path) -> None:
     config = {"format": 1, "kind": "backbone", "backbone": {"name": "x"}}
-    weights.write_folder(path, config, {"model": network})
-    weights.load_into(twin, path / "model.safetensors")
+    write_folder(path, config, {"model": network})
+    load_into(twin, path / "model.safetensors")
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, twin.state_dict()[name]), name
 
@@ -56,7 +57,7 @@ def check_round_trip(network: nn.Module, twin: nn.Module, path: Path) -> None:
 def test_generator(name: str, size: int, channels: int, classes: int, tmp_path: Path) -> None:
     config = {"image_size": size, "channels": channels, "latent_dim": 8, "num_classes": classes}
     network = try_build(registry.generators, name, **config)
-    images = told(network, torch.randn(4, network.latent_dim), torch.arange(4) % 3)
+    images = call(network, torch.randn(4, network.latent_dim), torch.arange(4) % 3)
     assert images.shape == (4, channels, size, size) == (4, *network.image_shape)
     assert images.abs().max() <= 1 and network.num_classes == classes
     check_gradients(network, images)
@@ -69,7 +70,7 @@ def test_discriminator(name: str, size: int, channels: int, classes: int, tmp_pa
     config = {"image_size": size, "channels": channels, "num_classes": classes}
     network = try_build(registry.discriminators, name, **config)
     images = torch.rand(4, channels, size, size) * 2 - 1
-    logits = told(network, images, torch.arange(4) % 3)
+    logits = call(network, images, torch.arange(4) % 3)
     assert logits.shape == (4,) and network.num_classes == classes
     check_gradients(network, logits)
     check_round_trip(network, try_build(registry.discriminators, name, **config), tmp_path / "model")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import gantl_zoo as gz
-from gantl_zoo import plugins, registry
+from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
+from gantl_zoo.registry import plugins
 
 Install = Callable[..., None]
 

@@ -14,18 +14,18 @@ from typing import Any
 import children
 import pytest
 import torch
-from helpers import SMALL
+from helpers import SMALL, order_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
+from gantl_zoo.seeding import seeded
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.chance import order, seeded
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.trainer import Trainer
 
 # strategies, micro-batches and augmentations
 PLANS = [*product(("full", "freeze"), (1, 2), ("none",)), ("full", 2, "ada")]
@@ -52,7 +52,7 @@ def steps(strategy: str, rounds: int, aug: str = "none", networks: str = "plain"
     trainer = Trainer(gan, registry.strategies.build(strategy), data, recipe, engine.choose("cpu", "fp32"))
     trainer.game.r1.every = 2
     with seeded(0):
-        for step, index in enumerate(order(96, recipe, 0)):
+        for step, index in enumerate(order_of(96, recipe, 0)):
             trainer.step(step, index)
     return trainer
 

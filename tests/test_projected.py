@@ -13,13 +13,13 @@ from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.networks.pretrained import pretrained_config
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.strategy.combine import build_strategy
+from gantl_zoo.strategy.mirror import mirrored
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
-from gantl_zoo.transfer.mirror import mirrored
-from gantl_zoo.transfer.projected import seeing
-from gantl_zoo.transfer.strategy import TransferStrategy
+from gantl_zoo.training.trainer import Trainer
 
 
 def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
@@ -169,9 +169,9 @@ def test_a_folder_here_is_not_taken_for_the_usual_eye(
 ) -> None:
     (tmp_path / "cnn-mnist").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert seeing("projected", "auto", (1, 28, 28))["backbone"] == "cnn"
+    assert pretrained_config("projected", "auto", (1, 28, 28))["backbone"] == "cnn"
     with pytest.raises(gz.UnknownNameError, match="is a folder, but no model"):
-        seeing("projected", "cnn-mnist", (1, 28, 28))
+        pretrained_config("projected", "cnn-mnist", (1, 28, 28))
 
 
 def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from gantl_zoo.errors import NameTakenError, UnknownNameError, UsageError
-from gantl_zoo.registry import REGISTRIES, Registry
+from gantl_zoo.registry.builtins import REGISTRIES
+from gantl_zoo.registry.registry import Registry
 
 
 @pytest.fixture

@@ -15,7 +15,10 @@ import torch
 from PIL import Image
 
 import gantl_zoo as gz
-from gantl_zoo import card, registry, weights
+from gantl_zoo import registry
+from gantl_zoo.storage import card
+from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.schema import read_config
 
 ROOT = Path(__file__).parent.parent
 OWN = [name for name in gz.list_models() if registry.models.info(name).owner == "gantl_zoo"]
@@ -43,7 +46,7 @@ def test_a_release_has_the_card_that_a_push_sends(name: str) -> None:
     text = path.read_text()
     dry = gz.push(name, f"user/{name}", card_file=path, dry_run=True)
     assert dry.files["README.md"] == text.encode(), "stale; python benchmarks/cards.py renews it"
-    config = weights.read_config(registry.models.load(name))
+    config = read_config(registry.models.load(name))
     assert config["license"] and card.prose(text), "a card says more than its numbers"
     for what in (config["training"]["command"], config["lineage"]["data"]["fingerprint"]):
         assert what in text
@@ -57,7 +60,7 @@ def test_a_release_has_the_card_that_a_push_sends(name: str) -> None:
 
 def test_there_is_no_card_without_a_release() -> None:
     names = {path.name for path in (ROOT / "model_cards").iterdir()}
-    gans = {name for name in OWN if weights.read_config(registry.models.load(name))["kind"] == "gan"}
+    gans = {name for name in OWN if read_config(registry.models.load(name))["kind"] == "gan"}
     assert names == {f"{name}.md" for name in OWN} | {f"samples-{name}.png" for name in gans}
 
 
@@ -72,9 +75,7 @@ def test_transferred_releases_know_their_ancestors() -> None:
         assert model.lineage["base_model"] == base
         assert model.lineage["base_lineage"]["data"]["name"] == "mnist"
         file = "generator" if isinstance(model, gz.GAN) else "model"
-        assert model.lineage["base_sha256"] == weights.sha256(
-            registry.models.load(base) / f"{file}.safetensors"
-        )
+        assert model.lineage["base_sha256"] == sha256(registry.models.load(base) / f"{file}.safetensors")
 
 
 def test_digits_are_digits() -> None:

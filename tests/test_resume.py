@@ -23,10 +23,10 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.errors import Stopped
-from gantl_zoo.resume import same
+from gantl_zoo.runs.recorder import RunRecorder
+from gantl_zoo.runs.resume import same
 from gantl_zoo.training import checkpoint
-from gantl_zoo.training.augment import AUGMENTS
-from gantl_zoo.training.watch import Watch
+from gantl_zoo.training.augment.build import AUGMENTS
 
 HERE = Path(__file__).parent
 PHOTOS = {"image_size": 28, "channels": 1}
@@ -45,11 +45,11 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 def dies_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run ends when it has done `step` steps, without a word."""
 
-    def on_step(self: Watch, done: int) -> None:
+    def on_step(self: RunRecorder, done: int) -> None:
         if done == step:
             raise OSError("the machine is gone")
 
-    monkeypatch.setattr(Watch, "on_step", on_step)
+    monkeypatch.setattr(RunRecorder, "on_step", on_step)
 
 
 @pytest.mark.parametrize(  # augmentation and strategy don't know each other; "ada" is the one with a state
@@ -270,12 +270,12 @@ def test_a_comparison_that_was_killed_goes_on(
     settings = {k: v for k, v in TINY.items() if not k.endswith("config")}
     settings |= {"data": photos, "channels": 1, "compare_scratch": True, "metrics": "kd", "samples": 20}
 
-    def on_step(self: Watch, done: int) -> None:
+    def on_step(self: RunRecorder, done: int) -> None:
         if done == 5 and self.folder.path.name == "00000-scratch":
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"--resume .*photos-full$"):
-        patch.setattr(Watch, "on_step", on_step)
+        patch.setattr(RunRecorder, "on_step", on_step)
         gz.transfer(source, out=tmp_path / "broken", **settings)
     (run,) = (tmp_path / "broken").iterdir()
     assert "00000005" in states(run / "00000-scratch")
@@ -363,8 +363,8 @@ def test_a_folder_that_cant_be_written_is_told(photos: Path, tmp_path: Path) -> 
 def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
     from gantl_zoo.data import ImageData
     from gantl_zoo.training import engine
-    from gantl_zoo.training.loop import Trainer
     from gantl_zoo.training.recipe import Recipe
+    from gantl_zoo.training.trainer import Trainer
 
     data = ImageData(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
     trainer = Trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))

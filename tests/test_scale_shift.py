@@ -11,13 +11,13 @@ from helpers import SMALL, moved, state
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, to_uint8
+from gantl_zoo.strategy.combine import build_strategy
+from gantl_zoo.strategy.scale_shift import Painter, normal_gap
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
-from gantl_zoo.transfer.scale_shift import Painter, normal_gap
+from gantl_zoo.training.trainer import Trainer
 
-scale_shift = sys.modules[Painter.__module__]  # `gantl_zoo.transfer` is a function, too
+scale_shift = sys.modules[Painter.__module__]  # `gantl_zoo.strategy` is a function, too
 
 STEPS = 40
 

@@ -14,7 +14,8 @@ from helpers import SMALL
 from safetensors.torch import load_file, save_file
 
 import gantl_zoo as gz
-from gantl_zoo import weights
+from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.schema import read_config
 
 INDEX = "generator.safetensors.index.json"
 FIRST = "generator-00001-of-00003.safetensors"
@@ -40,9 +41,7 @@ def test_a_large_network_is_split_and_comes_back_equal_to_the_bit(gan: gz.GAN, f
     index = json.loads((folder / INDEX).read_text())
     assert set(index["weight_map"]) == set(gan.generator.state_dict())
     assert index["metadata"] == {"total_size": sum(t.nbytes for t in gan.generator.state_dict().values())}
-    assert set(weights.read_config(folder)["files"]) == {
-        p.name for p in folder.iterdir() if "safetensors" in p.name
-    }
+    assert set(read_config(folder)["files"]) == {p.name for p in folder.iterdir() if "safetensors" in p.name}
     again = gz.load_model(folder)
     assert isinstance(again, gz.GAN)
     assert torch.equal(again.generate(3), gan.generate(3))
@@ -78,11 +77,11 @@ def test_a_size_without_meaning_is_explained(gan: gz.GAN, tmp_path: Path, size: 
 
 
 def test_a_network_in_shards_has_one_hash_which_a_changed_shard_ends(folder: Path, tmp_path: Path) -> None:
-    found = weights.sha256(folder / "generator.safetensors")
-    assert len(found) == 64 and found != weights.sha256(folder / FIRST)
+    found = sha256(folder / "generator.safetensors")
+    assert len(found) == 64 and found != sha256(folder / FIRST)
     (folder / FIRST).write_bytes((folder / FIRST).read_bytes() + b" ")
     with pytest.raises(gz.WeightsError):
-        weights.sha256(folder / "generator.safetensors")
+        sha256(folder / "generator.safetensors")
 
 
 def to(file: Any) -> Callable[[dict[str, Any]], Any]:

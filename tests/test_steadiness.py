@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY, moved, state
+from helpers import TINY, moved, order_of, state
 from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics.features import PixelFeatures
+from gantl_zoo.metrics.extractors import PixelFeatures
+from gantl_zoo.seeding import seeded
+from gantl_zoo.strategy.base import Batch
 from gantl_zoo.training import engine
-from gantl_zoo.training.chance import order, seeded
-from gantl_zoo.training.collapse import CollapseWatch, Signs
-from gantl_zoo.training.loop import Trainer
+from gantl_zoo.training.health import HealthMonitor, Signs
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.strategy import Batch
+from gantl_zoo.training.trainer import Trainer
 
 
 class Explodes(gz.TransferStrategy):
@@ -48,7 +48,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     strategy = Explodes({1}, value)
     trainer = trainer_of(gan, images, strategy, engine_config={"optimizer": optimizer})
     with seeded(0):
-        for step, index in enumerate(order(len(images), trainer.recipe, 0)):
+        for step, index in enumerate(order_of(len(images), trainer.recipe, 0)):
             before = state(trainer.gan.generator)
             trainer.step(step, index)
             changed = moved(before, trainer.gan.generator)
@@ -89,7 +89,7 @@ def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: Image
     trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
     before = state(trainer.gan.generator)
     with seeded(0):
-        for step, index in enumerate(order(len(images), trainer.recipe, 0)):
+        for step, index in enumerate(order_of(len(images), trainer.recipe, 0)):
             trainer.step(step, index)
     assert moved(before, trainer.gan.generator)
     from gantl_zoo.training import checkpoint
@@ -147,9 +147,9 @@ class OneImage(nn.Module):
         return torch.zeros(len(noise), 1, 28, 28) + 0.001 * noise[:, :1, None, None]
 
 
-def watch_of(images: ImageData, held_out: Tensor | None = None) -> CollapseWatch:
+def watch_of(images: ImageData, held_out: Tensor | None = None) -> HealthMonitor:
     extractor = PixelFeatures.fit(images)
-    return CollapseWatch(lambda shown: extractor(shown)[0], images.images, held_out)
+    return HealthMonitor(lambda shown: extractor(shown)[0], images.images, held_out)
 
 
 def bright(images: Tensor) -> Tensor:
@@ -184,10 +184,10 @@ def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
 
 
 def collapses(monkeypatch: pytest.MonkeyPatch, when: Mapping[int, str]) -> None:
-    from gantl_zoo.training.watch import Watch
+    from gantl_zoo.runs.recorder import RunRecorder
 
     seen = dict(when)
-    monkeypatch.setattr(Watch, "on_watch", lambda self, step, trainer: seen.pop(step, ""))
+    monkeypatch.setattr(RunRecorder, "on_watch", lambda self, step, trainer: seen.pop(step, ""))
 
 
 @pytest.mark.parametrize("action", ["warn", "rollback", "stop"])

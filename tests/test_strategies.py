@@ -17,13 +17,14 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
-from gantl_zoo.dry import dry_run
-from gantl_zoo.execute import learning
+from gantl_zoo.networks.base import blocks
+from gantl_zoo.runs.dry_run import dry_run
+from gantl_zoo.runs.execute import learning
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
-from gantl_zoo.transfer.strategy import TransferStrategy, blocks
+from gantl_zoo.training.trainer import Trainer
 
 PAIRS = [(g, d) for g in registry.generators.names() for d in registry.discriminators.names()]
 
@@ -314,7 +315,7 @@ def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageDa
 
 @pytest.mark.parametrize("name", ["full", "freeze", "partial"])
 def test_the_same_names_fine_tune_a_classifier(name: str, images: ImageData) -> None:
-    from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
+    from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
 
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     before = state(backbone)

@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import SMALL, TINY
+from helpers import SMALL, TINY, order_of
 from torch import nn
 
 import gantl_zoo as gz
-from gantl_zoo.arguments import plain
 from gantl_zoo.data import ImageData
+from gantl_zoo.registry.arguments import plain
+from gantl_zoo.seeding import seed_step, seeded
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import ema, engine
-from gantl_zoo.training.chance import order, seed_step, seeded
-from gantl_zoo.training.loop import Trainer
-from gantl_zoo.training.losses import LOSSES, R1, Judge, build_loss
+from gantl_zoo.training.losses import LOSSES, R1, Critic, build_loss
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.training.trainer import Trainer
 
 
-def constant(real: float, fake: float, together: bool) -> Judge:
+def constant(real: float, fake: float, together: bool) -> Critic:
     """A judge that gives reals (ones) and fakes (zeros) these logits."""
-    return Judge(lambda images: torch.where(images.flatten(1)[:, 0] > 0.5, real, fake), together)
+    return Critic(lambda images: torch.where(images.flatten(1)[:, 0] > 0.5, real, fake), together)
 
 
 REAL, FAKE = torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)
@@ -71,7 +71,7 @@ def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: I
 
 
 def test_r1_is_half_gamma_times_the_squared_slope() -> None:
-    judge = Judge(lambda images: 3 * images.flatten(1).sum(1))
+    judge = Critic(lambda images: 3 * images.flatten(1).sum(1))
     real = torch.rand(2, 1, 4, 4)
     penalty = R1(gamma=0.5, every=4)
     assert penalty(judge, real, step=0)["r1"].item() == pytest.approx(0.5 / 2 * 9 * 16 * 4)
@@ -90,12 +90,12 @@ def test_the_average_follows_with_its_half_life() -> None:
 
 def test_each_epoch_is_a_shuffle_and_joins_the_next() -> None:
     recipe = Recipe(steps=9, batch=4, seed=5)
-    indices = torch.cat(list(order(12, recipe, 0)))
+    indices = torch.cat(list(order_of(12, recipe, 0)))
     epochs = indices.view(3, 12)
     assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
     assert not torch.equal(epochs[0], epochs[1])
-    assert torch.equal(torch.cat(list(order(12, recipe, 5))), indices[20:])
-    assert len(next(order(3, Recipe(steps=1, batch=10), 0))) == 10
+    assert torch.equal(torch.cat(list(order_of(12, recipe, 5))), indices[20:])
+    assert len(next(order_of(3, Recipe(steps=1, batch=10), 0))) == 10
 
 
 def test_a_run_folder_holds_what_people_look_for(photos: Path, tmp_path: Path) -> None:
@@ -305,7 +305,8 @@ def test_the_engine_refuses_what_is_not_there() -> None:
 
 def test_another_seed_is_other_data_and_other_noise() -> None:
     orders = {
-        seed: torch.cat(list(order(40, Recipe(steps=20, batch=8, seed=seed), 0))) for seed in (0, 1, 1 << 20)
+        seed: torch.cat(list(order_of(40, Recipe(steps=20, batch=8, seed=seed), 0)))
+        for seed in (0, 1, 1 << 20)
     }
     assert len({tuple(found.tolist()) for found in orders.values()}) == 3
     drawn = set()

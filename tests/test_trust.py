@@ -17,8 +17,10 @@ from helpers import SMALL, state
 from hypothesis import strategies as st
 
 import gantl_zoo as gz
-from gantl_zoo import headers, weights
-from gantl_zoo.rebuild import Bounded
+from gantl_zoo.networks.rebuild import Bounded
+from gantl_zoo.storage import headers
+from gantl_zoo.storage.folder import load_into
+from gantl_zoo.storage.schema import read_config
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import fuzz
@@ -230,10 +232,10 @@ def test_a_network_is_untouched_by_a_file_that_does_not_fit(gan: gz.GAN, folder:
     spoilt = rest[:-4] + b"\x00\x00\xc0\x7f" if header[last]["dtype"] == "F32" else rest
     path.write_bytes(join(header, spoilt))
     with pytest.raises(gz.WeightsError, match="not finite"):
-        weights.load_into(twin, path)
+        load_into(twin, path)
     path.write_bytes(join(header, bytes(len(rest))))
     with pytest.raises(gz.WeightsError, match="not the file that config"):
-        weights.load_into(twin, path, pins=weights.read_config(folder)["files"])
+        load_into(twin, path, pins=read_config(folder)["files"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in twin.state_dict().items())
 
 

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 import gantl_zoo as gz
-from gantl_zoo.compare import table
 from gantl_zoo.metrics.report import Report
-from gantl_zoo.training.folder import RunFolder
+from gantl_zoo.runs.compare import table
+from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.recorder import RunRecorder, summary
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.watch import Watch, summary
 
 
-def watch_with(folder: Path, **settings: Any) -> Watch:
-    return Watch(RunFolder.create(folder, "watched", {}, True), Recipe(**settings), None, None, "train")
+def watch_with(folder: Path, **settings: Any) -> RunRecorder:
+    return RunRecorder(RunFolder.create(folder, "watched", {}, True), Recipe(**settings), None, None, "train")
 
 
 def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("gantl_zoo.training.watch.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("gantl_zoo.runs.recorder.time.perf_counter", lambda: clock[0])
     watch, spent, measured = watch_with(tmp_path), 0.0, []
     watch.judge = Told(metric="recall")  # type: ignore[assignment]
     for step in range(1, 2001):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import gantl_zoo as gz
-from gantl_zoo import weights
+from gantl_zoo.storage.schema import read_config
 
 Edit = Callable[[dict[str, Tensor]], None]
 NAME = "blocks.1.conv.weight"
@@ -165,7 +165,7 @@ def test_initialisers_are_not_part_of_an_architecture(tmp_path: Path) -> None:
     )
     again = gz.load_model(gan.save(tmp_path / "model"))
     assert isinstance(again, gz.GAN)
-    assert "weights" not in weights.read_config(tmp_path / "model")["discriminator"]["config"]
+    assert "weights" not in read_config(tmp_path / "model")["discriminator"]["config"]
     image = torch.zeros(2, 1, 28, 28)
     assert torch.equal(again.discriminator(image), gan.discriminator(image))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.errors import TrainingError, UsageError
-from gantl_zoo.gan import GAN
-from gantl_zoo.resume import continue_run
-from gantl_zoo.training.folder import RunFolder, begun_in
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.runs.folder import RunFolder, begun_in
+from gantl_zoo.runs.resume import continue_run
 
 Row = dict[str, Any]
 RESULTS = "cells.jsonl"

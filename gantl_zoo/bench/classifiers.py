@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.bench.cells import RESULTS, Row, finished, once, spread
-from gantl_zoo.classify import classify_train, classify_transfer
 from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.runs.classify import classify_train, classify_transfer
 
 DATA = "fashion-mnist"
 SHOTS = (100, 1000, 0)  # 0: all

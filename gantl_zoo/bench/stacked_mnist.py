@@ -15,7 +15,8 @@ from typing import Any
 
 from gantl_zoo.bench.cells import RESULTS, Row, folder, once, spread, trained
 from gantl_zoo.errors import UsageError
-from gantl_zoo.run import evaluate, train
+from gantl_zoo.runs.evaluate import evaluate
+from gantl_zoo.runs.train import train
 
 DATA, EXTRACTOR = "stacked-mnist", "channelwise:cnn-mnist"
 STEPS, SAMPLES = 100_000, 26_000

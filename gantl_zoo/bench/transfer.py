@@ -18,18 +18,19 @@ from typing import Any
 
 from filelock import FileLock
 
-from gantl_zoo.arguments import from_words
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.data import load
 from gantl_zoo.errors import TrainingError, UsageError
-from gantl_zoo.gan import GAN, build_gan
-from gantl_zoo.job import fitted_to
-from gantl_zoo.ready import check_rival, to_transfer
-from gantl_zoo.run import evaluate, train, transfer
-from gantl_zoo.training.augment import build_augment
-from gantl_zoo.training.chance import seeded
-from gantl_zoo.transfer.combine import build_strategy, rehearse
+from gantl_zoo.model.gan import GAN, build_gan
+from gantl_zoo.registry.arguments import from_words
+from gantl_zoo.runs.evaluate import evaluate
+from gantl_zoo.runs.prepare import check_rival, fitted_to, to_transfer
+from gantl_zoo.runs.train import train
+from gantl_zoo.runs.transfer import transfer
+from gantl_zoo.seeding import seeded
+from gantl_zoo.strategy.combine import build_strategy, rehearse
+from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all

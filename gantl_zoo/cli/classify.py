@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.arguments import from_words
 from gantl_zoo.cli import options as o
 from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, with_options
 from gantl_zoo.errors import UsageError
+from gantl_zoo.registry.arguments import from_words
 
 EPILOG = """Examples:
 
@@ -83,7 +83,7 @@ def evaluate(
 ) -> None:
     """Accuracy on held-out images."""
     need_data(data)
-    from gantl_zoo.classify import classify_evaluate
+    from gantl_zoo.runs.classify import classify_evaluate
 
     result = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
     typer.echo(f"accuracy {result['value']:.4f} on {result['on']}")
@@ -97,7 +97,7 @@ def need_data(data: object) -> None:
 def perform(function: str, name: str, settings: dict[str, Any]) -> None:
     """Call that function; print the model's score and the run's path."""
     need_data(settings["data"])
-    from gantl_zoo import classify
+    from gantl_zoo.runs import classify
 
     model = getattr(classify, function)(name, **settings)
     metric = model.about["metrics"][0]

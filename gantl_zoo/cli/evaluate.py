@@ -42,11 +42,11 @@ def evaluate(
     """Measure a GAN against held-out images. A score carries its extractor's name."""
     if not data:
         raise UsageError("--data is missing: the images to compare with")
-    from gantl_zoo import run
-    from gantl_zoo.metrics.seen import plain
+    from gantl_zoo.metrics.extract import plain
+    from gantl_zoo.runs import evaluate as runs
     from gantl_zoo.training.processes import is_main
 
-    report = run.evaluate(
+    report = runs.evaluate(
         name,
         data=data,
         metrics=metrics,

@@ -9,8 +9,8 @@ import typer
 
 from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
-from gantl_zoo.plugins import KINDS, Entry, installed, singular
-from gantl_zoo.registry import REGISTRIES
+from gantl_zoo.registry.builtins import REGISTRIES
+from gantl_zoo.registry.plugins import KINDS, Entry, installed, singular
 
 LIST_EPILOG = """Examples:
 
@@ -61,9 +61,9 @@ def list_names(
 
 def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
     """Models on the Hub that name our library, each with the metrics of its card."""
-    from gantl_zoo.hub import hub_models
+    from gantl_zoo.hub.search import search_hub
 
-    rows = hub_models(query, endpoint=endpoint)
+    rows = search_hub(query, endpoint=endpoint)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -82,11 +82,12 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
         for entry in entries:
             describe(name, entry)
         return
-    from gantl_zoo import card, weights
+    from gantl_zoo.storage import card
+    from gantl_zoo.storage.schema import read_config
     from gantl_zoo.zoo import locate
 
     folder, origin = locate(name, weights=False)
-    config = weights.read_config(folder)
+    config = read_config(folder)
     typer.echo(f"{name}: {config['kind']} in {folder}")
     if origin:
         typer.echo(f"from the Hub: {origin['repo']} at commit {origin['revision']}")

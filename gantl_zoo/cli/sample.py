@@ -39,8 +39,8 @@ def sample(
     numbers = options.seeds(seeds)
     if out is None and separate is None:
         raise UsageError("say where the images go: --out grid.png, or --separate FOLDER for one file a seed")
-    from gantl_zoo.data.grid import grid, save_picture
-    from gantl_zoo.gan import GAN
+    from gantl_zoo.model.gan import GAN
+    from gantl_zoo.viz.grid import grid, save_picture
     from gantl_zoo.zoo import load_model
 
     gan = load_model(name, discriminator=False)

@@ -47,7 +47,7 @@ def push(
     endpoint: Endpoint = None,
 ) -> None:
     """Share a model, in one commit. Log in first (hf auth login, HF_TOKEN). The last line is model@commit."""
-    from gantl_zoo import hub
+    from gantl_zoo.hub import push as hub
 
     if license is None and sys.stdin.isatty() and not hub.licence_of(source):
         license = typer.prompt("Licence of the model (mit, apache-2.0, cc-by-4.0, …)")
@@ -71,6 +71,6 @@ def pull(
     endpoint: Endpoint = None,
 ) -> None:
     """Fetch a model and check it. Prints the folder and, as the last line, model@commit."""
-    from gantl_zoo import hub
+    from gantl_zoo.hub import pull as hub
 
     typer.echo(hub.pull(name, to=to, endpoint=endpoint))

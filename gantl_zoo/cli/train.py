@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.arguments import from_words
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
+from gantl_zoo.registry.arguments import from_words
 
 TRAIN_EPILOG = """Examples:
 
@@ -123,9 +123,10 @@ def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
 
 def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None:
     """Call the function of that verb; the main process prints the run's path."""
-    from gantl_zoo import run
-    from gantl_zoo.dry import dry_run as say
-    from gantl_zoo.metrics.table import named
+    from gantl_zoo.metrics.catalogue import named
+    from gantl_zoo.runs.dry_run import dry_run as say
+    from gantl_zoo.runs.train import train
+    from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.training.processes import is_main
 
     verb = str(context.info_name)
@@ -137,7 +138,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     if settings["resume"] is not None:
         settings = {"data": "", "quiet": settings["quiet"]} | said(context, settings)
     try:
-        gan = (run.train if verb == "train" else run.transfer)(name, **settings)
+        gan = (train if verb == "train" else transfer)(name, **settings)
     except Stopped as stopped:
         typer.echo(str(stopped), err=True)
         raise

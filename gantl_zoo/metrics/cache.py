@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from gantl_zoo.metrics.features import Looks
+from gantl_zoo.metrics.extractors import Looks
 
 FORMAT = 1  # to be raised when what is kept, or how it is computed, changes
 

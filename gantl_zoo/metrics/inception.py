@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.metrics.features import Extractor, Looks, digest
+from gantl_zoo.metrics.extractors import Extractor, Looks, digest
 
 NETWORK = "inception-v3-compat"
 FEATURES, LOGITS = "2048", "logits_unbiased"

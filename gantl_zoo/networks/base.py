@@ -7,6 +7,8 @@ N batch, C channels, H, W image size, Z latent size.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -66,3 +68,30 @@ def need(network: Any, labels: Tensor | None) -> Tensor | None:
             f"{network.num_classes - 1}, for each row of its input"
         )
     return labels if network.num_classes else None
+
+
+def num_classes_of(network: Any) -> int:
+    """How many classes a network can be asked for, or tells apart; 0 if it says nothing of any."""
+    return int(getattr(network, "num_classes", 0))
+
+
+def call(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
+    """What a network makes of its inputs; one that knows classes is told the labels (N,)."""
+    return network(inputs, labels) if num_classes_of(network) else network(inputs)
+
+
+@contextlib.contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """The network in eval mode; afterwards each of its modules in the mode that it had: frozen ones rest."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def blocks(network: nn.Module) -> list[nn.Module]:
+    """The declared blocks: from the latent to the image, or from the image to the logits."""
+    return list(network.blocks)  # type: ignore[arg-type]  # every registered network declares them

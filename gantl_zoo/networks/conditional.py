@@ -15,7 +15,7 @@ from torch.nn import functional
 from gantl_zoo.errors import UsageError
 
 
-class Norm(nn.BatchNorm2d):
+class ConditionalBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm of (N, K, h, w). With L classes `weight` and `bias` are (L, K): a row a class."""
 
     def __init__(self, channels: int, num_classes: int = 0) -> None:
@@ -43,7 +43,7 @@ def rows(table: Tensor, labels: Tensor | None, like: Tensor) -> Tensor:
     return functional.embedding(labels, table)[:, :, None, None].to(like.dtype)  # (N, K, 1, 1)
 
 
-class Labelled(nn.Sequential):
+class ConditionalSequential(nn.Sequential):
     """Layers in a row, of which the norms are shown the labels."""
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -54,7 +54,7 @@ class Labelled(nn.Sequential):
 
 def through(layer: nn.Module, features: Tensor, labels: Tensor | None) -> Tensor:
     """What a layer makes of features; the labels are for a norm that has rows for them."""
-    made: Tensor = layer(features, labels) if isinstance(layer, Norm) else layer(features)
+    made: Tensor = layer(features, labels) if isinstance(layer, ConditionalBatchNorm2d) else layer(features)
     return made
 
 

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
+from gantl_zoo.networks.conditional import (
+    ConditionalBatchNorm2d,
+    ConditionalSequential,
+    Projection,
+    check_classes,
+    through,
+)
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
@@ -43,7 +49,7 @@ class Stem(nn.Module):
         super().__init__()
         self.shape = (channels, grid, grid)
         self.linear = nn.Linear(latent_dim, channels * grid * grid, bias=False)
-        self.norm = Norm(channels, num_classes)
+        self.norm = ConditionalBatchNorm2d(channels, num_classes)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, channels, grid, grid)
@@ -51,15 +57,15 @@ class Stem(nn.Module):
         return torch.relu_(through(self.norm, features, labels))
 
 
-def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: bool) -> Labelled:
+def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: bool) -> ConditionalSequential:
     """One fractionally strided convolution; the last gives the image: no norm (section 3), tanh."""
     conv = nn.ConvTranspose2d(
         inputs, outputs, KERNEL, stride, padding=KERNEL // 2, output_padding=stride - 1, bias=last
     )
     if last:
-        return Labelled(OrderedDict(conv=conv, tanh=nn.Tanh()))
-    norm = Norm(outputs, num_classes)
-    return Labelled(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
+        return ConditionalSequential(OrderedDict(conv=conv, tanh=nn.Tanh()))
+    norm = ConditionalBatchNorm2d(outputs, num_classes)
+    return ConditionalSequential(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
 
 
 class DCGANGenerator(Generator):

@@ -20,7 +20,13 @@ from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
-from gantl_zoo.networks.conditional import Labelled, Norm, Projection, check_classes, through
+from gantl_zoo.networks.conditional import (
+    ConditionalBatchNorm2d,
+    ConditionalSequential,
+    Projection,
+    check_classes,
+    through,
+)
 
 NORMS = ("none", "spectral")
 
@@ -41,9 +47,9 @@ class UpBlock(nn.Module):
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
-        self.norm1 = Norm(width, num_classes)
+        self.norm1 = ConditionalBatchNorm2d(width, num_classes)
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.norm2 = Norm(width, num_classes)
+        self.norm2 = ConditionalBatchNorm2d(width, num_classes)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.shortcut = nn.Conv2d(width, width, 1)
 
@@ -84,13 +90,13 @@ class ResNetGenerator(Generator):
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.image_shape = (channels, image_size, image_size)
         last = OrderedDict(
-            norm=Norm(width, num_classes),
+            norm=ConditionalBatchNorm2d(width, num_classes),
             relu=nn.ReLU(inplace=True),
             conv=nn.Conv2d(width, channels, 3, padding=1),
             tanh=nn.Tanh(),
         )
         ups = [UpBlock(width, num_classes) for _ in range(doublings)]
-        self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, Labelled(last)])
+        self.blocks = nn.ModuleList([Stem(latent_dim, width, grid), *ups, ConditionalSequential(last)])
         self.apply(init_weights)
 
 

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gantl_zoo import weights
 from gantl_zoo.errors import TrainingError, WeightsError
-from gantl_zoo.swap import swapped
+from gantl_zoo.storage.atomic import replace_folder
+from gantl_zoo.storage.folder import read_tensors
 from gantl_zoo.training.step import Game, Player
 
 KEPT = 2
@@ -41,7 +41,7 @@ def save(
         parent.mkdir(parents=True, exist_ok=True)
         for scrap in parent.glob(".*-*"):  # of a run that was killed while it wrote
             shutil.rmtree(scrap, ignore_errors=True)
-        with swapped(final) as new:  # it may be there: after a roll-back, with another state
+        with replace_folder(final) as new:  # it may be there: after a roll-back, with another state
             save_file(gather(game, average), new / "state.safetensors")
             (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
@@ -78,7 +78,7 @@ def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     for path in reversed(found(folder)):
         try:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-            return path, state, weights.read_tensors(path / "state.safetensors")
+            return path, state, read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
             text = f"warning: checkpoint {path.name} is damaged ({error}); trying the one before"
             print(text, file=sys.stderr)

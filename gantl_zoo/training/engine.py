@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gantl_zoo.arguments import misfit
 from gantl_zoo.errors import UsageError
+from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training.processes import Processes, join
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>

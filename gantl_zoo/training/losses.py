@@ -17,7 +17,7 @@ from gantl_zoo.errors import UsageError
 
 
 @dataclass
-class Judge:
+class Critic:
     """The discriminator as a loss sees it.
 
     Real and fake go through it in one batch, unless it has BatchNorm: then each has statistics of its
@@ -47,29 +47,29 @@ class Judge:
 class NonSaturating:
     """Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661, section 3): G maximises log σ(D(fake))."""
 
-    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = judge.both(real, fake)
         return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
 
-    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return functional.softplus(-judge(fake)).mean()
 
 
 class Minimax(NonSaturating):
     """The article's objective, equation 1 of the same paper: G minimises log(1 - σ(D(fake)))."""
 
-    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return -functional.softplus(judge(fake)).mean()
 
 
 class Hinge:
     """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3)."""
 
-    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = judge.both(real, fake)
         return functional.relu(1 - real_logits).mean() + functional.relu(1 + fake_logits).mean()
 
-    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return -judge(fake).mean()
 
 
@@ -79,11 +79,11 @@ class Relativistic:
     Each fake is judged against a real one, so there is no flat region to collapse into. Wants R1.
     """
 
-    def discriminator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = judge.both(real, fake)
         return functional.softplus(fake_logits - real_logits).mean()
 
-    def generator(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = judge.both(real, fake)
         return functional.softplus(real_logits - fake_logits).mean()
 
@@ -114,7 +114,7 @@ class R1:
     def __init__(self, gamma: float, every: int = 16) -> None:
         self.gamma, self.every = gamma, every
 
-    def __call__(self, judge: Judge, real: Tensor, step: int) -> dict[str, Tensor]:
+    def __call__(self, judge: Critic, real: Tensor, step: int) -> dict[str, Tensor]:
         if self.gamma <= 0 or step % self.every:
             return {}
         with torch.autocast(real.device.type, enabled=False):
@@ -122,3 +122,8 @@ class R1:
             (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)  # (N, C, H, W)
             penalty = slope.square().sum(dim=(1, 2, 3)).mean()
         return {"r1": penalty * (self.gamma / 2 * self.every)}
+
+
+def rank(logits: Tensor) -> Tensor:
+    """One number an image (N,), of logits (N, …)."""
+    return logits.flatten(1).mean(1) if logits.dim() > 1 else logits

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from gantl_zoo import arguments
 from gantl_zoo.errors import UsageError
+from gantl_zoo.registry import arguments
 from gantl_zoo.training import engine
-from gantl_zoo.training.augment import build_augment
+from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.losses import build_loss
 
 SEEDS = 1 << 31

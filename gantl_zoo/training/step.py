@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.gan import told
-from gantl_zoo.training.augment import Augment
-from gantl_zoo.training.classes import labelled
+from gantl_zoo.networks.base import call
+from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
+from gantl_zoo.training.augment.base import Augment
+from gantl_zoo.training.conditioning import with_labels
 from gantl_zoo.training.engine import Engine
-from gantl_zoo.training.losses import R1, AdversarialLoss, Judge
+from gantl_zoo.training.losses import R1, AdversarialLoss, Critic
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.strategy import Batch, Plan, TransferStrategy
 
-Terms = dict[str, Tensor]
+LossTerms = dict[str, Tensor]
 
 
 class Player:
@@ -58,12 +58,12 @@ class Player:
         self,
         batches: Iterable[Batch],
         share: float,
-        terms: Callable[[Batch], Terms],
+        terms: Callable[[Batch], LossTerms],
         strategy: TransferStrategy,
-    ) -> Terms:
+    ) -> LossTerms:
         """Step on the sum of `terms`, each batch counting `share`; only what learns gets a gradient."""
         assert self.optimizer is not None
-        parameters, losses = self.plan.parameters(self.role), Terms()
+        parameters, losses = self.plan.parameters(self.role), LossTerms()
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
             found = terms(batch)
@@ -118,17 +118,17 @@ class Game:
     engine: Engine
     rounds: int = 1  # in which a batch is worked off
 
-    def judge(self, step: int, labels: Tensor | None = None) -> Judge:
+    def judge(self, step: int, labels: Tensor | None = None) -> Critic:
         """The discriminator behind the augmentation, as the strategy sees it."""
         network = self.discriminator.network
-        seen = labelled(network, labels)
+        seen = with_labels(network, labels)
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Judge(lambda x: self.strategy.discriminate(seen, self.augment(x), step), not statistics)
+        return Critic(lambda x: self.strategy.discriminate(seen, self.augment(x), step), not statistics)
 
 
-def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> Terms:
+def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
     """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
 
     `labels` (N,), for networks that know classes, are those of both, so that classes are as frequent in both.
@@ -139,29 +139,29 @@ def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tenso
     """
     known = [None] * game.rounds if labels is None else labels.chunk(game.rounds)
     rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), known, strict=True))
-    shared = [imagine(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
-    losses = Terms()
+    shared = [make_batch(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
+    losses = LossTerms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
         player.failed = torch.zeros_like(player.failed)  # one that rests from now on has not failed again
         if player.learns:
-            batches = shared or (imagine(game, *r, step, player is game.generator) for r in rounds)
+            batches = shared or (make_batch(game, *r, step, player is game.generator) for r in rounds)
             losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
     return losses
 
 
-def imagine(
+def make_batch(
     game: Game, real: Tensor, noise: Tensor, labels: Tensor | None, step: int, gradients: bool
 ) -> Batch:
     """As many fakes as there are reals."""
     network: Any = game.generator.network
     with game.engine.autocast(), torch.set_grad_enabled(gradients):
         noise = game.strategy.latents(noise, step)
-        fake = told(network, noise, labels).float()  # (N, C, H, W)
-    rival = labelled(game.discriminator.network, labels)
-    return Batch(step, real, noise, fake, labelled(network, labels), rival, labels, game.augment)
+        fake = call(network, noise, labels).float()  # (N, C, H, W)
+    rival = with_labels(game.discriminator.network, labels)
+    return Batch(step, real, noise, fake, with_labels(network, labels), rival, labels, game.augment)
 
 
-def discriminator_terms(game: Game, batch: Batch) -> Terms:
+def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
     """Tell real from fake."""
     with game.engine.autocast():
         judge = game.judge(batch.step, batch.labels)
@@ -172,7 +172,7 @@ def discriminator_terms(game: Game, batch: Batch) -> Terms:
         return terms | game.r1(judge, batch.real, batch.step)
 
 
-def generator_terms(game: Game, batch: Batch) -> Terms:
+def generator_terms(game: Game, batch: Batch) -> LossTerms:
     """Fool the discriminator, which has just learned."""
     with game.engine.autocast():
         judge = game.judge(batch.step, batch.labels)

@@ -9,7 +9,7 @@ import torch
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.plugins import installed
+from gantl_zoo.registry.plugins import installed
 
 
 def test_the_names_are_there_and_say_whose_they_are() -> None:

@@ -13,10 +13,10 @@ from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.training.trainer import Trainer
 
 Trained = Callable[..., tuple[Trainer, list[dict[str, set[str]]]]]
 

@@ -17,11 +17,11 @@ from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.plugins import installed
+from gantl_zoo.registry.plugins import installed
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.loop import Trainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.training.trainer import Trainer
 
 NAMES = ("adam", "cdc", "lora", "mine", "svd")
 EARLY: dict[str, dict[str, Any]] = {  # each method's own turn within a few steps, and no wild ones

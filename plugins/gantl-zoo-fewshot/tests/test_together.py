@@ -13,12 +13,12 @@ from helpers import TINY, moved, state
 from safetensors.torch import load_file
 
 import gantl_zoo as gz
-from gantl_zoo import plugins
 from gantl_zoo.data import ImageData, to_uint8
+from gantl_zoo.registry import plugins
+from gantl_zoo.runs.recorder import RunRecorder
+from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.classify import ClassifierRecipe, ClassifierTrainer
-from gantl_zoo.training.watch import Watch
-from gantl_zoo.transfer.combine import build_strategy
+from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
 
 Trained = Callable[..., Any]  # the fixture
 
@@ -46,7 +46,7 @@ def test_a_resumed_run_is_the_unbroken_one(
 ) -> None:
     """Broken off after step 5 of 6, resumed from step 3: before and after each method's own turn."""
 
-    def on_step(self: Watch, done: int) -> None:
+    def on_step(self: RunRecorder, done: int) -> None:
         if done == 5:
             raise OSError("the machine is gone")
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_is_the_unbroken_one(
     shared |= {"data": photos, "strategy": name, "strategy_config": settings, "r1": 0.1}
     whole = gz.transfer(source, out=tmp_path / "whole", **shared)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
-        patch.setattr(Watch, "on_step", on_step)
+        patch.setattr(RunRecorder, "on_step", on_step)
         gz.transfer(source, out=tmp_path / "broken", **shared)
     (run,) = (tmp_path / "broken").iterdir()
     assert [path.name for path in checkpoint.found(run)] == ["00000000", "00000003"]

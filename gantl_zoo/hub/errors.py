@@ -1,0 +1,163 @@
+"""What went wrong with the Hub, in one sentence: what was asked, where, the likely cause, what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from gantl_zoo.errors import HubError
+from gantl_zoo.storage.untrusted import printable
+
+PUBLIC = "https://huggingface.co"
+LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
+LONGEST_WAIT = 7 * 24 * 3600.0  # seconds: what a server says beyond that is nothing that a clock could show
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What we wanted of which repository where; for messages."""
+
+    doing: str  # "pull", "push to", "list"
+    repo: str
+    endpoint: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        name = self.repo + (f"@{self.revision}" if self.revision else "")
+        return f"can't {self.doing} {name} ({shown(self.endpoint)})"
+
+
+class Refused(Exception):
+    """The server asks to come back later, or has trouble of its own (429, 5xx)."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(f"HTTP status {response.status_code}")
+        self.response = response
+
+
+class NoAnswer(Exception):
+    """The same request stayed without an answer, and was repeated once."""
+
+
+def shown(endpoint: str) -> str:
+    """An address without the user name and password that it may hold."""
+    parts = urlsplit(endpoint)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def status(error: BaseException) -> int | None:
+    """The HTTP status that an exception carries."""
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    return code if isinstance(code, int) else None
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Seconds that the server asks us to wait (`Retry-After`, or the Hub's `RateLimit`)."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    told = str(headers.get("retry-after", "")).strip()
+    if told.isdecimal():
+        return min(float(told), LONGEST_WAIT)
+    reset = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", str(headers.get("ratelimit", "")))
+    return min(float(reset.group(1)), LONGEST_WAIT) if reset else None
+
+
+def explain(error: Exception, asked: Asked) -> HubError:
+    """`error` of huggingface_hub, of its HTTP library or of the system, as a `HubError`."""
+    cause: BaseException = error
+    while cause.__cause__ is not None and type(cause).__name__ in ("LocalEntryNotFoundError", "RuntimeError"):
+        cause = cause.__cause__  # the client wraps what happened
+    kinds = {kind.__name__ for kind in type(cause).__mro__}
+    text = (
+        _offline_or_lost(cause, kinds, asked) or _refused(cause, kinds, asked) or _ours(cause, kinds, asked)
+    )
+    told = HubError(_without_token(f"{asked}: {text}"))
+    code = status(cause)
+    lost = kinds & {"TransportError", "NoAnswer"} and "UnsupportedProtocol" not in kinds
+    told.passing = bool(lost) or code == 429 or (code or 0) >= 500
+    return told
+
+
+def _offline_or_lost(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
+    """The Hub was not reached, or the line broke."""
+    if "OfflineModeIsEnabled" in kinds:
+        if asked.doing != "pull":
+            return "HF_HUB_OFFLINE is set; unset it"
+        return "HF_HUB_OFFLINE is set and it is not in the cache; unset it, or pull once while online"
+    if kinds & {"TimeoutException", "NoAnswer"}:
+        if asked.doing == "push to":
+            return "the server did not answer in time; push again: what has arrived is not sent twice"
+        return (
+            "the server did not answer in time; try again later (HF_HUB_DOWNLOAD_TIMEOUT and "
+            "HF_HUB_ETAG_TIMEOUT are the limits in seconds)"
+        )
+    if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "InvalidURL"}:
+        where = "is HF_ENDPOINT or --endpoint right?" if asked.endpoint != PUBLIC else "is there a network?"
+        return f"it can't be reached ({error}); {where}"
+    if kinds & {"RemoteProtocolError", "ReadError", "WriteError"} or "Consistency check failed" in str(error):
+        return "the connection was cut again and again; nothing half-fetched is kept; try again"
+    return None
+
+
+def _refused(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
+    """The Hub answered, and the answer is no."""
+    code = status(error)
+    if "GatedRepoError" in kinds:
+        return f"its owner lets in only who asked: ask on {shown(asked.endpoint)}/{asked.repo}, and {LOG_IN}"
+    if "RevisionNotFoundError" in kinds:
+        where = f"{shown(asked.endpoint)}/{asked.repo}/tree/main"
+        return f"it has no branch, tag or commit {asked.revision or 'main'!r}; see which there are at {where}"
+    if code == 401:
+        return f"there is no such repository, or it is private and you are not known: {LOG_IN}"
+    if code == 403 and asked.doing != "push to":
+        return f"your token may not read it; {LOG_IN}"
+    if code == 403:
+        return f"your token may not do that; it needs the right to write, or take --create-pr; {LOG_IN}"
+    if "EntryNotFoundError" in kinds:
+        return "a file is missing there: the repository holds no whole model of gantl_zoo"
+    if code in (404, 410):
+        return "there is no such repository (any more), or your token may not see it; check the name"
+    if code == 429:
+        return _wait(error)
+    if code in (409, 412):
+        return "somebody else changed the repository meanwhile; nothing was written; do it again"
+    if code is not None and code >= 500:
+        return f"the server has trouble ({code}), also after more tries; try again later"
+    if code is not None:
+        said = getattr(error, "server_message", None) or "it says no more"
+        return f"the server refuses ({code}): {printable(said, 1000)}"
+    return None
+
+
+def _wait(error: BaseException) -> str:
+    seconds = retry_after(error)
+    when = time.strftime("%H:%M:%S", time.localtime(time.time() + (seconds or 300)))
+    asks = f"asks to wait {seconds:.0f} s" if seconds else "says that there were too many requests"
+    return f"the server {asks}: try again after {when}; who is logged in may ask more often"
+
+
+def _ours(error: BaseException, kinds: set[str], asked: Asked) -> str:
+    """This machine is in the way, or what we asked makes no sense."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"the disk is full ({error.strerror}); free some, or put the cache elsewhere with HF_HOME"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror}: {error.filename or 'the cache'}; put the cache elsewhere with HF_HOME"
+    if "xet" in str(error).lower().replace(asked.repo.lower(), ""):
+        return (
+            "this Hub has no Xet storage, which the client tries first: set HF_HUB_DISABLE_XET=1 and do it "
+            f"again ({type(error).__name__})"
+        )
+    if "HFValidationError" in kinds:
+        return "a repository's name is user/name, of letters, digits, '-', '_', '.'"
+    return f"{type(error).__name__}: {error}"
+
+
+def _without_token(text: str) -> str:
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return text.replace(token, "(token)") if token else text

@@ -1,0 +1,97 @@
+"""`pull`: fetch a model from the Hub, check it, and give it its place under its name when it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantl_zoo.errors import HubError, UsageError
+from gantl_zoo.hub import fetch
+from gantl_zoo.hub.fetch import KNOWN, Snapshot, part_of
+from gantl_zoo.model.load import load_folder
+from gantl_zoo.storage.atomic import replace_folder
+from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.origin import ORIGIN, pulled, pulled_from
+from gantl_zoo.storage.schema import parts_of
+
+
+def place(found: Snapshot, folder: Path) -> Path:
+    """Copy a snapshot to `folder`, load it there, then let it appear. Other files of `folder` stay.
+
+    Raises `UsageError` if `folder` is something else than what was pulled before, `HubError` if it can't
+    be written.
+    """
+    if folder.exists() and not _is_empty(folder) and pulled_from(folder) is None:
+        there = "and no model folder"
+        if (folder / "config.json").is_file():
+            there = "and holds a model that was not pulled, or was changed since, and would be lost"
+        raise UsageError(f"{folder} is there {there}; choose another place, or move it away")
+    came = pulled(folder).get("files", {})
+    for name, digest in came.items():
+        if (folder / name).is_file() and sha256(folder / name) != digest:
+            raise UsageError(
+                f"{folder / name} was changed since it was pulled, and would be lost; choose another place, "
+                "or move it away"
+            )
+    for path in found.folder.iterdir():
+        own = folder / path.name
+        brought = path.name in came or path.name == "config.json" or part_of(path.name)
+        if not brought and KNOWN.fullmatch(path.name) and own.is_file() and sha256(own) != sha256(path):
+            raise UsageError(
+                f"{own} may be your own, and {found.repo} has one of that name, too; choose another place, "
+                "or move it away"
+            )
+
+    def is_ones_own(name: str) -> bool:
+        return name != ORIGIN and (name not in came if came else not KNOWN.fullmatch(name))
+
+    try:
+        with replace_folder(folder, along=is_ones_own) as new:
+            _fill(found, new)
+            load_folder(new)
+    except OSError as error:
+        raise HubError(
+            f"can't write {folder}: {error.strerror or error}; what was there is as it was. Free "
+            "some space or choose another place with --to"
+        ) from error
+    return folder
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _fill(found: Snapshot, new: Path) -> None:
+    for path in found.folder.iterdir():
+        if KNOWN.fullmatch(path.name):
+            shutil.copyfile(path, new / path.name)  # the cache has links, the folder has files
+    files = {path.name: sha256(path) for path in sorted(new.iterdir())}
+    note = {**found.origin, "config_sha256": files["config.json"], "files": files}
+    (new / ORIGIN).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model that is here now: where, and which commit it is."""
+
+    repo: str
+    commit: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.folder}\n{self.repo}@{self.commit}"
+
+
+def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None) -> Pulled:
+    """Fetch a whole model, `user/repo` or `user/repo@revision`, check it, and say which commit it is.
+
+    It lies in the Hub's cache, or, with `to`, in a folder that appears when it is whole and checked.
+    Raises `HubError`, `WeightsError`.
+    """
+    found = fetch.fetch(name, parts_of, endpoint, all_files=True)
+    load_folder(found.folder)
+    if to is None:
+        return Pulled(found.repo, found.commit, found.folder)
+    return Pulled(found.repo, found.commit, place(found, Path(to)))

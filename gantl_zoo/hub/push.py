@@ -1,0 +1,195 @@
+"""`push`, `pull` and what is on the Hub: a model folder goes there as one commit and comes back checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.errors import UsageError
+from gantl_zoo.hub import fetch
+from gantl_zoo.hub.client import ask, endpoint_of
+from gantl_zoo.hub.errors import Asked
+from gantl_zoo.hub.target import Content, Done, Target
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.model.load import load_folder
+from gantl_zoo.registry.builtins import models
+from gantl_zoo.registry.releases import folder_at, release_folder
+from gantl_zoo.storage import card
+from gantl_zoo.storage.headers import INDEX, look
+from gantl_zoo.storage.schema import parts_of, read_config
+
+SAMPLES = 16
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: the commit that holds the model now, and which files it changed."""
+
+    repo: str
+    commit: str = ""  # "" for a dry run
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    url: str = ""
+    files: Mapping[str, Content] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        if not self.commit:
+            return self.plan()
+        if not self.changed and not self.deleted:
+            return f"nothing has changed since commit {self.commit} of {self.repo}: nothing was sent"
+        said = [f"sent {', '.join(self.changed)}"] if self.changed else []
+        said += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
+        return f"{'; '.join(said)}\n{self.url}\n{self.repo}@{self.commit}"
+
+    def plan(self) -> str:
+        """Files with sizes and SHA-256, and the card."""
+        lines = [f"would send to {self.repo}, in one commit:"]
+        for name, content in self.files.items():
+            size = content.stat().st_size if isinstance(content, Path) else len(content)
+            lines.append(f"{fetch.digest(content)}  {size:>12,}  {name}")
+        made = self.files["README.md"]
+        return "\n".join([*lines, "", made.decode() if isinstance(made, bytes) else ""])
+
+
+def push(
+    source: str | Path,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    dry_run: bool = False,
+    license: str | None = None,
+    card_file: str | Path | None = None,
+    endpoint: str | None = None,
+) -> Pushed:
+    """Send a model folder or a released model to the Hub, in one commit; the same again sends nothing.
+
+    The repository is made if there is none (`private` then hides it), and so is the branch `revision`;
+    `create_pr` opens a pull request. Of an older layout, files are deleted. The card is completed from the
+    folder; text that a person wrote stays. `license` is an id such as "mit", needed unless `config.json`
+    has one; `card_file` holds the card's text if it is not the folder's README.md. `dry_run` contacts nobody.
+    Raises `UsageError`, `WeightsError`, `HubError`.
+    """
+    name = _checked(repo, revision, create_pr)
+    folder = _folder(source)
+    text = _text(card_file or folder / "README.md", must=card_file is not None)
+    if dry_run:
+        return Pushed(name, files=prepared(source, name, text=text, license=license))
+    asked = Asked("push to", name, endpoint_of(endpoint), revision)
+    config, files = contents(folder, license)
+    target = Target(asked, private, create_pr)
+
+    def once() -> Done:
+        there = target.state()
+        target.check(there)
+        theirs = target.text(there, "README.md")
+        kept = text if card_file else card.choose(text, theirs)
+        made = readme(config, kept, also=theirs, own=text, address=address(source, name))
+        files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
+        message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
+        return target.commit(there, files, message, old=card.pictures(theirs))
+
+    done = ask(asked, once, again=not create_pr)
+    return Pushed(name, done.commit, done.changed, done.deleted, done.url)
+
+
+def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
+    """The repository's name. Raises `UsageError` for words that contradict each other."""
+    name, told = fetch.checked(repo)
+    if told is not None:
+        raise UsageError(f"{repo}: write the branch as revision={told!r} (--revision {told})")
+    if revision is not None and (not re.fullmatch(r"\w[\w./-]*", revision) or ".." in revision):
+        raise UsageError(f"{revision!r} is no branch's name: letters, digits, '-', '_', '.' and '/'")
+    if create_pr and revision not in (None, "main"):
+        raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
+    return name
+
+
+def prepared(
+    source: str | Path, repo: str, *, text: str = "", license: str | None = None
+) -> dict[str, Content]:
+    """All that a first push sends, by the names of the files; `text` is the card so far."""
+    config, files = contents(_folder(source), license)
+    return files | {"README.md": readme(config, text, address=address(source, repo)).encode()}
+
+
+def readme(config: Mapping[str, Any], text: str, **more: str) -> str:
+    """The card that goes to the Hub: `text` with its marked part and our keys renewed."""
+    return card.render(config, text, picture=card.picture_name(config), **more)
+
+
+def address(source: str | Path, repo: str) -> str:
+    """What `load_model` takes: a release's own name, which needs no network, else the repository's."""
+    return str(source) if folder_at(source) is None and str(source) in models else repo
+
+
+def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:
+    """A folder's configuration and what of it is sent, all but the card. Loads the model, to be sure."""
+    config = read_config(folder)
+    chosen = license or config.get("license")
+    if not chosen:
+        raise UsageError(
+            f"{folder} says no licence, and none is assumed: give one with --license ID, such as mit, "
+            "apache-2.0 or cc-by-4.0 (the data's licence may bind yours)"
+        )
+    if not LICENCE.fullmatch(str(chosen)):
+        raise UsageError(
+            f"{chosen!r} is no licence's id: one such as mit, cc-by-4.0 or other, in small letters"
+        )
+    model = load_folder(folder)
+    files: dict[str, Content] = {"config.json": folder / "config.json"}
+    if chosen != config.get("license"):
+        config["license"] = chosen
+        files["config.json"] = (json.dumps(config, indent=2, allow_nan=False) + "\n").encode()
+    for part in parts_of(config):
+        files |= {path.name: path for path in _weights(folder, part)}
+    if isinstance(model, GAN):
+        files[card.picture_name(config)] = picture(model)
+    return config, files
+
+
+def picture(gan: GAN) -> bytes:
+    """The card's picture: a PNG of the images of seeds 0 to 15, of all classes in turn."""
+    from gantl_zoo.viz.grid import grid
+
+    classes = gan.num_classes
+    labels = [i % classes for i in range(SAMPLES)] if classes else None
+    buffer = io.BytesIO()
+    grid(gan.generate(SAMPLES, seed=0, labels=labels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def licence_of(source: str | Path) -> str:
+    """The licence that a model's folder states, or ""."""
+    return str(read_config(_folder(source)).get("license") or "")
+
+
+def _folder(source: str | Path) -> Path:
+    if not Path(source).exists() and fetch.parse(str(source)):
+        raise UsageError(f"there is no folder {source}; to send on what is on the Hub, pull it --to a folder")
+    return release_folder(source)
+
+
+def _weights(folder: Path, part: str) -> list[Path]:
+    """The safetensors files of one network: one, or an index and its shards."""
+    index = folder / f"{part}.safetensors{INDEX}"
+    files = list(look(folder / f"{part}.safetensors").files)
+    return [index, *files] if index.is_file() else files
+
+
+def _text(path: str | Path, must: bool = True) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if not must:
+            return ""
+        raise UsageError(f"there is no card {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the card {path} can't be read as text: {error}") from error

@@ -1,0 +1,82 @@
+"""`Classifier`: a trained backbone and what is known about it. The article's second half.
+
+N images, C channels, H, W image size, L classes. Images are float32 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo import registry
+from gantl_zoo.errors import WeightsError
+from gantl_zoo.model.base import Model, check_arguments, metadata_from
+from gantl_zoo.networks.base import eval_mode
+from gantl_zoo.networks.rebuild import rebuild
+from gantl_zoo.storage.schema import read_config
+
+
+@dataclass
+class Classifier(Model):
+    """A backbone with its lineage, training and metrics, as in `config.json`."""
+
+    kind = "backbone"
+
+    backbone: Any
+    parts: dict[str, dict[str, Any]]
+    about: dict[str, Any] = field(default_factory=dict)
+    name: str = "unnamed"
+    folder: Path | None = None  # where it was loaded from
+
+    @property
+    def channels(self) -> int:
+        """Of the images that it sees: C."""
+        return int(self.backbone.channels)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes it tells apart: L."""
+        return int(self.backbone.num_classes)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients; on the CPU, wherever the
+        backbone is.
+        """
+        device = next(self.backbone.parameters()).device
+        with eval_mode(self.backbone), torch.no_grad():
+            logits: Tensor = self.backbone(images.to(device))
+        return logits.cpu()
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": self.backbone}
+
+
+def build_classifier(
+    backbone: str, config: Mapping[str, Any] | None = None, *, name: str = "unnamed"
+) -> Classifier:
+    """A new classifier from a registered backbone (`timm:` ones start pre-trained unless told not to). Raises
+    `UnknownNameError`, or `UsageError` for arguments that it doesn't take.
+    """
+    full = registry.backbones.configure(backbone, **(config or {}))
+    network = registry.backbones.build(backbone, **full)
+    full = getattr(network, "config", full)  # where a part of the arguments comes with the weights
+    parts = {"backbone": {"name": backbone, "config": full}}
+    check_arguments(parts)
+    return Classifier(network.eval(), parts, name=name)
+
+
+def load_classifier(folder: str | Path) -> Classifier:
+    """The classifier of a model folder, float32, in eval mode. Raises `WeightsError`."""
+    config = read_config(folder)
+    if config["kind"] != "backbone":
+        raise WeightsError(f"{folder} holds a {config['kind']}, not a backbone")
+    network = rebuild(folder, "backbones", "backbone", config, file="model")
+    told, has = config.get("num_classes"), int(network.num_classes)
+    if told is not None and told != has:
+        raise WeightsError(f"{folder}: config.json tells {told} classes, but its backbone has {has}")
+    return Classifier(network, {"backbone": config["backbone"]}, **metadata_from(config, folder))

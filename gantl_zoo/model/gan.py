@@ -1,0 +1,227 @@
+"""`GAN`: a generator, its discriminator and what is known about them. Images from seeds; folders.
+
+N images, C channels, H, W image size, Z latent size, L classes. Images are float32 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo import registry
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.model.base import Model, check_arguments, metadata_from
+from gantl_zoo.model.sampling import CHUNK, SEEDS, drawn_classes, latents
+from gantl_zoo.networks.base import call, eval_mode, num_classes_of
+from gantl_zoo.networks.rebuild import rebuild
+from gantl_zoo.storage.schema import read_config
+
+
+@dataclass
+class GAN(Model):
+    """A generator (the averaged one) and, where it is at hand, its discriminator."""
+
+    kind = "gan"
+
+    generator: Any
+    discriminator: Any
+    parts: dict[str, dict[str, Any]]
+    about: dict[str, Any] = field(default_factory=dict)
+    name: str = "unnamed"
+    folder: Path | None = None  # where it was loaded from
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.generator.image_shape
+        return channels, height, width
+
+    @property
+    def latent_dim(self) -> int:
+        """The size Z of a latent."""
+        return int(self.generator.latent_dim)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes it can be asked for; 0 if it makes images of any kind."""
+        return num_classes_of(self.generator)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
+        truncation: float = 1.0,
+        labels: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch; without
+        them one of seed 0.
+
+        `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. `labels` are the
+        images' classes, for a model that knows classes; without them each seed has one of its own. Raises
+        `UsageError` for negative numbers, for both ways to say seeds at once, and for labels that the model
+        doesn't know.
+        """
+        if seeds is not None and (n is not None or seed is not None):
+            raise UsageError("generate takes n and seed, or seeds, and not both")
+        n, seed = 1 if n is None else n, seed or 0
+        if n < 0 or seed < 0 or not 0 < truncation < math.inf:
+            raise UsageError(
+                f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
+            )
+        seeds = range(seed, seed + n) if seeds is None else seeds
+        if wrong := [number for number in seeds if not 0 <= number < SEEDS]:
+            raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {wrong[0]}")
+        known = None if labels is None else torch.as_tensor(labels)
+        if known is None and self.num_classes:
+            known = drawn_classes(seeds, self.num_classes)
+        return self.decode(latents(seeds, self.latent_dim) * truncation, known)
+
+    @torch.no_grad()
+    def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size.
+
+        A model that knows classes needs labels (N,), another one can't have any, or `UsageError`.
+        """
+        self.check_labels(labels, len(noise))
+        device = next(self.generator.parameters()).device
+        images = torch.empty(len(noise), *self.image_shape)
+        with eval_mode(self.generator):
+            for start in range(0, len(noise), CHUNK):
+                chunk = noise[start : start + CHUNK]
+                gap = CHUNK - len(chunk)
+                padded = torch.cat([chunk, chunk.new_zeros(gap, chunk.shape[1])])
+                known = None
+                if labels is not None:
+                    known = nn.functional.pad(labels[start : start + CHUNK], (0, gap)).to(device)
+                made = call(self.generator, padded.to(device), known)  # (CHUNK, C, H, W)
+                images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
+        return images
+
+    def check_labels(self, labels: Tensor | None, count: int) -> None:
+        """`labels` are `count` of the model's classes, or none for a model without; or `UsageError`."""
+        if not self.num_classes:
+            if labels is not None:
+                raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
+            return
+        names = enumerate(self.classes)
+        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
+        there = f"{self.name} knows the {self.num_classes} classes {', '.join(numbered[:12])}"
+        there += ", …" if len(numbered) > 12 else ""
+        if labels is None or labels.shape != (count,):
+            given = "none" if labels is None else f"labels of shape {tuple(labels.shape)}"
+            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise UsageError(f"{there}; a label is a whole number, not of type {labels.dtype}")
+        if wrong := [label for label in labels.tolist() if not 0 <= label < self.num_classes]:
+            raise UsageError(f"{there}; there is no class {wrong[0]}")
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {part: getattr(self, part) for part in self.parts}
+
+    def sizes(self) -> dict[str, Any]:
+        channels, height, width = self.image_shape
+        image = {"channels": channels, "height": height, "width": width}
+        return {"image": image, "latent_dim": self.latent_dim}
+
+
+def check_pair(network: Any, rival: Any, generator: str, discriminator: str) -> None:
+    """Raises `UsageError` for two networks that know different classes or are for different images."""
+    classes, shape = num_classes_of(network), tuple(network.image_shape)
+    if num_classes_of(rival) not in (0, classes):
+        raise UsageError(
+            f"discriminator {discriminator!r} knows {num_classes_of(rival)} classes, generator {generator!r} "
+            f"{classes}; give both the same num_classes, or the discriminator none"
+        )
+    if (seen := tuple(getattr(rival, "image_shape", shape))) != shape:
+        raise UsageError(
+            f"discriminator {discriminator!r} is for images {seen} (channels, height, width), generator "
+            f"{generator!r} makes {shape}; leave image_size and channels out of discriminator_config"
+        )
+
+
+def build_gan(
+    generator: str,
+    discriminator: str | None = None,
+    *,
+    generator_config: Mapping[str, Any] | None = None,
+    discriminator_config: Mapping[str, Any] | None = None,
+    name: str = "unnamed",
+) -> GAN:
+    """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken, or
+    "dcgan" if there is none.
+
+    The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
+    `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others,
+    if they are for different images, or if their arguments are none that `config.json` can hold.
+    """
+    if discriminator is None:
+        discriminator = generator if generator in registry.discriminators else "dcgan"
+    made = registry.generators.configure(generator, **(generator_config or {}))
+    network = registry.generators.build(generator, **made)
+    channels, height, _ = network.image_shape
+    wanted = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
+    judged = registry.discriminators.configure(discriminator, **wanted)
+    classes = num_classes_of(network)
+    if classes and "num_classes" in judged and "num_classes" not in wanted:
+        judged["num_classes"] = classes
+    rival = registry.discriminators.build(discriminator, **judged)
+    judged = getattr(rival, "config", judged)  # where a part of the arguments comes with the weights
+    check_pair(network, rival, generator, discriminator)
+    parts = {
+        "generator": {"name": generator, "config": made},
+        "discriminator": {"name": discriminator, "config": judged},
+    }
+    check_arguments(parts)
+    return GAN(network.eval(), rival.eval(), parts, name=name)
+
+
+def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
+    """The GAN of a model folder, float32, in eval mode. Raises `WeightsError`.
+
+    `discriminator=False` neither builds nor reads it.
+    """
+    config = read_config(folder)
+    if config["kind"] != "gan":
+        raise WeightsError(f"{folder} holds a {config['kind']}, not a GAN; gantl-zoo classify uses backbones")
+    parts = {part: config[part] for part in ("generator", "discriminator") if config.get(part)}
+    if not discriminator:
+        parts.pop("discriminator", None)
+    networks: dict[str, Any] = {}
+    for part in parts:  # what the generator makes is known before a discriminator is built for it
+        wanted = networks["generator"].image_shape if networks else None
+        networks[part] = rebuild(folder, f"{part}s", part, config, images=wanted)
+        check_shapes(folder, config, networks)
+    return GAN(networks["generator"], networks.get("discriminator"), parts, **metadata_from(config, folder))
+
+
+def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
+    """What `config` tells of images, latents and classes is what its networks have, or `WeightsError`."""
+    generator = networks["generator"]
+    image = tuple(config.get("image", {}).get(side) for side in ("channels", "height", "width"))
+    says = {"image": image if "image" in config else None}
+    says |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
+    has: dict[str, Any] = {"image": tuple(generator.image_shape)}
+    has |= {"latent_dim": int(generator.latent_dim), "num_classes": num_classes_of(generator)}
+    wrong = [key for key, value in says.items() if value is not None and value != has[key]]
+    for key in wrong:
+        raise WeightsError(f"{folder}: config.json tells {key} {says[key]}, but its generator has {has[key]}")
+    rival = networks.get("discriminator")
+    if num_classes_of(rival) not in (0, has["num_classes"]):
+        raise WeightsError(
+            f"{folder}: its discriminator knows {num_classes_of(rival)} classes, its generator "
+            f"{has['num_classes']}"
+        )
+    sees = getattr(rival, "image_shape", None)
+    if sees is not None and tuple(sees) != has["image"]:
+        raise WeightsError(
+            f"{folder}: its discriminator is for images {tuple(sees)}, its generator makes {has['image']}"
+        )

@@ -1,0 +1,73 @@
+"""The names that are built in. A new family or strategy adds a line to a table here."""
+
+from __future__ import annotations
+
+from gantl_zoo.registry.plugins import Entry
+from gantl_zoo.registry.registry import Registry
+
+generators = Registry(
+    "generators",
+    {
+        "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "resnet": "gantl_zoo.networks.resnet:generator",
+    },
+)
+
+
+discriminators = Registry(
+    "discriminators",
+    {
+        "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "resnet": "gantl_zoo.networks.resnet:discriminator",
+        "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
+    },
+)
+
+
+backbones = Registry(
+    "backbones",
+    {
+        "cnn": "gantl_zoo.networks.backbones.cnn:backbone",
+        "discriminator": "gantl_zoo.networks.backbones.discriminator_features:backbone",
+    },
+    prefixes={"timm": "gantl_zoo.networks.backbones.timm:backbone"},
+)
+
+
+strategies = Registry(
+    "strategies",
+    {
+        "ewc": "gantl_zoo.strategy.regularized:EWC",
+        "freeze": "gantl_zoo.strategy.freeze:Freeze",
+        "freeze-d": "gantl_zoo.strategy.freeze_d:FreezeD",
+        "freeze-g": "gantl_zoo.strategy.freeze_d:FreezeG",
+        "full": "gantl_zoo.strategy.base:TransferStrategy",
+        "gradual": "gantl_zoo.strategy.gradual:Gradual",
+        "l2-sp": "gantl_zoo.strategy.regularized:L2SP",
+        "mirror": "gantl_zoo.strategy.mirror:Mirror",
+        "partial": "gantl_zoo.strategy.partial:Partial",
+        "projected": "gantl_zoo.strategy.projected:Projected",
+        "scale-shift": "gantl_zoo.strategy.scale_shift:ScaleShift",
+        "vision-aided": "gantl_zoo.strategy.projected:VisionAided",
+    },
+)
+
+
+models = Registry(
+    "models",
+    {
+        "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
+        "cnn-mnist": "gantl_zoo.released:cnn_mnist",
+        "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
+        "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
+        "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",
+    },
+)
+
+
+REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
+
+
+def requirements(*entries: Entry) -> dict[str, str]:
+    """`{"plug-in": "version"}` of those entries that are not built in, for a folder's `requires`."""
+    return {e.owner: e.version for e in entries if e.owner not in ("gantl_zoo", "script")}

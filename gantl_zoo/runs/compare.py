@@ -1,0 +1,82 @@
+"""`transfer --compare-scratch`: the same budget from scratch beside a transfer, and who won."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import Stopped
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.runs.execute import engine_of, execute, folder_of
+from gantl_zoo.runs.folder import RunFolder, begun_in
+from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.recorder import regret
+from gantl_zoo.storage.schema import read_config
+from gantl_zoo.viz.grid import save_picture, side_by_side
+
+SHOWN = 36
+
+
+def compare(job: Job, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
+    """Train from scratch as `job` says, then write `comparison.png` and a table into `folder`.
+
+    The rival has the source's architecture and random weights; data, recipe and metrics are the same. It goes
+    on where an earlier comparison in this folder stopped.
+    """
+    networks = {
+        "discriminator": source.parts["discriminator"]["name"],
+        "generator_config": source.parts["generator"]["config"],
+        "discriminator_config": source.parts["discriminator"]["config"],
+    }
+    name = source.parts["generator"]["name"]
+    anew = {"verb": "train", "name": name, "networks": networks, "strategy": "full", "strategy_config": {}}
+    anew["conditional"] = bool(source.num_classes) or None
+    rival = replace(job, **anew, title="scratch", compare_scratch=False)
+    processes = engine_of(job).processes
+    earlier = processes.from_main(lambda: begun_in(folder.path))
+    beside = (
+        RunFolder(earlier, folder.quiet)
+        if earlier
+        else folder_of(rival, folder.path, "scratch", folder.quiet)
+    )
+    try:
+        scratch = execute(rival, beside, images, resume=earlier is not None)
+    except Stopped as stopped:  # who goes on with the transfer gets the comparison, too
+        raise Stopped("stopped in the run from scratch", folder.path) from stopped
+    if processes.main:
+        conclude(
+            folder, beside, images, {"before": source, "after transfer": transferred, "from scratch": scratch}
+        )
+
+
+def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapping[str, GAN]) -> None:
+    """The picture and the table of a comparison."""
+    panels = {"real": images.few(min(SHOWN, len(images)), seed=1).images}
+    for title, gan in gans.items():
+        panels[title] = gan.generate(SHOWN, seed=0)
+    picture = save_picture(side_by_side(panels), folder.path / "comparison.png")
+    folder.log(table(folder, beside))
+    folder.log(f"picture: {picture}")
+
+
+def table(folder: RunFolder, beside: RunFolder) -> str:
+    """Distances before, after and from scratch: the best of each run, and who won."""
+    ours, theirs = folder.rows("metrics.jsonl"), beside.rows("metrics.jsonl")
+    if not ours or not theirs:
+        return "no metrics were taken, so there is nothing to compare"
+    name = next(key for key in ours[0] if key != "step")
+    first = read_config(folder.path / "model")["metrics"][0]
+    measured = [[row for row in rows[1:] if name in row] for rows in (ours, theirs)]
+    if not all(measured):
+        return f"{name} could not be measured, so there is nothing to compare"
+    best = [min(rows, key=lambda row: regret(first, row[name])) for rows in measured]
+    lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
+    for title, row in zip(("after transfer", "from scratch"), best, strict=True):
+        lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
+    after, scratch = (float(row[name]) for row in best)
+    lead = regret(first, scratch) - regret(first, after)
+    winner = "transfer won" if lead > 0 else "from scratch won; transfer did not help here"
+    winner = winner if lead else "neither won"
+    said = f"{after / scratch:.2f} times" if after > 0 < scratch else f"{after:.4g} beside"
+    return "\n".join([*lines, f"{winner}: {said} what scratch reached, in the same steps"])

@@ -1,0 +1,155 @@
+"""`evaluate`: measure a GAN against held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo.data import ImageData, to_uint8
+from gantl_zoo.errors import DataError
+from gantl_zoo.metrics.catalogue import AUTO, named
+from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
+from gantl_zoo.metrics.extract import Images, Progress, plain
+from gantl_zoo.metrics.extractors import digest
+from gantl_zoo.metrics.neighbours import nearest
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
+from gantl_zoo.runs.extractor import choose_extractor
+from gantl_zoo.runs.recorder import NEIGHBOURS, SHOWN
+from gantl_zoo.runs.spec import check_samples, load
+from gantl_zoo.training import engine
+from gantl_zoo.zoo import gan_named
+
+SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
+
+
+@dataclass
+class ModelEvaluator:
+    """Measures GANs with an `Evaluator`, whose `learned` images are those that they were trained on."""
+
+    evaluator: Evaluator
+
+    def __call__(self, gan: GAN) -> Report:
+        """All metrics of as many samples as the evaluator wants."""
+        return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
+
+    def overlap_warning(self, teachers: Iterable[nn.Module]) -> str:
+        """A word for the log if a frozen network that teaches is the extractor, whose scores then fall faster
+        than images get better; else nothing.
+        """
+        extractor = self.evaluator.extractor
+        modules = [m for t in teachers for m in t.modules() if isinstance(m, BackboneDiscriminator)]
+        if all(digest(m.backbone.state_dict()) != extractor.sha256 for m in modules if m.freeze):
+            return ""
+        return (
+            f"note: the discriminator sees with {extractor.name}, and so does what measures: these scores "
+            "flatter; --extractor takes another one"
+        )
+
+    def nearest_grid(self, gan: GAN) -> Tensor:
+        """Samples, each followed by the training images nearest to it: (SHOWN·columns, C, H, W) uint8."""
+        judge = self.evaluator
+        data = judge.train if judge.learned is None else judge.learned
+        assert data is not None  # a run has its images
+        known = Images.part(data, min(len(data), SEARCHED * judge.samples))
+        samples = samples_of(gan, SHOWN, judge.held_out).take(0, SHOWN)
+        features = judge.extract(Images.of(samples)).features
+        _, index = nearest(features, judge.extract(known).features, min(NEIGHBOURS - 1, known.count))
+        rows = []
+        for sample, row in zip(samples, index.tolist(), strict=True):
+            rows += [to_uint8(sample)[None], *(known.take(i, i + 1) for i in row)]
+        return torch.cat(rows)
+
+
+def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
+    """Samples from seeds that nobody looks at; a model that knows classes is asked for as many of each as
+    the held-out images have.
+    """
+    labels, numbers = None, list(range(len(held_out.classes)))
+    if known := gan.num_classes:
+        if known != len(held_out.classes) or held_out.labels is None:
+            raise DataError(
+                f"{gan.name} knows {known} classes, {held_out.name} has {len(held_out.classes)}, so its "
+                "samples can't be compared class by class"
+            )
+        part = Images.part(held_out, count).labels
+        assert part is not None  # held-out labels are there
+        labels = part.repeat(-(-count // len(part)))[:count]
+        if set(gan.classes) == set(held_out.classes):  # in another order, maybe
+            numbers = [gan.classes.index(name) for name in held_out.classes]
+
+    def take(start: int, stop: int) -> Tensor:
+        wanted = None if labels is None else [numbers[label] for label in labels[start:stop].tolist()]
+        return gan.generate(stop - start, seed=METRIC_SEED + start, labels=wanted)
+
+    return Images(count, gan.image_shape, take, labels)
+
+
+def make_judge(
+    spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
+) -> ModelEvaluator:
+    """The judge of generated images for a data specification; `shots` there are what was learned. Images in
+    memory are compared with, and what was trained on is not known.
+    """
+    train_images = load(whole(spec))
+    held_out = unseen(spec, train_images)
+    learned = load(spec) if spec.get("shots") is not None else None
+    chosen = choose_extractor(extractor, train_images)
+    known = None if isinstance(spec["source"], ImageData) else train_images
+    return ModelEvaluator(Evaluator(chosen, known, held_out, metrics, samples, learned, **rest))
+
+
+def unseen(spec: Mapping[str, Any], images: ImageData) -> ImageData:
+    """The held-out images of a data specification, in the size and the channels of those trained on."""
+    channels, side, _ = images.shape
+    return load(whole(spec) | {"split": "test", "channels": channels, "image_size": side})
+
+
+def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification of all images, however few a run trains on."""
+    return {key: value for key, value in spec.items() if key not in ("shots", "fingerprint")}
+
+
+def evaluate(
+    model: str | Path | GAN,
+    *,
+    data: str | Path | ImageData,
+    metrics: str | Sequence[str] = AUTO,
+    samples: int = 10_000,
+    extractor: str = "auto",
+    channels: int | None = None,
+    data_root: str | Path | None = None,
+    shots: int | None = None,
+    data_seed: int = 0,
+    progress: Progress = plain,
+) -> Report:
+    """Measure `samples` images of `model` against the held-out images of `data`.
+
+    `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
+    "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say
+    which images the model was trained on, where it memorises or not. Images in memory are what samples
+    are compared with; nothing tells what was trained on, so there is no floor. Processes that a launcher
+    started share the work, and all of them get the report. Raises `DataError` for images that don't fit the
+    model or are too few, `UsageError` for an unknown metric or extractor.
+    """
+    check_samples(samples)
+    gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
+    wanted, size, _ = gan.image_shape
+    spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
+    few = {"data_seed": data_seed} | ({} if shots is None else {"shots": shots})
+    crew = engine.choose("cpu", "fp32", {}).processes  # and its allocator, which halves the time
+    rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
+    judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
+    found = judge.evaluator.held_out.shape[0]
+    if found != wanted:
+        raise DataError(
+            f"{gan.name} makes images with {wanted} channel(s), {judge.evaluator.held_out.name} has {found}; "
+            f"convert the data with --channels {wanted}"
+        )
+    return judge(gan)

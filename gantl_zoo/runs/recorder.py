@@ -1,0 +1,241 @@
+"""`Watch`: the observer of a run. Progress, statistics, sample grids, metrics, the best model."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from gantl_zoo.model.gan import GAN, load_gan
+from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.storage.schema import read_config
+from gantl_zoo.training.callback import Observer
+from gantl_zoo.training.conditioning import with_labels
+from gantl_zoo.training.health import ADVICE, HealthMonitor
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.trainer import Trainer
+from gantl_zoo.viz import curves
+from gantl_zoo.viz.grid import grid, save_picture
+
+GRID, SHOWN, NEIGHBOURS = 64, 8, 6  # images in `fakes….png`; rows and, at most, columns of `nearest.png`
+BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
+ROUND = 50  # steps: metrics fall on multiples of it
+
+
+class Report(Protocol):
+    """Results with name, value, floor and which way is better."""
+
+    results: list[dict[str, Any]]
+
+
+class Judge(Protocol):
+    """What measures the model while it trains."""
+
+    def __call__(self, gan: GAN) -> Report: ...
+    def nearest_grid(self, gan: GAN) -> Tensor:
+        """Samples, each followed by its nearest training images: (SHOWN·columns, C, H, W)."""
+        ...
+
+
+class RunRecorder(Observer):
+    """Looks on and writes into the run folder; the first metric decides which model is best."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        judge: Judge | None,
+        collapse: HealthMonitor | None,
+        title: str,
+    ) -> None:
+        self.folder, self.recipe, self.judge, self.collapse = folder, recipe, judge, collapse
+        self.best: float | None = None
+        self.best_step = 0
+        self.first = ""  # the metric that decides
+        self.seconds = 0.0  # spent on metrics
+        self.cost = 0.0  # of the last measurement
+        self.before = 0.0  # seconds that the run had taken when it was interrupted
+        self.started = time.perf_counter()
+        self.floors: dict[str, float] = {}
+        self.signs: dict[str, float] = {}  # of the last look, for the next row of statistics
+        self.bar = _bar(recipe.steps, title) if not folder.quiet and sys.stderr.isatty() else None
+
+    def on_step(self, step: int) -> None:
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=step)
+
+    def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
+        row = {"step": step, "images": step * self.recipe.batch, "images_per_second": round(rate, 1)}
+        numbers = {
+            k: v if math.isfinite(v) else None for k, v in (losses | self.signs).items()
+        }  # JSON has no NaN
+        self.folder.append("stats.jsonl", row | numbers)
+        self.signs = {}
+        said = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        left = (self.recipe.steps - step) * self.recipe.batch / rate
+        line = f"step {step:>7}/{self.recipe.steps}  {said}  {rate:.0f} images/s  {left / 60:.1f} min left"
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], said=f"{said}  {rate:.0f} images/s")
+        elif step % (10 * self.recipe.log_every) == 0 or step == self.recipe.steps:
+            self.folder.log(line)
+
+    def on_watch(self, step: int, trainer: Trainer) -> str:
+        if self.collapse is None:
+            return ""
+        network, strategy = trainer.game.discriminator.network.eval(), trainer.game.strategy
+        signs = self.collapse.look(
+            trainer.average,
+            lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
+            trainer.engine.device,
+        )
+        self.signs = signs.as_row()
+        found = self.collapse.judge(signs, step)
+        for kind, text in found.items():
+            self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
+        return found.get("collapse", "")
+
+    def wants_metrics(self, step: int) -> bool:
+        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
+        there is nothing to measure, a picture with each checkpoint.
+        """
+        every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.judge is None else 0)
+        if every:
+            return step % every == 0
+        return step % ROUND == 0 and self.seconds + self.cost <= BUDGET * self.elapsed()
+
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, over all its parts."""
+        return self.before + time.perf_counter() - self.started
+
+    def on_metrics(self, step: int, gan: GAN) -> None:
+        save_picture(picture(gan), self.folder.path / f"fakes{step:06d}.png")
+        clock = time.perf_counter()
+        results = self.judge(gan).results if self.judge is not None else []
+        self.cost = time.perf_counter() - clock
+        self.seconds += self.cost
+        if results:
+            self.floors = {r["name"]: r["floor"] for r in results}
+            self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
+            self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
+            self.first = self.first or results[0]["name"]
+        if step and self.improved(results):  # the model before training is never the result
+            self.best_step = step
+            about = dict(gan.about)
+            about["training"] = about.get("training", {}) | {"best_step": step}
+            about["metrics"] = results
+            GAN(gan.generator, gan.discriminator, gan.parts, about, gan.name).save(self.folder.path / "model")
+
+    def improved(self, results: list[dict[str, Any]]) -> bool:
+        """Is this the best model so far? The last one is, without metrics; the first, if its metric is
+        undefined here.
+        """
+        if not results:
+            return True
+        found = next((result for result in results if result["name"] == self.first), None)
+        if found is None:
+            return self.best_step == 0
+        score = regret(found, found["value"])
+        better = self.best is None or score < self.best
+        if better:
+            self.best = score
+        return better
+
+    def say(self, text: str) -> None:
+        self.folder.log(text)
+
+    def state(self) -> dict[str, Any]:
+        alive = self.collapse is not None and self.collapse.alive
+        times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
+        return {"first": self.first, "best": self.best, "best_step": self.best_step, "alive": alive, **times}
+
+    def restore(self, state: dict[str, Any], step: int) -> None:
+        self.folder.forget_after(step)
+        self.first = state.get("first", "")
+        self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
+        if self.kept_step() > step:  # the model that was best then is overwritten: the next look is the best
+            self.best = None
+        self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
+        self.started = time.perf_counter()
+        if self.collapse is not None:
+            self.collapse.alive = state.get("alive", False)
+
+    def kept_step(self) -> int:
+        """The step of the model in the folder, 0 without one."""
+        kept = self.folder.path / "model"
+        return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
+
+    def finish(self) -> None:
+        """The last words: best and last beside each other, curves, samples beside their neighbours."""
+        if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
+            self.say(table)
+        share = self.seconds / max(self.elapsed(), 1e-9)
+        self.say(
+            f"done: best at step {self.best_step}; metrics took {self.seconds:.0f} s, {share:.0%} of the run"
+        )
+        stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
+        if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
+            self.say(f"curves: {drawn}")
+        if self.judge is not None:
+            rows = self.judge.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
+            picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
+            self.say(f"samples (left) beside their nearest training images: {picture}")
+
+    def __enter__(self) -> None:
+        self.folder.open_board(self.recipe.log)
+        if self.bar is not None:
+            self.bar.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.folder.close_board()
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def regret(result: dict[str, Any], value: float) -> float:
+    """A value of that result's metric as a number of which less is better."""
+    return value if result["better"] == "lower" else -value
+
+
+def picture(gan: GAN) -> Any:
+    """A grid of the first seeds' images; of a model that knows classes, a row for each of them."""
+    if not gan.num_classes:
+        return grid(gan.generate(GRID, seed=0))
+    classes = min(gan.num_classes, GRID)
+    seeds = GRID // classes
+    labels = [label for label in range(classes) for _ in range(seeds)]
+    return grid(gan.generate(seeds=list(range(seeds)) * classes, labels=labels), seeds)
+
+
+def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:
+    """A line a metric: at the best step, at the last, and what real images score."""
+    best = next((row for row in rows if row["step"] == best_step), None)
+    if best is None:
+        return ""
+    last = rows[-1]
+    lines = [f"{'':28} {'best':>10} {'last':>10} {'real images':>12}"]
+    lines.append(f"{'step':28} {best['step']:>10} {last['step']:>10}")
+    for name in best:
+        if name != "step" and name in last:
+            floor = floors.get(name)
+            beside = "" if floor is None else f"{floor:12.4g}"
+            lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
+    return "\n".join(lines)
+
+
+def _bar(steps: int, title: str) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+        console=Console(stderr=True),
+    )
+    bar.add_task(title, total=steps, said="")
+    return bar

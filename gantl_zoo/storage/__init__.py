@@ -1,0 +1,1 @@
+"""A model folder on disk, and everything that reads bytes from strangers."""

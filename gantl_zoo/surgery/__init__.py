@@ -1,0 +1,1 @@
+"""Fit the weights of a network to another shape, and report where each tensor came from."""

@@ -1,0 +1,162 @@
+"""Adaptive discriminator augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676).
+
+Section 2 and appendix B: pixel blitting, geometry and colour, each with probability p; section 3.1: p grows
+while the discriminator is too sure of the training images, r = E[sign D(real)] > 0.6, and shrinks otherwise.
+Written from the paper. One difference: images are resampled bilinearly, without the paper's wavelet filter.
+All of it is plain indexing and arithmetic, so that R1 can differentiate through it twice.
+
+N batch, C channels, H, W image size. Places are measured in pixels from the image's centre.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gantl_zoo.training.augment.base import Augment
+from gantl_zoo.training.losses import rank
+from gantl_zoo.training.processes import ALONE, Processes
+
+TARGET = 0.6  # of E[sign D(real)], section 3.1
+SPEED = 500_000  # images in which p can go from 0 to 1
+INTERVAL = 4  # steps between two changes of p
+SCALE, SHIFT = 0.2 * math.log(2), 0.125  # deviations, appendix B
+BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
+LUMA = torch.ones(3) / math.sqrt(3)  # the grey axis of RGB
+
+
+class AdaptiveAugment(Augment):
+    """The pipeline, and its probability p as a buffer."""
+
+    p: Tensor
+    signs: Tensor
+    seen: Tensor
+    calls: Tensor
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("p", torch.tensor(p))
+        for name in ("signs", "seen", "calls"):  # since p was last changed
+            self.register_buffer(name, torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return recolour(warp(images, self.p), self.p)
+
+    @torch.no_grad()
+    def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
+        votes = rank(real_logits)  # (N,): an image counts once, however many patches of it are judged
+        signs = votes.sign().sum()
+        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(votes))]))
+        self.signs += signs
+        self.seen += seen
+        self.calls += 1
+        due = (self.calls >= INTERVAL).float()
+        surplus = (self.signs / self.seen - TARGET).sign()
+        self.p.copy_((self.p + due * surplus * self.seen / SPEED).clamp(0, 1))
+        for total in (self.signs, self.seen, self.calls):
+            total *= 1 - due
+
+
+def warp(images: Tensor, p: Tensor) -> Tensor:
+    """Flip, turn, shift, scale and stretch; the border is mirrored."""
+    count, _, height, width = images.shape
+    device = images.device
+
+    def chance(share: Tensor | float = p) -> Tensor:
+        return (torch.rand(count, device=device) < share).float()
+
+    size = torch.tensor([width, height], dtype=torch.float32, device=device)
+    back = torch.eye(3, device=device).expand(count, 3, 3)  # from places in the result to those in the image
+    back = back @ scaling(1 - 2 * chance() * chance(0.5), torch.ones(count, device=device))
+    back = back @ rotation(chance() * torch.randint(4, (count,), device=device) * (math.pi / 2))
+    whole = ((torch.rand(count, 2, device=device) * 2 - 1) * SHIFT * size).round()
+    back = back @ translation(chance()[:, None] * whole)
+    zoom = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
+    back = back @ scaling(zoom, zoom)
+    either = 1 - (1 - p).sqrt()  # so that at least one of two rotations happens with probability p
+    back = back @ rotation(chance(either) * (torch.rand(count, device=device) * 2 - 1) * math.pi)
+    stretch = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
+    back = back @ scaling(stretch, 1 / stretch)
+    back = back @ rotation(chance(either) * (torch.rand(count, device=device) * 2 - 1) * math.pi)
+    back = back @ translation(chance()[:, None] * torch.randn(count, 2, device=device) * SHIFT * size)
+    return resample(images, back)
+
+
+def scaling(across: Tensor, down: Tensor) -> Tensor:
+    """(N,), (N,) to (N, 3, 3)."""
+    return torch.diag_embed(torch.stack([across, down, torch.ones_like(down)], dim=1))
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """(N,) to (N, 3, 3)."""
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).view(-1, 3, 3)
+
+
+def translation(shift: Tensor) -> Tensor:
+    """(N, 2), across and down, to (N, 3, 3)."""
+    matrix = torch.eye(3, device=shift.device).repeat(len(shift), 1, 1)
+    matrix[:, :2, 2] = shift
+    return matrix
+
+
+def resample(images: Tensor, back: Tensor) -> Tensor:
+    """Each pixel of the result, taken where `back` (N, 3, 3) points to, bilinearly."""
+    count, channels, height, width = images.shape
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=images.device)
+    places = torch.stack([x, y], dim=-1).flatten(0, 1).to(images.device) - middle  # (HW, 2)
+    places = functional.pad(places, (0, 1), value=1.0) @ back.mT  # (N, HW, 3)
+    places = mirrored(places[..., :2] + middle, torch.tensor([width, height], device=images.device))
+    corner = places.floor()
+    right, below = (places - corner).unsqueeze(1).unbind(-1)  # (N, 1, HW) each
+    left_top = corner.long()
+    flat, result = images.flatten(2), torch.zeros_like(images).flatten(2)  # (N, C, HW)
+    for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        column = (left_top[..., 0] + across).clamp(max=width - 1)
+        row = (left_top[..., 1] + down).clamp(max=height - 1)
+        index = (row * width + column).unsqueeze(1).expand(-1, channels, -1)  # (N, C, HW)
+        weight = (below if down else 1 - below) * (right if across else 1 - right)
+        result = result + flat.gather(2, index) * weight
+    return result.view(count, channels, height, width)
+
+
+def mirrored(places: Tensor, size: Tensor) -> Tensor:
+    """Fold coordinates back into [0, size - 1], as between two mirrors."""
+    last = (size - 1).clamp(min=1)
+    return last - (places.remainder(2 * last) - last).abs()
+
+
+def recolour(images: Tensor, p: Tensor) -> Tensor:
+    """Brightness and contrast; for RGB also inverted luma, hue and saturation."""
+    count, channels = images.shape[:2]
+
+    def chance() -> Tensor:
+        return (torch.rand(count, 1, 1, device=images.device) < p).float()
+
+    def normal(deviation: float) -> Tensor:
+        return chance() * torch.randn(count, 1, 1, device=images.device) * deviation
+
+    matrix = torch.eye(channels, device=images.device).expand(count, channels, channels)
+    bright = normal(BRIGHTNESS)
+    matrix = matrix * torch.exp(normal(CONTRAST))
+    if channels == 3:
+        grey = torch.outer(LUMA, LUMA).to(images.device)
+        colours = torch.eye(3, device=images.device) - grey
+        flip = chance() * (torch.rand(count, 1, 1, device=images.device) < 0.5)
+        matrix = (torch.eye(3, device=images.device) - 2 * grey * flip) @ matrix
+        angle = chance() * (torch.rand(count, 1, 1, device=images.device) * 2 - 1) * math.pi
+        # Rodrigues: rotation by an angle around the grey axis
+        matrix = (grey + colours * angle.cos() + across(LUMA).to(images.device) * angle.sin()) @ matrix
+        matrix = (grey + colours * torch.exp(normal(SATURATION))) @ matrix
+    scaled = matrix @ (images.flatten(2) + bright)  # (N, C, HW)
+    return scaled.view(images.shape)
+
+
+def across(axis: Tensor) -> Tensor:
+    """The matrix (3, 3) of the cross product with `axis` (3,)."""
+    x, y, z = axis.tolist()
+    return torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])

@@ -1,0 +1,138 @@
+"""What a run starts from: networks, plan, labels; and the checks that they fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.networks.base import blocks, eval_mode, num_classes_of
+from gantl_zoo.strategy.base import Group, Plan
+from gantl_zoo.surgery.matching import COLOURED
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.recipe import Recipe
+
+REMEDY = "leave the classes out (--unconditional)"
+
+
+def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
+    """The labels (N,) that a generator which knows classes learns from, else None. Raises `DataError`."""
+    if not num_classes_of(network):
+        return None
+    if data.labels is None:
+        raise DataError(
+            f"{name} knows {num_classes_of(network)} classes, but {data.name} has no labels: sort its images "
+            f"into a folder a class, or {REMEDY}"
+        )
+    if len(data.classes) != num_classes_of(network):
+        raise DataError(
+            f"{name} knows {num_classes_of(network)} classes, but {data.name} has {len(data.classes)}; with "
+            "--conditional the data says how many there are"
+        )
+    return data.labels
+
+
+def check_classes(gan: GAN, plan: Plan, data: ImageData) -> Tensor | None:
+    """The labels that a GAN will learn from by this plan, if it knows classes. Raises `DataError` for images
+    without them, `UsageError` where nobody would learn or teach them.
+    """
+    labels = labels_of(data, gan.generator, gan.name)
+    rival = gan.discriminator if plan.discriminator is None else plan.discriminator
+    check_players(plan, {"generator": gan.generator, "discriminator": rival})
+    return labels
+
+
+def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
+    """Somebody learns and somebody teaches what the generator's classes are, or `UsageError`."""
+    generator, rival = networks["generator"], networks["discriminator"]
+    plays = bool(plan.groups.get("discriminator"))
+    if not num_classes_of(generator):
+        return
+    if plays and num_classes_of(rival) != num_classes_of(generator):
+        raise UsageError(
+            f"the generator knows {num_classes_of(generator)} classes, but its discriminator "
+            f"{type(rival).__name__} knows {num_classes_of(rival)}, so nobody would teach it "
+            f"them: take one that takes num_classes (dcgan, resnet), or {REMEDY}"
+        )
+    inputs = {"generator": torch.zeros(1, generator.latent_dim)}
+    if plays:
+        inputs["discriminator"] = torch.zeros(1, *generator.image_shape)
+    for role, zeros in inputs.items():
+        if not distinguishes_classes(networks[role], zeros + 0.5, plan, role):
+            raise UsageError(
+                f"the {role}'s classes are all alike, and by this strategy nothing of it learns that could "
+                f"tell them apart: take another strategy, or {REMEDY}"
+            )
+
+
+def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -> bool:
+    """Whether the network tells two classes apart, or a parameter learns that isn't for both alike."""
+    if num_classes_of(network) < 2:
+        return True
+    learning = [p for group in plan.groups.get(role, []) for p in group.parameters if p.requires_grad]
+    if not learning:  # at rest, which somebody wanted
+        return True
+    inputs = inputs.to(learning[0].device)
+    slopes, made = [], []
+    with eval_mode(network), torch.enable_grad():
+        for label in (0, 1):
+            output = network(inputs, torch.tensor([label], device=inputs.device))
+            made.append(output.detach())
+            slopes.append(torch.autograd.grad(output.sum(), learning, allow_unused=True))
+    if not torch.equal(*made):
+        return True
+    alike = [
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(*slopes, strict=True)
+    ]
+    return not all(alike)
+
+
+def rival_of(gan: GAN, plan: Plan) -> nn.Module:
+    """The discriminator that a run keeps: the plan's, or else the model's own. Raises `UsageError`."""
+    rival: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
+    if rival is None:
+        raise UsageError("the source has no discriminator, and a run keeps one even where it rests")
+    return rival
+
+
+def check_engine(recipe: Recipe, engine: Engine) -> None:
+    """Raises `UsageError` for a recipe that this engine can't follow."""
+    if recipe.batch % (engine.processes.count * recipe.accumulate):
+        raise UsageError(
+            f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
+            f"{recipe.accumulate} round(s)"
+        )
+    if recipe.r1 and engine.compile:
+        raise UsageError(
+            "compiled networks have no second derivatives, which R1 needs: compile or r1, not both"
+        )
+
+
+ANYWAY = "{} tensors that are fresh or knew no colours learn, whatever the strategy"
+
+
+def unfreeze_fresh(plan: Plan, gan: GAN) -> int:
+    """Let learn, whatever the strategy would have rest for good, what the source could not teach: tensors of
+    the blocks that are fresh, and those whose colours are all alike. Returns how many were added to the plan.
+    What a schedule lets wait, waits.
+    """
+    count = 0
+    for role, found in gan.about.get("fitted", {}).items():
+        if role not in plan.groups or (role == "discriminator" and plan.discriminator is not None):
+            continue
+        colours = {name for name, note in found["adapted"].items() if COLOURED in note}
+        listed = {id(p) for group in plan.groups[role] for p in group.parameters}
+        network = getattr(gan, role)
+        own = {id(p) for block in blocks(network) for p in block.parameters()}  # a frozen backbone isn't
+        fresh = [p for n, p in network.named_parameters() if n in colours | set(found["fresh"])]
+        untaught = [p for p in fresh if id(p) in own - listed]
+        if untaught:
+            plan.groups[role].append(Group(untaught))
+        count += len(untaught)
+    return count
