@@ -14,6 +14,7 @@ from gantl_zoo.seeding import order
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
 
 SMALL = {"width": 4, "latent_dim": 8}  # a DCGAN generator of a few thousand parameters
@@ -59,6 +60,13 @@ def check_report(old: Any, new: Any, report: list[Any]) -> None:
         assert all(match.note for match in mine if match.how in ("adapted", "fresh"))
 
 
+def new_trainer(
+    gan: gz.GAN, strategy: gz.TransferStrategy, data: ImageData, recipe: Recipe, machine: engine.Engine
+) -> Trainer:
+    """A trainer of a GAN that the strategy has prepared."""
+    return Trainer(set_up(gan, strategy, data, recipe.seed), data, recipe, machine)
+
+
 ROLES = ("generator", "discriminator")
 
 
@@ -68,7 +76,7 @@ def trained(
     """A trainer after `count` steps, what moved in both players, and each step's losses."""
     before = {role: state(getattr(gan, role)) for role in ROLES}
     recipe = Recipe(steps=count, batch=4, precision="fp32", lr=1e-2)
-    trainer = Trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
     losses = [trainer.step(step, torch.arange(4)) for step in range(count)]
     return trainer, {role: moved(before[role], getattr(gan, role)) for role in ROLES}, losses
 

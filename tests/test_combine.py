@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY, block_numbers, moved, state, trained
+from helpers import TINY, block_numbers, moved, new_trainer, state, trained
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -19,7 +19,6 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import Combined, build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.trainer import Trainer
 
 
 def test_parts_of_a_combination_all_hold(gan: gz.GAN, images: ImageData) -> None:
@@ -47,7 +46,9 @@ def test_the_second_discriminator_learns_beside_a_part_that_doesnt_know_it(
     recipe = Recipe(steps=3, batch=4, precision="fp32", lr=1e-2)
     for name in ("freeze-d+vision-aided", "vision-aided+freeze-d"):
         mine = copy.deepcopy(gan)
-        trainer = Trainer(mine, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
+        trainer = new_trainer(
+            mine, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32")
+        )
         second = trainer.plan.modules["vision-aided-vision"]
         before, own = state(second), state(mine.discriminator)
         trainer.step(0, torch.arange(4))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, TINY, moved, state
+from helpers import SMALL, TINY, moved, new_trainer, state
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -40,7 +40,7 @@ def pair(name: str = "dcgan", classes: int = 2) -> gz.GAN:
 
 def trainer_of(gan: gz.GAN, strategy: gz.TransferStrategy, images: ImageData, **settings: Any) -> Trainer:
     recipe = Recipe(steps=3, batch=8, precision="fp32", r1=0.1, **settings)
-    return Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    return new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
 
 
 @pytest.mark.parametrize("name", ["dcgan", "resnet"])
@@ -215,7 +215,7 @@ def test_it_learns_which_class_is_which(images: ImageData) -> None:
         "dcgan", generator_config={**SMALL, "width": 8, "num_classes": 2}, discriminator_config={"width": 8}
     )
     recipe = Recipe(steps=80, batch=16, precision="fp32", lr=2e-3, ema_images=100)
-    trainer = Trainer(gan, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
     for step in range(recipe.steps):
         trainer.step(step, torch.randperm(40)[:16])
     made, labels = trainer.snapshot(), [i % 2 for i in range(32)]

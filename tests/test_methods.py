@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import block_numbers, moved, state, trained
+from helpers import block_numbers, moved, new_trainer, state, trained
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -20,7 +20,6 @@ from gantl_zoo.strategy.regularized import Anchor, fisher
 from gantl_zoo.training import engine
 from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.trainer import Trainer
 
 
 def apart(now: Iterable[Tensor], then: Iterable[Tensor]) -> float:
@@ -47,7 +46,7 @@ def test_the_first_blocks_rest(
 
 def test_gradual_wakes_one_more_block_every_so_often(gan: gz.GAN, images: ImageData) -> None:
     recipe = Recipe(steps=6, batch=4, precision="fp32")
-    trainer = Trainer(
+    trainer = new_trainer(
         gan, build_strategy("gradual", {"every": 2}), images, recipe, engine.choose("cpu", "fp32")
     )
     seen = []

@@ -14,7 +14,7 @@ from typing import Any
 import children
 import pytest
 import torch
-from helpers import SMALL, order_of
+from helpers import SMALL, new_trainer, order_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -49,7 +49,10 @@ def steps(strategy: str, rounds: int, aug: str = "none", networks: str = "plain"
     if networks == "plain":
         without_statistics(gan.generator)
     recipe = Recipe(steps=6, batch=64, accumulate=rounds, aug=aug, r1=1.0, lr=1e-3, precision="fp32", seed=5)
-    trainer = Trainer(gan, registry.strategies.build(strategy), data, recipe, engine.choose("cpu", "fp32"))
+    cpu = engine.choose("cpu", "fp32")
+    trainer = new_trainer(gan, registry.strategies.build(strategy), data, recipe, cpu)
+        gan, registry.strategies.build(strategy), data, recipe, engine.choose("cpu", "fp32")
+    )
     trainer.game.r1.every = 2
     with seeded(0):
         for step, index in enumerate(order_of(96, recipe, 0)):
@@ -163,7 +166,7 @@ def test_a_batch_that_cant_be_shared_is_refused(gan: gz.GAN, images: ImageData) 
         Recipe(batch=9, accumulate=2)
     two = replace(engine.choose("cpu", "fp32"), processes=Processes(rank=0, count=2))
     with pytest.raises(gz.UsageError, match="batch 9 can't be shared equally by 2 processes in 1 round"):
-        Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=9), two)
+        new_trainer(gan, gz.TransferStrategy(), images, Recipe(batch=9), two)
 
 
 def test_a_classifier_is_trained_in_one_process(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, moved, state, trained
+from helpers import SMALL, moved, new_trainer, state, trained
 from torch import nn
 
 import gantl_zoo as gz
@@ -19,7 +19,6 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.strategy.mirror import mirrored
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.trainer import Trainer
 
 
 def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
@@ -27,7 +26,7 @@ def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
 ) -> None:
     released = gz.load_model("cnn-mnist").backbone.state_dict()  # type: ignore[union-attr]
     gan.discriminator = None  # not needed
-    trainer = Trainer(
+    trainer = new_trainer(
         gan, build_strategy("projected", {"width": 8}), images,
         Recipe(steps=2, batch=4, precision="fp32", lr=1e-2, loss="hinge"), engine.choose("cpu", "fp32"),
     )  # fmt: skip
@@ -63,7 +62,7 @@ def test_the_second_discriminator_joins_after_the_warmup_and_stays_behind(
 ) -> None:
     recipe = Recipe(steps=4, batch=4, precision="fp32", lr=1e-2)
     strategy = build_strategy("vision-aided", {"warmup": 2, "width": 8, "weight": 0.5})
-    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
     second = trainer.plan.modules["vision"]
     before = state(second)
     for step in range(2):
@@ -93,7 +92,7 @@ def test_the_second_discriminators_loss_in_closed_form(gan: gz.GAN, images: Imag
 def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, images: ImageData) -> None:
     """Unaugmented, its heads would know a hundred real images by heart."""
     seen: list[torch.Tensor] = []
-    trainer = Trainer(
+    trainer = new_trainer(
         gan,
         build_strategy("vision-aided", {"warmup": 0, "width": 8}),
         images,
@@ -217,7 +216,10 @@ def test_r1_goes_through_any_bundled_eye(images: ImageData) -> None:
     colours = ImageData(images.images.expand(-1, 3, -1, -1).contiguous(), name="colours")
     made = gz.build_gan("dcgan", generator_config=SMALL | {"channels": 3}, discriminator_config={"width": 4})
     recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
-    trainer = Trainer(made, build_strategy("projected", {}), colours, recipe, engine.choose("cpu", "fp32"))
+    cpu = engine.choose("cpu", "fp32")
+    trainer = new_trainer(made, build_strategy("projected", {}), colours, recipe, cpu)
+        made, build_strategy("projected", {}), colours, recipe, engine.choose("cpu", "fp32")
+    )
     losses = trainer.step(0, torch.arange(4))
     assert all(loss.isfinite() for loss in losses.values()) and "r1" in losses
 
@@ -225,6 +227,6 @@ def test_r1_goes_through_any_bundled_eye(images: ImageData) -> None:
 def test_an_eye_without_second_derivatives_is_explained(gan: gz.GAN, images: ImageData) -> None:
     gan.discriminator.blocks[0].relu = nn.Hardsigmoid()
     recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
-    trainer = Trainer(gan, TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
     with pytest.raises(gz.UsageError, match="R1 needs second derivatives, which the discriminator DCGAN"):
         trainer.step(0, torch.arange(4))

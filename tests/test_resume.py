@@ -16,7 +16,7 @@ from typing import Any
 import children
 import pytest
 import torch
-from helpers import EARLY, TINY
+from helpers import EARLY, TINY, new_trainer
 from safetensors.torch import load_file
 
 import gantl_zoo as gz
@@ -364,10 +364,9 @@ def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
     from gantl_zoo.data import ImageData
     from gantl_zoo.training import engine
     from gantl_zoo.training.recipe import Recipe
-    from gantl_zoo.training.trainer import Trainer
 
     data = ImageData(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
-    trainer = Trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))
     for step in (10, 20, 30, 40):
         checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": step}, {10})
     assert [int(path.name) for path in checkpoint.found(tmp_path)] == [10, 30, 40]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import SMALL, moved, state
+from helpers import SMALL, moved, new_trainer, state
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, to_uint8
@@ -25,7 +25,7 @@ STEPS = 40
 def trainer_of(gan: gz.GAN, images: ImageData, lr: float = 1e-2) -> Trainer:
     recipe = Recipe(steps=STEPS, batch=8, precision="fp32", lr=lr)
     strategy = build_strategy("scale-shift", {"latents": True})
-    return Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    return new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
 
 
 def test_only_norms_and_latents_move_and_the_images_are_painted_better() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TINY, moved, order_of, state
+from helpers import TINY, moved, new_trainer, order_of, state
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -37,7 +37,7 @@ class Explodes(gz.TransferStrategy):
 def trainer_of(gan: gz.GAN, images: ImageData, strategy: gz.TransferStrategy, **settings: Any) -> Trainer:
     recipe = Recipe(**{"steps": 4, "batch": 4, "precision": "fp32"} | settings)
     machine = engine.choose("cpu", recipe.precision, recipe.engine_config)
-    return Trainer(gan, strategy, images, recipe, machine)
+    return new_trainer(gan, strategy, images, recipe, machine)
 
 
 @pytest.mark.parametrize("optimizer", ["fused", "plain"])
@@ -86,7 +86,7 @@ def test_statistics_that_were_poisoned_are_restored(gan: gz.GAN, images: ImageDa
 
 def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     machine = engine.Engine(torch.device("cpu"), "fp16")  # choose() refuses a CPU, which is slow at it
-    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
+    trainer = new_trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
     before = state(trainer.gan.generator)
     with seeded(0):
         for step, index in enumerate(order_of(len(images), trainer.recipe, 0)):
@@ -96,7 +96,7 @@ def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: Image
 
     trainer.game.generator.scaler.update(128.0)
     checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": 3})
-    other = Trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
+    other = new_trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
     checkpoint.restore(tmp_path, other.game, other.average)
     assert other.game.generator.scaler.get_scale() == 128.0
 

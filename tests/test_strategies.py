@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import EARLY, SMALL, moved, state
+from helpers import EARLY, SMALL, moved, new_trainer, state
 from torch import nn
 
 import gantl_zoo as gz
@@ -43,7 +43,7 @@ def steps(
     gan: gz.GAN, strategy: TransferStrategy, images: ImageData, count: int = 2, **settings: Any
 ) -> Trainer:
     recipe = Recipe(steps=count, batch=4, precision="fp32", r1=0.1, **settings)
-    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
     for step in range(count):
         losses = trainer.step(step, torch.arange(4))
         assert all(loss.isfinite() for loss in losses.values())
@@ -69,7 +69,7 @@ def test_only_what_the_plan_lists_moves(
     before = {role: state(getattr(gan, role)) for role in ("generator", "discriminator")}
     strategy = registry.strategies.build(name, **EARLY.get(name, {}))
     recipe = Recipe(steps=3, batch=4, precision="fp32", r1=0.1)
-    trainer = Trainer(gan, strategy, images.fit(32, 1), recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, strategy, images.fit(32, 1), recipe, engine.choose("cpu", "fp32"))
     start = state(trainer.average)
     listed: dict[str, set[int]] = {role: set() for role in before}
     for step in range(3):
@@ -331,5 +331,5 @@ def test_the_average_begins_where_the_strategy_lets_the_run_begin(images: ImageD
     before = state(gan.generator)
     recipe = Recipe(steps=1, batch=4, precision="fp32")
     strategy = build_strategy("mirror", {})
-    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
     assert moved(before, trainer.average) and not moved(state(trainer.average), gan.generator)

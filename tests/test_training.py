@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import SMALL, TINY, order_of
+from helpers import SMALL, TINY, new_trainer, order_of
 from torch import nn
 
 import gantl_zoo as gz
@@ -23,7 +23,6 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import ema, engine
 from gantl_zoo.training.losses import LOSSES, R1, Critic, build_loss
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.trainer import Trainer
 
 
 def constant(real: float, fake: float, together: bool) -> Critic:
@@ -65,7 +64,7 @@ def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: I
     for config, together in ((judged, False), ({"width": 4}, True)):
         made = gz.build_gan("dcgan", generator_config=SMALL, discriminator_config=config)
         recipe = Recipe(steps=1, batch=4, precision="fp32")
-        trainer = Trainer(made, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+        trainer = new_trainer(made, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
         trainer.step(0, torch.arange(4))
         assert trainer.game.judge(0).together is together
 
@@ -219,7 +218,7 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
     settings = {"memory_format": "contiguous", "optimizer": "plain", "allocator": "default"}
     machine = engine.choose("cpu", "fp32", settings)
     assert "contiguous, plain Adam, the C library's allocator" in str(machine)
-    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
+    trainer = new_trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
     assert all(p.is_contiguous() for p in gan.generator.parameters())
     trainer.step(0, torch.arange(4))
     before = torch.get_num_threads()
@@ -246,7 +245,7 @@ def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str
 def test_compiled_networks_have_no_second_derivatives(images: ImageData, gan: gz.GAN) -> None:
     recipe, machine = Recipe(steps=1, batch=4, r1=0.1), engine.choose("cpu", "fp32", {"compile": True})
     with pytest.raises(gz.UsageError, match="second derivatives, which R1 needs: compile or r1, not both"):
-        Trainer(gan, build_strategy("full", {}), images, recipe, machine)
+        new_trainer(gan, build_strategy("full", {}), images, recipe, machine)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
@@ -256,7 +255,7 @@ def test_compiled_networks_train(images: ImageData, gan: gz.GAN, monkeypatch: py
     monkeypatch.setattr(nn.Module, "compile", lambda self: compile_it(self, backend="eager"))
     names = list(gan.generator.state_dict())
     machine = engine.choose("cpu", "fp32", {"compile": True})
-    trainer = Trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
+    trainer = new_trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
     before = gan.generator.blocks[0].linear.weight.clone()
     trainer.step(0, torch.arange(4))
     assert not torch.equal(before, gan.generator.blocks[0].linear.weight)

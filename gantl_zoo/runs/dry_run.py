@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from gantl_zoo.strategy.base import Plan
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import ANYWAY, check_classes, check_engine, labels_of, rival_of, unfreeze_fresh
+from gantl_zoo.training.setup import ANYWAY, check_engine, set_up
 
 PROBED = 2  # images on which activations are counted
 
@@ -29,19 +28,17 @@ def dry_run(verb: str, name: str, settings: dict[str, Any]) -> str:
     ready = (to_train if verb == "train" else to_transfer)(name, **rest)
     gan, images, strategy = ready.gan, ready.images, ready.job.strategy
     recipe = Recipe.from_settings(ready.job.recipe)
-    labels_of(images, gan.generator, gan.name)
-    plan = ready.strategy.prepare(copy.deepcopy(gan), gan, images)
-    anyway = unfreeze_fresh(plan, gan)
-    check_classes(gan, plan, images)
+    setup = set_up(gan, ready.strategy, images, recipe.seed)
+    plan = setup.plan
     lines = [ready.why] if ready.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     own = plan.discriminator is None
-    networks = {"generator": gan.generator, "discriminator": rival_of(gan, plan)}
+    networks = setup.networks
     for role, network in networks.items():
         brought = role == "discriminator" and not own
         lines += describe(role, f"of {strategy}" if brought else gan.parts[role]["name"], network, plan)
-    lines += [ANYWAY.format(anyway)] if anyway else []
+    lines += [ANYWAY.format(setup.unfrozen)] if setup.unfrozen else []
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
     lines.append(f"engine: {machine}")

@@ -18,7 +18,7 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.callback import Observer
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import ANYWAY
+from gantl_zoo.training.setup import ANYWAY, set_up
 from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz.grid import grid, save_picture
 
@@ -42,7 +42,7 @@ def execute(
     gan = begun(job, folder, images, gan)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     with folder.begin(resume):
-        trainer = Trainer(gan, strategy, images, recipe, machine)
+        trainer = Trainer(set_up(gan, strategy, images, recipe.seed), images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(learning(trainer))
     looks_on = Observer()
@@ -84,6 +84,6 @@ def learning(trainer: Trainer) -> str:
         learn = sum(sizes.get(id(p), 0) for p in parameters)
         beside = f" and {own:,} of the strategy's own" if own else ""
         said.append(f"{role} {learn:,} of {total:,} parameters{beside} learn")
-    if trainer.taught:
-        said.append(ANYWAY.format(trainer.taught))
+    if trainer.setup.unfrozen:
+        said.append(ANYWAY.format(trainer.setup.unfrozen))
     return "plan: " + "; ".join(said)

@@ -25,7 +25,7 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.fit import fitted
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import check_classes
+from gantl_zoo.training.setup import set_up
 from gantl_zoo.zoo import gan_named
 
 
@@ -71,7 +71,7 @@ def to_train(
             f"{generator} makes images {gan.image_shape} (channels, height, width), those of {images.name} "
             f"are {images.shape}: leave image_size and channels to --image-size and --channels"
         )
-    check_classes(gan, TransferStrategy().prepare(gan, gan, images), images)
+    set_up(gan, TransferStrategy(), images, job.recipe["seed"])
     if getattr(gan.discriminator, "untaught", False):
         raise UsageError(
             f"discriminator {gan.parts['discriminator']['name']!r} would judge by frozen features of random "

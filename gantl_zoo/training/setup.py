@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,12 +14,45 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks, eval_mode, num_classes_of
-from gantl_zoo.strategy.base import Group, Plan
+from gantl_zoo.seeding import seeded
+from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.recipe import Recipe
 
 REMEDY = "leave the classes out (--unconditional)"
+
+
+@dataclass
+class Setup:
+    """A GAN that is ready to be trained: its networks, the plan of the strategy, the labels."""
+
+    gan: GAN
+    strategy: TransferStrategy
+    plan: Plan
+    discriminator: nn.Module  # the plan's own, or else the model's
+    labels: Tensor | None  # (N,) of the training images, for class-conditional networks
+    unfrozen: int  # tensors that are trained although the strategy freezes them
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The two players by role."""
+        return {"generator": self.gan.generator, "discriminator": self.discriminator}
+
+
+def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> Setup:
+    """Let the strategy prepare `gan` for `data`, and check that everything fits together.
+
+    The strategy may replace weights of `gan`. `seed` is that of the layers that it adds. Raises `DataError`
+    for images without the labels that are needed, `UsageError` for a plan that can't work.
+    """
+    labels = labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
+    with seeded(seed):
+        plan = strategy.prepare(copy.deepcopy(gan), gan, data)
+    unfrozen = unfreeze_fresh(plan, gan)
+    discriminator = discriminator_of(gan, plan)
+    check_players(plan, {"generator": gan.generator, "discriminator": discriminator})
+    return Setup(gan, strategy, plan, discriminator, labels, unfrozen)
 
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
@@ -35,16 +70,6 @@ def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
             "--conditional the data says how many there are"
         )
     return data.labels
-
-
-def check_classes(gan: GAN, plan: Plan, data: ImageData) -> Tensor | None:
-    """The labels that a GAN will learn from by this plan, if it knows classes. Raises `DataError` for images
-    without them, `UsageError` where nobody would learn or teach them.
-    """
-    labels = labels_of(data, gan.generator, gan.name)
-    rival = gan.discriminator if plan.discriminator is None else plan.discriminator
-    check_players(plan, {"generator": gan.generator, "discriminator": rival})
-    return labels
 
 
 def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
@@ -93,12 +118,12 @@ def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -
     return not all(alike)
 
 
-def rival_of(gan: GAN, plan: Plan) -> nn.Module:
+def discriminator_of(gan: GAN, plan: Plan) -> nn.Module:
     """The discriminator that a run keeps: the plan's, or else the model's own. Raises `UsageError`."""
-    rival: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
-    if rival is None:
+    found: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
+    if found is None:
         raise UsageError("the source has no discriminator, and a run keeps one even where it rests")
-    return rival
+    return found
 
 
 def check_engine(recipe: Recipe, engine: Engine) -> None:

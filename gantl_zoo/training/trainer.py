@@ -16,7 +16,6 @@ from gantl_zoo.data import ImageData, Stream, to_float
 from gantl_zoo.errors import Stopped, TrainingError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.seeding import order, seed_step, seeded
-from gantl_zoo.strategy.base import Plan, TransferStrategy
 from gantl_zoo.training import checkpoint, ema
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.callback import Observer
@@ -24,7 +23,7 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.losses import R1, build_loss
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import check_classes, check_engine, labels_of, rival_of, unfreeze_fresh
+from gantl_zoo.training.setup import Setup, check_engine
 from gantl_zoo.training.step import Game, Player, train_step
 
 ASK_EVERY = 10  # steps between two questions whether another process was interrupted
@@ -33,28 +32,21 @@ ASK_EVERY = 10  # steps between two questions whether another process was interr
 class Trainer:
     """One run: a GAN that changes, its average, the players, the data."""
 
-    def __init__(
-        self, gan: GAN, strategy: TransferStrategy, data: ImageData, recipe: Recipe, engine: Engine
-    ) -> None:
-        self.gan, self.data, self.recipe, self.engine = gan, data, recipe, engine
+    def __init__(self, setup: Setup, data: ImageData, recipe: Recipe, engine: Engine) -> None:
+        self.setup, self.gan, self.plan = setup, setup.gan, setup.plan
+        self.data, self.recipe, self.engine = data, recipe, engine
         check_engine(recipe, engine)
-        labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
-        with seeded(recipe.seed):  # what a strategy adds at random
-            self.plan: Plan = strategy.prepare(copy.deepcopy(gan), gan, data)
-        self.taught = unfreeze_fresh(self.plan, gan)  # by fitting, whatever the strategy rests
         # after the strategy, which may have changed what the run begins with
-        self.average: nn.Module = copy.deepcopy(gan.generator).eval().requires_grad_(False)
-        rival = rival_of(gan, self.plan)
-        self.networks = {"generator": gan.generator, "discriminator": rival}
-        labels = check_classes(gan, self.plan, data)
+        self.average: nn.Module = copy.deepcopy(self.gan.generator).eval().requires_grad_(False)
+        self.networks = setup.networks
         augment = build_augment(recipe.aug).to(engine.device)
         for network in [*self.networks.values(), *self.plan.modules.values(), self.average]:
             engine.place(network)
         self.game = Game(
-            Player("generator", gan.generator, self.plan, recipe, engine),
-            Player("discriminator", rival, self.plan, recipe, engine),
+            Player("generator", self.gan.generator, self.plan, recipe, engine),
+            Player("discriminator", setup.discriminator, self.plan, recipe, engine),
             build_loss(recipe.loss),
-            strategy,
+            setup.strategy,
             augment,
             R1(recipe.r1),
             engine,
@@ -64,7 +56,7 @@ class Trainer:
         self.buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
         streamed = isinstance(data.images, Stream)
         self.pixels = data.images if streamed else data.images.to(engine.device)  # uint8
-        self.labels = None if labels is None else labels.to(engine.device)
+        self.labels = None if setup.labels is None else setup.labels.to(engine.device)
         self.switches: tuple[bool, ...] | None = None  # which groups the networks were last told of
         self.skipped = torch.zeros((), device=engine.device)  # steps
         self.in_a_row = torch.zeros((), device=engine.device)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, moved, state
+from helpers import SMALL, moved, new_trainer, state
 from PIL import Image
 
 import gantl_zoo as gz
@@ -52,7 +52,7 @@ def steps(
 ) -> tuple[Trainer, list[dict[str, set[str]]]]:
     """A trainer after `count` steps, and what moved in each step in both players."""
     recipe = Recipe(steps=count, batch=4, precision="fp32", lr=lr, r1=0.1)
-    trainer = Trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
     changed = []
     for step in range(count):
         before = {role: state(network) for role, network in trainer.networks.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, moved, state
+from helpers import SMALL, moved, new_trainer, state
 from torch import nn
 
 import gantl_zoo as gz
@@ -21,7 +21,6 @@ from gantl_zoo.registry.plugins import installed
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.trainer import Trainer
 
 NAMES = ("adam", "cdc", "lora", "mine", "svd")
 EARLY: dict[str, dict[str, Any]] = {  # each method's own turn within a few steps, and no wild ones
@@ -127,7 +126,7 @@ def test_adam_probes_starts_again_and_holds_what_matters(
     start = copy.deepcopy(gan)
     strategy: Any = build_strategy("adam", {"probe": 2, "quantile": 0.5})
     recipe = Recipe(steps=6, batch=4, precision="fp32", lr=1e-2)
-    trainer = Trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
+    trainer = new_trainer(gan, strategy, images, recipe, engine.choose("cpu", "fp32"))
     for step in range(2):
         trainer.step(step, torch.arange(4))
     norms = {n for n in dict(gan.generator.named_parameters()) if n not in kernels(gan.generator)}
