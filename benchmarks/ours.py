@@ -17,6 +17,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import order, seeded
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
 
 
@@ -24,8 +25,9 @@ def main(workload: str, batch: int, precision: str) -> None:
     data = ImageData(workloads.images(workload))
     machine = engine.choose("auto", precision)
     recipe = Recipe(steps=1_000_000, batch=batch)
-    trainer = Trainer(workloads.build(workload), gz.TransferStrategy(), data, recipe, machine)
-    steps = enumerate(order(len(data), recipe, 0))
+    setup = set_up(workloads.build(workload), gz.TransferStrategy(), data, recipe.seed)
+    trainer = Trainer(setup, data, recipe, machine)
+    steps = enumerate(order(len(data), batch=batch, seed=recipe.seed, start=0, steps=recipe.steps))
 
     def run(count: int) -> None:
         with seeded(0):
@@ -34,9 +36,10 @@ def main(workload: str, batch: int, precision: str) -> None:
             if machine.device.type == "cuda":
                 torch.cuda.synchronize()
 
-    with FlopCounterMode(display=False) as counter:
-        run(1)
-    serve(run, {"flop": counter.get_total_flops(), "engine": str(machine), "torch": torch.__version__})
+    with machine.applied():
+        with FlopCounterMode(display=False) as counter:
+            run(1)
+        serve(run, {"flop": counter.get_total_flops(), "engine": str(machine), "torch": torch.__version__})
 
 
 if __name__ == "__main__":

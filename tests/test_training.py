@@ -221,11 +221,6 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
     trainer = new_trainer(gan, gz.TransferStrategy(), images, Recipe(batch=4, steps=2), machine)
     assert all(p.is_contiguous() for p in gan.generator.parameters())
     trainer.step(0, torch.arange(4))
-    before = torch.get_num_threads()
-    try:
-        assert "1 threads" in str(engine.choose("cpu", "fp32", {"threads": 1}))
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def _fit(
         said = f"loss {loss:.4f}  accuracy {score:.4f} of {len(shown):,}"
         folder.log(f"epoch {epoch}/{recipe.epochs}  {said}  {rate:.0f} images/s")
 
-    with seeding.seeded(recipe.seed):
+    with rest["engine"].applied(), seeding.seeded(recipe.seed):
         trainer.fit(images, recipe, report)
     lineage = {"data": images.about(), "seed": recipe.seed}
     training = {**asdict(recipe), "classes": list(images.classes), "command": rest["words"]}

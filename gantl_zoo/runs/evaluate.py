@@ -143,13 +143,15 @@ def evaluate(
     wanted, size, _ = gan.image_shape
     spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
     few = {"data_seed": data_seed} | ({} if shots is None else {"shots": shots})
-    crew = engine.choose("cpu", "fp32", {}).processes  # and its allocator, which halves the time
+    machine = engine.choose("cpu", "fp32")
+    crew = machine.processes
     rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
-    judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
-    found = judge.evaluator.held_out.shape[0]
-    if found != wanted:
-        raise DataError(
-            f"{gan.name} makes images with {wanted} channel(s), {judge.evaluator.held_out.name} has {found}; "
-            f"convert the data with --channels {wanted}"
-        )
-    return judge(gan)
+    with machine.applied():  # its allocator halves the time
+        judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
+        held_out = judge.evaluator.held_out
+        if held_out.shape[0] != wanted:
+            raise DataError(
+                f"{gan.name} makes images with {wanted} channel(s), {held_out.name} has {held_out.shape[0]}; "
+                f"convert the data with --channels {wanted}"
+            )
+        return judge(gan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.callback import Observer
+from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import ANYWAY, set_up
 from gantl_zoo.training.trainer import Trainer
@@ -33,13 +35,28 @@ def execute(
     resume: bool = False,
 ) -> GAN:
     """Train what `job` describes in `folder`, and return the best model. The same in every process."""
-    recipe = Recipe.from_settings(job.recipe)
     machine = engine_of(job)
+    with training_modes(), machine.applied():
+        return perform(job, folder, images, gan, strategy, resume=resume, machine=machine)
+
+
+def perform(
+    job: Job,
+    folder: RunFolder,
+    images: ImageData,
+    gan: GAN | None,
+    strategy: TransferStrategy | None,
+    *,
+    resume: bool,
+    machine: engine.Engine,
+) -> GAN:
+    """`execute` with the engine that is held while it runs."""
+    recipe = Recipe.from_settings(job.recipe)
     main, from_main = machine.processes.main, machine.processes.from_main
     folder = folder if main else RunFolder(folder.path, mute=True)
     if from_main(lambda: images.fingerprint) != images.fingerprint:
         raise DataError(f"process {machine.processes.rank} has other images than the main one: {job.data}")
-    gan = begun(job, folder, images, gan)
+    gan = begun(job, folder, images, trainable(gan))
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     with folder.begin(resume):
         trainer = Trainer(set_up(gan, strategy, images, recipe.seed), images, recipe, machine)
@@ -49,17 +66,28 @@ def execute(
     if main:
         if not resume:
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
-        held_out = held_out_of(job, folder, images)
-        judge = judge_of(job, folder, images, held_out)
-        if judge and (
-            said := judge.overlap_warning([*trainer.networks.values(), *trainer.plan.modules.values()])
-        ):
-            folder.log(said)
-        looks_on = RunRecorder(folder, recipe, judge, collapse_watch(job, images, held_out), job.verb)
+        looks_on = recorder_of(job, folder, images, trainer)
     with folder.begin(resume, UsageError), looks_on:  # some strategies refuse each other at their first step
         trainer.run(looks_on, folder.path, resume)
         looks_on.finish()
     return from_main(lambda: load_gan(folder.path / "model"))
+
+
+def trainable(gan: GAN | None) -> GAN | None:
+    """The GAN, or a copy if its tensors were made under `torch.inference_mode()` and can't learn."""
+    if gan is None or not any(p.is_inference() for n in gan.networks().values() for p in n.parameters()):
+        return gan
+    return copy.deepcopy(gan)
+
+
+def recorder_of(job: Job, folder: RunFolder, images: ImageData, trainer: Trainer) -> RunRecorder:
+    """What records the run in the main process."""
+    held_out = held_out_of(job, folder, images)
+    judge = judge_of(job, folder, images, held_out)
+    networks = [*trainer.networks.values(), *trainer.plan.modules.values()]
+    if judge and (said := judge.overlap_warning(networks)):
+        folder.log(said)
+    return RunRecorder(folder, trainer.recipe, judge, collapse_watch(job, images, held_out), job.verb)
 
 
 def engine_of(job: Job) -> engine.Engine:

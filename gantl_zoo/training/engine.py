@@ -1,10 +1,11 @@
-"""What the machine is good at: device, precision, memory format, allocator. Chosen once, then told."""
+"""`Engine`: device, precision, memory format, threads and allocator of a run.
+
+`choose` only decides; what a choice changes in this process holds within `Engine.applied` and no longer.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import ctypes.util
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,9 @@ from torch import nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.arguments import misfit
+from gantl_zoo.training import applied
 from gantl_zoo.training.processes import Processes, join
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MOST = 1024  # threads or workers
 COUNTS = {"threads": 0, "workers": 2}  # no threads: as torch chooses
@@ -40,6 +41,7 @@ class Engine:
     allocator: str = "default"
     compile: bool = False
     workers: int = 2  # processes that decode streamed images
+    threads: int = 0  # of this process; 0: as many as torch chooses
     processes: Processes = field(default_factory=Processes)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -48,6 +50,14 @@ class Engine:
             return contextlib.nullcontext()
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=dtype)
+
+    def applied(self) -> contextlib.AbstractContextManager[None]:
+        """Threads, allocator and cuDNN as this engine needs them; the process's own settings afterwards.
+
+        Runs may be nested, and may overlap in several threads.
+        """
+        deterministic = self.precision == "fp32"
+        return applied.settings(applied.Settings(self.threads, deterministic, self.allocator == "keep"))
 
     @property
     def layout(self) -> torch.memory_format:
@@ -65,7 +75,7 @@ class Engine:
         said = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
         if self.device.type == "cpu":
             kept = {"keep": "freed memory kept", "default": "the C library's allocator"}
-            said += [kept[self.allocator], f"{torch.get_num_threads()} threads"]
+            said += [kept[self.allocator], f"{self.threads or torch.get_num_threads()} threads"]
         said += ["compiled"] if self.compile else []
         said += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
         return ", ".join(said)
@@ -74,7 +84,8 @@ class Engine:
 def choose(
     device: str = "auto", precision: str = "auto", settings: Mapping[str, Any] | None = None
 ) -> Engine:
-    """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast).
+    """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast). Changes
+    nothing in this process: see `Engine.applied`.
 
     `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `workers`, `compile`.
     Under a launcher the processes join here. Raises `UsageError`.
@@ -92,20 +103,13 @@ def choose(
         precision = "bf16" if fast_bf16(chosen) else "fp32"
     if precision == "fp16" and chosen.type == "cpu":
         raise UsageError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if wanted["threads"]:
-        torch.set_num_threads(wanted["threads"])
     if wanted["allocator"] == "auto":
         wanted["allocator"] = (
             "keep" if chosen.type == "cpu" and platform.libc_ver()[0] == "glibc" else "default"
         )
-    if wanted["allocator"] == "keep":
-        keep_memory()
-    if precision == "fp32":
-        torch.backends.cudnn.deterministic = True
     usual = {"memory_format": "channels-last", "optimizer": "fused"}
     for name, value in usual.items():
         wanted[name] = value if wanted[name] == "auto" else wanted[name]
-    del wanted["threads"]
     return Engine(chosen, precision, processes=processes, **wanted)
 
 
@@ -143,13 +147,3 @@ def fast_bf16(device: torch.device) -> bool:
     ask: Any = getattr(torch.cpu, "get_capabilities", dict)  # an older torch tells nothing
     features = ask()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
-
-
-def keep_memory() -> None:
-    """Ask glibc to keep freed memory: else each step returns its activations to the kernel and faults
-    them in again. Elsewhere nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(ctypes.util.find_library("c"))
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
