@@ -62,9 +62,9 @@ def write_steps(folder: Path) -> None:
     rank = os.environ.get("RANK", "0")
     for plan in PLANS:
         trainer = steps(*plan)
-        save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"{plan}-{rank}")
+        save_file(checkpoint.gather(trainer.contents), folder / f"{plan}-{rank}")
     trainer = steps("full", 1, networks="with BatchNorm")
-    save_file(checkpoint.gather(trainer.game, trainer.average), folder / f"norm-{rank}")
+    save_file(checkpoint.gather(trainer.contents), folder / f"norm-{rank}")
 
 
 def finish(processes: list[Any], seconds: float = 60) -> list[int | None]:

@@ -368,7 +368,7 @@ def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
     data = ImageData(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
     trainer = new_trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))
     for step in (10, 20, 30, 40):
-        checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": step}, {10})
+        checkpoint.save(tmp_path, trainer.contents, {"step": step}, {10})
     assert [int(path.name) for path in checkpoint.found(tmp_path)] == [10, 30, 40]
 
 

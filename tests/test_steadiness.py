@@ -53,8 +53,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
             trainer.step(step, index)
             changed = moved(before, trainer.gan.generator)
             assert (not changed - {n for n in changed if n.endswith("tracked")}) is (step == 1)
-            assert int(trainer.in_a_row) == (step == 1)
-    assert int(trainer.skipped) == 1
+            assert int(trainer.guard.in_a_row) == (step == 1)
+    assert int(trainer.guard.skipped) == 1
     for network in (trainer.average, trainer.gan.discriminator):
         assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
@@ -67,7 +67,7 @@ def test_a_player_that_rests_after_a_failure_has_not_failed_again(gan: gz.GAN, i
     trainer = trainer_of(gan, images, Rests({0}))
     for step in range(3):
         trainer.step(step, torch.arange(4))
-    assert int(trainer.skipped) == 1 and int(trainer.in_a_row) == 0
+    assert int(trainer.guard.skipped) == 1 and int(trainer.guard.in_a_row) == 0
 
 
 def test_statistics_that_were_poisoned_are_restored(gan: gz.GAN, images: ImageData) -> None:
@@ -80,7 +80,7 @@ def test_statistics_that_were_poisoned_are_restored(gan: gz.GAN, images: ImageDa
     trainer.step(0, torch.arange(4))
     with torch.no_grad():
         bias.copy_(kept)
-    assert int(trainer.skipped) == 1
+    assert int(trainer.guard.skipped) == 1
     assert {name for name in moved(before, trainer.gan.generator) if "running" in name} == set()
 
 
@@ -95,9 +95,9 @@ def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: Image
     from gantl_zoo.training import checkpoint
 
     trainer.game.generator.scaler.update(128.0)
-    checkpoint.save(tmp_path, trainer.game, trainer.average, {"step": 3})
+    checkpoint.save(tmp_path, trainer.contents, {"step": 3})
     other = new_trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
-    checkpoint.restore(tmp_path, other.game, other.average)
+    checkpoint.restore(tmp_path, other.contents)
     assert other.game.generator.scaler.get_scale() == 128.0
 
 

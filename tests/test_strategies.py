@@ -262,9 +262,9 @@ def test_what_a_strategy_keeps_is_in_the_checkpoint(gan: gz.GAN, images: ImageDa
 
     first, second = Counting(), Counting()
     trainer = steps(copy.deepcopy(gan), first, images, count=3)
-    tensors = checkpoint.gather(trainer.game, trainer.average)
+    tensors = checkpoint.gather(trainer.contents)
     other = steps(gan, second, images, count=1)
-    checkpoint.scatter(tensors, other.game, other.average, tmp_path)
+    checkpoint.scatter(tensors, other.contents, tmp_path)
     assert second.count == first.count == 3
 
 

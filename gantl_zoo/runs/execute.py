@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.callback import Observer
+from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.modes import training_modes
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import ANYWAY, set_up
 from gantl_zoo.training.trainer import Trainer
@@ -33,11 +35,16 @@ def execute(
     strategy: TransferStrategy | None = None,
     *,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> GAN:
-    """Train what `job` describes in `folder`, and return the best model. The same in every process."""
+    """Train what `job` describes in `folder`, and return the best model. The same in every process; the main
+    one calls `callbacks`.
+    """
     machine = engine_of(job)
     with training_modes(), machine.applied():
-        return perform(job, folder, images, gan, strategy, resume=resume, machine=machine)
+        return perform(
+            job, folder, images, gan, strategy, resume=resume, callbacks=callbacks, machine=machine
+        )
 
 
 def perform(
@@ -48,6 +55,7 @@ def perform(
     strategy: TransferStrategy | None,
     *,
     resume: bool,
+    callbacks: Sequence[Callback],
     machine: engine.Engine,
 ) -> GAN:
     """`execute` with the engine that is held while it runs."""
@@ -59,6 +67,7 @@ def perform(
     gan = begun(job, folder, images, trainable(gan))
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     with folder.begin(resume):
+        check_callbacks(callbacks)
         trainer = Trainer(set_up(gan, strategy, images, recipe.seed), images, recipe, machine)
     folder.log(f"engine: {machine}")
     folder.log(learning(trainer))
@@ -68,7 +77,7 @@ def perform(
             save_picture(grid(images.images[:64]), folder.path / "reals.png")
         looks_on = recorder_of(job, folder, images, trainer)
     with folder.begin(resume, UsageError), looks_on:  # some strategies refuse each other at their first step
-        trainer.run(looks_on, folder.path, resume)
+        trainer.run(looks_on, folder.path, resume, callbacks)
         looks_on.finish()
     return from_main(lambda: load_gan(folder.path / "model"))
 

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from gantl_zoo.model.gan import GAN, load_gan
+from gantl_zoo.networks.base import eval_mode
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.storage.schema import read_config
-from gantl_zoo.training.callback import Observer
 from gantl_zoo.training.conditioning import with_labels
 from gantl_zoo.training.health import ADVICE, HealthMonitor
+from gantl_zoo.training.learner import Learner
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz import curves
@@ -82,20 +84,23 @@ class RunRecorder(Observer):
         elif step % (10 * self.recipe.log_every) == 0 or step == self.recipe.steps:
             self.folder.log(line)
 
-    def on_watch(self, step: int, trainer: Trainer) -> str:
-        if self.collapse is None:
+    def on_watch(self, step: int, learner: Learner) -> str:
+        if self.collapse is None or not isinstance(learner, Trainer):
             return ""
-        network, strategy = trainer.game.discriminator.network.eval(), trainer.game.strategy
-        signs = self.collapse.look(
-            trainer.average,
-            lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
-            trainer.engine.device,
-        )
+        network, strategy = learner.game.discriminator.network, learner.strategy
+        with eval_mode(network):
+            signs = self.collapse.look(
+                learner.average,
+                lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
+                learner.engine.device,
+            )
+        found = self.collapse.judge(signs, step, last=step == self.recipe.steps)
+        if step == 0:  # only whether the run begins with a generator that is diverse
+            return ""
         self.signs = signs.as_row()
-        found = self.collapse.judge(signs, step)
         for kind, text in found.items():
             self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
-        return found.get("collapse", "")
+        return found.get("collapse", "") if self.collapse.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
         """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
@@ -116,6 +121,7 @@ class RunRecorder(Observer):
         results = self.judge(gan).results if self.judge is not None else []
         self.cost = time.perf_counter() - clock
         self.seconds += self.cost
+        self.results = results
         if results:
             self.floors = {r["name"]: r["floor"] for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})

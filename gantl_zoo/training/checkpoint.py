@@ -1,7 +1,7 @@
 """A run's whole state on disk: safetensors and JSON, written beside and renamed.
 
 The last two are kept, and the one of the best step. Noise, augmentation and data order are functions of
-seed and step (`chance.seed_step`), so the step number is all that a resumed run needs to know of chance.
+seed and step (`seeding.seed_step`), so the step number is all that a resumed run needs to know of chance.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,24 @@ from torch import Tensor, nn
 from gantl_zoo.errors import TrainingError, WeightsError
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import read_tensors
-from gantl_zoo.training.step import Game, Player
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.training.processes import Processes
+from gantl_zoo.training.step import Player
 
 KEPT = 2
 
 
-def save(
-    folder: Path, game: Game, average: nn.Module, state: dict[str, Any], keep: Collection[int] = ()
-) -> Path:
+@dataclass
+class Contents:
+    """Everything with tensors that a checkpoint holds."""
+
+    modules: dict[str, nn.Module]  # by the prefix of their tensors
+    players: tuple[Player, ...]
+    strategy: TransferStrategy
+    processes: Processes
+
+
+def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collection[int] = ()) -> Path:
     """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step".
 
     Older ones go, but for the last two and those of the steps `keep`. Raises `TrainingError`; what was there
@@ -36,13 +47,13 @@ def save(
     """
     parent = folder / "checkpoints"
     final = parent / f"{state['step']:08d}"
-    state = state | {"scalers": {p.role: p.scaler.state_dict() for p in (game.generator, game.discriminator)}}
+    state = state | {"scalers": {p.role: p.scaler.state_dict() for p in contents.players}}
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for scrap in parent.glob(".*-*"):  # of a run that was killed while it wrote
             shutil.rmtree(scrap, ignore_errors=True)
         with replace_folder(final) as new:  # it may be there: after a roll-back, with another state
-            save_file(gather(game, average), new / "state.safetensors")
+            save_file(gather(contents), new / "state.safetensors")
             (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
@@ -85,54 +96,50 @@ def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     raise TrainingError(f"{folder} has no complete checkpoint to resume from; start it anew without --resume")
 
 
-def restore(folder: Path, game: Game, average: nn.Module) -> dict[str, Any]:
+def restore(folder: Path, contents: Contents) -> dict[str, Any]:
     """Fill everything from the newest readable checkpoint and return its JSON state.
 
     Only the main process reads: others may run on machines that don't see the folder.
     """
-    path, state, tensors = game.engine.processes.from_main(lambda: read(folder))
-    scatter(tensors, game, average, path)
-    for player in (game.generator, game.discriminator):
+    path, state, tensors = contents.processes.from_main(lambda: read(folder))
+    scatter(tensors, contents, path)
+    for player in contents.players:
         player.scaler.load_state_dict(state.get("scalers", {}).get(player.role) or player.scaler.state_dict())
     return state
 
 
-def gather(game: Game, average: nn.Module) -> dict[str, Tensor]:
+def gather(contents: Contents) -> dict[str, Tensor]:
     """All tensors of the run under one flat set of names; each its own storage."""
     tensors: dict[str, Tensor] = {}
-    for prefix, state in _states(game, average).items():
+    for prefix, state in _states(contents).items():
         tensors |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
-    for player in (game.generator, game.discriminator):
+    for player in contents.players:
         tensors |= _optimizer_tensors(player)
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def scatter(tensors: dict[str, Tensor], game: Game, average: nn.Module, path: Path) -> None:
+def scatter(tensors: dict[str, Tensor], contents: Contents, path: Path) -> None:
     """The opposite of `gather`; raises `TrainingError` if the run had other networks."""
-    expected = gather(game, average)
+    expected = gather(contents)
     plain = {name for name in expected if not name.startswith("optimizer.")}
     there = {name for name in tensors if not name.startswith("optimizer.")}
     differing = sorted(plain ^ there) or sorted(n for n in plain if expected[n].shape != tensors[n].shape)
     if differing:
         raise TrainingError(f"{path} belongs to another architecture or strategy: {', '.join(differing[:3])}")
-    for prefix, state in _states(game, average).items():
+    for prefix, state in _states(contents).items():
         for name, tensor in state.items():
             with torch.no_grad():
                 tensor.copy_(tensors[f"{prefix}.{name}"])
-    game.strategy.load_state_dict(
+    contents.strategy.load_state_dict(
         {n.removeprefix("strategy."): t for n, t in tensors.items() if n.startswith("strategy.")}
     )
-    for player in (game.generator, game.discriminator):
+    for player in contents.players:
         _restore_optimizer(player, tensors)
 
 
-def _states(game: Game, average: nn.Module) -> dict[str, dict[str, Tensor]]:
-    networks = {"generator": game.generator.network, "discriminator": game.discriminator.network}
-    networks |= {"average": average, "augment": game.augment} | {
-        f"module.{k}": v for k, v in game.generator.plan.modules.items()
-    }
-    states = {prefix: dict(network.state_dict()) for prefix, network in networks.items()}
-    return states | {"strategy": game.strategy.state_dict()}
+def _states(contents: Contents) -> dict[str, dict[str, Tensor]]:
+    states = {prefix: dict(module.state_dict()) for prefix, module in contents.modules.items()}
+    return states | {"strategy": contents.strategy.state_dict()}
 
 
 def _optimizer_tensors(player: Player) -> dict[str, Tensor]:

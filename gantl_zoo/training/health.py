@@ -93,11 +93,17 @@ class HealthMonitor:
             overfitting = float(real_logits.mean() - unseen.mean()) / gap
         return Signs(diversity, saturation, overfitting)
 
-    def judge(self, signs: Signs, step: int) -> dict[str, str]:
-        """What is wrong, by kind, in words; "collapse" is the only one that may end a run."""
+    def sure(self, step: int) -> bool:
+        """Whether samples that are all alike at `step` are a collapse, and not a generator that is fresh."""
+        return self.alive or step >= GRACE
+
+    def judge(self, signs: Signs, step: int, last: bool = False) -> dict[str, str]:
+        """What is wrong, by kind, in words; "collapse" is the only one that may end a run, if it is `sure`.
+        At the `last` step of a run it is reported in any case: such a model is of no use.
+        """
         self.alive = self.alive or signs.diversity >= ALIVE
         found = {}
-        if signs.diversity < COLLAPSED and (self.alive or step >= GRACE):
+        if signs.diversity < COLLAPSED and (self.sure(step) or last):
             found["collapse"] = f"the samples differ only {signs.diversity:.2f} times as much as real images"
         if signs.saturation >= SURE:
             found["saturation"] = f"the discriminator ranks {signs.saturation:.1%} of all pairs rightly"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,26 +21,24 @@ from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.conditioning import with_labels
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import R1, AdversarialLoss, Critic
-from gantl_zoo.training.recipe import Recipe
 
 LossTerms = dict[str, Tensor]
+Input = TypeVar("Input")
 
 
 class Player:
-    """A network and the optimizer that may change it."""
+    """A network and the optimizer that may change it; without one it rests."""
 
-    def __init__(self, role: str, network: nn.Module, plan: Plan, recipe: Recipe, engine: Engine) -> None:
+    def __init__(
+        self,
+        role: str,
+        network: nn.Module,
+        plan: Plan,
+        optimizer: torch.optim.Optimizer | None,
+        engine: Engine,
+    ) -> None:
         self.role, self.network, self.plan, self.engine = role, network, plan, engine
-        lr = recipe.lr
-        if role == "discriminator" and recipe.discriminator_lr is not None:
-            lr = recipe.discriminator_lr
-        groups = [
-            {"params": group.parameters, "initial_lr": lr * group.lr_multiplier}
-            for group in plan.groups.get(role, [])
-            if group.parameters
-        ]
-        betas, fused = (recipe.beta1, recipe.beta2), engine.optimizer == "fused"
-        self.optimizer = torch.optim.Adam(groups, lr=lr, betas=betas, fused=fused) if groups else None
+        self.optimizer = optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.failed = torch.zeros((), device=engine.device)  # 1 where the last gradient was not finite
 
@@ -49,16 +47,18 @@ class Player:
         """Whether anything of this player may change now."""
         return bool(self.optimizer and self.plan.parameters(self.role))
 
-    def slow_down(self, factor: float) -> None:
-        """Set every group's learning rate to `factor` of the one it began with."""
+    def set_rates(self, factor: float, beta1: float | None = None) -> None:
+        """Set every group's learning rate to `factor` of the one it began with, and Adam's `beta1`."""
         for group in self.optimizer.param_groups if self.optimizer else []:
             group["lr"] = group["initial_lr"] * factor
+            if beta1 is not None:
+                group["betas"] = (beta1, group["betas"][1])
 
     def learn(
         self,
-        batches: Iterable[Batch],
+        batches: Iterable[Input],
         share: float,
-        terms: Callable[[Batch], LossTerms],
+        terms: Callable[[Input], LossTerms],
         strategy: TransferStrategy,
     ) -> LossTerms:
         """Step on the sum of `terms`, each batch counting `share`; only what learns gets a gradient."""

@@ -1,0 +1,63 @@
+"""`Batches`: which images a step trains on, and how they get there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.data import ImageData, Stream
+from gantl_zoo.seeding import mixed
+from gantl_zoo.training.engine import Engine
+
+
+class Batches:
+    """The images and labels of each step. `order` gives the indices (N,) of each step from a start on; each
+    process takes its share of them.
+
+    A tensor of images stays on the device as uint8; a `Stream` is decoded by worker processes.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        labels: Tensor | None,
+        order: Callable[[int], Iterator[Tensor]],
+        engine: Engine,
+    ) -> None:
+        self.order, self.engine = order, engine
+        self.pixels = data.images if isinstance(data.images, Stream) else data.images.to(engine.device)
+        self.labels = None if labels is None else labels.to(engine.device)
+
+    def since(self, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Images (n, C, H, W) uint8 and labels (n,) of each step from `start` on."""
+
+        def shares() -> Iterator[Tensor]:
+            return map(self.engine.processes.share, self.order(start))
+
+        if isinstance(self.pixels, Stream):  # workers are ahead, so labels walk through the same order
+            images = self.pixels.batches(shares(), self.engine.workers)
+            return zip(images, (self.labels_at(index) for index in shares()), strict=False)
+        pixels = self.pixels
+        return ((pixels[index.to(pixels.device)], self.labels_at(index)) for index in shares())
+
+    def at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """This process's share of the images at `index`, and their labels."""
+        index = self.engine.processes.share(index)
+        return self.pixels[index.to(self.pixels.device)], self.labels_at(index)
+
+    def labels_at(self, index: Tensor) -> Tensor | None:
+        return None if self.labels is None else self.labels[index.to(self.labels.device)]
+
+
+def epochs(count: int, *, batch: int, seed: int, start: int, steps: int) -> Iterator[Tensor]:
+    """Indices into `count` images for each step from `start` to `steps`: every epoch is a shuffle of its own,
+    split into parts of nearly equal size, at most `batch`. They depend on the seed and the step alone.
+    """
+    per_epoch = math.ceil(count / batch)
+    for epoch in range(start // per_epoch, math.ceil(steps / per_epoch)):
+        generator = torch.Generator().manual_seed(mixed(seed, epoch))
+        parts = torch.randperm(count, generator=generator).tensor_split(per_epoch)
+        yield from parts[max(0, start - epoch * per_epoch) :]

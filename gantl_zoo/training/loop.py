@@ -1,0 +1,137 @@
+"""`Loop`: from the first step to the last. What logs, measures and saves has its turn between steps."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from gantl_zoo.errors import Stopped, TrainingError
+from gantl_zoo.seeding import seeded
+from gantl_zoo.training.callback import Callback, Callbacks, RunView
+from gantl_zoo.training.interrupt import Interrupt
+from gantl_zoo.training.learner import Learner
+from gantl_zoo.training.modes import training_modes
+from gantl_zoo.training.observer import Observer
+from gantl_zoo.training.recovery import Recovery
+
+ASK_EVERY = 10  # steps between two questions whether another process was interrupted
+
+
+class Clock:
+    """The time that steps take, without what comes between them."""
+
+    def __init__(self, step: int) -> None:
+        self.began, self.step = time.perf_counter(), step
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        pause = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - pause
+
+    def rate(self, step: int) -> float:
+        """Steps a second since the last call."""
+        now = time.perf_counter()
+        rate = (step - self.step) / (now - self.began)
+        self.began, self.step = now, step
+        return rate
+
+
+class Loop:
+    """Trains a learner; `observer` records, `callbacks` look on, checkpoints go into `folder`."""
+
+    def __init__(
+        self, learner: Learner, observer: Observer, folder: Path | None, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self.learner, self.observer, self.folder, self.pace = learner, observer, folder, learner.pace
+        self.recovery = Recovery(learner, observer, folder)
+        called = callbacks if learner.engine.processes.main else ()
+        self.callbacks = Callbacks(called, RunView(learner, observer, folder), learner.pace.seed)
+        self.interrupt = Interrupt()
+        self.clock = Clock(0)
+
+    def run(self, resume: bool = False) -> None:
+        """Train from step 0, or from the newest checkpoint, to the last step."""
+        step = self.recovery.restore() if resume and self.folder is not None else 0
+        with training_modes(), seeded(self.pace.seed), self.interrupt:
+            if step == 0:
+                self.observer.on_metrics(0, self.learner.snapshot())
+                if self.pace.watch_every:
+                    self.watch(0)
+                self.recovery.save(0)
+            self.callbacks.call("on_start", step)
+            self.stop_if_asked(step)
+            while step < self.pace.steps:
+                step = self.train_until_stop(step)
+            self.callbacks.call("on_end", step)
+            self.stop_if_asked(step)
+
+    def train_until_stop(self, start: int) -> int:
+        """Train from step `start` to the end or to a roll-back; returns the step to go on from."""
+        self.clock = Clock(start)
+        for step, (pixels, labels) in enumerate(self.learner.batches.since(start), start):
+            losses, done = self.learner.learn(step, pixels, labels), step + 1
+            self.observer.on_step(done)
+            self.callbacks.call("on_step", done)
+            if trouble := self.look(done, losses):
+                return self.recovery.roll_back(trouble)
+            with self.clock.paused():
+                self.keep(done)
+            self.stop_if_asked(done)
+        return self.pace.steps
+
+    def look(self, done: int, losses: Mapping[str, Tensor]) -> str:
+        """Watch and log, if that is due. Returns why the run has to go back; the same in all processes."""
+        trouble, watches, logs = "", self.pace.watches(done), self.pace.logs(done)
+        with self.clock.paused():
+            if watches:
+                trouble = self.watch(done)
+            if logs or watches or self.pace.saves(done):
+                trouble = trouble or self.learner.sick()
+        if logs:
+            trouble = self.log(done, losses) or trouble
+        return trouble
+
+    def log(self, done: int, losses: Mapping[str, Tensor]) -> str:
+        """Log losses and rate; what is wrong if too many steps in a row were skipped."""
+        numbers = self.learner.numbers(losses)
+        shown = numbers | self.learner.health()
+        self.observer.on_log(done, shown, self.clock.rate(done) * self.pace.batch)
+        with self.clock.paused():
+            self.callbacks.call("on_log", done, shown)
+        return self.learner.guard.diagnosis(numbers, self.pace.skips(done))
+
+    def watch(self, step: int) -> str:
+        """Why to go back, if the run has collapsed and its recipe says so; the same in all processes."""
+        processes, recovery = self.learner.engine.processes, self.recovery
+        collapsed = processes.from_main(lambda: self.observer.on_watch(step, self.learner))
+        recovery.sound = recovery.sound if collapsed else step
+        if collapsed and self.pace.on_collapse == "stop":
+            raise TrainingError(f"stopped at step {step}: {collapsed}")
+        return collapsed if recovery.goes_back else ""
+
+    def keep(self, done: int) -> None:
+        """Measure and save, if that is due. A model that is not finite is never kept."""
+        wanted = self.observer.wants_metrics(done) or done == self.pace.steps
+        if wanted and not self.learner.sick():
+            self.observer.on_metrics(done, self.learner.snapshot())
+            self.callbacks.call("on_metrics", done)
+        if (self.pace.saves(done) or self.observer.best_step == done) and self.recovery.save(done):
+            self.callbacks.call("on_checkpoint", done)
+
+    def stop_if_asked(self, step: int) -> None:
+        """After Ctrl-C in any process, or a callback that failed: a checkpoint, and how to go on."""
+        processes, callbacks = self.learner.engine.processes, self.callbacks
+        if processes.count > 1 and 0 < step < self.pace.steps and step % ASK_EVERY:
+            return
+        if processes.any(self.interrupt.asked or callbacks.cause is not None):
+            self.recovery.save(step)
+            if callbacks.cause is not None:
+                words = f"stopped at step {step}: the callback {callbacks.failure}"
+                where = f"; mend it, then continue with --resume {self.folder}" if self.folder else ""
+                raise TrainingError(words + where) from callbacks.cause
+            raise Stopped(f"stopped at step {step}", self.folder)

@@ -1,0 +1,58 @@
+"""The optimizers of a plan's groups: Adam for GANs, AdamW for classifiers, and the one-cycle schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from gantl_zoo.strategy.base import Plan
+from gantl_zoo.training.engine import Engine
+
+WARM_UP = 0.3  # the share of the steps in which the learning rate rises
+START, END = 1 / 25, 1 / 25e4  # of the highest rate
+SLOW, FAST = 0.95, 0.85  # Adam's beta1 at the lowest rates and at the highest
+
+
+def groups_of(plan: Plan, role: str, lr: float) -> list[dict[str, Any]]:
+    """The parameters of `role`, each group with the rate that it begins with."""
+    return [
+        {"params": group.parameters, "initial_lr": lr * group.lr_multiplier}
+        for group in plan.groups.get(role, [])
+        if group.parameters
+    ]
+
+
+def adam(
+    plan: Plan, role: str, lr: float, betas: tuple[float, float], engine: Engine
+) -> torch.optim.Optimizer | None:
+    """None if nothing of `role` is trained."""
+    groups = groups_of(plan, role, lr)
+    return torch.optim.Adam(groups, lr=lr, betas=betas, fused=engine.optimizer == "fused") if groups else None
+
+
+def adamw(
+    plan: Plan, role: str, lr: float, weight_decay: float, engine: Engine
+) -> torch.optim.Optimizer | None:
+    """None if nothing of `role` is trained."""
+    groups, fused = groups_of(plan, role, lr), engine.optimizer == "fused"
+    return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=fused) if groups else None
+
+
+def one_cycle(step: int, steps: int) -> tuple[float, float]:
+    """The factor of the highest learning rate, and Adam's beta1, at `step` of `steps`.
+
+    Smith & Topin 2017, https://arxiv.org/abs/1708.07120; the same numbers as `OneCycleLR` of torch with its
+    defaults, as a function of the step alone.
+    """
+    peak, last = WARM_UP * steps - 1, steps - 1
+    if step <= peak:
+        return blend(START, 1, step / peak), blend(SLOW, FAST, step / peak)
+    share = (step - peak) / (last - peak)
+    return blend(1, END, share), blend(FAST, SLOW, share)
+
+
+def blend(start: float, end: float, share: float) -> float:
+    """From `start` to `end` along half a cosine."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
