@@ -218,8 +218,6 @@ def test_r1_goes_through_any_bundled_eye(images: ImageData) -> None:
     recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
     cpu = engine.choose("cpu", "fp32")
     trainer = new_trainer(made, build_strategy("projected", {}), colours, recipe, cpu)
-        made, build_strategy("projected", {}), colours, recipe, engine.choose("cpu", "fp32")
-    )
     losses = trainer.step(0, torch.arange(4))
     assert all(loss.isfinite() for loss in losses.values()) and "r1" in losses
 
