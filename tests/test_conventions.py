@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "released": set(),
     "registry": {"errors", "version"},
     "storage": {"errors"},
-    "data": {"errors"},
+    "data": {"storage"},
     "networks": {"registry", "storage", "seeding"},
     "metrics": {"data", "registry"},
     "viz": {"data"},

@@ -3,8 +3,22 @@
 `load` is the one door; `ImageData` is what comes out.
 """
 
+from gantl_zoo.data.arrays import as_image_data, source_of
 from gantl_zoo.data.images import ImageData, to_float, to_uint8
-from gantl_zoo.data.load import NAMES, load, spoken
+from gantl_zoo.data.load import NAMES, estimate, load, spoken
+from gantl_zoo.data.split import overlap
 from gantl_zoo.data.stream import Stream
 
-__all__ = ["NAMES", "ImageData", "Stream", "load", "spoken", "to_float", "to_uint8"]
+__all__ = [
+    "NAMES",
+    "ImageData",
+    "Stream",
+    "as_image_data",
+    "estimate",
+    "load",
+    "overlap",
+    "source_of",
+    "spoken",
+    "to_float",
+    "to_uint8",
+]

@@ -2,136 +2,93 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gantl_zoo.data.decode import Decoded, Pixels, decode, quiet, size_of
 from gantl_zoo.data.images import ImageData
-from gantl_zoo.data.stream import Stream, memory_limit
+from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
+from gantl_zoo.data.names import image_files, warn
+from gantl_zoo.data.split import HELD_OUT, hashes, held_out, held_out_by_path, ids_of
+from gantl_zoo.data.stream import Stream, free_memory, memory_limit
 from gantl_zoo.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-CHUNK = 256  # images that are decoded ahead
+CHUNK = 256  # images that are decoded ahead, at most
 CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
-HELD_OUT = 10  # one image in ten, chosen by the hash of its path, is the test split
-# unless all images lie in `train` and in some of these, of which the first there is holds the test split
-TESTS = ("test", "val", "valid", "validation")
+BATCH = 64  # images that must fit into the free memory together
+DARK = 64  # 16-bit images whose values all lie below a quarter of the range hold fewer bits
 
 
-def load(source: Path, split: str, image_size: int | None) -> ImageData:
+@dataclass
+class Decoding:
+    """What decoding all files has shown. `arrays` stays empty where images are streamed."""
+
+    kept: list[str] = field(default_factory=list)
+    arrays: list[Pixels] = field(default_factory=list)
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
+    corrupt: list[str] = field(default_factory=list)
+    deep: bool = True  # whether every image has 16 bits a channel
+    brightest: int = 0
+
+
+def load(source: Path, split: str, image_size: int | None, *, by_path: bool = False) -> ImageData:
     """The images under `source`, cropped to a centred square of `image_size`.
 
     Without `image_size` they must all have one size. Grey if every image is grey, else RGB on white.
     Unreadable files are named, counted and left out, up to a limit of 5 %. A set that would need more than
-    `memory_limit` is decoded once to check it, and streamed then. Raises `DataError`.
+    `memory_limit` is decoded once to check it, and streamed then. `by_path` holds images out by their paths,
+    not by their content. Raises `DataError`.
     """
-    names = sorted(_names(source))
-    if not names:
-        raise DataError(f"{source} holds no image ({', '.join(sorted(SUFFIXES))})")
-    inner = _without_common_folder(names)
-    split_up, wanted = _part(source, inner, split)
-    if not wanted:
-        raise DataError(f"{source} has {len(names)} images; a test split needs at least {HELD_OUT}")
+    images, tables = image_files(source)
     read = reader(source)
-    streams = len(wanted) * _bytes_of_one(read, wanted, image_size) > memory_limit()
-    arrays: list[Pixels] = []
-    kept, shapes, corrupt = [], set(), []
-    for name, made in _all(read, wanted, image_size):
-        if isinstance(made, Exception):
-            corrupt.append(f"{name} ({made})")
-            continue
-        kept.append(name)
-        shapes.add(made.shape)
-        if not streams:
-            arrays.append(made)
-    _judge(source, corrupt, len(wanted))
-    shape = _common_shape(source, shapes)
-    images = _stream(source, kept, shape, image_size) if streams else torch.from_numpy(_stack(arrays, shape))
-    folders = {name: _folder(inner[name], split_up) for name in names}  # of both splits, for equal numbers
-    classes = tuple(sorted(set(folders.values())))
-    labels = torch.tensor([classes.index(folders[name]) for name in kept]) if len(classes) > 1 else None
-    return ImageData(images, labels, classes if labels is not None else (), source.name, split)
+    laid_out = layout(source, images, tables, read)
+    names = _part(source, laid_out, split, images if by_path else None)
+    one = _bytes_of_one(read, names, image_size)
+    check_memory(source.name, min(len(names), BATCH) * one, image_size)
+    streams = len(names) * one > memory_limit()
+    found = _decode_all(read, names, image_size, one, keep=not streams)
+    _judge(source, found, len(names))
+    shape = _common_shape(source, found.shapes)
+    pixels = (
+        _stream(source, found.kept, shape, image_size, by_path)
+        if streams
+        else torch.from_numpy(_stack(found.arrays, shape))
+    )
+    numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits: equal numbers
+    classes = laid_out.classes if len(numbers) > 1 else ()
+    labels = torch.tensor([numbers[laid_out.labels[name]] for name in found.kept]) if classes else None
+    return ImageData(pixels, labels, classes, _name(source), split, ids_of(source, found.kept))
 
 
-def _part(source: Path, inner: dict[str, str], split: str) -> tuple[bool, list[str]]:
-    """Whether folders are the splits, and the names of the one that is wanted. Raises `DataError`."""
-    tops = {name: PurePosixPath(below).parts[0].lower() for name, below in inner.items()}
-    kinds = set(tops.values())
-    if "train" not in kinds or kinds.isdisjoint(TESTS):
-        held_out = _held_out(list(inner))
-        return False, [name for name in inner if (name in held_out) == (split == "test")]
-    if beside := sorted(kinds - {"train", *TESTS}):
-        raise DataError(
-            f"{source} has a folder train and one to test, and beside them {', '.join(beside[:4])}: keep "
-            "images in these two only, or name them otherwise"
-        )
-    kind = next(kind for kind in TESTS if kind in kinds) if split == "test" else "train"
-    return True, [name for name in inner if tops[name] == kind]
-
-
-def _without_common_folder(names: list[str]) -> dict[str, str]:
-    """Each name below the folders that all of them share, such as the one that a zip was made of."""
-    parts = [PurePosixPath(name).parent.parts for name in names]
-    shared = 0
-    while all(len(part) > shared and part[shared] == parts[0][shared] for part in parts):
-        shared += 1
-    if "train" in (part.lower() for part in parts[0][:shared]):  # a split alone
-        shared = 0
-    return {name: PurePosixPath(*PurePosixPath(name).parts[shared:]).as_posix() for name in names}
-
-
-def _folder(name: str, split_up: bool) -> str:
-    """The sub-folder of an image, below its split's, which is its class."""
-    folder = PurePosixPath(name).parent
-    return PurePosixPath(*folder.parts[1:]).as_posix() if split_up else folder.as_posix()
-
-
-def _names(source: Path) -> list[str]:
-    if source.is_dir():
-        found = [path.relative_to(source).as_posix() for path in _files(source)]
+def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:
+    """Bytes of the decoded images by the listing and one file's header; None if that can't be read."""
+    images, _ = image_files(source, warned=False)
+    _, paths = below_shared(images)
+    if splits := splits_of(source, paths):
+        count = len(Layout(paths, splits, {}, ()).part(split))
     else:
-        try:
-            with zipfile.ZipFile(source) as archive:
-                found = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{source} is neither a folder nor a readable zip: {error}") from error
-    return [
-        n
-        for n in found
-        if PurePosixPath(n).suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in PurePosixPath(n).parts)
-    ]
+        count = len(images) // HELD_OUT
+        count = count if split == "test" else len(images) - count
+    return count * _bytes_of_one(reader(source), list(images), image_size) * (channels or 3) // 3 or None
 
 
-def _files(source: Path) -> Iterator[Path]:
-    """All files below a folder, also behind links to folders, each of which is entered once."""
-    entered = set()
-    for place, folders, files in os.walk(source, followlinks=True):
-        if (real := os.path.realpath(place)) in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        here = Path(place)
-        folders.sort(key=lambda name: ((here / name).is_symlink(), name))
-        yield from (path for name in files if (path := here / name).is_file())
-
-
-def _held_out(names: list[str]) -> set[str]:
-    """The tenth of the images with the lowest hashes: nearly the same ones when others come or go."""
-    by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest())
-    return set(by_hash[: len(names) // HELD_OUT])
+def check_memory(name: str, wanted: int, image_size: int | None) -> None:
+    """Raises `DataError` where images would not fit into the free memory."""
+    if wanted > (free := free_memory()):
+        size = f"images of {image_size}×{image_size} pixels" if image_size else "images of this size"
+        raise DataError(
+            f"{name}: {size} need {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; "
+            "choose a smaller --image-size"
+        )
 
 
 def reader(source: Path) -> Callable[[str], bytes]:
@@ -139,91 +96,110 @@ def reader(source: Path) -> Callable[[str], bytes]:
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
+def _part(source: Path, laid_out: Layout, split: str, full: dict[str, str] | None) -> list[str]:
+    """The names in a split, in the order of their paths; by the `full` paths where these are given."""
+    if laid_out.splits:
+        return laid_out.part(split)
+    paths = laid_out.paths
+    held = held_out_by_path(full) if full else held_out(paths, hashes(source, list(paths)))
+    names = [name for name in paths if (name in held) == (split == "test")]
+    if not names:
+        raise DataError(f"{source} has {len(paths)} images; a test split needs at least {HELD_OUT}")
+    return names
+
+
+def _name(source: Path) -> str:
+    """The folder's name, also for a source such as "." or "..", or the zip's."""
+    return Path(source).absolute().name if source.name not in ("", "..") else source.resolve().name
+
+
 def _bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
-    """What an RGB image needs in memory; without `image_size` as the first readable one has it."""
+    """What an RGB image needs in memory; without `image_size`, as the first readable one has it."""
     if image_size is not None:
         return 3 * image_size**2
-    return next(
-        (3 * made[0].size for _, made in _all(read, names, None) if not isinstance(made, Exception)), 0
-    )
+    for name in names:
+        try:
+            with quiet():
+                width, height = size_of(read(name))
+        except Exception:  # of Pillow, zipfile, zlib: decoding it will say so
+            continue
+        return 3 * width * height
+    return 0
 
 
-def _all(
-    read: Callable[[str], bytes], names: list[str], image_size: int | None
-) -> Iterator[tuple[str, Pixels | Exception]]:
+def _decode_all(
+    read: Callable[[str], bytes], names: list[str], image_size: int | None, one: int, *, keep: bool
+) -> Decoding:
+    """All images; `one` is about what an image needs, `keep` whether the pixels are kept."""
+    found = Decoding()
+    for name, decoded in _decoded(read, names, image_size, one):
+        if isinstance(decoded, Exception):
+            found.corrupt.append(f"{name} ({decoded})")
+            continue
+        pixels, deep = decoded
+        found.kept.append(name)
+        found.shapes.add(pixels.shape)
+        found.deep = found.deep and deep
+        if found.deep:
+            found.brightest = max(found.brightest, int(pixels.max()))
+        if keep:
+            found.arrays.append(pixels)
+    return found
+
+
+def _decoded(
+    read: Callable[[str], bytes], names: list[str], image_size: int | None, one: int
+) -> Iterator[tuple[str, Decoded | Exception]]:
     """Each name with its image, or with what is wrong with it; a few are decoded ahead, in threads."""
 
-    def one(name: str) -> Pixels | Exception:
+    def attempt(name: str) -> Decoded | Exception:
         try:
             return decode(read(name), image_size)
         except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
             return error
 
+    step = min(CHUNK, max(8, memory_limit() // max(1, one)))
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), CHUNK):
-            chunk = names[start : start + CHUNK]
-            yield from zip(chunk, pool.map(one, chunk), strict=True)
+        for start in range(0, len(names), step):
+            chunk = names[start : start + step]
+            with quiet():
+                results = list(pool.map(attempt, chunk))
+            yield from zip(chunk, results, strict=True)
 
 
-def _stream(source: Path, names: list[str], shape: tuple[int, int, int], image_size: int | None) -> Tensor:
+def _stream(
+    source: Path, names: list[str], shape: tuple[int, int, int], image_size: int | None, by_path: bool
+) -> Tensor:
     """The images, left where they are: a stand-in for the tensor that would be too large."""
-    made = partial(_as_tensor, image_size=image_size, channels=shape[0])
-    return cast(Tensor, Stream(source, names, shape, reader, made))
+    make = partial(_as_tensor, image_size=image_size, channels=shape[0])
+    return cast(Tensor, Stream(source, names, shape, reader, make, by_path))
 
 
 def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
-    pixels = decode(content, image_size)
+    pixels = decode(content, image_size).pixels
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
 
 
-def decode(content: bytes, image_size: int | None) -> Pixels:
-    """(C, H, W) uint8. Raises what Pillow raises, `ValueError` for what is no image at all."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        found = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError:
-        raise ValueError("no image format that is known") from None
-    with found as opened:
-        image = ImageOps.exif_transpose(opened)
-        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
-        image = eight_bits(image, opened.format)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if grey else "RGB")
-        if image_size is not None and image.size != (image_size, image_size):
-            image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
-        pixels = np.array(image)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
-
-
-def eight_bits(image: Any, kind: str | None) -> Any:
-    """An image of one channel with more than 8 bits, by its upper 8; Pillow would cut them off at white."""
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits a pixel, of which nobody knows what is white: save it with 8 or 16")
-    return image
-
-
-def _judge(source: Path, corrupt: list[str], count: int) -> None:
-    if not corrupt:
-        return
-    shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
-    text = f"{source}: {len(corrupt)} of {count} images can't be read: {shown}"
-    if len(corrupt) > max(1, CORRUPT_LIMIT * count) or len(corrupt) == count:
-        raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: mend or remove them")
-    print(f"warning: {text}; left out", file=sys.stderr)
+def _judge(source: Path, found: Decoding, count: int) -> None:
+    """Warns of images that are left out or nearly black. Raises `DataError` for too many unreadable ones."""
+    if corrupt := found.corrupt:
+        shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
+        text = f"{source}: {len(corrupt)} of {count} images can't be read: {shown}"
+        if len(corrupt) > max(1, CORRUPT_LIMIT * count) or len(corrupt) == count:
+            raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: mend or remove them")
+        warn(f"{text}; left out")
+    if found.deep and found.brightest < DARK:
+        warn(
+            f"{source}: no image uses more than {found.brightest / 255:.0%} of the range of 16 bits, so they "
+            "are nearly black; scale their values up"
+        )
 
 
 def _common_shape(source: Path, shapes: set[tuple[int, ...]]) -> tuple[int, int, int]:
-    sizes = {shape[1:] for shape in shapes}
+    sizes = sorted({shape[1:] for shape in shapes})
     if len(sizes) > 1:
-        shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
-        raise DataError(f"{source}: images of different sizes ({shown}, …); choose one with --image-size")
+        shown = ", ".join(f"{width}×{height}" for height, width in sizes[:4]) + ", …" * (len(sizes) > 4)
+        raise DataError(f"{source}: images of different sizes ({shown}); choose one with --image-size")
     ((height, width),) = sizes
     return max(shape[0] for shape in shapes), height, width
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gantl_zoo.data.split import sketch
 from gantl_zoo.data.stream import Stream
 from gantl_zoo.errors import DataError
 
@@ -19,7 +20,8 @@ from gantl_zoo.errors import DataError
 class ImageData:
     """Images (N, C, H, W) uint8, labels (N,) int64 or None, and where they come from.
 
-    `images` may be a `Stream` in a tensor's place, if they don't fit into memory.
+    `images` may be a `Stream` in a tensor's place, if they don't fit into memory. `ids` (N,) int64 tell
+    images apart by the content of their files, wherever these are; None for images that are not of files.
     """
 
     images: Tensor
@@ -27,6 +29,7 @@ class ImageData:
     classes: tuple[str, ...] = ()
     name: str = "data"
     split: str = "train"
+    ids: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Raises `DataError` for tensors that are no such images or labels."""
@@ -41,6 +44,8 @@ class ImageData:
             )
         if labels is not None and not (isinstance(labels, Tensor) and labels.shape == (len(images),)):
             raise DataError(f"{self.name}: labels are a tensor (N,), one for each of {len(images)} images")
+        if self.ids is not None and self.ids.shape != (len(images),):
+            raise DataError(f"{self.name}: ids are a tensor (N,), one for each of {len(images)} images")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,28 +69,43 @@ class ImageData:
         return digest.hexdigest()[:16]
 
     def about(self) -> dict[str, object]:
-        """What lineage keeps of the data."""
+        """What lineage keeps of the data; `trained_on` is the sketch that `overlap` compares with."""
+        known = {} if self.ids is None else {"trained_on": self.sketch()}
         return {
             "name": self.name,
             "split": self.split,
             "images": len(self),
             "shape": list(self.shape),
             "fingerprint": self.fingerprint,
+            **known,
         }
+
+    def sketch(self) -> str:
+        """The at most 1,000 lowest ids, in base64; "" where the ids are unknown."""
+        return "" if self.ids is None else sketch(self.ids)
+
+    def check_square(self) -> None:
+        """Raises `DataError` for images that are not square, as networks that make squares need them."""
+        _, height, width = self.shape
+        if height != width:
+            raise DataError(
+                f"{self.name}: images are {width}×{height}: choose a square size with --image-size"
+            )
 
     def select(self, index: Tensor) -> ImageData:
         """The images at `index`, in that order; of streamed ones a stream, if they don't fit into memory."""
         images = self.images.select(index) if isinstance(self.images, Stream) else self.images[index]
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, images=images, labels=labels)
+        ids = None if self.ids is None else self.ids[index]
+        return replace(self, images=images, labels=labels, ids=ids)
 
     def of_classes(self, wanted: str) -> ImageData:
         """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas.
-        Raises `DataError` for classes that there are not.
+        A name may have commas itself. Raises `DataError` for classes that there are not.
         """
         if self.labels is None:
             raise DataError(f"{self.name} has no classes, so {wanted!r} can't be chosen of it")
-        chosen = [label for part in wanted.split(",") for label in self._numbers(part.strip())]
+        chosen = [label for part in self._parted(wanted) for label in self._numbers(part.strip())]
         if len(set(chosen)) < len(chosen):
             raise DataError(f"{self.name}: {wanted!r} names a class twice")
         place = torch.full((len(self.classes),), -1)
@@ -95,6 +115,16 @@ class ImageData:
         classes = tuple(self.classes[label] for label in chosen)
         name = f"{self.name}-{wanted.replace(',', '-')}"
         return replace(self.select(index), labels=labels[index], classes=classes, name=name)
+
+    def _parted(self, wanted: str) -> list[str]:
+        """The parts of a choice, each the longest that is a class's name; the first comma ends any other."""
+        pieces, parts = wanted.split(","), []
+        while pieces:
+            ends = range(len(pieces), 0, -1)
+            end = next((end for end in ends if ",".join(pieces[:end]).strip() in self.classes), 1)
+            parts.append(",".join(pieces[:end]))
+            pieces = pieces[end:]
+        return parts
 
     def _numbers(self, part: str) -> list[int]:
         """The numbers of the classes that one part of a choice means."""

@@ -1,20 +1,36 @@
-"""`load`: the one door to data. A name, a folder or a zip becomes `ImageData`."""
+"""`load`: the one door to data. A name, a folder, a zip or images in memory become `ImageData`."""
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
+from typing import Any
 
 from gantl_zoo.data import builtin, files, glyphs
+from gantl_zoo.data.arrays import source_of
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.stream import Stream
 from gantl_zoo.errors import DataError, UsageError
 
-NAMES = ("cifar10", "digits", "fashion-mnist", "glyphs", "kmnist", "mnist", "stacked-mnist")
+# Images in the training and in the test split, and their shape (C, H, W)
+SIZES = {
+    "cifar10": (50_000, 10_000, (3, 32, 32)),
+    "digits": (1_438, 359, (1, 8, 8)),
+    "fashion-mnist": (60_000, 10_000, (1, 28, 28)),
+    "glyphs": (glyphs.COUNTS["train"], glyphs.COUNTS["test"], (1, 28, 28)),
+    "kmnist": (60_000, 10_000, (1, 28, 28)),
+    "mnist": (60_000, 10_000, (1, 28, 28)),
+    "stacked-mnist": (builtin.STACKS["train"], builtin.STACKS["test"], (3, 28, 28)),
+}
+NAMES = tuple(SIZES)
 SPLITS = ("train", "test")
+SPLIT_BY = ("content", "path")
+LARGEST = 16_384  # pixels; larger images are errors in writing
 
 
 def load(
-    source: str | Path | ImageData,
+    source: Any,
     *,
     split: str = "train",
     image_size: int | None = None,
@@ -22,37 +38,99 @@ def load(
     shots: int | None = None,
     data_seed: int = 0,
     root: str | Path | None = None,
+    split_by: str = "content",
 ) -> ImageData:
-    """Images from a data name, a folder (sub-folders are classes), a zip of either, or `ImageData`.
+    """Images from a data name, a folder (sub-folders are classes), a zip of either, or from memory.
 
     `source:CLASSES` takes some classes only: names, numbers or ranges of numbers, as in "mnist:0-4" or
     "photos:cat,dog". `split` is "train" or "test". Of a folder or zip these are its folders `train` and
-    `test` (or `val`) if it has nothing else; otherwise a tenth is held out by the hash of its path. `root`
-    is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache). `shots` takes
-    a fixed subset by `data_seed`. Raises `DataError`, for no size `UsageError`.
+    `test` (or `val`) if it has nothing else; otherwise a tenth is held out by the hash of its content, or of
+    its path with `split_by` "path", as old runs have it. What `source` may be in memory, `as_image_data`
+    says. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache).
+    `shots` takes a fixed subset by `data_seed`. Raises `DataError`, for an impossible size `UsageError`.
     """
-    if split not in SPLITS:
-        raise DataError(f"split {split!r} is none of {', '.join(SPLITS)}")
-    if image_size is not None and image_size < 1:
-        raise UsageError(f"image_size must be at least 1, not {image_size}")
-    if isinstance(source, ImageData):
-        found = source
-    elif isinstance(source, Path) and source.exists():  # also if a data name is called like that
-        found = files.load(source, split, image_size)
-    elif chosen := _chosen(str(source)):
-        name, classes = chosen
-        every = load(name, split=split, image_size=image_size, data_seed=data_seed, root=root)
-        found = every.of_classes(classes)
+    for value, choices, what in ((split, SPLITS, "split"), (split_by, SPLIT_BY, "split_by")):
+        if value not in choices:
+            raise DataError(f"{what} {value!r} is none of {', '.join(choices)}")
+    _check_size(image_size)
+    place = source_of(source, image_size)
+    if isinstance(place, ImageData):
+        found = place
+        if image_size and not isinstance(found.images, Stream):
+            files.check_memory(found.name, len(found) * found.shape[0] * image_size**2, image_size)
     else:
-        found = _named(str(source), split, image_size, data_seed, root)
+        place, classes = _chosen(place)
+        found = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
+        found = found if classes is None else found.of_classes(classes)
     found = found.fit(image_size, channels)
     return found if shots is None else found.few(shots, data_seed)
+
+
+def estimate(
+    source: Any, *, split: str = "train", image_size: int | None = None, channels: int | None = None
+) -> int | None:
+    """About how many bytes the images take in memory, without decoding them; None where that is not known."""
+    _check_size(image_size)
+    place = source_of(source)
+    if isinstance(place, ImageData):
+        count, (depth, height, width) = len(place), place.shape
+    else:
+        place, classes = _chosen(place)
+        if classes is not None:
+            return None
+        if isinstance(place, Path) or place not in NAMES:
+            return files.estimate(Path(place), split, image_size, channels) if os.path.exists(place) else None
+        train, test, (depth, height, width) = SIZES[place]
+        count = test if split == "test" else train
+    return count * (channels or depth) * (image_size or height) * (image_size or width)
+
+
+def spoken(source: Any) -> str:
+    """The source as a text that `load` takes for the same, so that a folder called "mnist" stays one."""
+    if not isinstance(source, str | os.PathLike):
+        return source.name if isinstance(source, ImageData) else "data"
+    folder = isinstance(source, Path) and source.exists() and str(source) in NAMES
+    return f"./{source}" if folder else str(source)
+
+
+def _check_size(image_size: Any) -> None:
+    if image_size is None:
+        return
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+        raise UsageError(f"image_size must be at least 1, not {image_size!r}")
+    if image_size > LARGEST:
+        raise UsageError(f"image_size must be at most {LARGEST:,}, not {image_size:,}")
+
+
+def _placed(
+    place: str | Path,
+    split: str,
+    image_size: int | None,
+    data_seed: int,
+    *,
+    root: str | Path | None,
+    by_path: bool,
+) -> ImageData:
+    """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
+    if place in NAMES:  # a path never equals a text
+        train, test, (depth, *_) = SIZES[str(place)]
+        wanted = (test if split == "test" else train) * depth * (image_size or 0) ** 2
+        files.check_memory(str(place), wanted, image_size)
+        return _named(str(place), split, image_size, data_seed, root)
+    if os.path.exists(place):
+        return files.load(Path(place), split, image_size, by_path=by_path)
+    if str(place) in NAMES:
+        return _placed(str(place), split, image_size, data_seed, root=root, by_path=by_path)
+    close = difflib.get_close_matches(str(place), NAMES)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise DataError(
+        f"no data {str(place)!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}{hint}"
+    )
 
 
 def _named(
     name: str, split: str, image_size: int | None, data_seed: int, root: str | Path | None
 ) -> ImageData:
-    """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
     if name == "glyphs":
         drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
         return glyphs.load(split, seed=drawn, image_size=image_size or 28)
@@ -60,28 +138,19 @@ def _named(
         return builtin.digits(split)
     if name == "stacked-mnist":
         return builtin.stacked_mnist(split, _root(root))
-    if name in NAMES:
-        return builtin.torchvision_set(name, split, _root(root))
-    if Path(name).exists():
-        return files.load(Path(name), split, image_size)
-    raise DataError(f"no data {name!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}")
+    return builtin.torchvision_set(name, split, _root(root))
 
 
-def spoken(source: str | Path | ImageData) -> str:
-    """The source as a text that `load` takes for the same, so that a folder called "mnist" stays one."""
-    if isinstance(source, ImageData):
-        return source.name
-    folder = isinstance(source, Path) and source.exists() and str(source) in NAMES
-    return f"./{source}" if folder else str(source)
-
-
-def _chosen(source: str) -> tuple[str, str] | None:
-    """`"mnist:0-4"` as `("mnist", "0-4")`; None for what names no classes."""
-    name, colon, classes = source.rpartition(":")
-    if not colon or Path(source).exists() or not (name in NAMES or Path(name).exists()):
-        return None
-    return name, classes
+def _chosen(source: str | Path) -> tuple[str | Path, str | None]:
+    """`"mnist:0-4"` as `("mnist", "0-4")`; None for what names no classes. Either may have a colon itself."""
+    text = str(source)
+    ends = [] if os.path.exists(source) else [at for at, letter in enumerate(text) if letter == ":"]
+    for at in reversed(ends):
+        if text[:at] in NAMES or (at and os.path.exists(text[:at])):
+            return text[:at], text[at + 1 :]
+    return source, None
 
 
 def _root(root: str | Path | None) -> Path:
-    return Path(root or os.environ.get("GANTL_ZOO_DATA") or Path.home() / ".cache" / "gantl_zoo" / "data")
+    chosen = root or os.environ.get("GANTL_ZOO_DATA") or Path.home() / ".cache" / "gantl_zoo" / "data"
+    return Path(os.path.expanduser(chosen))

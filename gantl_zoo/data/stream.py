@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantl_zoo.data.decode import quiet
 from gantl_zoo.errors import DataError
 
 Decode = Callable[[bytes], Tensor]
@@ -38,15 +39,29 @@ def memory_limit() -> int:
         return 4 << 30
 
 
+def free_memory() -> int:
+    """Bytes that can be allocated now, as far as the system says it."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            sizes = dict(line.split(":") for line in lines)
+        return int(sizes["MemAvailable"].split()[0]) << 10
+    except (OSError, ValueError, KeyError):  # not Linux
+        return memory_limit() * SHARE
+
+
 @dataclass
 class Stream:
-    """The images `names` of `source`, each (C, H, W) uint8 after `decode`."""
+    """The images `names` of `source`, each (C, H, W) uint8 after `decode`.
+
+    `named` says whether the digest covers the names, as it did when the split went by path.
+    """
 
     source: Path
     names: list[str]
     image_shape: tuple[int, int, int]
     reader: Open
     decode: Decode
+    named: bool = False
     readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,7 +98,7 @@ class Stream:
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         wanted = torch.arange(len(self))[index].tolist()
-        with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        with quiet(), ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
             made = list(pool.map(self.one, wanted))
         return torch.stack(made) if made else torch.empty(0, *self.image_shape, dtype=torch.uint8)
 
@@ -98,10 +113,11 @@ class Stream:
         return replace(self, image_shape=shape, decode=Chain(self.decode, convert), readers={})
 
     def digest(self) -> bytes:
-        """Of names and files: what is read, without decoding it."""
+        """Of the files in their order: what is read, without decoding it."""
         found = hashlib.sha256()
         for name in self.names:
-            found.update(os.fsencode(name) + b"\0" + hashlib.sha256(self.read(name)).digest())
+            found.update(os.fsencode(name) + b"\0" if self.named else b"")
+            found.update(hashlib.sha256(self.read(name)).digest())
         return found.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
@@ -146,7 +162,8 @@ class _Rows:
 
     def __getitem__(self, index: int) -> Tensor | DataError:
         try:
-            return self.stream.one(index)
+            with quiet():
+                return self.stream.one(index)
         except DataError as error:  # an exception would come out of a worker with its traceback for a text
             return error
 

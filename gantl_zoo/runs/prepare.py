@@ -191,6 +191,7 @@ def common(
         "root": settings.pop("data_root", None),
         "shots": settings.pop("shots", None),
         "data_seed": settings.pop("data_seed", 0),
+        "split_by": "content",
     }
     parts = {
         "metrics": named(settings.pop("metrics", AUTO)),

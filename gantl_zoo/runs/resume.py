@@ -32,6 +32,8 @@ def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
     `TrainingError` if there is no such run or its images have changed.
     """
     folder, config = RunFolder.open(path, quiet)
+    if isinstance(config.get("data"), dict):
+        config["data"].setdefault("split_by", "path")  # as runs held images out before they said how
     try:
         job = Job(**config | {"metrics": named(config["metrics"])})
     except (TypeError, KeyError) as error:

@@ -1,0 +1,135 @@
+"""Images that are in memory become `ImageData`: tensors, arrays, lists, torch's data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantl_zoo.data.decode import pixels_of, quiet
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.errors import DataError
+
+FORMS = (
+    "data must be a data name, a folder, a zip, or images in memory: "
+    "gz.ImageData(images, labels) of a uint8 tensor (N, C, H, W)"
+)
+CHANNELS = (1, 3)
+
+
+def source_of(data: Any, image_size: int | None = None) -> str | Path | ImageData:
+    """The text or the path that names the data, with `~` expanded, or the images in memory.
+
+    Raises `DataError` for anything else.
+    """
+    if isinstance(data, str | os.PathLike):
+        place = os.fspath(data)
+        if not isinstance(place, str) or not place or place.startswith(":"):
+            raise DataError(f"data is empty or not a text: {place!r}; {FORMS}")
+        expanded = os.path.expanduser(place)
+        return Path(expanded) if isinstance(data, os.PathLike) else expanded
+    return as_image_data(data, image_size)
+
+
+def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
+    """Images in memory, where their layout is unambiguous. Raises `DataError` otherwise.
+
+    A uint8 tensor or array (N, C, H, W) or (N, H, W), an array (N, H, W, C), a sequence of Pillow's images or
+    of such single images, or a torch data set of them or of pairs (image, label). Pillow's images are cropped
+    and resized to `image_size`.
+    """
+    if isinstance(value, ImageData):
+        return value
+    if isinstance(value, Tensor | np.ndarray):
+        return ImageData(_batch(value))
+    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__") or not hasattr(value, "__len__"):
+        raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
+    if isinstance(value, dict) or not len(value):
+        raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
+    rows = [value[i] for i in range(len(value))]
+    paired = isinstance(rows[0], tuple) and len(rows[0]) == 2
+    images = [_one(row[0] if paired else row, image_size) for row in rows]
+    if len(sizes := {tuple(image.shape[1:]) for image in images}) > 1:
+        shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
+        raise DataError(f"data has images of different sizes ({shown}); give them one size; {FORMS}")
+    channels = max(len(image) for image in images)
+    pixels = torch.stack([image.expand(channels, -1, -1) for image in images])
+    if not paired:
+        return ImageData(pixels)
+    return ImageData(pixels, *_labelled([row[1] for row in rows], getattr(value, "classes", None)))
+
+
+def _batch(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """(N, C, H, W) uint8."""
+    shape = tuple(value.shape)
+    last = isinstance(value, np.ndarray) and len(shape) == 4 and shape[3] in CHANNELS
+    first = len(shape) == 4 and shape[1] in CHANNELS
+    plane = len(shape) == 3 and not {shape[0], shape[2]} & {1, 3, 4}  # else it may be a single image
+    if not _is_uint8(value) or 0 in shape or first + last + plane != 1:
+        raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
+    images = _tensor(value)
+    images = images.unsqueeze(1) if plane else images  # (N, 1, H, W)
+    return images.permute(0, 3, 1, 2).contiguous() if last else images
+
+
+def _one(value: Any, image_size: int | None) -> Tensor:
+    """One image, (C, H, W) uint8."""
+    from PIL import Image
+
+    if isinstance(value, Image.Image):
+        try:
+            with quiet():
+                return torch.from_numpy(np.ascontiguousarray(pixels_of(value, image_size)))
+        except Exception as error:  # of Pillow, for images that can't be converted, or not be read any more
+            raise DataError(f"data has an image that can't be read: {error}; {FORMS}") from error
+    if not isinstance(value, Tensor | np.ndarray) or not _is_uint8(value) or 0 in value.shape:
+        raise DataError(f"data is not valid: it has an item that is {_kind(value)}; {FORMS}")
+    shape = tuple(value.shape)
+    first = len(shape) == 3 and shape[0] in CHANNELS
+    last = len(shape) == 3 and shape[2] in CHANNELS
+    if first + last + (len(shape) == 2) != 1:
+        raise DataError(f"data is not valid: it has an item that is {_kind(value)}; {FORMS}")
+    image = _tensor(value)
+    return image.permute(2, 0, 1).contiguous() if last else image.view(-1, *shape[-2:])
+
+
+def _labelled(labels: Sequence[Any], names: Any) -> tuple[Tensor, tuple[str, ...]]:
+    """Labels (N,) from 0 on, and the names of the classes."""
+    try:
+        numbers = torch.tensor([int(label) for label in labels])
+        whole = all(number == label for number, label in zip(numbers.tolist(), labels, strict=True))
+    except (TypeError, ValueError, RuntimeError):
+        whole = False
+    if not whole or numbers.min() < 0:
+        raise DataError(
+            f"data has labels that are not class numbers, such as {str(labels[0])[:40]!r}; {FORMS}"
+        )
+    if isinstance(names, list | tuple) and len(names) > int(numbers.max()):
+        return numbers, tuple(map(str, names))
+    there, numbers = torch.unique(numbers, return_inverse=True)
+    return numbers, tuple(map(str, there.tolist()))
+
+
+def _is_uint8(value: Tensor | np.ndarray[Any, Any]) -> bool:
+    return value.dtype == (torch.uint8 if isinstance(value, Tensor) else np.uint8)
+
+
+def _tensor(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """On the CPU, and in memory of its own: an array may be read-only, or change later."""
+    return value.detach().cpu().clone() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+
+
+def _kind(value: Any) -> str:
+    """The value's type, and its shape if it has one."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    return (
+        "None"
+        if value is None
+        else f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    )

@@ -1,0 +1,97 @@
+"""What folders mean: a split, a class, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gantl_zoo.data.labels import labels_of, sharded
+from gantl_zoo.data.names import warn
+from gantl_zoo.data.split import shared_folders
+from gantl_zoo.errors import DataError
+
+TRAIN = ("train", "training")
+# of which the first that is there holds the test split
+TESTS = ("test", "testing", "val", "valid", "validation")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The images of a source: their paths below the folders that all share, and their classes.
+
+    `splits` names the folder, lower case, that holds each image, where folders are the splits; otherwise it
+    is empty. `labels` is empty where images have no classes.
+    """
+
+    paths: dict[str, str]
+    splits: dict[str, str]
+    labels: dict[str, str]
+    classes: tuple[str, ...]
+
+    def part(self, split: str) -> list[str]:
+        """The names in one split, where folders are the splits."""
+        there = set(self.splits.values())
+        chosen = next(kind for kind in (TESTS if split == "test" else TRAIN) if kind in there)
+        return [name for name, kind in self.splits.items() if kind == chosen]
+
+
+def layout(
+    source: Path, images: dict[str, str], tables: dict[str, str], read: Callable[[str], bytes]
+) -> Layout:
+    """The layout of images by their paths, and of the tables beside them. Raises `DataError`."""
+    top, paths = below_shared(images)
+    splits = splits_of(source, paths)
+    within = _below_splits(paths)
+    if chosen := _above(tables, top, bool(splits)):
+        labels = labels_of(source, {path: tables[path] for path in chosen}, images, read)
+        return Layout(paths, splits, labels, tuple(sorted(set(labels.values()), key=int)))
+    classes = {name: PurePosixPath(path).parent.as_posix() for name, path in within.items()}
+    if len(set(classes.values())) < 2 or sharded(list(within.values())):
+        return Layout(paths, splits, {}, ())
+    if loose := sum(name == "." for name in classes.values()):
+        warn(
+            f"{source}: {loose} images beside the folders of classes make a class of their own, '.'; move "
+            "them into a folder, or out of the data"
+        )
+    return Layout(paths, splits, classes, tuple(sorted(set(classes.values()))))
+
+
+def below_shared(images: dict[str, str]) -> tuple[PurePosixPath, dict[str, str]]:
+    """The folder that holds all images, such as the one that a zip was made of, and their paths in it."""
+    folders = [PurePosixPath(path).parent.parts for path in images.values()]
+    top = PurePosixPath(*folders[0][: shared_folders(folders)])
+    return top, {name: PurePosixPath(path).relative_to(top).as_posix() for name, path in images.items()}
+
+
+def splits_of(source: Path, paths: dict[str, str]) -> dict[str, str]:
+    """The first folder of each image if these are splits, of which one is for training and one for tests."""
+    tops = {name: PurePosixPath(path).parts[0].lower() for name, path in paths.items()}
+    kinds = set(tops.values())
+    if kinds.isdisjoint(TRAIN) or kinds.isdisjoint(TESTS):
+        return {}
+    if beside := sorted(kinds - {*TRAIN, *TESTS}):
+        raise DataError(
+            f"{source} has a folder train and one to test, and beside them {', '.join(beside[:4])}: keep "
+            "images in these two only, or name them otherwise"
+        )
+    return tops
+
+
+def _below_splits(paths: dict[str, str]) -> dict[str, str]:
+    """The paths without the folder of a split, if each image in a folder is in one."""
+    parts = {name: PurePosixPath(path).parts for name, path in paths.items()}
+    if {part[0].lower() for part in parts.values() if len(part) > 1} <= {*TRAIN, *TESTS}:
+        parts = {name: part[1:] if len(part) > 1 else part for name, part in parts.items()}
+    return {name: PurePosixPath(*part).as_posix() for name, part in parts.items()}
+
+
+def _above(tables: dict[str, str], top: PurePosixPath, split: bool) -> list[str]:
+    """The tables beside or above all images, of which the nearest is taken, or one in each split's folder."""
+    places = {PurePosixPath(table).parent: table for table in tables}
+    if nearest := next((places[place] for place in (top, *top.parents) if place in places), ""):
+        return [nearest]
+    inner = {place.relative_to(top) for place in places if place.is_relative_to(top)}
+    if split and inner and all(len(place.parts) == 1 for place in inner):
+        return [places[top / place] for place in inner if place.name.lower() in (*TRAIN, *TESTS)]
+    return []

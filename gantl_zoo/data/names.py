@@ -1,0 +1,110 @@
+"""The image files of a folder or a zip: which files are read, which are left out, what lies around them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from gantl_zoo.errors import DataError
+
+# Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
+JUNK = {
+    "@eadir", "@recycle", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    "system volume information", "lost+found", "__macosx",
+}  # fmt: skip
+# What Pillow registers besides still pictures: documents, video, scientific data, stubs without a decoder
+NOT_PICTURES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+JPEG_TOO = {".jif", ".pjp", ".pjpeg"}  # JPEG files that Pillow opens, by suffixes that it does not register
+# Kinds of pictures that are named if they are left out: Pillow has no decoder, or needs a plug-in
+PICTURES = {
+    ".3fr", ".ai", ".arw", ".avif", ".avifs", ".cdr", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".emf",
+    ".eps", ".erf", ".exr", ".fff", ".gpr", ".hdp", ".hdr", ".heic", ".heics", ".heif", ".hif", ".iiq",
+    ".jp2", ".jxl", ".jxr", ".kdc", ".kra", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".ora", ".orf", ".pef",
+    ".ps", ".psb", ".ptx", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".svg", ".svgz", ".wdp",
+    ".webp", ".wmf", ".x3f", ".xcf",
+}  # fmt: skip
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes of files that are read, such as ".png": those of pictures that Pillow can open."""
+    from PIL import Image
+
+    registered = Image.registered_extensions()  # loads the plug-ins, which fill Image.OPEN
+    readable = {suffix for suffix, kind in registered.items() if kind in set(Image.OPEN) - NOT_PICTURES}
+    return frozenset(readable | JPEG_TOO)
+
+
+def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    """`{name: path}` of the images in a folder or a zip, by path, and `{path: name}` of every `dataset.json`.
+
+    A name is what the source calls a file; its path is relative to the source, with "/" on every system.
+    Pictures of a kind that can't be read are counted in one warning, unless it is not `warned`. Raises
+    `DataError` if no image is left.
+    """
+    files = {name: path for name, path in _listed(source).items() if not _junk(PurePosixPath(path))}
+    images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
+    left_out = Counter(suffix for path in files.values() if (suffix := _suffix(path)) in _unreadable())
+    said = (
+        f"{left_out.total()} files of kinds that can't be read ({', '.join(sorted(left_out))})"
+        if left_out
+        else ""
+    )
+    if not images:
+        remedy = f"; it has {said}: convert them to .png or .jpg" if said else ""
+        raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
+    if said and warned:
+        warn(f"{source}: {said} are left out")
+    tables = {path: name for name, path in files.items() if PurePosixPath(path).name == "dataset.json"}
+    return dict(sorted(images.items(), key=lambda item: item[1])), tables
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _unreadable() -> frozenset[str]:
+    return frozenset(PICTURES - suffixes())
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _junk(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part.lower() in JUNK for part in path.parts)
+
+
+def _listed(source: Path) -> dict[str, str]:
+    """`{name: path}` of all files in a folder or a zip."""
+    if source.is_dir():
+        paths = (path.relative_to(source).as_posix() for path in _walk(source))
+        return {path: path for path in paths}
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{source} is neither a folder nor a readable zip: {error}") from error
+    # some tools of Windows part folders by "\", which every other name may contain
+    parted = not any("/" in name for name in names)
+    return {name: name.replace("\\", "/") if parted else name for name in names}
+
+
+def _walk(source: Path) -> Iterator[Path]:
+    """All files below a folder, also behind links to folders, each of which is entered once."""
+    entered = set()
+    for place, folders, files in os.walk(source, followlinks=True):
+        if (real := os.path.realpath(place)) in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        here = Path(place)
+        folders[:] = [name for name in folders if not _junk(PurePosixPath(name))]
+        folders.sort(key=lambda name: ((here / name).is_symlink(), name))
+        yield from (path for name in files if (path := here / name).is_file())
