@@ -32,17 +32,20 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
+    from gantl_zoo.training.callback import Callback, RunView
 
 __version__ = VERSION
 
 # What needs torch is imported when it is first asked for: listing names must not pay for it.
 _LAZY = {
     "Batch": "strategy.base",
+    "Callback": "training.callback",
     "Classifier": "model.classifier",
     "GAN": "model.gan",
     "Group": "strategy.base",
     "ImageData": "data",
     "Plan": "strategy.base",
+    "RunView": "training.callback",
     "TransferStrategy": "strategy.base",
     "build_classifier": "model.classifier",
     "build_gan": "model.gan",
@@ -61,6 +64,7 @@ _LAZY = {
 __all__ = [
     "GAN",
     "Batch",
+    "Callback",
     "Classifier",
     "DataError",
     "Group",
@@ -69,6 +73,7 @@ __all__ = [
     "NameTakenError",
     "Plan",
     "PluginError",
+    "RunView",
     "TrainingError",
     "TransferStrategy",
     "UnknownNameError",

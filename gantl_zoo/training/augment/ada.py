@@ -10,6 +10,7 @@ N batch, C channels, H, W image size. Places are measured in pixels from the ima
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -25,7 +26,6 @@ SPEED = 500_000  # images in which p can go from 0 to 1
 INTERVAL = 4  # steps between two changes of p
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # deviations, appendix B
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
-LUMA = torch.ones(3) / math.sqrt(3)  # the grey axis of RGB
 
 
 class AdaptiveAugment(Augment):
@@ -106,11 +106,8 @@ def translation(shift: Tensor) -> Tensor:
 def resample(images: Tensor, back: Tensor) -> Tensor:
     """Each pixel of the result, taken where `back` (N, 3, 3) points to, bilinearly."""
     count, channels, height, width = images.shape
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=images.device)
-    places = torch.stack([x, y], dim=-1).flatten(0, 1).to(images.device) - middle  # (HW, 2)
-    places = functional.pad(places, (0, 1), value=1.0) @ back.mT  # (N, HW, 3)
-    places = mirrored(places[..., :2] + middle, torch.tensor([width, height], device=images.device))
+    places, middle, size = lattice(height, width, images.device)
+    places = mirrored((places @ back.mT)[..., :2] + middle, size)  # (N, HW, 2)
     corner = places.floor()
     right, below = (places - corner).unsqueeze(1).unbind(-1)  # (N, 1, HW) each
     left_top = corner.long()
@@ -122,6 +119,31 @@ def resample(images: Tensor, back: Tensor) -> Tensor:
         weight = (below if down else 1 - below) * (right if across else 1 - right)
         result = result + flat.gather(2, index) * weight
     return result.view(count, channels, height, width)
+
+
+@functools.cache
+@torch.inference_mode(False)  # or the first caller's mode would be that of all
+def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """All pixels' places from the image's centre, homogeneous (HW, 3); that centre (2,); the size (2,)."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+    places = torch.stack([x, y], dim=-1).flatten(0, 1) - middle  # (HW, 2)
+    return functional.pad(places, (0, 1), value=1.0), middle, torch.tensor([width, height], device=device)
+
+
+@functools.cache
+@torch.inference_mode(False)
+def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For RGB: the projection onto the grey axis (3, 3), that onto the colours, and the cross product with
+    the grey axis.
+    """
+    luma = torch.ones(3, device=device) / math.sqrt(3)
+    grey = torch.outer(luma, luma)
+    x = float(luma[0])
+    turn = torch.tensor([[0.0, -x, x], [x, 0.0, -x], [-x, x, 0.0]], device=device)
+    return grey, torch.eye(3, device=device) - grey, turn
 
 
 def mirrored(places: Tensor, size: Tensor) -> Tensor:
@@ -144,19 +166,12 @@ def recolour(images: Tensor, p: Tensor) -> Tensor:
     bright = normal(BRIGHTNESS)
     matrix = matrix * torch.exp(normal(CONTRAST))
     if channels == 3:
-        grey = torch.outer(LUMA, LUMA).to(images.device)
-        colours = torch.eye(3, device=images.device) - grey
+        grey, colours, turn = colour_axes(images.device)
         flip = chance() * (torch.rand(count, 1, 1, device=images.device) < 0.5)
         matrix = (torch.eye(3, device=images.device) - 2 * grey * flip) @ matrix
         angle = chance() * (torch.rand(count, 1, 1, device=images.device) * 2 - 1) * math.pi
         # Rodrigues: rotation by an angle around the grey axis
-        matrix = (grey + colours * angle.cos() + across(LUMA).to(images.device) * angle.sin()) @ matrix
+        matrix = (grey + colours * angle.cos() + turn * angle.sin()) @ matrix
         matrix = (grey + colours * torch.exp(normal(SATURATION))) @ matrix
     scaled = matrix @ (images.flatten(2) + bright)  # (N, C, HW)
     return scaled.view(images.shape)
-
-
-def across(axis: Tensor) -> Tensor:
-    """The matrix (3, 3) of the cross product with `axis` (3,)."""
-    x, y, z = axis.tolist()
-    return torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
