@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 import torch
 from helpers import TINY, moved, new_trainer, order_of, state
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.metrics.extractors import PixelFeatures
 from gantl_zoo.seeding import seeded
-from gantl_zoo.strategy.base import Batch
-from gantl_zoo.training import engine
+from gantl_zoo.strategy.base import Batch, Plan
+from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.health import HealthMonitor, Signs
+from gantl_zoo.training.learner import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
@@ -92,8 +94,6 @@ def test_half_precision_keeps_the_scale_of_its_losses(gan: gz.GAN, images: Image
         for step, index in enumerate(order_of(len(images), trainer.recipe, 0)):
             trainer.step(step, index)
     assert moved(before, trainer.gan.generator)
-    from gantl_zoo.training import checkpoint
-
     trainer.game.generator.scaler.update(128.0)
     checkpoint.save(tmp_path, trainer.contents, {"step": 3})
     other = new_trainer(gan, gz.TransferStrategy(), images, Recipe(steps=3, batch=4), machine)
@@ -209,8 +209,6 @@ def test_a_rollback_passes_over_checkpoints_that_nobody_has_looked_at(
     gan: gz.GAN, images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A collapse that is seen at step 12 may have begun before the checkpoints 9 to 12 were written."""
-    from gantl_zoo.training import checkpoint
-
     kept: list[list[int]] = []
     restore = checkpoint.restore
     monkeypatch.setattr(
@@ -234,3 +232,100 @@ def test_what_the_watch_sees_is_logged_and_changes_nothing(photos: Path, tmp_pat
     assert torch.equal(plain.generate(2), seen.generate(2))
     lines = next((tmp_path / "b").glob("*/stats.jsonl")).read_text().splitlines()
     assert {"diversity", "saturation"} <= json.loads(lines[-1]).keys()
+
+
+class Poisons(gz.TransferStrategy):
+    """Writes a number that is not finite into a network, past the gradients."""
+
+    def __init__(self, where: str, since: int) -> None:
+        self.where, self.since, self.step = where, since, 0
+
+    def on_step(self, step: int, plan: Any) -> None:
+        self.step = step
+        self.network = {"generator": self.target.generator}.get(self.where, self.target.discriminator)
+
+    def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> Plan:
+        self.target = target
+        return super().prepare(source, target, data)
+
+    @torch.no_grad()
+    def after_step(self, phase: str) -> None:
+        if phase == "generator" and self.step >= self.since:  # after both gradients
+            tensors = [*(self.network.buffers() if self.where == "buffer" else self.network.parameters())]
+            next(tensor for tensor in tensors if tensor.is_floating_point())[0] = float("nan")
+
+
+@pytest.mark.parametrize("where", ["generator", "discriminator"])
+def test_weights_that_are_not_finite_end_a_run_and_are_never_saved(
+    gan: gz.GAN, images: ImageData, tmp_path: Path, where: str
+) -> None:
+    settings = STEADY | {"log_every": 2, "rollback_limit": 1, "steps": 6}
+    with pytest.raises(
+        gz.TrainingError, match=rf"weights of .*{where}.* not finite, after 1 roll-backs .*--lr"
+    ):
+        gz.transfer(gan, data=images, strategy=Poisons(where, since=3), out=tmp_path, **settings)
+    (run,) = tmp_path.iterdir()
+    assert "back to step 3 with learning rates times 0.5" in (run / "log.txt").read_text()
+    for path in checkpoint.found(run):
+        assert all(tensor.isfinite().all() for tensor in load_file(path / "state.safetensors").values())
+    assert gz.load_model(run).about["training"]["best_step"] == int(checkpoint.found(run)[-1].name) == 3
+
+
+def test_a_rate_that_is_much_too_high_is_no_success(images: ImageData, tmp_path: Path) -> None:
+    with pytest.raises(gz.TrainingError, match="not finite in the last 6 steps, after 3 roll-backs"):
+        gz.train("dcgan", data=images, out=tmp_path, **TINY | {"lr": 1e30})
+
+
+def test_finite_weights_whose_samples_are_not_are_noticed(gan: gz.GAN, images: ImageData) -> None:
+    trainer = trainer_of(gan, images, gz.TransferStrategy())
+    assert trainer.sick() == ""
+    with torch.no_grad():
+        trainer.average.blocks[0].linear.weight.fill_(3e38)  # type: ignore[index,union-attr]
+    assert trainer.sick() == "samples are not finite"
+
+
+def test_the_watch_looks_early_and_at_the_end() -> None:
+    def looks(steps: int, every: int) -> list[int]:
+        pace = Pace.of(Recipe(steps=steps, watch_every=every))
+        return [done for done in range(1, steps + 1) if pace.watches(done)]
+
+    assert looks(1200, 500) == [50, 100, 200, 500, 1000, 1200]
+    assert looks(120, 500) == [50, 100, 120] and looks(6, 500) == [6] and looks(3, 1) == [1, 2, 3]
+
+
+def test_a_collapse_within_the_first_interval_is_seen(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that makes diverse images, and a run much shorter than `watch_every`."""
+    seen = iter([0.9, 0.1, 0.05])
+    monkeypatch.setattr(HealthMonitor, "look", lambda *_: Signs(next(seen), 0.6, None))
+    settings = STEADY | {"steps": 6, "watch_every": 50, "on_collapse": "stop", "data": photos, "channels": 1}
+    with pytest.raises(gz.TrainingError, match="stopped at step 5: the samples differ only 0"):
+        gz.transfer("dcgan-mnist", out=tmp_path, **settings)
+
+
+def test_a_fresh_generator_that_stays_all_alike_is_reported_at_the_end(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HealthMonitor, "look", lambda *_: Signs(0.1, 0.6, None))
+    settings = TINY | {"data": photos, "image_size": 28, "watch_every": 20, "on_collapse": "stop"}
+    gz.train("dcgan", out=tmp_path, **settings)
+    log = next(tmp_path.glob("*/log.txt")).read_text()
+    assert log.count("collapse: ") == 1 and "step       6  collapse: the samples differ only 0.10" in log
+
+
+def test_a_look_leaves_the_networks_as_they_are(photos: Path, tmp_path: Path) -> None:
+    modes: list[list[bool]] = []
+
+    class Notes(gz.TransferStrategy):
+        def on_gradients(self, phase: str) -> None:
+            modes.append([module.training for module in self.networks.discriminator.modules()])
+
+        def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> Plan:
+            self.networks = target
+            return super().prepare(source, target, data)
+
+    source = gz.load_model("dcgan-mnist")
+    settings = STEADY | {"data": photos, "channels": 1, "watch_every": 1, "steps": 3}
+    gz.transfer(source, strategy=Notes(), out=tmp_path, **settings)
+    assert all(found == modes[0] for found in modes) and any(modes[0])

@@ -1,0 +1,159 @@
+"""What anybody may attach to a run: it is called, it fails cleanly, and it never changes what is trained."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import TINY, new_trainer, state
+
+import gantl_zoo as gz
+from gantl_zoo.data import ImageData
+from gantl_zoo.runs.execute import execute, folder_of
+from gantl_zoo.runs.prepare import to_train
+from gantl_zoo.runs.resume import continue_run
+from gantl_zoo.training import checkpoint, engine
+from gantl_zoo.training.observer import Observer
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.trainer import Trainer
+
+
+def run_with(data: Any, out: Path, callbacks: Sequence[Any], **settings: Any) -> gz.GAN:
+    ready = to_train("dcgan", data=data, **{"log_every": 2} | TINY | settings)
+    return execute(ready.job, folder_of(ready.job, out, "run", True), ready.images, callbacks=callbacks)
+
+
+class Notes(gz.Callback):
+    """Writes down what is called when."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, list[int]] = {}
+        self.views: list[Any] = []
+
+    def note(self, name: str, run: gz.RunView) -> None:
+        self.calls.setdefault(name, []).append(run.step)
+        assert run.steps == run.recipe.steps == 6 and run.folder is not None and run.folder.is_dir()
+
+    def on_start(self, run: gz.RunView) -> None:
+        self.note("start", run)
+        assert run.losses == {} and run.best_step == 0
+
+    def on_step(self, run: gz.RunView) -> None:
+        self.note("step", run)
+
+    def on_log(self, run: gz.RunView) -> None:
+        self.note("log", run)
+        assert {"generator", "discriminator"} <= run.losses.keys()
+
+    def on_metrics(self, run: gz.RunView) -> None:
+        self.note("metrics", run)
+        self.views.append((run.results, run.best_step, run.sample(2, seed=5), run.snapshot()))
+
+    def on_checkpoint(self, run: gz.RunView) -> None:
+        self.note("checkpoint", run)
+
+    def on_end(self, run: gz.RunView) -> None:
+        self.note("end", run)
+
+
+def test_every_method_is_called_in_its_turn(photos: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    settings = {"image_size": 28, "metrics": "kd", "extractor": "pixels", "samples": 20}
+    made = run_with(photos, tmp_path, [notes], **settings)
+    each = {"start": [0], "step": [1, 2, 3, 4, 5, 6], "log": [2, 4, 6], "metrics": [3, 6], "end": [6]}
+    assert notes.calls == each | {"checkpoint": [3, 6]}
+    results, best_step, samples, model = notes.views[-1]
+    assert results[0]["metric"] == "kd" and best_step in (3, 6)
+    assert torch.equal(samples, model.generate(2, seed=5))
+    kept = next(view for view in notes.views if view[1] == made.about["training"]["best_step"])
+    assert torch.equal(kept[3].generate(2), made.generate(2))
+
+
+class Meddles(gz.Callback):
+    """Does all that it should not."""
+
+    def meddle(self, run: gz.RunView) -> None:
+        torch.manual_seed(7), random.seed(7), np.random.seed(7)
+        torch.rand(3), random.random(), np.random.rand()
+        torch.set_grad_enabled(False)
+        run.losses["generator"] = 0.0
+        run.recipe.engine_config["threads"] = 7
+        gan = run.snapshot()
+        with torch.no_grad():
+            for network in (gan.generator, gan.discriminator):
+                for parameter in network.train().parameters():
+                    parameter.fill_(float("nan"))
+        gan.about.clear()
+        run.sample(2).fill_(0.0)
+        with pytest.raises(AttributeError):
+            run.step = 3  # type: ignore[misc]
+        torch.set_default_dtype(torch.float64)
+
+    on_start = on_step = on_log = on_metrics = on_checkpoint = on_end = meddle
+
+
+def test_a_run_with_callbacks_is_the_run_without(images: ImageData, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"aug": "ada", "r1": 0.1}
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    made = [run_with(images, tmp_path / str(i), [Meddles()] * i, **settings) for i in (0, 2)]
+    assert torch.equal(torch.rand(2), expected) and torch.get_default_dtype() is torch.float32
+    assert torch.equal(made[0].generate(3), made[1].generate(3))
+    newest = [next((tmp_path / i).glob("*/checkpoints/00000006/state.safetensors")) for i in ("0", "2")]
+    assert newest[0].read_bytes() == newest[1].read_bytes()
+
+
+@pytest.mark.parametrize("hook", ["start", "step", "log", "metrics", "checkpoint", "end"])
+def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
+    images: ImageData, photos: Path, tmp_path: Path, hook: str
+) -> None:
+    class Breaks(gz.Callback):
+        pass
+
+    def broken(self: Breaks, run: gz.RunView) -> None:
+        if hook == "start" or run.step >= 2:
+            raise ValueError("out of\nluck")
+
+    setattr(Breaks, f"on_{hook}", broken)
+    words = rf"at step \d: the callback Breaks.on_{hook} raised ValueError: out of; .*--resume"
+    with pytest.raises(gz.TrainingError, match=words) as raised:
+        run_with(photos, tmp_path / "broken", [Breaks()], image_size=28)
+    assert "\n" not in str(raised.value) and isinstance(raised.value.__cause__, ValueError)
+    (run,) = (tmp_path / "broken").iterdir()
+    assert int(checkpoint.found(run)[-1].name) == {"start": 0, "metrics": 3, "checkpoint": 3, "end": 6}.get(
+        hook, 2
+    )
+    whole, again = run_with(photos, tmp_path / "whole", [], image_size=28), continue_run(run)
+    assert torch.equal(whole.generate(2), again.generate(2))
+    rows = [(path / "stats.jsonl").read_text().count('"step"') for path in (run, whole.folder.parent)]  # type: ignore[union-attr]
+    assert rows[0] == rows[1]
+
+
+def test_what_is_no_callback_is_refused_before_a_run_begins(images: ImageData, tmp_path: Path) -> None:
+    for wrong, text in (([print], "not builtin"), ([Notes], "not Notes"), (Notes(), "is a list")):
+        with pytest.raises(gz.UsageError, match=text):
+            run_with(images, tmp_path, wrong)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_callback_works_without_a_folder(gan: gz.GAN, images: ImageData) -> None:
+    class Counts(gz.Callback):
+        steps = 0
+
+        def on_step(self, run: gz.RunView) -> None:
+            self.steps += 1
+            assert run.folder is None
+
+    def trainer() -> Trainer:
+        recipe = Recipe(steps=3, batch=4, precision="fp32")
+        return new_trainer(gan, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+
+    counts, before = Counts(), state(gan.generator)
+    trainer().run(Observer(), callbacks=[counts])
+    assert counts.steps == 3 and any(not torch.equal(before[n], t) for n, t in state(gan.generator).items())
