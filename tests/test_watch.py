@@ -9,6 +9,7 @@ import pytest
 
 import gantl_zoo as gz
 from gantl_zoo.metrics.report import Report
+from gantl_zoo.runs.best import Best
 from gantl_zoo.runs.compare import table
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.recorder import RunRecorder, summary
@@ -61,6 +62,38 @@ class Told:
         return Report([{**how, "value": next(self.values)}])
 
 
+def result(value: float, **more: Any) -> list[dict[str, Any]]:
+    return [{"name": "m", "metric": "m", "value": value, "better": "lower"} | more]
+
+
+def kept(*looks: list[dict[str, Any]]) -> Best:
+    best = Best(first="m")
+    for i, results in enumerate(looks, 1):
+        best.takes(results, 10 * i)
+    return best
+
+
+def test_the_last_of_those_that_a_metric_cant_tell_apart_is_kept() -> None:
+    noisy = [result(value, low=value - 1, high=value + 1) for value in (5.0, 3.0, 3.9, 4.1, 3.8)]
+    assert kept(*noisy).step == 50 and kept(*noisy[:4]).step == 30, "4.1 is above 3.0 by more than 1"
+    assert "can't tell from the best value, 3 at step 20" in kept(*noisy).reason()
+    assert kept(*noisy[:2]).reason() == ""
+    clear = [result(value, low=value - 0.1, high=value + 0.1) for value in (5.0, 3.0, 3.9)]
+    assert kept(*clear).step == 20
+    slow = [result(1 + i / 10, low=0.5, high=1.25 + i / 10) for i in range(9)]
+    assert kept(*slow).step == 30, "it does not drift: all are compared with the best"
+    higher = [result(v, low=v - 0.1, high=v + 0.1, better="higher") for v in (0.2, 0.6, 0.55, 0.4)]
+    assert kept(*higher).step == 30
+
+
+def test_a_metric_without_an_interval_gets_one_by_the_number_of_images() -> None:
+    few, many = ([result(v, real=n, samples=5000) for v in (4.0, 5.0)] for n in (10, 10_000))
+    assert kept(*few).step == 20 and kept(*many).step == 10
+    assert kept(result(4.0), result(4.0)).step == 20, "of equal ones the last"
+    old = Best.restored({"best": 2.0, "best_step": 5}, lost=False)
+    assert old.bound == 2.0 and old.step == old.at == 5 and Best.restored(old.state(), lost=False) == old
+
+
 def test_the_best_is_the_highest_where_higher_is_better(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
     watch.judge = Told(0.0, 1.0, 3.0, 2.0, metric="recall", better="higher")  # type: ignore[assignment]
@@ -86,7 +119,7 @@ def test_a_model_of_steps_that_were_taken_back_is_not_the_best(gan: gz.GAN, tmp_
     watch.on_metrics(100, gan)  # better, so it takes the place of that of step 50
     watch.restore(state, 50)
     watch.on_metrics(100, gan)
-    assert watch.best_step == watch.kept_step() == 100 and watch.best == 4.0
+    assert watch.best_step == watch.kept_step() == 100 and watch.best.score == 4.0
 
 
 def test_who_won_is_told_of_numbers_below_zero_too(gan: gz.GAN, tmp_path: Path) -> None:
@@ -122,7 +155,7 @@ def test_a_metric_that_comes_late_takes_no_model_away(gan: gz.GAN, tmp_path: Pat
     assert watch.best_step == watch.kept_step() == 50, "fd was there at first, so fd decides"
     other = watch_with(tmp_path / "resumed")
     other.restore(watch.state(), 100)
-    assert other.first == "fd"
+    assert other.best.first == "fd"
     never = watch_with(tmp_path / "never")
     never.judge = Several({"fd": 9.0}, {"kd": 1.0}, {"kd": 0.1})  # type: ignore[assignment]
     for step in (0, 50, 100):

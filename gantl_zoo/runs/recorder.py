@@ -1,4 +1,4 @@
-"""`Watch`: the observer of a run. Progress, statistics, sample grids, metrics, the best model."""
+"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the best model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import eval_mode
+from gantl_zoo.runs.best import Best, regret as regret
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
@@ -43,7 +44,7 @@ class Judge(Protocol):
 
 
 class RunRecorder(Observer):
-    """Looks on and writes into the run folder; the first metric decides which model is best."""
+    """Writes into the run folder; the first metric decides which model is kept (`gantl_zoo.runs.best`)."""
 
     def __init__(
         self,
@@ -54,9 +55,8 @@ class RunRecorder(Observer):
         title: str,
     ) -> None:
         self.folder, self.recipe, self.judge, self.collapse = folder, recipe, judge, collapse
-        self.best: float | None = None
+        self.best = Best()
         self.best_step = 0
-        self.first = ""  # the metric that decides
         self.seconds = 0.0  # spent on metrics
         self.cost = 0.0  # of the last measurement
         self.before = 0.0  # seconds that the run had taken when it was interrupted
@@ -126,28 +126,13 @@ class RunRecorder(Observer):
             self.floors = {r["name"]: r["floor"] for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
-            self.first = self.first or results[0]["name"]
-        if step and self.improved(results):  # the model before training is never the result
+            self.best.first = self.best.first or results[0]["name"]
+        if step and self.best.takes(results, step):  # the model before training is never the result
             self.best_step = step
             about = dict(gan.about)
             about["training"] = about.get("training", {}) | {"best_step": step}
             about["metrics"] = results
             GAN(gan.generator, gan.discriminator, gan.parts, about, gan.name).save(self.folder.path / "model")
-
-    def improved(self, results: list[dict[str, Any]]) -> bool:
-        """Is this the best model so far? The last one is, without metrics; the first, if its metric is
-        undefined here.
-        """
-        if not results:
-            return True
-        found = next((result for result in results if result["name"] == self.first), None)
-        if found is None:
-            return self.best_step == 0
-        score = regret(found, found["value"])
-        better = self.best is None or score < self.best
-        if better:
-            self.best = score
-        return better
 
     def say(self, text: str) -> None:
         self.folder.log(text)
@@ -155,14 +140,13 @@ class RunRecorder(Observer):
     def state(self) -> dict[str, Any]:
         alive = self.collapse is not None and self.collapse.alive
         times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
-        return {"first": self.first, "best": self.best, "best_step": self.best_step, "alive": alive, **times}
+        return self.best.state() | {"alive": alive, **times}
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
-        self.first = state.get("first", "")
-        self.best, self.best_step, self.seconds = state["best"], state["best_step"], state["seconds"]
-        if self.kept_step() > step:  # the model that was best then is overwritten: the next look is the best
-            self.best = None
+        # a model that was kept later has overwritten the one that was kept then
+        self.best = Best.restored(state, lost=self.kept_step() > step)
+        self.best_step, self.seconds = self.best.step, state["seconds"]
         self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
         self.started = time.perf_counter()
         if self.collapse is not None:
@@ -174,13 +158,12 @@ class RunRecorder(Observer):
         return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
-        """The last words: best and last beside each other, curves, samples beside their neighbours."""
+        """A table of the best and the last model, curves, samples beside their neighbours."""
         if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
             self.say(table)
         share = self.seconds / max(self.elapsed(), 1e-9)
-        self.say(
-            f"done: best at step {self.best_step}; metrics took {self.seconds:.0f} s, {share:.0%} of the run"
-        )
+        kept = f"best at step {self.best_step}{self.best.reason()}"
+        self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
         if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
             self.say(f"curves: {drawn}")
@@ -198,11 +181,6 @@ class RunRecorder(Observer):
         self.folder.close_board()
         if self.bar is not None:
             self.bar.stop()
-
-
-def regret(result: dict[str, Any], value: float) -> float:
-    """A value of that result's metric as a number of which less is better."""
-    return value if result["better"] == "lower" else -value
 
 
 def picture(gan: GAN) -> Any:
