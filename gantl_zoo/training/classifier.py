@@ -1,14 +1,16 @@
-"""The classifier's loop: cross-entropy, AdamW, one cycle of the learning rate. Adversarial nothing.
+"""`ClassifierTrainer`: a backbone that learns classes. Cross-entropy, AdamW, one cycle of the learning rate.
 
 N batch, C channels, H, W image size, L classes.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +18,26 @@ from torch.nn import functional
 
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError
+from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.networks.base import eval_mode
 from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.seeding import seed_step
-from gantl_zoo.strategy.base import Plan, TransferStrategy
+from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training.augment.diffaugment import shift
+from gantl_zoo.training.batches import Batches, epochs
+from gantl_zoo.training.callback import Callback
+from gantl_zoo.training.checkpoint import Contents
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.guard import Guard
+from gantl_zoo.training.learner import Learner, Pace
+from gantl_zoo.training.loop import Loop
+from gantl_zoo.training.observer import Observer
+from gantl_zoo.training.optimizers import adamw, one_cycle
 from gantl_zoo.training.recipe import SEED
+from gantl_zoo.training.step import Player
 
-Report = Callable[[int, float, float], None]  # epoch, mean loss, images a second
+ROLE = "backbone"
+LOOKS = 20  # at held-out images, at most, while a classifier is trained
 LIMITS: dict[str, Limit] = {
     "epochs": AT_LEAST_ONE,
     "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
@@ -41,9 +54,9 @@ class ClassifierRecipe:
     """Settings of a classifier's training. Raises `UsageError` for impossible values."""
 
     epochs: int = 10
-    batch: int = 128
+    batch: int = 128  # images a step, at most
     seed: int = 0
-    lr: float = 1e-3
+    lr: float = 1e-3  # the highest of the cycle
     weight_decay: float = 0.01
     shift: int = 2  # images are shifted by up to so many pixels
     flip: bool = False  # and mirrored, where left and right mean the same
@@ -52,65 +65,114 @@ class ClassifierRecipe:
     def __post_init__(self) -> None:
         check(self, LIMITS)
 
+    def per_epoch(self, count: int) -> int:
+        """Steps of an epoch of `count` images."""
+        return math.ceil(count / self.batch)
 
-class ClassifierTrainer:
-    """One run: a backbone that changes, and what of it a strategy lets learn."""
+    def pace(self, count: int) -> Pace:
+        """The steps of a run on `count` images: it logs and saves at the end of an epoch, not of each of many:
+        to look at held-out images must not cost more than to learn.
+        """
+        per_epoch = self.per_epoch(count)
+        every = math.ceil(self.epochs / LOOKS) * per_epoch
+        return Pace(
+            steps=self.epochs * per_epoch,
+            batch=round(count / per_epoch),
+            seed=self.seed,
+            log_every=every,
+            checkpoint_every=every,
+        )
 
-    def __init__(self, backbone: nn.Module, strategy: TransferStrategy, engine: Engine) -> None:
-        self.backbone, self.strategy, self.engine = backbone, strategy, engine
-        self.plan: Plan = strategy.prepare_backbone(backbone)
-        for network in (backbone, *self.plan.modules.values()):
-            engine.place(network)
 
-    def fit(self, data: ImageData, recipe: ClassifierRecipe, report: Report) -> None:
-        """Train the backbone in place on labelled `data`; only what the plan lists learns."""
+class ClassifierTrainer(Learner):
+    """One run: a copy of `model` that changes, and what of it a strategy lets learn."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        strategy: TransferStrategy,
+        data: ImageData,
+        recipe: ClassifierRecipe,
+        engine: Engine,
+    ) -> None:
         if data.labels is None:
             raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
-        steps = math.ceil(len(data) / recipe.batch)
-        optimizer, schedule = optimizers(self.plan, recipe, steps)
-        switches: tuple[bool, ...] | None = None
-        for epoch in range(recipe.epochs):
-            clock, total = time.perf_counter(), torch.zeros((), device=self.engine.device)
-            seed_step(recipe.seed, epoch)
-            for step, index in enumerate(torch.split(torch.randperm(len(data)), recipe.batch), epoch * steps):
-                self.strategy.on_step(step, self.plan)
-                if switches != self.plan.switches():
-                    self.plan.apply({"backbone": self.backbone})
-                    switches = self.plan.switches()
-                optimizer.zero_grad(set_to_none=True)
-                total += self.learn(data.images[index], data.labels[index], recipe)
-                self.strategy.on_gradients("backbone")
-                optimizer.step()
-                self.strategy.after_step("backbone")
-                schedule.step()
-            report(epoch + 1, float(total) / steps, len(data) / (time.perf_counter() - clock))
+        self.strategy, self.recipe, self.engine, self.pace = strategy, recipe, engine, recipe.pace(len(data))
+        self.model = replace(model, backbone=copy.deepcopy(model.backbone))
+        self.backbone: nn.Module = self.model.backbone
+        self.networks, self.plan = {ROLE: self.backbone}, strategy.prepare_backbone(self.backbone)
+        modules = [self.backbone, *self.plan.modules.values()]
+        for network in modules:
+            engine.place(network)
+        optimizer = adamw(self.plan, ROLE, recipe.lr, recipe.weight_decay, engine)
+        self.player = Player(ROLE, self.backbone, self.plan, optimizer, engine)
+        count, shuffle = len(data), {"batch": recipe.batch, "seed": recipe.seed, "steps": self.pace.steps}
+        self.batches = Batches(data, data.labels, lambda start: epochs(count, start=start, **shuffle), engine)
+        self.guard = Guard([self.player], modules, engine.processes)
+        saved = self.networks | {f"module.{name}": module for name, module in self.plan.modules.items()}
+        self.contents = Contents(saved, (self.player,), strategy, engine.processes)
+        self.loss = torch.zeros((), device=engine.device)  # cross-entropy, summed since it was last logged
+        self.summed = 0
+
+    def run(
+        self,
+        observer: Observer,
+        folder: Path | None = None,
+        resume: bool = False,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Train from step 0, or from the newest checkpoint in `folder`, to the end of the last epoch.
+
+        Raises `TrainingError` if gradients or weights stay not finite, `Stopped` after an interruption.
+        """
+        Loop(self, observer, folder, callbacks).run(resume)
         self.backbone.eval()
 
-    def learn(self, pixels: Tensor, labels: Tensor, recipe: ClassifierRecipe) -> Tensor:
-        """The gradients of one batch (N, C, H, W) uint8 with labels (N,); returns its cross-entropy."""
-        images = augment(to_float(pixels.to(self.engine.device)), recipe)
+    def snapshot(self) -> Classifier:
+        """The classifier as it is now."""
+        return self.model
+
+    @torch.enable_grad()
+    def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """One step on `pixels` (n, C, H, W) uint8 and their labels (n,)."""
+        self.begin(step)
+        factor, beta1 = one_cycle(step, self.pace.steps)
+        self.player.set_rates(factor * self.guard.slowdown, beta1)
+        seed_step(self.recipe.seed, step)
+        before = self.guard.statistics()
+        images = augment(to_float(pixels.to(self.engine.device)), self.recipe)
+        images = images.contiguous(memory_format=self.engine.layout)
+        self.player.failed = torch.zeros_like(self.player.failed)
+        losses: dict[str, Tensor] = {}
+        if self.player.learns:
+            losses = self.player.learn([(images, labels)], 1.0, self.terms, self.strategy)
+        self.guard.undo_if_skipped(before)
+        return losses
+
+    def terms(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """What is minimised on images (N, C, H, W) and labels (N,)."""
+        images, labels = batch
         with self.engine.autocast():
             logits = self.backbone(images)  # (N, L)
-        target = labels.to(self.engine.device)
-        loss = functional.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
-        terms = self.strategy.backbone_loss(loss, self.backbone)
-        torch.stack(list(terms.values())).sum().backward(inputs=self.plan.parameters("backbone"))  # type: ignore[no-untyped-call]
-        return loss.detach()
+        smoothing = self.recipe.smoothing
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        self.loss += loss.detach()
+        self.summed += 1
+        return self.strategy.backbone_loss(loss, self.backbone)
 
+    def numbers(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """The mean cross-entropy since the last call."""
+        mean = float(self.loss) / max(self.summed, 1)
+        self.loss.zero_()
+        self.summed = 0
+        return {"loss": mean}
 
-def optimizers(
-    plan: Plan, recipe: ClassifierRecipe, per_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW over the plan's groups, each at its rate, and one cycle over all steps."""
-    groups = [group for group in plan.groups["backbone"] if group.parameters]
-    rates = [recipe.lr * group.lr_multiplier for group in groups]
-    optimizer = torch.optim.AdamW(
-        [{"params": group.parameters} for group in groups],
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, recipe.epochs * per_epoch)
+    def state(self) -> dict[str, Any]:
+        return {"loss": float(self.loss), "summed": self.summed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.loss.fill_(state["loss"])
+        self.summed = state["summed"]
 
 
 def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
@@ -123,7 +185,7 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
 
 @torch.inference_mode()
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The share of `data` that the backbone names rightly, in eval mode."""
+    """The share of `data` that the backbone classifies correctly, in eval mode."""
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
     device = next(backbone.parameters()).device
