@@ -123,25 +123,36 @@ def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
 
 def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None:
     """Call the function of that verb; the main process prints the run's path."""
-    from gantl_zoo.metrics.catalogue import named
-    from gantl_zoo.runs.dry_run import dry_run as say
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.training.processes import is_main
 
     verb = str(context.info_name)
-    settings["metrics"] = named(settings["metrics"])
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
-        typer.echo(say(verb, name, settings))
+        typer.echo(dry(verb, name, settings))
         return
     if settings["resume"] is not None:
-        settings = {"data": "", "quiet": settings["quiet"]} | said(context, settings)
+        settings = {"quiet": settings["quiet"]} | said(context, settings)
     try:
-        gan = (train if verb == "train" else transfer)(name, **settings)
+        gan = (train if verb == "train" else transfer)(name or None, **settings)
     except Stopped as stopped:
         typer.echo(str(stopped), err=True)
         raise
     assert gan.folder is not None
     if is_main():
         typer.echo(gan.folder.parent)
+
+
+def dry(verb: str, name: str, settings: Any) -> str:
+    """What a new run would do."""
+    from gantl_zoo.runs.dry_run import dry_run
+    from gantl_zoo.runs.train import prepare_train
+    from gantl_zoo.runs.transfer import prepare_transfer
+
+    if settings.pop("resume") is not None:
+        raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
+    data = settings.pop("data")
+    if verb == "train":
+        return dry_run(prepare_train(name, data, settings))
+    return dry_run(prepare_transfer(name, data, settings.pop("strategy"), settings))
