@@ -101,8 +101,8 @@ def find_images(job: Job, path: Path, data: Data | None) -> tuple[Job, RunData]:
                 f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
             )
         raise TrainingError(
-            f"the data {job.data.name} has changed since {path} began ({both}), or is streamed now and was not "
-            "then, or the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
+            f"the data {job.data.name} has changed since {path} began ({both}), or is streamed now and was "
+            "not then, or the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
         )
     return replace(job, data=images.spec), images
 
