@@ -51,15 +51,20 @@ def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
     if isinstance(value, dict) or not len(value):
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
-    rows = [value[i] for i in range(len(value))]
-    paired = isinstance(rows[0], tuple) and len(rows[0]) == 2
-    images = [_one(row[0] if paired else row, image_size) for row in rows]
+    try:
+        rows = [value[i] for i in range(len(value))]
+    except Exception as error:  # of a data set, whatever its code raises
+        raise DataError(f"data can't be read: {type(error).__name__}: {error}; {FORMS}") from error
+    rows = [row if isinstance(row, tuple) else (row,) for row in rows]
+    if (widths := {len(row) for row in rows}) not in ({1}, {2}):
+        raise DataError(f"data is not valid: it has items of {max(widths)} parts; {FORMS}")
+    images = [_one(row[0], image_size) for row in rows]
     if len(sizes := {tuple(image.shape[1:]) for image in images}) > 1:
         shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
         raise DataError(f"data has images of different sizes ({shown}); give them one size; {FORMS}")
     channels = max(len(image) for image in images)
     pixels = torch.stack([image.expand(channels, -1, -1) for image in images])
-    if not paired:
+    if widths == {1}:
         return ImageData(pixels)
     return ImageData(pixels, *_labelled([row[1] for row in rows], getattr(value, "classes", None)))
 
