@@ -56,14 +56,16 @@ def load(
     place = source_of(source, image_size)
     if isinstance(place, ImageData):
         found = place
-        if image_size and not isinstance(found.images, Stream):
-            files.check_memory(found.name, len(found) * found.shape[0] * image_size**2, image_size)
     else:
         place, classes = _chosen(place)
+        if place in SIZES and classes is None:
+            _check_named(str(place), split, image_size, shots)
         found = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
         found = found if classes is None else found.of_classes(classes)
-    found = found.fit(image_size, channels)
-    return found if shots is None else found.few(shots, data_seed)
+    found = found if shots is None else found.few(shots, data_seed)
+    if image_size and found.shape[1:] != (image_size, image_size) and not isinstance(found.images, Stream):
+        files.check_memory(found.name, len(found) * found.shape[0] * image_size**2, image_size)
+    return found.fit(image_size, channels)
 
 
 def estimate(
@@ -102,6 +104,15 @@ def _check_size(image_size: Any) -> None:
         raise UsageError(f"image_size must be at most {LARGEST:,}, not {image_size:,}")
 
 
+def _check_named(name: str, split: str, image_size: int | None, shots: int | None) -> None:
+    """Raises `DataError` where a set would not fit into the memory; glyphs are drawn before few are taken."""
+    train, test, (depth, *_) = SIZES[name]
+    count = test if split == "test" else train
+    if name != "glyphs" and shots is not None:
+        count = min(count, shots)
+    files.check_memory(name, count * depth * (image_size or 0) ** 2, image_size)
+
+
 def _placed(
     place: str | Path,
     split: str,
@@ -113,9 +124,6 @@ def _placed(
 ) -> ImageData:
     """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
     if place in NAMES:  # a path never equals a text
-        train, test, (depth, *_) = SIZES[str(place)]
-        wanted = (test if split == "test" else train) * depth * (image_size or 0) ** 2
-        files.check_memory(str(place), wanted, image_size)
         return _named(str(place), split, image_size, data_seed, root)
     if os.path.exists(place):
         return files.load(Path(place), split, image_size, by_path=by_path)
