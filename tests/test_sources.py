@@ -108,6 +108,7 @@ def test_pictures_of_different_sizes_need_a_size_and_become_one_kind() -> None:
         [np.zeros((3, 8, 3), np.uint8)], [PIXELS.float()[0]], Items([{"image": 1}]), Endless(),
         Items([(PIXELS[0], "cat")]), Items([(PIXELS[0], 0.5)]), Items([(PIXELS[0], -1)]),
         Items([(PIXELS[0], {"boxes": 1})]), Items([(PIXELS[0], torch.zeros(2))]), Items([(1, 2, 3)]),
+        Items([(PIXELS[0], 1), PIXELS[1]]),
     ],
 )  # fmt: skip
 def test_what_is_not_images_gives_one_line_that_names_what_is(value: Any) -> None:

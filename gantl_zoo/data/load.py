@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,9 @@ def spoken(source: Any) -> str:
 def _check_size(image_size: Any) -> None:
     if image_size is None:
         return
-    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+    if isinstance(image_size, bool) or not isinstance(image_size, Integral) or int(image_size) < 1:
         raise UsageError(f"image_size must be at least 1, not {image_size!r}")
-    if image_size > LARGEST:
+    if int(image_size) > LARGEST:
         raise UsageError(f"image_size must be at most {LARGEST:,}, not {image_size:,}")
 
 
