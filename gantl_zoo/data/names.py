@@ -36,7 +36,8 @@ def suffixes() -> frozenset[str]:
     from PIL import Image
 
     registered = Image.registered_extensions()  # loads the plug-ins, which fill Image.OPEN
-    readable = {suffix for suffix, kind in registered.items() if kind in set(Image.OPEN) - NOT_PICTURES}
+    kinds = {*Image.OPEN, "MPO"} - NOT_PICTURES  # MPO is opened as JPEG first
+    readable = {suffix for suffix, kind in registered.items() if kind in kinds}
     return frozenset(readable | JPEG_TOO)
 
 
