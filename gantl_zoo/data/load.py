@@ -56,17 +56,17 @@ def load(
     _check_size(image_size)
     place = source_of(source, image_size)
     if isinstance(place, ImageData):
-        found = place
+        images = place
     else:
         place, classes = _chosen(place)
         if place in SIZES and classes is None:
             _check_named(str(place), split, image_size, shots)
-        found = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
-        found = found if classes is None else found.of_classes(classes)
-    found = found if shots is None else found.few(shots, data_seed)
-    if image_size and found.shape[1:] != (image_size, image_size) and not isinstance(found.images, Stream):
-        files.check_memory(found.name, len(found) * found.shape[0] * image_size**2, image_size)
-    return found.fit(image_size, channels)
+        images = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
+        images = images if classes is None else images.of_classes(classes)
+    images = images if shots is None else images.few(shots, data_seed)
+    if image_size and images.shape[1:] != (image_size, image_size) and not isinstance(images.images, Stream):
+        files.check_memory(images.name, len(images) * images.shape[0] * image_size**2, image_size)
+    return images.fit(image_size, channels)
 
 
 def estimate(
