@@ -190,8 +190,8 @@ def _judge(source: Path, decoding: Decoding, count: int) -> None:
         warn(f"{text}; left out")
     if decoding.deep and decoding.brightest < DARK:
         warn(
-            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the range of 16 bits; they are "
-            "nearly black: scale their values up"
+            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the range of 16 bits; they "
+            "are nearly black: scale their values up"
         )
 
 
