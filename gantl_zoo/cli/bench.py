@@ -47,10 +47,10 @@ def stacked(
     from gantl_zoo.bench import stacked_mnist as bench
 
     path = bench.stacked_mnist(
-        recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=typer.echo
+        recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=print
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
 
 
 @app.command("transfer", epilog=EPILOG)
@@ -91,10 +91,10 @@ def transfer(
         out=out,
         data_root=data_root,
         quiet=quiet,
-        say=typer.echo,
+        say=print,
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
 
 
 @app.command("classifiers", epilog=EPILOG)
@@ -113,7 +113,7 @@ def classifiers(
     from gantl_zoo.bench import classifiers as bench
 
     path = bench.classifier_table(
-        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=typer.echo
+        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=print
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)

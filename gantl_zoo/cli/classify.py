@@ -86,7 +86,7 @@ def evaluate(
     from gantl_zoo.runs.classify import classify_evaluate
 
     result = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
-    typer.echo(f"accuracy {result['value']:.4f} on {result['on']}")
+    print(f"accuracy {result['value']:.4f} on {result['on']}")
 
 
 def need_data(data: object) -> None:
@@ -101,5 +101,5 @@ def perform(function: str, name: str, settings: dict[str, Any]) -> None:
 
     model = getattr(classify, function)(name, **settings)
     metric = model.about["metrics"][0]
-    typer.echo(f"accuracy {metric['value']:.4f} on {metric['on']}")
-    typer.echo(model.folder.parent)
+    print(f"accuracy {metric['value']:.4f} on {metric['on']}")
+    print(model.folder.parent)

@@ -60,7 +60,7 @@ def evaluate(
     )
     if not is_main():  # the others have helped
         return
-    typer.echo(report)  # before anything can go wrong with the file
+    print(report)  # before anything can go wrong with the file
     if as_json is not None:
         try:
             as_json.write_text(json.dumps(report.results, indent=2) + "\n", encoding="utf-8")

@@ -49,8 +49,8 @@ def sample(
     labels = None if label is None else [label] * len(numbers)
     images = gan.generate(seeds=numbers, truncation=trunc, labels=labels)
     if out is not None:
-        typer.echo(save_picture(grid(images), out))
+        print(save_picture(grid(images), out))
     if separate is not None:
         for seed, image in zip(numbers, images, strict=True):
             save_picture(grid(image[None]), separate / f"seed{seed:04d}.png")
-        typer.echo(separate)
+        print(separate)

@@ -62,7 +62,7 @@ def push(
         card_file=card,
         endpoint=endpoint,
     )
-    typer.echo(done)
+    print(done)
 
 
 def pull(
@@ -73,4 +73,4 @@ def pull(
     """Fetch a model and check it. Prints the folder and, as the last line, model@commit."""
     from gantl_zoo.hub import pull as hub
 
-    typer.echo(hub.pull(name, to=to, endpoint=endpoint))
+    print(hub.pull(name, to=to, endpoint=endpoint))

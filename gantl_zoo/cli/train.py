@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -133,15 +134,15 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     settings["metrics"] = named(settings["metrics"])
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
-        typer.echo(say(verb, name, settings))
+        print(say(verb, name, settings))
         return
     if settings["resume"] is not None:
         settings = {"data": "", "quiet": settings["quiet"]} | said(context, settings)
     try:
         gan = (train if verb == "train" else transfer)(name, **settings)
     except Stopped as stopped:
-        typer.echo(str(stopped), err=True)
+        print(stopped, file=sys.stderr)
         raise
     assert gan.folder is not None
     if is_main():
-        typer.echo(gan.folder.parent)
+        print(gan.folder.parent)

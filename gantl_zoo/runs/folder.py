@@ -6,13 +6,13 @@ import contextlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.console import say
+from gantl_zoo.errors import Stopped, TrainingError, UsageError
 
 
 def begun_in(out: Path) -> Path | None:
@@ -79,14 +79,18 @@ class RunFolder:
             if not (resume or self.mute or learned):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
+        except Stopped as stopped:  # the terminal that would show it may be gone
+            if not self.mute:
+                with contextlib.suppress(TrainingError):
+                    self._add("log.txt", str(stopped))
+            raise
 
     def log(self, text: str) -> None:
-        """A line for people, in `log.txt` and on standard error."""
+        """A line for people, in `log.txt` and on standard error for as long as that can be written."""
         if self.mute:
             return
         self._add("log.txt", text)
-        if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        self.quiet = self.quiet or not say(text)
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""
