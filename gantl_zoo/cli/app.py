@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from gantl_zoo.cli import bench, classify, evaluate, listing, output, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.training.launcher import prefix
 
 EPILOG = """Examples:
 
@@ -80,7 +80,5 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    rank = os.environ.get("RANK", "") if os.environ.get("WORLD_SIZE", "1") != "1" else ""
-    process = f" in process {rank}" if rank else ""
-    print(f"error{process}: " + " ".join(text.split()), file=sys.stderr)
+    print(f"error{prefix()}: " + " ".join(text.split()), file=sys.stderr)
     return code

@@ -44,7 +44,7 @@ def evaluate(
         raise UsageError("--data is missing: the images to compare with")
     from gantl_zoo.metrics.extract import plain
     from gantl_zoo.runs import evaluate as runs
-    from gantl_zoo.training.processes import is_main
+    from gantl_zoo.training.launcher import is_main
 
     report = runs.evaluate(
         name,

@@ -128,7 +128,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     from gantl_zoo.runs.dry_run import dry_run as say
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
-    from gantl_zoo.training.processes import is_main
+    from gantl_zoo.training.launcher import is_main
 
     verb = str(context.info_name)
     settings["metrics"] = named(settings["metrics"])

@@ -25,7 +25,7 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.head import fresh_head
 from gantl_zoo.training import classifier as loop, engine
-from gantl_zoo.training.processes import launched
+from gantl_zoo.training.launcher import launched
 from gantl_zoo.zoo import gan_named, load_model
 
 Data = str | Path | ImageData
@@ -167,8 +167,8 @@ def _prepare(
     data: Data, settings: dict[str, Any]
 ) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
     """Images, held-out images, the recipe, and what remains: engine, title, the data in words."""
-    if launched():
-        raise UsageError("a classifier is trained in one process; start this without a launcher")
+    if size := launched():
+        raise UsageError(f"a classifier is trained in one process: start without a launcher, or unset {size}")
     settings = given(settings)
     spec = _data_settings(settings)
     device, precision = (settings.pop(key, "auto") for key in ("device", "precision"))
