@@ -58,4 +58,4 @@ def transfer(
 def _short(name: str) -> str:
     """A model's own name: without user, folder, revision and the number of its run."""
     own = Path(name if Path(name).exists() else name.partition("@")[0]).name
-    return re.sub(r"^\d{5}-(?=.)", "", own)
+    return re.sub(r"^\d{5,}-(?=.)", "", own)

@@ -58,7 +58,10 @@ def save(
 
 def found(folder: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    return sorted(path for path in (folder / "checkpoints").glob("[0-9]*") if (path / "state.json").is_file())
+    steps = (path for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal())
+    return sorted(
+        (path for path in steps if (path / "state.json").is_file()), key=lambda path: int(path.name)
+    )
 
 
 def newest(folder: Path, latest: int) -> int:
