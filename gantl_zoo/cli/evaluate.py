@@ -27,7 +27,9 @@ def add(app: typer.Typer) -> None:
 
 
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A released model, a model folder or a run folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=o.expand)
+    ],
     data: o.Data = "",
     data_root: o.DataRoot = None,
     channels: o.Channels = None,
@@ -37,7 +39,9 @@ def evaluate(
     samples: o.Samples = 10_000,
     extractor: o.ExtractorName = "auto",
     quiet: o.Quiet = False,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file.", callback=o.expand)
+    ] = None,
 ) -> None:
     """Measure a GAN against held-out images. A score carries its extractor's name."""
     if not data:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import REGISTRIES
@@ -75,7 +76,9 @@ def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
             print(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
 
 
-def info(name: Annotated[str, typer.Argument(help="A model, or any registered name.")]) -> None:
+def info(
+    name: Annotated[str, typer.Argument(help="A model, or any registered name.", callback=expand)],
+) -> None:
     """Say what a name is, who brings it, its lineage and its metrics."""
     entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
     if entries:

@@ -24,15 +24,21 @@ def add(app: typer.Typer) -> None:
 
 
 def sample(
-    name: Annotated[str, typer.Argument(help="A released model, a model folder or a run folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
+    ],
     seeds: Annotated[str, typer.Option(help="One image a seed: 0-15,40.", rich_help_panel="What")] = "0-15",
     trunc: Annotated[float, typer.Option(help="Below 1: nearer to the mean.", rich_help_panel="What")] = 1.0,
     label: Annotated[
         int | None, typer.Option("--class", help="Class number.", rich_help_panel="What")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="One picture of all.", rich_help_panel="Output")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="One picture of all.", rich_help_panel="Output", callback=options.expand),
+    ] = None,
     separate: Annotated[
-        Path | None, typer.Option(help="A folder: one picture a seed.", rich_help_panel="Output")
+        Path | None,
+        typer.Option(help="A folder: one picture a seed.", rich_help_panel="Output", callback=options.expand),
     ] = None,
 ) -> None:
     """Draw images from a GAN. A seed gives the same image whatever else is drawn."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
 from gantl_zoo.registry.arguments import from_words
@@ -90,7 +91,9 @@ def train(
 @with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
 def transfer(
     context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A GAN: a release, a model or run folder.", callback=expand)
+    ] = None,
     strategy: Strategy = "full",
     strategy_arg: StrategyArgs = None,
     latent_dim: LatentDim = None,
