@@ -81,8 +81,8 @@ def test_what_a_terminal_cant_encode_is_escaped(encoding: str, tmp_path: Path) -
 def test_a_callers_stream_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     before = sys.stdout, sys.stderr
     with pytest.raises(SystemExit):
-        main(["info", "caf\udce9"])
-    assert (sys.stdout, sys.stderr) == before and "caf\\udce9" in capsys.readouterr().err
+        main(["info", "caf\udce9\x1b[31m"])
+    assert (sys.stdout, sys.stderr) == before and "caf\\xe9\\x1b[31m" in capsys.readouterr().err
 
 
 def in_broken_pipe(*words: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from gantl_zoo.cli import bench, classify, evaluate, listing, output, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.storage.untrusted import escaped
 from gantl_zoo.training.launcher import prefix
 
 EPILOG = """Examples:
@@ -80,5 +81,5 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    print(f"error{prefix()}: " + " ".join(text.split()), file=sys.stderr)
+    print(f"error{prefix()}: " + escaped(" ".join(text.split())), file=sys.stderr)
     return code
