@@ -120,15 +120,16 @@ def test_standard_output_holds_results_only(photos: Path, tmp_path: Path) -> Non
     assert "done: best at step 2" in (tmp_path / RUN / "log.txt").read_text()
 
 
-def under_nohup(*words: str) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def hung_up(ignored: bool, *words: str) -> None:
+    """As under nohup, or not: the tests themselves may run either way."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     in_broken_pipe(*words)
 
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_lost_terminal_ends_a_run_with_a_checkpoint(photos: Path, tmp_path: Path, ignored: bool) -> None:
     words = [*TRAIN, "--data", str(photos), "--out", str(tmp_path), "--steps", "60" if ignored else "100000"]
-    process = children.start(under_nohup if ignored else in_broken_pipe, *words)
+    process = children.start(hung_up, ignored, *words)
     run = tmp_path / RUN
     while not (run / "stats.jsonl").is_file():
         assert process.is_alive()
@@ -147,14 +148,14 @@ def test_a_lost_terminal_ends_a_run_with_a_checkpoint(photos: Path, tmp_path: Pa
 
 def test_a_second_hangup_is_the_shells_and_leaves_nothing_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gantl_zoo.training.interrupt.TWICE", -1.0)
-    before = signal.getsignal(signal.SIGHUP)
+    outside = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with Interrupt() as asked:
         signal.raise_signal(signal.SIGHUP)
         signal.raise_signal(signal.SIGHUP)
         assert asked.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGHUP) is before
+    assert signal.signal(signal.SIGHUP, outside) is signal.SIG_DFL
 
 
 class Broken:
