@@ -21,11 +21,12 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.pseudo_labels import PseudoLabels
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.head import fresh_head
 from gantl_zoo.training import classifier as loop, engine
-from gantl_zoo.training.processes import launched
+from gantl_zoo.training.launcher import launched
 from gantl_zoo.zoo import gan_named, load_model
 
 Data = str | Path | ImageData
@@ -107,7 +108,7 @@ def classify_transfer(
         }
     }
     method = build_strategy(strategy, strategy_config or {})
-    named = shlex.quote(pinned(base, str(source)))
+    named = shlex.quote(storable(pinned(base, str(source)), "the source"))
     words = f"gantl-zoo classify transfer {named} {rest['data']} --strategy {strategy}"
     words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
     folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
@@ -167,8 +168,8 @@ def _prepare(
     data: Data, settings: dict[str, Any]
 ) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
     """Images, held-out images, the recipe, and what remains: engine, title, the data in words."""
-    if launched():
-        raise UsageError("a classifier is trained in one process; start this without a launcher")
+    if size := launched():
+        raise UsageError(f"a classifier is trained in one process: start without a launcher, or unset {size}")
     settings = given(settings)
     spec = _data_settings(settings)
     device, precision = (settings.pop(key, "auto") for key in ("device", "precision"))
@@ -187,6 +188,9 @@ def _prepare(
     images = data_room.load(data, **spec)
     if images.labels is None:
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
+    storable(rest["data"], "the option", DataError)
+    for one in images.classes:
+        storable(one, f"the class of {images.name}", DataError)
     held_out = data_room.load(data, split="test", **{k: v for k, v in spec.items() if k != "shots"})
     return images, held_out, recipe, rest
 
@@ -245,6 +249,7 @@ def _fit(
 
 def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageData) -> PseudoLabels:
     """The GAN whose samples join the images, if they are alike."""
+    storable(str(gan), "the GAN")
     helper = PseudoLabels(gan_named(gan, discriminator=False), samples, confidence)
     helper.check(images)
     return helper

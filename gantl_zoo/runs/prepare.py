@@ -19,6 +19,7 @@ from gantl_zoo.runs.monitor import Monitor, monitor_of
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.seeding import seeded
 from gantl_zoo.storage import schema
+from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.strategy.auto import Advice, advised
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
@@ -196,6 +197,8 @@ def classes_for(conditional: bool | None, known: int, images: ImageData, name: s
         raise DataError(
             f"{wish}, but {images.name} has no labels: sort its images into a folder a class, or {without}"
         )
+    for one in images.classes:
+        storable(one, f"the class of {images.name}", DataError)
     return len(images.classes)
 
 
