@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gantl_zoo.model.gan import GAN, build_gan
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.evaluate import evaluate
+    from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
@@ -56,6 +57,7 @@ _LAZY = {
     "hub_models": "hub.search",
     "pull": "hub.pull",
     "push": "hub.push",
+    "resume": "runs.resume",
     "search_hub": "hub.search",
     "train": "runs.train",
     "transfer": "runs.transfer",
@@ -95,6 +97,7 @@ __all__ = [
     "models",
     "pull",
     "push",
+    "resume",
     "search_hub",
     "strategies",
     "train",

@@ -13,6 +13,8 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import order
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
+from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
@@ -84,3 +86,13 @@ def trained(
 def block_numbers(names: set[str]) -> set[str]:
     """The blocks that these tensors are of."""
     return {name.split(".")[1] for name in names}
+
+
+def train_classifier(
+    backbone: torch.nn.Module, strategy: gz.TransferStrategy, data: ImageData, recipe: ClassifierRecipe
+) -> None:
+    """Train the backbone in place."""
+    model = gz.Classifier(backbone, {})
+    trainer = ClassifierTrainer(model, strategy, data, recipe, engine.choose("cpu", "fp32"))
+    trainer.run(Observer())
+    backbone.load_state_dict(trainer.snapshot().backbone.state_dict())

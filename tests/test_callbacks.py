@@ -15,8 +15,7 @@ from helpers import TINY, new_trainer, state
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.runs.execute import execute, folder_of
-from gantl_zoo.runs.prepare import to_train
-from gantl_zoo.runs.resume import continue_run
+from gantl_zoo.runs.train import prepare_train
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
@@ -24,8 +23,8 @@ from gantl_zoo.training.trainer import Trainer
 
 
 def run_with(data: Any, out: Path, callbacks: Sequence[Any], **settings: Any) -> gz.GAN:
-    ready = to_train("dcgan", data=data, **{"log_every": 2} | TINY | settings)
-    return execute(ready.job, folder_of(ready.job, out, "run", True), ready.images, callbacks=callbacks)
+    run = prepare_train("dcgan", data, {"log_every": 2} | TINY | settings)  # type: ignore[arg-type]
+    return execute(run, folder_of(run, out, "run", True), callbacks=callbacks)
 
 
 class Notes(gz.Callback):
@@ -129,7 +128,7 @@ def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
     assert int(checkpoint.found(run)[-1].name) == {"start": 0, "metrics": 3, "checkpoint": 3, "end": 6}.get(
         hook, 2
     )
-    whole, again = run_with(photos, tmp_path / "whole", [], image_size=28), continue_run(run)
+    whole, again = run_with(photos, tmp_path / "whole", [], image_size=28), gz.resume(run, quiet=True)
     assert torch.equal(whole.generate(2), again.generate(2))
     rows = [(path / "stats.jsonl").read_text().count('"step"') for path in (run, whole.folder.parent)]  # type: ignore[union-attr]
     assert rows[0] == rows[1]

@@ -13,6 +13,9 @@ from helpers import TINY
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.runs.dry_run import dry_run
+from gantl_zoo.runs.execute import execute, folder_of
+from gantl_zoo.runs.train import prepare_train
+from gantl_zoo.runs.transfer import prepare_transfer
 from gantl_zoo.training import applied, engine
 
 Calls = list[tuple[int, ...]]
@@ -48,8 +51,8 @@ def machine_of(**settings: Any) -> engine.Engine:
 def test_choosing_changes_nothing(calls: Calls, images: ImageData) -> None:
     before = own()
     assert "3 threads" in str(machine_of(threads=3))
-    settings = TINY | {"data": images, "resume": None, "engine_config": {"threads": 3, "allocator": "keep"}}
-    assert "3 threads" in dry_run("train", "dcgan", settings)
+    settings: Any = TINY | {"engine_config": {"threads": 3, "allocator": "keep"}}
+    assert "3 threads" in dry_run(prepare_train("dcgan", images, settings))
     assert own() == before and calls == []
 
 
@@ -99,15 +102,19 @@ def test_a_run_and_a_measurement_leave_the_process_as_it_was(
 def test_a_run_under_the_callers_modes_is_the_run_without(
     gan: gz.GAN, images: ImageData, tmp_path: Path, mode: Any
 ) -> None:
-    settings = {k: v for k, v in TINY.items() if not k.endswith("config")} | {"data": images}
-    plain = gz.transfer(gan, out=tmp_path / "plain", **settings)
+    settings: Any = {k: v for k, v in TINY.items() if not k.endswith("config")}
+    plain = gz.transfer(gan, data=images, out=tmp_path / "plain", **settings)
+    with mode():
+        made = gz.transfer(gan, data=images, out=tmp_path / "in-mode", **settings)
+        assert not torch.is_grad_enabled()
+        gz.train("dcgan", data=images, out=tmp_path, **TINY | {"steps": 1})
+    assert torch.equal(plain.generate(2), made.generate(2))
     with mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        run = prepare_transfer(gan, images, "full", settings)
         torch.set_default_dtype(torch.float64)
         try:
-            made = gz.transfer(gan, out=tmp_path / "in-mode", **settings)
-            assert torch.get_default_dtype() is torch.float64 and not torch.is_grad_enabled()
+            made = execute(run, folder_of(run, tmp_path, "dtype", True))
+            assert torch.get_default_dtype() is torch.float64
         finally:
             torch.set_default_dtype(torch.float32)
     assert torch.equal(plain.generate(2), made.generate(2))
-    with mode():
-        gz.train("dcgan", out=tmp_path, **TINY | {"data": images, "steps": 1})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import block_numbers, moved, new_trainer, state, trained
+from helpers import block_numbers, moved, new_trainer, state, train_classifier, trained
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -18,7 +18,7 @@ from gantl_zoo.networks.base import blocks
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.strategy.regularized import Anchor, fisher
 from gantl_zoo.training import engine
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.classifier import ClassifierRecipe
 from gantl_zoo.training.recipe import Recipe
 
 
@@ -158,17 +158,13 @@ def test_methods_fine_tune_classifiers(
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     before = state(backbone)
     recipe = ClassifierRecipe(epochs=1, batch=8)  # 40 images: five steps
-    trainer = ClassifierTrainer(backbone, build_strategy(name, settings), engine.choose("cpu", "fp32"))
-    trainer.fit(images, recipe, print_nothing)
+    train_classifier(backbone, build_strategy(name, settings), images, recipe)
     changed = moved(before, backbone)
     assert block_numbers(changed) == set(expected)
     if name == "scale-shift":
         bodies = {n for n in changed if not n.startswith("blocks.3")}
         norms = {n for n, m in backbone.named_modules() if isinstance(m, nn.BatchNorm2d)}
         assert bodies and {n.rpartition(".")[0] for n in bodies} <= norms
-
-
-def print_nothing(*report: object) -> None: ...
 
 
 @pytest.mark.parametrize("name", ["freeze-d", "freeze-g", "ewc", "projected", "mirror", "freeze-d+l2-sp"])
@@ -185,8 +181,7 @@ def test_a_held_classifier_stays_nearer_to_its_start(images: ImageData) -> None:
         before = [p.clone() for p in blocks(backbone)[0].parameters()]
         recipe = ClassifierRecipe(epochs=2, batch=8, lr=1e-2)
         strategy = build_strategy("l2-sp", {"weight": weight})
-        trainer = ClassifierTrainer(backbone, strategy, engine.choose("cpu", "fp32"))
-        trainer.fit(images, recipe, print_nothing)
+        train_classifier(backbone, strategy, images, recipe)
         return apart(blocks(backbone)[0].parameters(), before)
 
     assert distance(1e3) < 0.5 * distance(1e-9)

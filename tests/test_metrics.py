@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -405,11 +406,11 @@ def test_what_was_learned_is_told_by_its_seed_too(gan: gz.GAN, monkeypatch: pyte
         asked.append(spec)
         raise gz.DataError("enough")
 
-    monkeypatch.setattr("gantl_zoo.runs.evaluate.make_judge", judge)
+    monkeypatch.setattr(sys.modules["gantl_zoo.runs.evaluate"], "evaluator_for", judge)
     for few in ({}, {"shots": 9}):
         with pytest.raises(gz.DataError, match="enough"):
             gz.evaluate(gan, data="glyphs", data_seed=3, **few)
-    assert [spec["data_seed"] for spec in asked] == [3, 3] and "shots" not in asked[0]
+    assert [spec.data_seed for spec in asked] == [3, 3] and [spec.shots for spec in asked] == [None, 9]
 
 
 def test_a_report_is_shown_even_if_its_file_cant_be_written(

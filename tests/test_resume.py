@@ -210,12 +210,12 @@ def test_what_is_said_beside_resume_is_the_runs_own(
             gz.UsageError, match=rf"began with {name.replace('_config', '-arg')} .*: leave .* out, or"
         ):
             gz.train(data="", resume=run, **other)
-    with pytest.raises(gz.UsageError, match="not of or on resnet: --resume never means transfer"):
+    with pytest.raises(gz.UsageError, match="not of resnet: --resume never means transfer"):
         gz.train("resnet", data="", resume=run)
     with monkeypatch.context() as patch:  # the same images by another path
         patch.chdir(tmp_path)
         gz.train("dcgan", data=Path("..") / tmp_path.name / photos.name, resume=run)
-    with pytest.raises(gz.UsageError, match="unknown setting stepps"):
+    with pytest.raises(gz.UsageError, match="unknown setting 'stepps'; did you mean steps"):
         gz.train(data="", resume=run, stepps=7)
     for words in (
         ["--steps", "6"],
@@ -238,7 +238,7 @@ def test_what_a_run_was_given_in_memory_it_needs_again(gan: gz.GAN, photos: Path
     settings = {k: v for k, v in TINY.items() if not k.endswith("config")} | {"data": photos, "channels": 1}
     made = gz.transfer(gan, strategy=Mine(), out=tmp_path, **settings)
     (run,) = tmp_path.glob("0*")
-    with pytest.raises(gz.UnknownNameError, match=r"what .* was given in memory it needs again here"):
+    with pytest.raises(gz.UnknownNameError, match=r"was given as an object is needed again"):
         gz.transfer("", data="", resume=run)
     shutil.rmtree(run / "checkpoints" / "00000006")
     again = gz.transfer(gan, data="", strategy=Mine(), resume=run)
@@ -380,3 +380,25 @@ def test_a_runs_config_of_another_version_is_one_error(photos: Path, tmp_path: P
         config.write_text(json.dumps({k: v for k, v in (whole | change).items() if v is not None}))
         with pytest.raises(gz.TrainingError, match="written by another version of gantl_zoo, or its config"):
             gz.train(resume=config.parent)
+
+
+def test_a_run_follows_its_images_to_another_place(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another directory by the absolute path, else where `data` says, if these are the same images."""
+    monkeypatch.chdir(tmp_path)
+    gz.train("dcgan", data="photos", image_size=28, out="runs", **TINY)
+    run = tmp_path / "runs" / "00000-dcgan-photos"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    gz.resume(run)
+    moved = photos.rename(tmp_path / "elsewhere" / "pictures")
+    with pytest.raises(
+        gz.TrainingError, match=rf"data photos \({photos}\) of .*say where they are with --data"
+    ):
+        gz.resume(run)
+    gz.resume(run, data=moved)
+    gz.train(resume=run, data="pictures")
+    next(moved.rglob("*.png")).unlink()
+    with pytest.raises(gz.UsageError, match=r"other images .*fingerprint [0-9a-f]{16}, then [0-9a-f]{16}"):
+        gz.resume(run, data=moved)

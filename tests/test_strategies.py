@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import EARLY, SMALL, moved, new_trainer, state
+from helpers import EARLY, SMALL, moved, new_trainer, state, train_classifier
 from torch import nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.runs.dry_run import dry_run
 from gantl_zoo.runs.execute import learning
+from gantl_zoo.runs.transfer import prepare_transfer
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
@@ -155,9 +155,9 @@ def test_a_run_needs_a_discriminator_to_keep(gan: gz.GAN, images: ImageData, tmp
     with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
         steps(gan, registry.strategies.build("scale-shift", latents=True), images)
     del gan.parts["discriminator"]
-    settings = {"strategy": "scale-shift", "strategy_config": {"latents": True}, "resume": None}
+    alone = str(gan.save(tmp_path / "alone"))
     with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
-        dry_run("transfer", str(gan.save(tmp_path / "alone")), settings | {"data": images})
+        prepare_transfer(alone, images, "scale-shift", {"strategy_config": {"latents": True}})
 
 
 class Row(nn.Module):
@@ -291,7 +291,7 @@ def test_a_strategy_can_move_a_weight_itself(gan: gz.GAN, images: ImageData) -> 
     before = state(gan.generator)
     strategy = Gain()
     trainer = steps(gan, strategy, images)
-    said = learning(trainer)
+    said = learning(trainer.setup)
     assert re.search(r"generator 0 of [\d,]+ parameters and 1 of the strategy's own learn", said)
     assert {n for n in moved(before, gan.generator) if ".norm." not in n} == {"blocks.3.conv.weight"}
     torch.testing.assert_close(strategy.weight.detach(), strategy.base * strategy.gain.detach())
@@ -315,13 +315,12 @@ def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageDa
 
 @pytest.mark.parametrize("name", ["full", "freeze", "partial"])
 def test_the_same_names_fine_tune_a_classifier(name: str, images: ImageData) -> None:
-    from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+    from gantl_zoo.training.classifier import ClassifierRecipe
 
     backbone = registry.backbones.build("cnn", widths=[4, 4, 8], num_classes=2)
     before = state(backbone)
     recipe = ClassifierRecipe(epochs=1, batch=10)
-    trainer = ClassifierTrainer(backbone, registry.strategies.build(name), engine.choose("cpu", "fp32"))
-    trainer.fit(images, recipe, print)
+    train_classifier(backbone, registry.strategies.build(name), images, recipe)
     expected = {"full": {"0", "1", "2", "3"}, "freeze": {"3"}, "partial": {"2", "3"}}[name]
     assert {tensor.split(".")[1] for tensor in moved(before, backbone)} == expected
 

@@ -169,7 +169,7 @@ def test_a_comparison_needs_a_discriminator_to_train_with(
 
 
 def test_wrong_settings_are_explained(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(gz.UsageError, match="unknown setting stepz; there are: steps, batch"):
+    with pytest.raises(gz.UsageError, match="unknown setting 'stepz'; did you mean steps"):
         gz.train("dcgan", data=photos, image_size=28, stepz=4, out=tmp_path / "runs")
     with pytest.raises(gz.UsageError, match=r"dcgan makes images \(3, 32, 32\) .* photos are \(3, 28, 28\)"):
         gz.train(

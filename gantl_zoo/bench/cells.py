@@ -11,8 +11,8 @@ from typing import Any
 
 from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.runs.folder import RunFolder, begun_in
-from gantl_zoo.runs.resume import continue_run
+from gantl_zoo.runs.folder import RunFolder, begun_in, runs_in
+from gantl_zoo.runs.resume import resume
 
 Row = dict[str, Any]
 RESULTS = "cells.jsonl"
@@ -65,6 +65,5 @@ def folder(out: Path, name: str, key: str) -> Path:
 def trained(folder: Path, start: Callable[[], GAN], quiet: bool) -> tuple[GAN, RunFolder]:
     """What `start` trains into `folder`, or what an earlier, interrupted call did; and its run folder."""
     begun = begun_in(folder)
-    gan = continue_run(begun, quiet) if begun else start()
-    (run, *_) = sorted(folder.glob("[0-9]*-*/config.json"))[::-1]
-    return gan, RunFolder(run.parent)
+    gan = resume(begun, quiet=quiet) if begun else start()
+    return gan, RunFolder(runs_in(folder)[-1])

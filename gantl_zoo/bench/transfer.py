@@ -25,9 +25,10 @@ from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.runs.evaluate import evaluate
-from gantl_zoo.runs.prepare import check_rival, fitted_to, to_transfer
+from gantl_zoo.runs.prepare import check_rival, fitted_to
+from gantl_zoo.runs.settings import TransferSettings
 from gantl_zoo.runs.train import train
-from gantl_zoo.runs.transfer import transfer
+from gantl_zoo.runs.transfer import prepare_transfer, transfer
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.combine import build_strategy, rehearse
 from gantl_zoo.training.augment.build import build_augment
@@ -114,11 +115,18 @@ def check(
     for pair, count in product(pairs, shots):
         with seeded(0):
             gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
-        wishes: dict[str, Any] = {"shots": count or None, "data_root": data_root, "samples": budget.samples}
-        wishes |= {"metrics": pair.metrics, "extractor": pair.extractor}
-        ready = to_transfer(gan, data=pair.data, compare_scratch=True, **wishes)
+        settings: TransferSettings = {
+            "shots": count or None,
+            "data_root": data_root,
+            "samples": budget.samples,
+            "metrics": pair.metrics,
+            "extractor": pair.extractor,
+            "compare_scratch": True,
+        }
+        run = prepare_transfer(gan, pair.data, "full", settings)
+        assert run.source is not None  # for the comparison
         for strategy in strategies:
-            rehearse(build_strategy(*spelled(strategy)), ready.gan, ready.images)
+            rehearse(build_strategy(*spelled(strategy)), run.source, run.data.train)
 
 
 def choose_part(text: str) -> tuple[int, int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli import bench, classify, evaluate, listing, sample, share, train
+from gantl_zoo.cli import bench, classify, evaluate, listing, output, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.storage.untrusted import escaped
+from gantl_zoo.training.launcher import prefix
 
 EPILOG = """Examples:
 
@@ -50,16 +51,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
+    output.guard()
     try:
-        code = app([word for word in words if word != "--debug"], standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        done = app([w for w in words if w != "--debug"], prog_name="gantl-zoo", standalone_mode=False)
+        code = done if isinstance(done, int) else 0
     except Exception as error:
         if debug:
             raise
-        sys.exit(explain(error))
+        code = explain(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    sys.exit(output.finish(code))
 
 
 def explain(error: Exception) -> int:
@@ -78,7 +81,5 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    rank = os.environ.get("RANK", "") if os.environ.get("WORLD_SIZE", "1") != "1" else ""
-    process = f" in process {rank}" if rank else ""
-    print(f"error{process}: " + " ".join(text.split()), file=sys.stderr)
+    print(f"error{prefix()}: " + escaped(" ".join(text.split())), file=sys.stderr)
     return code

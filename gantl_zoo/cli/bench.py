@@ -38,19 +38,19 @@ def stacked(
     trials: Annotated[int, typer.Option(help="Seeds a recipe.")] = 1,
     steps: Annotated[int, typer.Option(help="Steps of 64 images; the protocol's are 100,000.")] = 100_000,
     data_root: o.DataRoot = None,
-    out: Annotated[Path, typer.Option(help="Where runs and report are kept; what is there goes on.")] = Path(
-        "runs/stacked-mnist"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Where runs and report are kept; what is there goes on.", callback=o.expand)
+    ] = Path("runs/stacked-mnist"),
     quiet: o.Quiet = False,
 ) -> None:
     """How many of 1,000 modes are covered. Goes on where it stopped; the report is the last line."""
     from gantl_zoo.bench import stacked_mnist as bench
 
     path = bench.stacked_mnist(
-        recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=typer.echo
+        recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=print
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
 
 
 @app.command("transfer", epilog=EPILOG)
@@ -64,8 +64,8 @@ def transfer(
     pair: Annotated[
         list[str] | None, typer.Option(help="mnist-fashion, mnist-glyphs or digits; all if left out.")
     ] = None,
-    source: Annotated[str, typer.Option(help="Your own pair: a model …")] = "",
-    data: Annotated[str, typer.Option(help="… and data.")] = "",
+    source: Annotated[str, typer.Option(help="Your own pair: a model …", callback=o.expand)] = "",
+    data: Annotated[str, typer.Option(help="… and data.", callback=o.expand)] = "",
     trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
     steps: Annotated[int, typer.Option(help="Training steps a run.")] = 4500,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
@@ -73,9 +73,9 @@ def transfer(
     aug: o.Augmentation = "diffaugment",
     part: Annotated[str, typer.Option(help="I/N: every N-th cell only, so that N processes share.")] = "1/1",
     data_root: o.DataRoot = None,
-    out: Annotated[Path, typer.Option(help="Where results are kept; nothing is done twice.")] = Path(
-        "runs/transfer"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Where results are kept; nothing is done twice.", callback=o.expand)
+    ] = Path("runs/transfer"),
     quiet: o.Quiet = False,
 ) -> None:
     """Which strategy wins, for how many images. Goes on where it stopped; the report is the last line."""
@@ -91,10 +91,10 @@ def transfer(
         out=out,
         data_root=data_root,
         quiet=quiet,
-        say=typer.echo,
+        say=print,
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
 
 
 @app.command("classifiers", epilog=EPILOG)
@@ -104,16 +104,16 @@ def classifiers(
     ] = None,
     trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
     data_root: o.DataRoot = None,
-    out: Annotated[Path, typer.Option(help="Where results are kept; nothing is done twice.")] = Path(
-        "runs/classifiers"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Where results are kept; nothing is done twice.", callback=o.expand)
+    ] = Path("runs/classifiers"),
     quiet: o.Quiet = False,
 ) -> None:
     """Classifiers of Fashion-MNIST from few labels. Goes on where it stopped; the report is the last line."""
     from gantl_zoo.bench import classifiers as bench
 
     path = bench.classifier_table(
-        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=typer.echo
+        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=print
     )
-    typer.echo(path.read_text(encoding="utf-8"))
-    typer.echo(path)
+    print(path.read_text(encoding="utf-8"))
+    print(path)

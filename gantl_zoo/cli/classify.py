@@ -39,7 +39,8 @@ def train(
     backbone: Annotated[str, typer.Argument(help="A backbone, such as cnn or timm:resnet18.")] = "cnn",
     backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
     gan: Annotated[
-        str | None, typer.Option(help="A GAN whose samples help.", rich_help_panel="Samples")
+        str | None,
+        typer.Option(help="A GAN whose samples help.", rich_help_panel="Samples", callback=o.expand),
     ] = None,
     gan_samples: Annotated[
         int, typer.Option(help="So many get labels from a first classifier.", rich_help_panel="Samples")
@@ -58,7 +59,9 @@ def train(
 @app.command(epilog=EPILOG)
 @with_options(SIZE, DATA, CLASSIFIER)
 def transfer(
-    source: Annotated[str, typer.Argument(help="A classifier, a timm: backbone, or a GAN.")],
+    source: Annotated[
+        str, typer.Argument(help="A classifier, a timm: backbone, or a GAN.", callback=o.expand)
+    ],
     strategy: Annotated[
         str, typer.Option(help="freeze, partial, full, …", rich_help_panel="Strategy")
     ] = "full",
@@ -75,7 +78,7 @@ def transfer(
 
 @app.command(epilog=EPILOG)
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A classifier, such as cnn-mnist.")],
+    name: Annotated[str, typer.Argument(help="A classifier, such as cnn-mnist.", callback=o.expand)],
     data: o.Data = "",
     data_root: o.DataRoot = None,
     image_size: o.ImageSize = None,
@@ -86,7 +89,7 @@ def evaluate(
     from gantl_zoo.runs.classify import classify_evaluate
 
     result = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
-    typer.echo(f"accuracy {result['value']:.4f} on {result['on']}")
+    print(f"accuracy {result['value']:.4f} on {result['on']}")
 
 
 def need_data(data: object) -> None:
@@ -101,5 +104,5 @@ def perform(function: str, name: str, settings: dict[str, Any]) -> None:
 
     model = getattr(classify, function)(name, **settings)
     metric = model.about["metrics"][0]
-    typer.echo(f"accuracy {metric['value']:.4f} on {metric['on']}")
-    typer.echo(model.folder.parent)
+    print(f"accuracy {metric['value']:.4f} on {metric['on']}")
+    print(model.folder.parent)

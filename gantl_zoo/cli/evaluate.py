@@ -27,7 +27,9 @@ def add(app: typer.Typer) -> None:
 
 
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A released model, a model folder or a run folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=o.expand)
+    ],
     data: o.Data = "",
     data_root: o.DataRoot = None,
     channels: o.Channels = None,
@@ -37,14 +39,16 @@ def evaluate(
     samples: o.Samples = 10_000,
     extractor: o.ExtractorName = "auto",
     quiet: o.Quiet = False,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file.", callback=o.expand)
+    ] = None,
 ) -> None:
     """Measure a GAN against held-out images. A score carries its extractor's name."""
     if not data:
         raise UsageError("--data is missing: the images to compare with")
     from gantl_zoo.metrics.extract import plain
     from gantl_zoo.runs import evaluate as runs
-    from gantl_zoo.training.processes import is_main
+    from gantl_zoo.training.launcher import is_main
 
     report = runs.evaluate(
         name,
@@ -60,7 +64,7 @@ def evaluate(
     )
     if not is_main():  # the others have helped
         return
-    typer.echo(report)  # before anything can go wrong with the file
+    print(report)  # before anything can go wrong with the file
     if as_json is not None:
         try:
             as_json.write_text(json.dumps(report.results, indent=2) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.share import Endpoint
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import REGISTRIES
@@ -50,13 +51,13 @@ def list_names(
         for entry in [REGISTRIES[k].info(name)]
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print(json.dumps(rows, indent=2))
         return
     if not rows:
         raise UnknownNameError(f"no name matches {pattern!r}; gantl-zoo list shows all")
     for row in rows:
         owner = "" if row["owner"] == "gantl_zoo" else f"{row['owner']} {row['version']}"
-        typer.echo(f"{row['kind']:15} {row['name']:24} {owner}".rstrip())
+        print(f"{row['kind']:15} {row['name']:24} {owner}".rstrip())
 
 
 def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
@@ -65,17 +66,19 @@ def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
 
     rows = search_hub(query, endpoint=endpoint)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print(json.dumps(rows, indent=2))
         return
     if not rows:
         raise UnknownNameError(f"no model of gantl_zoo on the Hub has {query!r} in its name")
     for row in rows:
-        typer.echo(f"{row['name']:32} {row['task'] or '':32} {row['license'] or ''}".rstrip())
+        print(f"{row['name']:32} {row['task'] or '':32} {row['license'] or ''}".rstrip())
         for metric, value in row["metrics"].items():
-            typer.echo(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
+            print(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
 
 
-def info(name: Annotated[str, typer.Argument(help="A model, or any registered name.")]) -> None:
+def info(
+    name: Annotated[str, typer.Argument(help="A model, or any registered name.", callback=expand)],
+) -> None:
     """Say what a name is, who brings it, its lineage and its metrics."""
     entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
     if entries:
@@ -88,35 +91,35 @@ def info(name: Annotated[str, typer.Argument(help="A model, or any registered na
 
     folder, origin = locate(name, weights=False)
     config = read_config(folder)
-    typer.echo(f"{name}: {config['kind']} in {folder}")
+    print(f"{name}: {config['kind']} in {folder}")
     if origin:
-        typer.echo(f"from the Hub: {origin['repo']} at commit {origin['revision']}")
-    typer.echo(f"licence: {config.get('license') or 'not stated'}")
-    typer.echo(card.facts(config, address=name))
-    typer.echo("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
+        print(f"from the Hub: {origin['repo']} at commit {origin['revision']}")
+    print(f"licence: {config.get('license') or 'not stated'}")
+    print(card.facts(config, address=name))
+    print("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
 
 
 def describe(name: str, entry: Entry) -> None:
     """A registered name, as it was asked for: its owner, arguments and documentation."""
-    typer.echo(
+    print(
         f"{singular(entry.kind)} {entry.name}: {entry.reference}, from {entry.owner} {entry.version}".rstrip()
     )
     target: Any = entry.load()
-    typer.echo(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
+    print(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
     defaults = REGISTRIES[entry.kind].configure(name)
-    typer.echo("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
+    print("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
 
 
 def show_plugins() -> None:
     """List installed plug-ins, what each brings, and what is wrong with it."""
     if not installed():
-        typer.echo("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
+        print("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
     for plugin in installed():
-        typer.echo(f"{plugin.name} {plugin.version}")
+        print(f"{plugin.name} {plugin.version}")
         for entry in plugin.entries:
-            typer.echo(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
+            print(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
         for wrong in plugin.wrong:
-            typer.echo(f"  BROKEN: {wrong}")
+            print(f"  BROKEN: {wrong}")
 
 
 def state(entry: Entry) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -11,14 +12,26 @@ from gantl_zoo.errors import UsageError
 
 DATA, TRAINING, STEADINESS, OUTPUT = "Data", "Training", "Steadiness", "Output"
 RUNS = Path("runs")
+Place = TypeVar("Place", Path, str, None)
+
+
+def expand(place: Place) -> Place:
+    """A path, or a name that may be one, with the home folder for `~`: a shell leaves it in --out=~/runs."""
+    return place if place is None else type(place)(os.path.expanduser(place))
+
 
 Data = Annotated[
-    str, typer.Option("--data", help="Data name, folder or zip of images.", rich_help_panel=DATA)
+    str,
+    typer.Option("--data", help="Data name, folder or zip of images.", rich_help_panel=DATA, callback=expand),
 ]
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        "--data-root", help="Where torchvision's sets are.", rich_help_panel=DATA, envvar="GANTL_ZOO_DATA"
+        "--data-root",
+        help="Where torchvision's sets are.",
+        rich_help_panel=DATA,
+        envvar="GANTL_ZOO_DATA",
+        callback=expand,
     ),
 ]
 Shots = Annotated[int | None, typer.Option(help="Use only so many images.", rich_help_panel=DATA)]
@@ -100,13 +113,17 @@ Flip = Annotated[bool, typer.Option("--flip", help="Mirror half of them.", rich_
 Smoothing = Annotated[float, typer.Option(help="Of labels.", rich_help_panel=TRAINING)]
 
 Out = Annotated[
-    Path, typer.Option("--out", help="Parent of the numbered run folders.", rich_help_panel=OUTPUT)
+    Path,
+    typer.Option(
+        "--out", help="Parent of the numbered run folders.", rich_help_panel=OUTPUT, callback=expand
+    ),
 ]
 Title = Annotated[
     str, typer.Option("--title", help="The model's name (else the run's).", rich_help_panel=OUTPUT)
 ]
 Resume = Annotated[
-    Path | None, typer.Option(help="Continue this run, with its own settings.", rich_help_panel=OUTPUT)
+    Path | None,
+    typer.Option(help="Continue this run, with its own settings.", rich_help_panel=OUTPUT, callback=expand),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=OUTPUT)]
 Metrics = Annotated[

@@ -24,15 +24,21 @@ def add(app: typer.Typer) -> None:
 
 
 def sample(
-    name: Annotated[str, typer.Argument(help="A released model, a model folder or a run folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
+    ],
     seeds: Annotated[str, typer.Option(help="One image a seed: 0-15,40.", rich_help_panel="What")] = "0-15",
     trunc: Annotated[float, typer.Option(help="Below 1: nearer to the mean.", rich_help_panel="What")] = 1.0,
     label: Annotated[
         int | None, typer.Option("--class", help="Class number.", rich_help_panel="What")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="One picture of all.", rich_help_panel="Output")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="One picture of all.", rich_help_panel="Output", callback=options.expand),
+    ] = None,
     separate: Annotated[
-        Path | None, typer.Option(help="A folder: one picture a seed.", rich_help_panel="Output")
+        Path | None,
+        typer.Option(help="A folder: one picture a seed.", rich_help_panel="Output", callback=options.expand),
     ] = None,
 ) -> None:
     """Draw images from a GAN. A seed gives the same image whatever else is drawn."""
@@ -49,8 +55,8 @@ def sample(
     labels = None if label is None else [label] * len(numbers)
     images = gan.generate(seeds=numbers, truncation=trunc, labels=labels)
     if out is not None:
-        typer.echo(save_picture(grid(images), out))
+        print(save_picture(grid(images), out))
     if separate is not None:
         for seed, image in zip(numbers, images, strict=True):
             save_picture(grid(image[None]), separate / f"seed{seed:04d}.png")
-        typer.echo(separate)
+        print(separate)

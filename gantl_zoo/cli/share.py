@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gantl_zoo.cli.options import expand
+
 PUSH_EPILOG = """Examples:
 
   gantl-zoo push runs/00003-mine me/my-gan --license mit
@@ -36,14 +38,18 @@ def add(app: typer.Typer) -> None:
 
 
 def push(
-    source: Annotated[str, typer.Argument(help="A model or run folder, or a released model.")],
+    source: Annotated[
+        str, typer.Argument(help="A model or run folder, or a released model.", callback=expand)
+    ],
     repo: Annotated[str, typer.Argument(help="user/name; made if there is none.")],
     private: Annotated[bool, typer.Option("--private", help="A new one is hidden.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch.", rich_help_panel="Where")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="As a pull request.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files and card, send nothing.")] = False,
     license: Annotated[str | None, typer.Option(help="Licence id: mit, apache-2.0, cc-by-4.0, …")] = None,
-    card: Annotated[Path | None, typer.Option(help="Card whose text is kept (else README.md).")] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="Card whose text is kept (else README.md).", callback=expand)
+    ] = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Share a model, in one commit. Log in first (hf auth login, HF_TOKEN). The last line is model@commit."""
@@ -62,15 +68,15 @@ def push(
         card_file=card,
         endpoint=endpoint,
     )
-    typer.echo(done)
+    print(done)
 
 
 def pull(
     name: Annotated[str, typer.Argument(help="user/name, or user/name@ and a branch, tag or commit.")],
-    to: Annotated[Path | None, typer.Option(help="A folder (else the Hub's cache).")] = None,
+    to: Annotated[Path | None, typer.Option(help="A folder (else the Hub's cache).", callback=expand)] = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Fetch a model and check it. Prints the folder and, as the last line, model@commit."""
     from gantl_zoo.hub import pull as hub
 
-    typer.echo(hub.pull(name, to=to, endpoint=endpoint))
+    print(hub.pull(name, to=to, endpoint=endpoint))

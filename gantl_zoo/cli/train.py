@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
+from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
 from gantl_zoo.registry.arguments import from_words
@@ -89,7 +91,9 @@ def train(
 @with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
 def transfer(
     context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="A GAN: a release, a model or run folder.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A GAN: a release, a model or run folder.", callback=expand)
+    ] = None,
     strategy: Strategy = "full",
     strategy_arg: StrategyArgs = None,
     latent_dim: LatentDim = None,
@@ -123,25 +127,36 @@ def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
 
 def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None:
     """Call the function of that verb; the main process prints the run's path."""
-    from gantl_zoo.metrics.catalogue import named
-    from gantl_zoo.runs.dry_run import dry_run as say
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
-    from gantl_zoo.training.processes import is_main
+    from gantl_zoo.training.launcher import is_main
 
     verb = str(context.info_name)
-    settings["metrics"] = named(settings["metrics"])
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
     if settings.pop("dry_run"):
-        typer.echo(say(verb, name, settings))
+        print(dry(verb, name, settings))
         return
     if settings["resume"] is not None:
-        settings = {"data": "", "quiet": settings["quiet"]} | said(context, settings)
+        settings = {"quiet": settings["quiet"]} | said(context, settings)
     try:
-        gan = (train if verb == "train" else transfer)(name, **settings)
+        gan = (train if verb == "train" else transfer)(name or None, **settings)
     except Stopped as stopped:
-        typer.echo(str(stopped), err=True)
+        print(stopped, file=sys.stderr)
         raise
     assert gan.folder is not None
     if is_main():
-        typer.echo(gan.folder.parent)
+        print(gan.folder.parent)
+
+
+def dry(verb: str, name: str, settings: Any) -> str:
+    """What a new run would do."""
+    from gantl_zoo.runs.dry_run import dry_run
+    from gantl_zoo.runs.train import prepare_train
+    from gantl_zoo.runs.transfer import prepare_transfer
+
+    if settings.pop("resume") is not None:
+        raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
+    data = settings.pop("data")
+    if verb == "train":
+        return dry_run(prepare_train(name, data, settings))
+    return dry_run(prepare_transfer(name, data, settings.pop("strategy"), settings))

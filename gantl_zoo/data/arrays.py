@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,34 @@ def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
     if isinstance(value, dict) or not len(value):
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
-    rows = [value[i] for i in range(len(value))]
-    paired = isinstance(rows[0], tuple) and len(rows[0]) == 2
-    images = [_one(row[0] if paired else row, image_size) for row in rows]
+    images, labels = [], []
+    for image, *label in _rows(value):
+        images.append(_one(image, image_size))
+        labels += label
     if len(sizes := {tuple(image.shape[1:]) for image in images}) > 1:
         shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
         raise DataError(f"data has images of different sizes ({shown}); give them one size; {FORMS}")
     channels = max(len(image) for image in images)
     pixels = torch.stack([image.expand(channels, -1, -1) for image in images])
-    if not paired:
+    if len(labels) not in (0, len(images)):
+        raise DataError(f"data is not valid: {len(labels)} labels for {len(images)} images; {FORMS}")
+    if not labels:
         return ImageData(pixels)
-    return ImageData(pixels, *_labelled([row[1] for row in rows], getattr(value, "classes", None)))
+    return ImageData(pixels, *_labelled(labels, getattr(value, "classes", None)))
+
+
+def _rows(value: Any) -> Iterator[tuple[Any, ...]]:
+    """(image,) or (image, label) of each item."""
+    for i in range(len(value)):
+        try:
+            row = value[i]
+        except Exception as error:  # of a data set, whatever its code raises
+            text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise DataError(f"data can't be read: {text}; {FORMS}") from error
+        row = row if isinstance(row, tuple) else (row,)
+        if len(row) not in (1, 2):
+            raise DataError(f"data is not valid: it has items of {len(row)} parts; {FORMS}")
+        yield row
 
 
 def _batch(value: Tensor | np.ndarray[Any, Any]) -> Tensor:

@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gantl_zoo.data import downloads
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.errors import DataError
 
+FOLDERS = {"cifar10": "cifar-10-batches-py"}  # below the root; others have one that is called like the class
 STACKS = {"train": 128_000, "test": 26_000}
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
 
@@ -20,11 +22,16 @@ def torchvision_set(name: str, split: str, root: Path) -> ImageData:
     """A set of torchvision's, read from `root` or downloaded into it."""
     import torchvision.datasets  # 3 s, so not at the top
 
-    load = getattr(torchvision.datasets, CLASSES[name])
+    kind = getattr(torchvision.datasets, CLASSES[name])
+    folder = FOLDERS.get(name, CLASSES[name])
+    downloads.check_root(name, folder, root)
+    downloads.check_idx(root / folder / "raw")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = load(root, train=split == "train", download=True)
+        with contextlib.redirect_stdout(io.StringIO()), downloads.nothing_left(root / folder / "raw"):
+            found = kind(root, train=split == "train", download=True)
     except Exception as error:
+        downloads.check_archives(root / folder / "raw")
+        downloads.check_sums(root, downloads.sums_of(kind, folder))
         raise DataError(
             f"{name} is not in {root} and can't be downloaded ({type(error).__name__}: {error}); name "
             "the folder that has it with --data-root or GANTL_ZOO_DATA, or try --data glyphs"

@@ -51,22 +51,22 @@ def load(source: Path, split: str, image_size: int | None, *, by_path: bool = Fa
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
-    names = _part(source, laid_out, split, images if by_path else None)
+    names = _part(source, laid_out, split, by_path)
     one = _bytes_of_one(read, names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
     streams = len(names) * one > memory_limit()
-    found = _decode_all(read, names, image_size, one, keep=not streams)
-    _judge(source, found, len(names))
-    shape = _common_shape(source, found.shapes)
+    decoding = _decode_all(read, names, image_size, one, keep=not streams)
+    _judge(source, decoding, len(names))
+    shape = _common_shape(source, decoding.shapes)
     pixels = (
-        _stream(source, found.kept, shape, image_size, by_path)
+        _stream(source, decoding.kept, shape, image_size, by_path)
         if streams
-        else torch.from_numpy(_stack(found.arrays, shape))
+        else torch.from_numpy(_stack(decoding.arrays, shape))
     )
     numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits: equal numbers
     classes = laid_out.classes if len(numbers) > 1 else ()
-    labels = torch.tensor([numbers[laid_out.labels[name]] for name in found.kept]) if classes else None
-    return ImageData(pixels, labels, classes, _name(source), split, ids_of(source, found.kept))
+    labels = torch.tensor([numbers[laid_out.labels[name]] for name in decoding.kept]) if classes else None
+    return ImageData(pixels, labels, classes, _name(source), split, ids_of(source, decoding.kept))
 
 
 def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:
@@ -81,12 +81,12 @@ def estimate(source: Path, split: str, image_size: int | None, channels: int | N
     return count * _bytes_of_one(reader(source), list(images), image_size) * (channels or 3) // 3 or None
 
 
-def check_memory(name: str, wanted: int, image_size: int | None) -> None:
+def check_memory(name: str, needed: int, image_size: int | None) -> None:
     """Raises `DataError` where images would not fit into the free memory."""
-    if wanted > (free := free_memory()):
+    if needed > (free := free_memory()):
         size = f"images of {image_size}×{image_size} pixels" if image_size else "images of this size"
         raise DataError(
-            f"{name}: {size} need {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; "
+            f"{name}: {size} need {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; "
             "choose a smaller --image-size"
         )
 
@@ -96,12 +96,12 @@ def reader(source: Path) -> Callable[[str], bytes]:
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
-def _part(source: Path, laid_out: Layout, split: str, full: dict[str, str] | None) -> list[str]:
-    """The names in a split, in the order of their paths; by the `full` paths where these are given."""
+def _part(source: Path, laid_out: Layout, split: str, by_path: bool) -> list[str]:
+    """The names in a split, in the order of their paths."""
     if laid_out.splits:
         return laid_out.part(split)
     paths = laid_out.paths
-    held = held_out_by_path(full) if full else held_out(paths, hashes(source, list(paths)))
+    held = held_out_by_path(list(paths)) if by_path else held_out(paths, hashes(source, list(paths)))
     names = [name for name in paths if (name in held) == (split == "test")]
     if not names:
         raise DataError(f"{source} has {len(paths)} images; a test split needs at least {HELD_OUT}")
@@ -131,20 +131,20 @@ def _decode_all(
     read: Callable[[str], bytes], names: list[str], image_size: int | None, one: int, *, keep: bool
 ) -> Decoding:
     """All images; `one` is about what an image needs, `keep` whether the pixels are kept."""
-    found = Decoding()
+    decoding = Decoding()
     for name, decoded in _decoded(read, names, image_size, one):
         if isinstance(decoded, Exception):
-            found.corrupt.append(f"{name} ({decoded})")
+            decoding.corrupt.append(f"{name} ({decoded})")
             continue
         pixels, deep = decoded
-        found.kept.append(name)
-        found.shapes.add(pixels.shape)
-        found.deep = found.deep and deep
-        if found.deep:
-            found.brightest = max(found.brightest, int(pixels.max()))
+        decoding.kept.append(name)
+        decoding.shapes.add(pixels.shape)
+        decoding.deep = decoding.deep and deep
+        if decoding.deep:
+            decoding.brightest = max(decoding.brightest, int(pixels.max()))
         if keep:
-            found.arrays.append(pixels)
-    return found
+            decoding.arrays.append(pixels)
+    return decoding
 
 
 def _decoded(
@@ -180,18 +180,18 @@ def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
 
 
-def _judge(source: Path, found: Decoding, count: int) -> None:
+def _judge(source: Path, decoding: Decoding, count: int) -> None:
     """Warns of images that are left out or nearly black. Raises `DataError` for too many unreadable ones."""
-    if corrupt := found.corrupt:
+    if corrupt := decoding.corrupt:
         shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
         text = f"{source}: {len(corrupt)} of {count} images can't be read: {shown}"
         if len(corrupt) > max(1, CORRUPT_LIMIT * count) or len(corrupt) == count:
             raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: mend or remove them")
         warn(f"{text}; left out")
-    if found.deep and found.brightest < DARK:
+    if decoding.deep and decoding.brightest < DARK:
         warn(
-            f"{source}: no image uses more than {found.brightest / 255:.0%} of the range of 16 bits, so they "
-            "are nearly black; scale their values up"
+            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the range of 16 bits; they "
+            "are nearly black: scale their values up"
         )
 
 

@@ -22,9 +22,9 @@ FFHQ = re.compile(r"(\d\d)000/\1\d{3}\.\w+", re.A)  # 01000/01234.png
 
 def sharded(paths: list[str]) -> bool:
     """Whether folders only divide a large set: 00000, 00001, … with images as StyleGAN's tool names them."""
-    found = [SHARD.fullmatch(path) for path in paths]
-    if all(found):
-        numbers = sorted({int(match[1]) for match in found if match})
+    matches = [SHARD.fullmatch(path) for path in paths]
+    if all(matches):
+        numbers = sorted({int(match[1]) for match in matches if match})
         return numbers == list(range(len(numbers)))
     return all(FFHQ.fullmatch(path) for path in paths)
 

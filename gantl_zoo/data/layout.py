@@ -42,10 +42,12 @@ def layout(
     """The layout of images by their paths, and of the tables beside them. Raises `DataError`."""
     top, paths = below_shared(images)
     splits = splits_of(source, paths)
-    within = _below_splits(paths)
     if chosen := _above(tables, top, bool(splits)):
         labels = labels_of(source, {path: tables[path] for path in chosen}, images, read)
         return Layout(paths, splits, labels, tuple(sorted(set(labels.values()), key=int)))
+    if tables:
+        warn(f"{source}: {min(tables)} does not lie beside or above all images; it is not used")
+    within = _below_splits(paths)
     classes = {name: PurePosixPath(path).parent.as_posix() for name, path in within.items()}
     if len(set(classes.values())) < 2 or sharded(list(within.values())):
         return Layout(paths, splits, {}, ())

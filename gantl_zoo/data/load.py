@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,17 @@ def load(
     _check_size(image_size)
     place = source_of(source, image_size)
     if isinstance(place, ImageData):
-        found = place
-        if image_size and not isinstance(found.images, Stream):
-            files.check_memory(found.name, len(found) * found.shape[0] * image_size**2, image_size)
+        images = place
     else:
         place, classes = _chosen(place)
-        found = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
-        found = found if classes is None else found.of_classes(classes)
-    found = found.fit(image_size, channels)
-    return found if shots is None else found.few(shots, data_seed)
+        if place in SIZES and classes is None:
+            _check_named(str(place), split, image_size, shots)
+        images = _placed(place, split, image_size, data_seed, root=root, by_path=split_by == "path")
+        images = images if classes is None else images.of_classes(classes)
+    images = images if shots is None else images.few(shots, data_seed)
+    if image_size and images.shape[1:] != (image_size, image_size) and not isinstance(images.images, Stream):
+        files.check_memory(images.name, len(images) * images.shape[0] * image_size**2, image_size)
+    return images.fit(image_size, channels)
 
 
 def estimate(
@@ -96,10 +99,19 @@ def spoken(source: Any) -> str:
 def _check_size(image_size: Any) -> None:
     if image_size is None:
         return
-    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+    if isinstance(image_size, bool) or not isinstance(image_size, Integral) or int(image_size) < 1:
         raise UsageError(f"image_size must be at least 1, not {image_size!r}")
-    if image_size > LARGEST:
+    if int(image_size) > LARGEST:
         raise UsageError(f"image_size must be at most {LARGEST:,}, not {image_size:,}")
+
+
+def _check_named(name: str, split: str, image_size: int | None, shots: int | None) -> None:
+    """Raises `DataError` where a set would not fit into the memory; glyphs are drawn before few are taken."""
+    train, test, (depth, *_) = SIZES[name]
+    count = test if split == "test" else train
+    if name != "glyphs" and shots is not None:
+        count = min(count, shots)
+    files.check_memory(name, count * depth * (image_size or 0) ** 2, image_size)
 
 
 def _placed(
@@ -113,9 +125,6 @@ def _placed(
 ) -> ImageData:
     """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
     if place in NAMES:  # a path never equals a text
-        train, test, (depth, *_) = SIZES[str(place)]
-        wanted = (test if split == "test" else train) * depth * (image_size or 0) ** 2
-        files.check_memory(str(place), wanted, image_size)
         return _named(str(place), split, image_size, data_seed, root)
     if os.path.exists(place):
         return files.load(Path(place), split, image_size, by_path=by_path)

@@ -36,7 +36,8 @@ def suffixes() -> frozenset[str]:
     from PIL import Image
 
     registered = Image.registered_extensions()  # loads the plug-ins, which fill Image.OPEN
-    readable = {suffix for suffix, kind in registered.items() if kind in set(Image.OPEN) - NOT_PICTURES}
+    kinds = {*Image.OPEN, "MPO"} - NOT_PICTURES  # MPO is opened as JPEG first
+    readable = {suffix for suffix, kind in registered.items() if kind in kinds}
     return frozenset(readable | JPEG_TOO)
 
 
@@ -50,16 +51,16 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
     files = {name: path for name, path in _listed(source).items() if not _junk(PurePosixPath(path))}
     images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
     left_out = Counter(suffix for path in files.values() if (suffix := _suffix(path)) in _unreadable())
-    said = (
+    summary = (
         f"{left_out.total()} files of kinds that can't be read ({', '.join(sorted(left_out))})"
         if left_out
         else ""
     )
     if not images:
-        remedy = f"; it has {said}: convert them to .png or .jpg" if said else ""
+        remedy = f"; it has {summary}: convert them to .png or .jpg" if summary else ""
         raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
-    if said and warned:
-        warn(f"{source}: {said} are left out")
+    if summary and warned:
+        warn(f"{source}: {summary} are left out")
     tables = {path: name for name, path in files.items() if PurePosixPath(path).name == "dataset.json"}
     return dict(sorted(images.items(), key=lambda item: item[1])), tables
 

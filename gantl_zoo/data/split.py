@@ -15,7 +15,7 @@ import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,14 +53,9 @@ def held_out(paths: dict[str, str], hashed: dict[str, bytes]) -> set[str]:
     return set(by_hash[: len(by_hash) // HELD_OUT])
 
 
-def held_out_by_path(paths: dict[str, str]) -> set[str]:
+def held_out_by_path(names: list[str]) -> set[str]:
     """The tenth that runs held out before images were told apart by their content."""
-    parts = [PurePosixPath(path).parent.parts for path in paths.values()]
-    shared = shared_folders(parts)
-    if "train" in (part.lower() for part in parts[0][:shared]):
-        shared = 0
-    inner = {name: PurePosixPath(*PurePosixPath(path).parts[shared:]) for name, path in paths.items()}
-    by_hash = sorted(inner, key=lambda name: hashlib.sha256(os.fsencode(inner[name])).hexdigest())
+    by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest())
     return set(by_hash[: len(by_hash) // HELD_OUT])
 
 

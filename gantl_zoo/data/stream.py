@@ -33,10 +33,15 @@ def memory_limit() -> int:
         if not wanted.isdigit():
             raise DataError(f"GANTL_ZOO_MEMORY={wanted!r} is no number of bytes; write digits or unset it")
         return int(wanted)
+    return machine_memory() // SHARE
+
+
+def machine_memory() -> int:
+    """Bytes of the machine's memory."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # not every system tells
-        return 4 << 30
+        return SHARE * (4 << 30)
 
 
 def free_memory() -> int:
@@ -46,7 +51,7 @@ def free_memory() -> int:
             sizes = dict(line.split(":") for line in lines)
         return int(sizes["MemAvailable"].split()[0]) << 10
     except (OSError, ValueError, KeyError):  # not Linux
-        return memory_limit() * SHARE
+        return machine_memory()
 
 
 @dataclass

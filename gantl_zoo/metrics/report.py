@@ -13,6 +13,7 @@ class Report:
     """What was measured. Each result tells name, value, interval, floor, and on what and how."""
 
     results: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what makes the results doubtful
 
     def __getitem__(self, name: str) -> float:
         """The value of the metric `name`, in full or without its extractor ("fd"). Raises `KeyError`."""
@@ -27,7 +28,7 @@ class Report:
         width = max(len(result["name"]) for result in self.results)
         lines = [f"{'':{width}} {'value':>10}  {'real images':>11}"]
         lines += [row(result, width) for result in self.results]
-        return "\n".join([*lines, *about(self.results[0])])
+        return "\n".join([*lines, *about(self.results[0]), *self.notes])
 
 
 def row(result: dict[str, Any], width: int) -> str:

@@ -1,272 +1,141 @@
-"""`classify`: the backbone's three steps, pre-train, fine-tune, evaluate. The article's second half."""
+"""`classify`: pre-train, fine-tune and evaluate a backbone. The article's second half."""
 
 from __future__ import annotations
 
-import copy
-import math
-import shlex
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gantl_zoo import data as data_room, seeding
-from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.model.classifier import Classifier, build_classifier
-from gantl_zoo.model.lineage import ancestor, pinned
-from gantl_zoo.registry.arguments import given, to_word
-from gantl_zoo.runs.folder import RunFolder
-from gantl_zoo.runs.pseudo_labels import PseudoLabels
+from gantl_zoo.model.classifier import Classifier
+from gantl_zoo.registry.arguments import given, plain
+from gantl_zoo.runs.classifier_recorder import result
+from gantl_zoo.runs.classify_job import ClassifierJob
+from gantl_zoo.runs.classify_resume import held_out_of, resume_classifier
+from gantl_zoo.runs.classify_run import ClassifierRun, begin, check_channels, load_classifier
+from gantl_zoo.runs.settings import Data, data_spec
+from gantl_zoo.runs.spec import RunData
 from gantl_zoo.storage import schema
-from gantl_zoo.storage.folder import sha256
-from gantl_zoo.strategy.base import TransferStrategy
-from gantl_zoo.strategy.combine import build_strategy
-from gantl_zoo.surgery.head import fresh_head
-from gantl_zoo.training import classifier as loop, engine
-from gantl_zoo.training.processes import launched
-from gantl_zoo.zoo import gan_named, load_model
+from gantl_zoo.storage.untrusted import storable
+from gantl_zoo.training import engine
+from gantl_zoo.training.callback import Callback
+from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
+from gantl_zoo.training.launcher import launched
 
-Data = str | Path | ImageData
-LEAST = 200  # held-out images of which a look while training tells the accuracy
-LOOKS = 20  # while training, at most
 DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
+OTHER_SETTINGS = ("device", "precision", "title")
 
 
 def classify_train(
-    backbone: str = "cnn",
+    backbone: str | None = None,
     *,
-    data: Data,
+    data: Data | None = None,
     backbone_config: dict[str, Any] | None = None,
     gan: str | Path | None = None,
-    gan_samples: int = 5_000,
-    gan_confidence: float = 0.95,
+    gan_samples: int | None = None,
+    gan_confidence: float | None = None,
+    resume: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = True,
     **settings: Any,
 ) -> Classifier:
     """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
 
-    With `gan` a first classifier names that GAN's samples, and a second one learns from the images and from
-    those samples that the first was sure of, in as many steps (`gantl_zoo.runs.pseudo_labels`).
-
-    `settings` are those of `ClassifierRecipe` (epochs, batch, seed, lr, …), `precision`, `device`,
-    `title`, and of the data.
+    The backbone is "cnn" where none is named. With `gan` a first classifier labels that GAN's samples
+    (`gan_samples` of them, 5,000 if not given), and a second one learns from the images and from those
+    samples whose label the first was sure of (with a probability of `gan_confidence`, 0.95 if not given), in
+    as many steps (`gantl_zoo.runs.pseudo_labels`). `settings` are those of `ClassifierRecipe` (epochs, batch,
+    seed, lr, …), `precision`, `device`, `title`, and of the data. `resume` continues a run folder with its
+    own settings; what is given beside it must agree with them.
     """
-    images, held_out, recipe, rest = _prepare(data, settings)
-    needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
-    for key, value in needed.items():
-        if (backbone_config or {}).get(key, value) != value:
-            raise UsageError(f"{key} is {value} in {images.name}; leave {key} to the data")
-    with seeding.seeded(recipe.seed):
-        model = build_classifier(backbone, needed | (backbone_config or {}))
-    words = f"gantl-zoo classify train {backbone} {rest['data']}{spelled(recipe)}"
-    words += arguments("backbone-arg", backbone_config or {})
-    helper = None if gan is None else helper_of(gan, gan_samples, gan_confidence, images)
-    folder = RunFolder.create(out, f"{backbone.replace(':', '-')}-{images.name}", asdict(recipe), quiet)
-    if helper is not None:
-        first = RunFolder.create(folder.path, "teacher", asdict(recipe), quiet)
-        teacher = _fit(model, TransferStrategy(), images, held_out, recipe, first, rest | {"words": words})
-        every = helper.joined(teacher, images)
-        folder.log(f"{len(every) - len(images):,} of {gan_samples:,} samples join {len(images):,} images")
-        words += f" --gan {shlex.quote(str(gan))}"
-        words += f" --gan-samples {gan_samples} --gan-confidence {gan_confidence}"
-        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * len(images) / len(every))))
-        images = every
-    return _fit(model, TransferStrategy(), images, held_out, recipe, folder, rest | {"words": words})
+    own = {"backbone_config": plain(backbone_config or {}), "gan": None if gan is None else str(gan)}
+    own |= {"gan_samples": gan_samples, "gan_confidence": gan_confidence}
+    if resume is not None:
+        wishes = given(own | settings | {"name": backbone})
+        return resume_classifier(resume, data=data or None, wishes=wishes, callbacks=callbacks, quiet=quiet)
+    run = prepared("train", backbone or "cnn", data, own, settings)
+    return begin(run, out, callbacks, quiet)
 
 
 def classify_transfer(
-    source: str | Path,
+    source: str | Path | None = None,
     *,
-    data: Data,
-    strategy: str = "full",
+    data: Data | None = None,
+    strategy: str | None = None,
     strategy_config: dict[str, Any] | None = None,
+    resume: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = True,
     **settings: Any,
 ) -> Classifier:
-    """Fine-tune a classifier on other labelled data. Another set of classes gets a fresh last block.
+    """Fine-tune a classifier on other labelled data. Classes that the source has by name keep their rows of
+    the last block; those of all others are fresh.
 
     `source` may also be a `timm:` backbone with its pre-trained weights, or a GAN, whose discriminator
-    becomes the backbone (`gantl_zoo.networks.backbones.discriminator_features`). Raises `DataError` for
-    images without labels or of other channels, `UsageError` for a strategy that is for GANs alone.
+    becomes the backbone (`gantl_zoo.networks.backbones.discriminator_features`). The strategy is "full" where
+    none is named. Raises `DataError` for images without labels or of other channels, `UsageError` for a
+    strategy that is for GANs alone. `settings` and `resume` as for `classify_train`.
     """
-    images, held_out, recipe, rest = _prepare(data, settings)
-    base, start = base_of(source, images.shape[0])
-    check_channels(base, images)
-    model = fresh_head(base, len(images.classes), recipe.seed)
-    model.about = {
-        "lineage": {
-            **ancestor(base, str(source)),
-            **start,
-            "strategy": strategy,
-            "strategy_config": strategy_config or {},
-            "base_lineage": base.lineage,
-        }
-    }
-    method = build_strategy(strategy, strategy_config or {})
-    named = shlex.quote(pinned(base, str(source)))
-    words = f"gantl-zoo classify transfer {named} {rest['data']} --strategy {strategy}"
-    words += arguments("strategy-arg", strategy_config or {}) + spelled(recipe)
-    folder = RunFolder.create(out, f"{base.name}-{images.name}-{strategy}", asdict(recipe), quiet)
-    return _fit(model, method, images, held_out, recipe, folder, rest | {"words": words})
+    own = {"strategy": strategy, "strategy_config": plain(strategy_config or {})}
+    if resume is not None:
+        wishes = given(own | settings | {"name": None if source is None else str(source)})
+        return resume_classifier(resume, data=data or None, wishes=wishes, callbacks=callbacks, quiet=quiet)
+    if source is None:
+        raise UsageError("source must be given; only with resume=RUN it is known")
+    return begin(prepared("transfer", str(source), data, own, settings), out, callbacks, quiet)
 
 
 def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings: Any) -> dict[str, Any]:
     """Accuracy (0 to 1) of a classifier on the held-out images of `data`, and what it was measured on. Raises
     `DataError` for images of other channels or another number of classes.
     """
-    found = model if isinstance(model, Classifier) else load_classifier(model)
-    held_out = data_room.load(data, split="test", **_data_settings(settings))
-    if settings:
-        raise UsageError(f"unknown setting {', '.join(sorted(settings))}")
-    if len(held_out.classes) != found.num_classes:
+    if unknown := sorted(set(settings) - set(DATA_SETTINGS)):
+        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(DATA_SETTINGS)}")
+    classifier = model if isinstance(model, Classifier) else load_classifier(model)
+    held_out = held_out_of(data_spec(data, settings))  # type: ignore[arg-type]
+    if len(held_out.classes) != classifier.num_classes:
         raise DataError(
-            f"{found.name} knows {found.num_classes} classes, {held_out.name} has {len(held_out.classes)}"
+            f"{classifier.name} has {classifier.num_classes} classes, {held_out.name} has "
+            f"{len(held_out.classes)}"
         )
-    check_channels(found, held_out)
-    if held_out.labels is not None and set(held_out.classes) == set(found.classes):  # in another order, maybe
-        order = torch.tensor([found.classes.index(name) for name in held_out.classes])
+    check_channels(classifier, held_out)
+    if held_out.labels is not None and set(held_out.classes) == set(classifier.classes):
+        order = torch.tensor([classifier.classes.index(name) for name in held_out.classes])
         held_out = replace(held_out, labels=order[held_out.labels])
-    return _accuracy(found, held_out)
+    return result(accuracy(classifier.backbone, held_out), held_out)
 
 
-def check_channels(model: Classifier, images: ImageData) -> None:
-    """Raises `DataError` for images of other channels than the classifier sees."""
-    if images.shape[0] != model.channels:
-        raise DataError(
-            f"{model.name} sees {model.channels} channel(s), {images.name} has {images.shape[0]}; "
-            f"convert the data with --channels {model.channels}"
-        )
-
-
-def load_classifier(name: str | Path) -> Classifier:
-    """The classifier of that name. Raises `UsageError` if the name is a GAN's."""
-    model = load_model(name)
-    if not isinstance(model, Classifier):
-        raise UsageError(f"{name} is a GAN, not a backbone; gantl-zoo list --kind models shows all")
-    return model
-
-
-def base_of(source: str | Path, channels: int) -> tuple[Classifier, dict[str, str]]:
-    """What is fine-tuned, and the hash of its weights where they come from a folder."""
-    if str(source).startswith("timm:"):
-        return build_classifier(str(source), {"channels": channels}, name=str(source).replace(":", "-")), {}
-    model = load_model(source)
-    if isinstance(model, Classifier):
-        return model, {"base_sha256": sha256(f"{model.folder}/model.safetensors")}
-    base = build_classifier("discriminator", {"of": str(model.folder)}, name=model.name)
-    base.about["lineage"] = model.lineage
-    base.about |= {"hub": model.about["hub"]} if "hub" in model.about else {}
-    return base, {"base_sha256": sha256(f"{model.folder}/discriminator.safetensors")}
-
-
-def _prepare(
-    data: Data, settings: dict[str, Any]
-) -> tuple[ImageData, ImageData, loop.ClassifierRecipe, dict[str, Any]]:
-    """Images, held-out images, the recipe, and what remains: engine, title, the data in words."""
-    if launched():
-        raise UsageError("a classifier is trained in one process; start this without a launcher")
+def prepared(
+    verb: str, name: str, data: Data | None, own: Mapping[str, Any], settings: Mapping[str, Any]
+) -> ClassifierRun:
+    """A run whose settings and images are checked. Raises `UsageError` and `DataError`."""
+    if size := launched():
+        raise UsageError(f"a classifier is trained in one process: start without a launcher, or unset {size}")
+    if data is None:
+        raise UsageError("data must be given; only with resume=RUN it is known")
     settings = given(settings)
-    spec = _data_settings(settings)
-    device, precision = (settings.pop(key, "auto") for key in ("device", "precision"))
-    rest = {"title": settings.pop("title", "")}
-    if wrong := schema.title(rest["title"]):
-        raise UsageError(f"title {wrong}")
-    known = loop.ClassifierRecipe.__dataclass_fields__
-    if unknown := sorted(set(settings) - set(known)):
+    known = ClassifierRecipe.__dataclass_fields__
+    rest = {key: settings.get(key) for key in DATA_SETTINGS}
+    if unknown := sorted(set(settings) - {*known, *DATA_SETTINGS, *OTHER_SETTINGS}):
         raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
-    recipe = loop.ClassifierRecipe(**settings)
-    if precision == "fp16":
-        raise UsageError("precision fp16 needs gradients that are scaled, as a GAN's are; use bf16 or fp32")
-    usual = {"device": (device, "auto"), "precision": (precision, "auto"), "title": (rest["title"], "")}
-    said = {key: value for key, (value, default) in usual.items() if value != default}
-    rest |= {"engine": engine.choose(device, precision), "data": _said(data, spec | said)}
-    images = data_room.load(data, **spec)
+    if wrong := schema.title(settings.get("title", "")):
+        raise UsageError(f"title {wrong}")
+    recipe = ClassifierRecipe(**{key: value for key, value in settings.items() if key in known})
+    others = {key: settings[key] for key in OTHER_SETTINGS if key in settings}
+    spec = data_spec(data, rest)  # type: ignore[arg-type]
+    job = ClassifierJob(verb=verb, name=name, data=spec, recipe=recipe, **given(own), **others)
+    storable(name, "the source")
+    storable(spec.name, "the option", DataError)
+    machine = engine.choose(job.device, job.precision)
+    images = RunData.read(spec).train
     if images.labels is None:
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
-    held_out = data_room.load(data, split="test", **{k: v for k, v in spec.items() if k != "shots"})
-    return images, held_out, recipe, rest
-
-
-def _said(data: Data, spec: dict[str, Any]) -> str:
-    """The data as on the command line."""
-    name = shlex.quote(data_room.spoken(data))
-    few = {key.replace("_", "-"): value for key, value in spec.items() if key != "root"}
-    return f"--data {name}" + "".join(f" --{key} {shlex.quote(str(value))}" for key, value in few.items())
-
-
-def _data_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    spec = {key: settings.pop(key, None) for key in DATA_SETTINGS}
-    return {
-        ("root" if key == "data_root" else key): value for key, value in spec.items() if value is not None
-    }
-
-
-def _fit(
-    model: Classifier,
-    strategy: TransferStrategy,
-    images: ImageData,
-    held_out: ImageData,
-    recipe: loop.ClassifierRecipe,
-    folder: RunFolder,
-    rest: dict[str, Any],
-) -> Classifier:
-    with folder.begin(resume=False), seeding.seeded(recipe.seed):
-        trainer = loop.ClassifierTrainer(copy.deepcopy(model.backbone), strategy, rest["engine"])
-    folder.log(f"engine: {rest['engine']}")
-    # as many as it learns from, and not at every one of many epochs: looking must not cost more than learning
-    shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
-    every = math.ceil(recipe.epochs / LOOKS)
-
-    def report(epoch: int, loss: float, rate: float) -> None:
-        if epoch % every and epoch != recipe.epochs:
-            return
-        score = loop.accuracy(trainer.backbone, shown)
-        folder.append(
-            "stats.jsonl", {"step": epoch, "loss": loss, "images_per_second": rate, "accuracy": score}
-        )
-        said = f"loss {loss:.4f}  accuracy {score:.4f} of {len(shown):,}"
-        folder.log(f"epoch {epoch}/{recipe.epochs}  {said}  {rate:.0f} images/s")
-
-    with rest["engine"].applied(), seeding.seeded(recipe.seed):
-        trainer.fit(images, recipe, report)
-    lineage = {"data": images.about(), "seed": recipe.seed}
-    training = {**asdict(recipe), "classes": list(images.classes), "command": rest["words"]}
-    about = {"lineage": model.about.get("lineage", {}) | lineage, "training": training}
-    result = replace(model, backbone=trainer.backbone, about=about, name=rest["title"] or folder.path.name)
-    about["metrics"] = [_accuracy(result, held_out)]
-    result.folder = result.save(folder.path / "model")
-    folder.log(f"model: {result.folder}")
-    return result
-
-
-def helper_of(gan: str | Path, samples: int, confidence: float, images: ImageData) -> PseudoLabels:
-    """The GAN whose samples join the images, if they are alike."""
-    helper = PseudoLabels(gan_named(gan, discriminator=False), samples, confidence)
-    helper.check(images)
-    return helper
-
-
-def arguments(flag: str, settings: dict[str, Any]) -> str:
-    """Builder or strategy arguments as options."""
-    return "".join(f" --{flag} {shlex.quote(to_word(key, value))}" for key, value in settings.items())
-
-
-def spelled(recipe: loop.ClassifierRecipe) -> str:
-    """The recipe as options: what differs from the defaults, epochs and seed always."""
-    usual = asdict(loop.ClassifierRecipe())
-    said = {k: v for k, v in asdict(recipe).items() if v != usual[k] or k in ("epochs", "seed")}
-    return "".join(f" --{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in said.items())
-
-
-def _accuracy(model: Classifier, held_out: ImageData) -> dict[str, Any]:
-    return {
-        "name": "accuracy",
-        "metric": "accuracy",
-        "value": loop.accuracy(model.backbone, held_out),
-        "on": f"{len(held_out):,} {held_out.split} images of {held_out.name}",
-        "data_fingerprint": held_out.fingerprint,
-    }
+    for one in images.classes:
+        storable(one, f"the class of {images.name}", DataError)
+    job = replace(job, fingerprint=None if spec.in_memory else images.fingerprint)
+    return ClassifierRun(job, images, held_out_of(spec), machine)

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from gantl_zoo.metrics.catalogue import AUTO, NONE
+from gantl_zoo.metrics.catalogue import NONE
 from gantl_zoo.registry.arguments import to_word
+from gantl_zoo.runs.job import Job, Measuring
 from gantl_zoo.training.recipe import Recipe
 
+ALWAYS = ("steps", "batch", "seed")
 
-def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
-    """`gantl-zoo VERB NAME --option …` with everything that is not a default."""
-    data = job["data"]
+
+def command_line(job: Job) -> str:
+    """`gantl-zoo VERB NAME --option …` with everything that is not a default of that verb."""
     options: dict[str, Any] = {
-        "data": data["source"],
-        "shots": data["shots"],
-        "data-seed": data["data_seed"] or None,
-        "channels": data["channels"],
+        "data": job.data.name,
+        "shots": job.data.shots,
+        "data-seed": job.data.data_seed or None,
+        "channels": job.data.channels,
+        "image-size": job.data.image_size,
     }
-    options["image-size"] = data["image_size"]
-    if verb == "train":
-        options["discriminator"] = job["networks"]["discriminator"]
+    if job.verb == "train":
+        options["discriminator"] = job.networks.discriminator
     else:
-        options |= {"strategy": job["strategy"], "latent-dim": job["latent_dim"]}
-    known = {None: [], True: ["--conditional"], False: ["--unconditional"]}[job["conditional"]]
-    if tuple(job["metrics"]) != (AUTO,):
-        options["metrics"] = ",".join(job["metrics"]) or NONE
-    usual = {"extractor": "auto", "samples": 5_000, "title": ""}
-    options |= {key: job[key] for key, value in usual.items() if job[key] != value}
-    defaults = Recipe()
-    for key, value in job["recipe"].items():
-        if key != "engine_config" and (value != getattr(defaults, key) or key in ("steps", "batch", "seed")):
-            options[key.replace("_", "-")] = value
-    words = ["gantl-zoo", verb, name, *known]
+        options |= {"strategy": job.strategy, "latent-dim": job.latent_dim}
+    options |= measuring_options(job.measuring)
+    options |= {"title": job.title or None} | recipe_options(job.verb, job.recipe)
+    classes = {None: [], True: ["--conditional"], False: ["--unconditional"]}[job.conditional]
+    words = ["gantl-zoo", job.verb, job.name, *classes]
     words += [
         word for key, value in options.items() if value is not None for word in (f"--{key}", str(value))
     ]
@@ -43,13 +39,33 @@ def command_line(verb: str, name: str, job: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _arguments(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Builder and strategy arguments, which the command line takes as KEY=VALUE."""
-    networks = job["networks"]
-    implied = ["image_size", "channels"] + (["num_classes"] if job["conditional"] else [])
+def measuring_options(measuring: Measuring) -> dict[str, Any]:
+    """What differs from the defaults."""
+    usual = Measuring()
+    options: dict[str, Any] = {"extractor": measuring.extractor, "samples": measuring.samples}
+    options = {key: value for key, value in options.items() if value != getattr(usual, key)}
+    if measuring.metrics != usual.metrics:
+        options["metrics"] = ",".join(measuring.metrics) or NONE
+    return options
+
+
+def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
+    """What differs from the verb's defaults; steps, batch and seed always."""
+    usual = asdict(Recipe.for_verb(verb))
     return {
-        "generator-arg": {k: v for k, v in networks.get("generator_config", {}).items() if k not in implied},
-        "discriminator-arg": networks.get("discriminator_config", {}),
-        "strategy-arg": job["strategy_config"],
-        "engine-arg": job["recipe"]["engine_config"],
+        key.replace("_", "-"): value
+        for key, value in asdict(recipe).items()
+        if key != "engine_config" and (value != usual[key] or key in ALWAYS)
+    }
+
+
+def _arguments(job: Job) -> dict[str, dict[str, Any]]:
+    """Builder and strategy arguments, which the command line takes as KEY=VALUE."""
+    implied = ["image_size", "channels"] + (["num_classes"] if job.conditional else [])
+    generator = {k: v for k, v in job.networks.generator_config.items() if k not in implied}
+    return {
+        "generator-arg": generator,
+        "discriminator-arg": job.networks.discriminator_config,
+        "strategy-arg": job.strategy_config,
+        "engine-arg": job.recipe.engine_config,
     }

@@ -8,9 +8,10 @@ from dataclasses import replace
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.runs.execute import engine_of, execute, folder_of
+from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.folder import RunFolder, begun_in
-from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.job import Job, Networks
+from gantl_zoo.runs.prepare import Prepared, from_job
 from gantl_zoo.runs.recorder import regret
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.viz.grid import save_picture, side_by_side
@@ -18,36 +19,49 @@ from gantl_zoo.viz.grid import save_picture, side_by_side
 SHOWN = 36
 
 
-def compare(job: Job, folder: RunFolder, images: ImageData, source: GAN, transferred: GAN) -> None:
-    """Train from scratch as `job` says, then write `comparison.png` and a table into `folder`.
+def compare(run: Prepared, folder: RunFolder, transferred: GAN) -> None:
+    """Train from scratch beside the transfer in `folder`, then write `comparison.png` and a table there.
 
     The rival has the source's architecture and random weights; data, recipe and metrics are the same. It goes
     on where an earlier comparison in this folder stopped.
     """
-    networks = {
-        "discriminator": source.parts["discriminator"]["name"],
-        "generator_config": source.parts["generator"]["config"],
-        "discriminator_config": source.parts["discriminator"]["config"],
-    }
-    name = source.parts["generator"]["name"]
-    anew = {"verb": "train", "name": name, "networks": networks, "strategy": "full", "strategy_config": {}}
-    anew["conditional"] = bool(source.num_classes) or None
-    rival = replace(job, **anew, title="scratch", compare_scratch=False)
-    processes = engine_of(job).processes
+    source = run.source
+    assert source is not None  # prepared for a comparison
+    rival = from_job(scratch_of(run.job, source), run.data)
+    processes = run.engine.processes
     earlier = processes.from_main(lambda: begun_in(folder.path))
-    beside = (
-        RunFolder(earlier, folder.quiet)
-        if earlier
-        else folder_of(rival, folder.path, "scratch", folder.quiet)
-    )
+    if earlier is not None:
+        beside = RunFolder(earlier, folder.quiet)
+    else:
+        beside = folder_of(rival, folder.path, "scratch", folder.quiet)
     try:
-        scratch = execute(rival, beside, images, resume=earlier is not None)
+        scratch = execute(rival, beside, resume=earlier is not None)
     except Stopped as stopped:  # who goes on with the transfer gets the comparison, too
         raise Stopped("stopped in the run from scratch", folder.path) from stopped
     if processes.main:
-        conclude(
-            folder, beside, images, {"before": source, "after transfer": transferred, "from scratch": scratch}
-        )
+        gans = {"before": source, "after transfer": transferred, "from scratch": scratch}
+        conclude(folder, beside, run.data.train, gans)
+
+
+def scratch_of(job: Job, source: GAN) -> Job:
+    """The training from scratch with the source's architecture and the transfer's budget."""
+    networks = Networks(
+        discriminator=source.parts["discriminator"]["name"],
+        generator_config=source.parts["generator"]["config"],
+        discriminator_config=source.parts["discriminator"]["config"],
+    )
+    return replace(
+        job,
+        verb="train",
+        name=source.parts["generator"]["name"],
+        networks=networks,
+        strategy="full",
+        strategy_config={},
+        conditional=bool(source.num_classes) or None,
+        latent_dim=None,
+        title="scratch",
+        compare_scratch=False,
+    )
 
 
 def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapping[str, GAN]) -> None:

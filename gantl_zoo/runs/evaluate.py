@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.data import ImageData, to_uint8
-from gantl_zoo.errors import DataError
+from gantl_zoo.data import ImageData, overlap, source_of, to_uint8
+from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
 from gantl_zoo.metrics.extract import Images, Progress, plain
@@ -22,7 +22,8 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.recorder import NEIGHBOURS, SHOWN
-from gantl_zoo.runs.spec import check_samples, load
+from gantl_zoo.runs.settings import check_samples
+from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.training import engine
 from gantl_zoo.zoo import gan_named
 
@@ -91,38 +92,13 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
     return Images(count, gan.image_shape, take, labels)
 
 
-def make_judge(
-    spec: Mapping[str, Any], extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
-) -> ModelEvaluator:
-    """The judge of generated images for a data specification; `shots` there are what was learned. Images in
-    memory are compared with, and what was trained on is not known.
-    """
-    train_images = load(whole(spec))
-    held_out = unseen(spec, train_images)
-    learned = load(spec) if spec.get("shots") is not None else None
-    chosen = choose_extractor(extractor, train_images)
-    known = None if isinstance(spec["source"], ImageData) else train_images
-    return ModelEvaluator(Evaluator(chosen, known, held_out, metrics, samples, learned, **rest))
-
-
-def unseen(spec: Mapping[str, Any], images: ImageData) -> ImageData:
-    """The held-out images of a data specification, in the size and the channels of those trained on."""
-    channels, side, _ = images.shape
-    return load(whole(spec) | {"split": "test", "channels": channels, "image_size": side})
-
-
-def whole(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification of all images, however few a run trains on."""
-    return {key: value for key, value in spec.items() if key not in ("shots", "fingerprint")}
-
-
 def evaluate(
     model: str | Path | GAN,
     *,
     data: str | Path | ImageData,
     metrics: str | Sequence[str] = AUTO,
     samples: int = 10_000,
-    extractor: str = "auto",
+    extractor: str = AUTO,
     channels: int | None = None,
     data_root: str | Path | None = None,
     shots: int | None = None,
@@ -132,26 +108,69 @@ def evaluate(
     """Measure `samples` images of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
-    "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say
-    which images the model was trained on, where it memorises or not. Images in memory are what samples
-    are compared with; nothing tells what was trained on, so there is no floor. Processes that a launcher
-    started share the work, and all of them get the report. Raises `DataError` for images that don't fit the
-    model or are too few, `UsageError` for an unknown metric or extractor.
+    "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
+    images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
+    samples; which images the model was trained on is not known then, so there is no floor. Processes that a
+    launcher started share the work, and all of them get the report. The report warns if held-out images were
+    trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
+    are too few, `UsageError` for an unknown metric or extractor.
     """
     check_samples(samples)
-    gan = model if isinstance(model, GAN) else gan_named(model, discriminator=False)
-    wanted, size, _ = gan.image_shape
-    spec = {"source": data, "image_size": size, "channels": channels, "root": data_root}
-    few = {"data_seed": data_seed} | ({} if shots is None else {"shots": shots})
+    gan = gan_of(model)
+    spec = DataSpec(
+        source=source_of(data),
+        image_size=gan.image_shape[1],
+        channels=channels,
+        root=data_root,
+        shots=shots,
+        data_seed=data_seed,
+    )
     machine = engine.choose("cpu", "fp32")
-    crew = machine.processes
-    rest: dict[str, Any] = {"crew": crew if crew.count > 1 else None, "progress": progress}
+    crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
-        judge = make_judge(spec | few, extractor, named(metrics), samples, **rest)
-        held_out = judge.evaluator.held_out
-        if held_out.shape[0] != wanted:
+        evaluator = evaluator_for(spec, extractor, named(metrics), samples, crew=crew, progress=progress)
+        held_out = evaluator.evaluator.held_out
+        if held_out.shape[0] != gan.image_shape[0]:
             raise DataError(
-                f"{gan.name} makes images with {wanted} channel(s), {held_out.name} has {held_out.shape[0]}; "
-                f"convert the data with --channels {wanted}"
+                f"{gan.name} makes images with {gan.image_shape[0]} channel(s), {held_out.name} has "
+                f"{held_out.shape[0]}; convert the data with --channels {gan.image_shape[0]}"
             )
-        return judge(gan)
+        report = evaluator(gan)
+    report.notes += trained_on(gan, held_out)
+    return report
+
+
+def gan_of(model: str | Path | GAN) -> GAN:
+    """The GAN, or the one of that name. Raises `UsageError` for anything else."""
+    if isinstance(model, GAN):
+        return model
+    if not isinstance(model, str | Path):
+        raise UsageError(f"evaluate measures a GAN or a GAN's name, not a {type(model).__name__}")
+    return gan_named(model, discriminator=False)
+
+
+def evaluator_for(
+    spec: DataSpec, extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
+) -> ModelEvaluator:
+    """The evaluator for a data specification, whose `shots` are the images that the model was trained on."""
+    data = RunData.read(spec)
+    if spec.in_memory:  # compared with; which images were trained on is not known
+        held_out, train, learned = data.whole, None, data.train if spec.shots is not None else None
+    else:
+        held_out, train, learned = data.held_out, data.whole, data.train if spec.shots is not None else None
+    chosen = choose_extractor(extractor, data.whole)
+    return ModelEvaluator(Evaluator(chosen, train, held_out, metrics, samples, learned, **rest))
+
+
+def trained_on(gan: GAN, held_out: ImageData) -> list[str]:
+    """A warning for each model of the lineage, this one first, that was trained on held-out images."""
+    notes, lineage, name = [], gan.lineage, gan.name
+    while lineage:
+        data = lineage.get("data", {})
+        if count := overlap(str(data.get("trained_on", "")), held_out):
+            notes.append(
+                f"warning: {name} was trained on {count} of the {len(held_out)} held-out images of "
+                f"{held_out.name}, so its scores look too good; hold out the same images as in training"
+            )
+        name, lineage = lineage.get("base_model", ""), lineage.get("base_lineage", {})
+    return notes

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.console import say
+from gantl_zoo.errors import Stopped, TrainingError, UsageError
+from gantl_zoo.storage.untrusted import to_json
+
+LONGEST = 180  # bytes of a run folder's name; file systems take 255, a model's name 200 characters
+
+
+def runs_in(out: Path) -> list[Path]:
+    """The run folders under `out` by their numbers."""
+    return sorted((path for path in out.glob("[0-9]*-*") if number_of(path) >= 0), key=number_of)
 
 
 def begun_in(out: Path) -> Path | None:
     """The newest run under `out` that could be resumed."""
-    found = sorted(out.glob("[0-9]*-*/checkpoints/[0-9]*"))
-    return found[-1].parents[1] if found else None
+    begun = [path for path in runs_in(out) if any((path / "checkpoints").glob("[0-9]*"))]
+    return begun[-1] if begun else None
+
+
+def number_of(path: Path) -> int:
+    """The number that a run folder's name begins with, -1 if there is none. After 99999 it grows; without a
+    config such a name is rather a date.
+    """
+    found = re.match(r"\d{5,}(?=-)", path.name, re.A)
+    if not found or (len(found[0]) > 5 and not (path / "config.json").is_file()):
+        return -1
+    return int(found[0])
+
+
+def folder_name(name: str) -> str:
+    """A name that any file system, and a model's config, takes."""
+    plain = re.sub(r"\.{2,}", ".", re.sub(r"[^\w.+-]+", "-", name))
+    return plain.encode()[:LONGEST].decode(errors="ignore")
 
 
 class RunFolder:
@@ -30,20 +55,25 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: str | Path, name: str, config: dict[str, Any], quiet: bool = False) -> RunFolder:
-        """The next number under `out`. Raises `TrainingError` if it can't be written."""
-        out, text = Path(out), json.dumps(config, indent=2) + "\n"
-        name = re.sub(r"[^\w.+-]+", "-", name)
+        """The next number under `out`. Raises `UsageError` for a config that could not be read again,
+        `TrainingError` if the folder can't be written.
+        """
+        out, text = Path(os.path.expanduser(out)), to_json(config, "the run's config")
+        name = folder_name(name)
         try:
             out.mkdir(parents=True, exist_ok=True)
             while True:
-                taken = [int(p.name[:5]) for p in out.iterdir() if re.match(r"\d{5}-", p.name)]
-                path = out / f"{max(taken, default=-1) + 1:05d}-{name}"
+                path = out / f"{max(map(number_of, out.iterdir()), default=-1) + 1:05d}-{name}"
                 try:
                     path.mkdir()
                     break
                 except FileExistsError:  # another run took the number at this very moment
                     continue
-            (path / "config.json").write_text(text, encoding="utf-8")
+            try:
+                (path / "config.json").write_text(text, encoding="utf-8")
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)  # a run folder has a config that can be read
+                raise
         except OSError as error:
             raise TrainingError(f"can't write a run folder into {out}: {error.strerror or error}") from error
         return cls(path, quiet)
@@ -51,10 +81,10 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path, quiet: bool = False) -> tuple[RunFolder, dict[str, Any]]:
         """An existing run and its config. Raises `TrainingError`."""
-        path = Path(path)
+        path = Path(os.path.expanduser(path))
         try:
-            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
                 f"{path} is no run folder that could be resumed: {error}; --resume continues a run, "
                 "to start from a model use gantl-zoo transfer"
@@ -74,19 +104,23 @@ class RunFolder:
         try:
             yield
         except refusal:
-            learned = any(int(path.name) for path in (self.path / "checkpoints").glob("[0-9]*"))
+            learned = any(path.name.strip("0") for path in (self.path / "checkpoints").glob("[0-9]*"))
             learned |= (self.path / "stats.jsonl").exists()
             if not (resume or self.mute or learned):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
+        except Stopped as stopped:  # the terminal that would show it may be gone
+            if not self.mute:
+                with contextlib.suppress(TrainingError):
+                    self._add("log.txt", str(stopped))
+            raise
 
     def log(self, text: str) -> None:
-        """A line for people, in `log.txt` and on standard error."""
+        """A line for people, in `log.txt` and on standard error for as long as that can be written."""
         if self.mute:
             return
         self._add("log.txt", text)
-        if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        self.quiet = self.quiet or not say(text)
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""
@@ -125,12 +159,10 @@ class RunFolder:
             self.board = None
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """What `append` wrote."""
+        """What `append` wrote, without the lines that a full disk or a power cut has damaged."""
         path = self.path / name
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        with contextlib.suppress(ValueError):  # a full disk may have cut the last one
-            return [json.loads(line) for line in lines]
-        return [json.loads(line) for line in lines[:-1]]
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return [row for line in text.split("\n") if (row := _row(line)) is not None]
 
     def forget_after(self, step: int) -> None:
         """Drop rows beyond `step`: a resumed run makes them again."""
@@ -140,3 +172,11 @@ class RunFolder:
                 beside = self.path / f".{name}"
                 beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
                 beside.replace(self.path / name)
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line.strip("\0"))  # which stand where blocks were not written
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

@@ -1,40 +1,105 @@
-"""`Job`: everything that a run's `config.json` keeps, and what a model says of the run that made it."""
+"""`Job`: everything that a run's `config.json` keeps, and what a model's lineage says of the run."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics.catalogue import AUTO
+from gantl_zoo.errors import TrainingError
+from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import ancestor
-from gantl_zoo.runs.command import command_line
+from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
+from gantl_zoo.training.recipe import Recipe
+
+FORMAT = 1
+KIND = "gan-run"  # never a model's kind: a run's folder must not be taken for a model's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """What a training from scratch builds: names are registered ones, configs are builder arguments."""
+
+    discriminator: str | None = None
+    generator_config: dict[str, Any] = field(default_factory=dict)
+    discriminator_config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """How a run's model is measured: names of metrics, number of samples, name of the extractor."""
+
+    metrics: tuple[str, ...] = (AUTO,)
+    samples: int = 5_000
+    extractor: str = AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is trained from what, so that `--resume` needs nothing else."""
+    """What is trained from what, so that resuming needs nothing else."""
 
     verb: str  # "train" or "transfer"
     name: str  # the generator's name, or the source model's
-    data: dict[str, Any]
-    recipe: dict[str, Any]
-    networks: dict[str, Any] = field(default_factory=dict)
+    data: DataSpec
+    recipe: Recipe
+    fingerprint: str | None = None  # of the training images; None for images in memory
+    networks: Networks = field(default_factory=Networks)  # of a training from scratch
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
     conditional: bool | None = None  # None: as the source is
     latent_dim: int | None = None  # of a transfer; None: the source's
-    metrics: tuple[str, ...] = (AUTO,)
-    samples: int = 5_000
-    extractor: str = "auto"
+    measuring: Measuring = field(default_factory=Measuring)
     title: str = ""
     compare_scratch: bool = False
 
+    def to_config(self) -> dict[str, Any]:
+        """As config.json keeps it."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        del plain["measuring"], plain["fingerprint"]
+        return {
+            "format": FORMAT,
+            "kind": KIND,
+            **plain,
+            "data": self.data.to_config() | {"fingerprint": self.fingerprint},
+            "recipe": asdict(self.recipe),
+            "networks": asdict(self.networks) if self.verb == "train" else {},
+            **asdict(self.measuring),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], where: object) -> Job:
+        """The opposite of `to_config`. Raises `TrainingError` for what is not a run of this version or of an
+        earlier one.
+        """
+        kept = {key: value for key, value in config.items() if key not in ("format", "kind")}
+        if config.get("format", FORMAT) != FORMAT:
+            raise TrainingError(
+                f"{where} has format {config['format']!r:.40}, this version reads {FORMAT}; upgrade gantl_zoo"
+            )
+        try:
+            measuring = {f.name: kept.pop(f.name) for f in fields(Measuring)}
+            return cls(
+                **kept
+                | {
+                    "data": DataSpec.from_config(kept["data"]),
+                    "fingerprint": kept["data"]["fingerprint"],
+                    "recipe": Recipe(**kept["recipe"]),
+                    "networks": Networks(**kept["networks"]),
+                    "measuring": Measuring(**measuring | {"metrics": named(measuring["metrics"])}),
+                }
+            )
+        except (TypeError, KeyError) as error:
+            raise TrainingError(
+                f"{where} was written by another version of gantl_zoo, or its config.json was changed: "
+                f"{error}"
+            ) from error
+
     def lineage(self, gan: GAN, images: ImageData) -> dict[str, Any]:
         """The ancestors of the model that this job makes of `gan`."""
-        lineage: dict[str, Any] = {"data": images.about(), "seed": self.recipe["seed"]}
+        lineage: dict[str, Any] = {"data": images.about(), "seed": self.recipe.seed}
         if self.verb == "train":
             return lineage
         lineage |= {
@@ -47,7 +112,3 @@ class Job:
         if gan.folder is not None:  # else the source exists in memory only
             lineage["base_sha256"] = sha256(gan.folder / "generator.safetensors")
         return lineage | {"base_lineage": gan.lineage}
-
-    def training(self) -> dict[str, Any]:
-        """The recipe, and the command that repeats it."""
-        return {**self.recipe, "command": command_line(self.verb, self.name, asdict(self))}

@@ -1,81 +1,82 @@
-"""What looks on while a run trains, and measures at its end: judges, extractors, the collapse watch."""
+"""How a run's model is measured while it trains, and how its health is watched."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.evaluator import Evaluator
-from gantl_zoo.runs.evaluate import ModelEvaluator, unseen, whole
+from gantl_zoo.runs.evaluate import ModelEvaluator
 from gantl_zoo.runs.extractor import choose_extractor, choose_or_pixels
-from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.job import Job
-from gantl_zoo.runs.spec import load
+from gantl_zoo.runs.spec import RunData
 from gantl_zoo.training.health import LOOKED_AT, HealthMonitor
 
 ENOUGH = 1000  # samples of which more would tell no more about a few held-out images
 
 
-def held_out_of(job: Job, folder: RunFolder, images: ImageData) -> ImageData | None:
-    """Images that the run doesn't train on, or None with a word in the log why there are none."""
-    try:
-        if job.data["fingerprint"] is None:
-            raise DataError(
-                f"{job.data['source']} was given in memory, where no image is held out; name a folder, or "
-                "measure the model with evaluate"
-            )
-        return unseen(job.data, images)
-    except DataError as error:
-        folder.log(f"no metrics: {error}")
-        return None
+@dataclass(frozen=True)
+class Monitor:
+    """What measures a run's model; without an evaluator, `note` says why."""
+
+    evaluator: ModelEvaluator | None = None
+    held_out: ImageData | None = None
+    note: str = ""
 
 
-def check_wishes(job: Job, images: ImageData) -> None:
-    """Raises what a metric or an extractor that was named, not left to us, raises if it can't be had for this
-    data, and what leaves a comparison without a verdict: before a run begins, not in its log.
+def monitor_of(job: Job, data: RunData) -> Monitor:
+    """The monitor of a run.
+
+    Raises `DataError` or `UsageError` if a metric or an extractor that was named can't be used with these
+    images, or if a comparison would end without a verdict. What was left to us is noted instead.
     """
-    if not job.metrics or job.data["fingerprint"] is None:
-        return
-    if job.metrics != (AUTO,) or job.extractor != AUTO or job.compare_scratch:
-        held_out = unseen(job.data, images)
-        if not evaluator_of(job, images, held_out).chosen and job.compare_scratch:
-            raise DataError(
-                f"{held_out.name} has only {len(held_out)} held-out image(s), by which nobody could tell who "
-                "won: add images, or leave --compare-scratch out"
-            )
-
-
-def evaluator_of(job: Job, images: ImageData, held_out: ImageData) -> Evaluator:
-    """What measures a run's model. Raises `DataError` or `UsageError` for what can't be measured."""
-    train_images = images if job.data["shots"] is None else load(whole(job.data))
-    samples = min(job.samples, max(ENOUGH, len(held_out)))
-    extractor = choose_extractor(job.extractor, train_images)
-    return Evaluator(extractor, train_images, held_out, job.metrics, samples, images, quick=True)
-
-
-def judge_of(
-    job: Job, folder: RunFolder, images: ImageData, held_out: ImageData | None
-) -> ModelEvaluator | None:
-    """How a run measures its model, or None with a word in the log why it doesn't."""
-    if not job.metrics or held_out is None:
-        return None
     try:
-        judge = ModelEvaluator(evaluator_of(job, images, held_out))
+        held_out = data.held_out
+    except DataError as error:
+        if _asked(job) and not data.spec.in_memory:
+            raise
+        return Monitor(note=f"no metrics: {error}")
+    if not job.measuring.metrics:
+        return Monitor(held_out=held_out)
+    try:
+        evaluator = ModelEvaluator(_evaluator(job, data, held_out))
     except (DataError, UsageError) as error:
-        folder.log(f"no metrics: {error}")
-        return None
-    if not judge.evaluator.chosen:
-        folder.log(f"no metrics: {held_out.name} has only {len(held_out)} held-out image(s)")
-        return None
-    return judge
+        if _asked(job):
+            raise
+        return Monitor(held_out=held_out, note=f"no metrics: {error}")
+    if not evaluator.evaluator.chosen:
+        few = f"{held_out.name} has only {len(held_out)} held-out image(s)"
+        if job.compare_scratch:
+            raise DataError(f"{few}, too few to compare two runs: add images, or leave --compare-scratch out")
+        return Monitor(held_out=held_out, note=f"no metrics: {few}")
+    return Monitor(evaluator, held_out)
 
 
-def collapse_watch(job: Job, images: ImageData, held_out: ImageData | None) -> HealthMonitor | None:
-    """Looks with the run's extractor, or at pixels if it doesn't fit; None if there is nothing to compare."""
+def _asked(job: Job) -> bool:
+    """Whether metrics or an extractor were named, or a comparison needs a verdict."""
+    usual = job.measuring.metrics in ((), (AUTO,)) and job.measuring.extractor == AUTO
+    return bool(job.measuring.metrics) and (not usual or job.compare_scratch)
+
+
+def _evaluator(job: Job, data: RunData, held_out: ImageData) -> Evaluator:
+    """The evaluator of a run, which measures often, so on few samples."""
+    measuring = job.measuring
+    samples = min(measuring.samples, max(ENOUGH, len(held_out)))
+    extractor = choose_extractor(measuring.extractor, data.whole)
+    return Evaluator(extractor, data.whole, held_out, measuring.metrics, samples, data.train, quick=True)
+
+
+def health_monitor(job: Job, images: ImageData, held_out: ImageData | None) -> HealthMonitor | None:
+    """Compares samples with training images by the run's extractor, or by pixels where it does not fit.
+
+    None for a single image, with which nothing can be compared.
+    """
     if len(images) < 2:
         return None
     few = images.few(min(LOOKED_AT, len(images)))
     unseen = held_out.few(min(LOOKED_AT, len(held_out))) if held_out is not None else None
-    extractor = choose_or_pixels(job.extractor, images)
+    extractor = choose_or_pixels(job.measuring.extractor, images)
     pixels, labels = (None, None) if unseen is None else (unseen.images[:], unseen.labels)
     return HealthMonitor(lambda shown: extractor(shown)[0], few.images[:], pixels, few.labels, labels)

@@ -1,16 +1,17 @@
-"""`--resume`: a run goes on as its own folder says, and a wish that says otherwise is refused."""
+"""`resume`: a run goes on as its own folder says, and a setting that says otherwise is refused."""
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import TrainingError, UnknownNameError, UsageError
+from gantl_zoo.data import source_of
+from gantl_zoo.errors import DataError, TrainingError, UnknownNameError, UsageError
 from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.registry.arguments import given
@@ -18,64 +19,130 @@ from gantl_zoo.runs.compare import compare
 from gantl_zoo.runs.execute import execute
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.job import Job
-from gantl_zoo.runs.prepare import fitted_to
-from gantl_zoo.runs.spec import load
+from gantl_zoo.runs.prepare import from_job
+from gantl_zoo.runs.settings import Data
+from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.strategy.base import TransferStrategy
-from gantl_zoo.zoo import gan_named
 
 
-def continue_run(path: str | Path, quiet: bool = True, **wishes: Any) -> GAN:
-    """Go on with the run in `path` from its newest checkpoint, as if it had never stopped.
+def resume(
+    run: str | Path,
+    *,
+    data: Data | None = None,
+    source: GAN | None = None,
+    strategy: TransferStrategy | None = None,
+    quiet: bool = False,
+) -> GAN:
+    """Continue the run in the folder `run` from its newest checkpoint, as if it had never stopped.
 
-    `wishes` are what `train` or `transfer` was called with beside that: they must be the run's own. A source
-    or a strategy that the run was given in memory is needed here again. Raises `UsageError`, and
-    `TrainingError` if there is no such run or its images have changed.
+    `data` is where the run's images lie now, if they were moved. A source or a strategy that the run was
+    given as an object is needed again. Raises `TrainingError` if there is no such run, or if its images have
+    changed; `Stopped` after Ctrl-C.
     """
-    folder, config = RunFolder.open(path, quiet)
-    if isinstance(config.get("data"), dict):
-        config["data"].setdefault("split_by", "path")  # as runs held images out before they said how
-    try:
-        job = Job(**config | {"metrics": named(config["metrics"])})
-    except (TypeError, KeyError) as error:
-        raise TrainingError(
-            f"{path} was written by another version of gantl_zoo, or its config.json was changed: {error}"
-        ) from error
-    check_wishes(job, path, given(wishes))
-    if job.data["fingerprint"] is None:
-        raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
-    images = load(job.data)
-    if images.fingerprint != job.data["fingerprint"]:
-        raise TrainingError(
-            f"the data {job.data['source']} has changed since {path} began (fingerprint "
-            f"{images.fingerprint}, then {job.data['fingerprint']}), or is streamed now and was not then, or "
-            "the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
-        )
-    source, strategy = wishes.get("name"), wishes.get("strategy")
-    gan = source if isinstance(source, GAN) else None
+    folder, config = RunFolder.open(run, quiet)
+    return _resume(Job.from_config(config, run), folder, data, source, strategy)
+
+
+def check_and_resume(
+    run: str | Path,
+    settings: Mapping[str, Any],
+    *,
+    name: str | Path | GAN | None,
+    data: Data | None,
+    strategy: str | TransferStrategy | None = None,
+    quiet: bool = False,
+) -> GAN:
+    """`resume`, for `train` and `transfer`: what they are called with must be the run's own, or `UsageError`.
+
+    `data` may also be another place that holds the same images.
+    """
+    folder, config = RunFolder.open(run, quiet)
+    job = Job.from_config(config, run)
+    check_settings(job, run, given({**settings, "name": name or None, "strategy": strategy}))
+    source = name if isinstance(name, GAN) else None
     method = strategy if isinstance(strategy, TransferStrategy) else None
+    return _resume(job, folder, data or None, source, method)
+
+
+def _resume(
+    job: Job,
+    folder: RunFolder,
+    data: Data | None,
+    source: GAN | None,
+    strategy: TransferStrategy | None,
+) -> GAN:
+    job, images = find_images(job, folder.path, data)
     try:
-        result = execute(job, folder, images, copy.deepcopy(gan), method, resume=True)
+        run = from_job(job, images, source, strategy)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{error}; what {path} was given in memory it needs again here") from error
+        raise UnknownNameError(
+            f"{error}; a source or strategy that {folder.path} was given as an object is needed again"
+        ) from error
+    result = execute(run, folder, resume=True)
     if job.compare_scratch:
-        gan = gan or gan_named(job.name)
-        gan = fitted_to(images, gan, job.conditional, job.recipe["seed"], job.latent_dim)
-        compare(job, folder, images, gan, result)
+        compare(run, folder, result)
     return result
 
 
-def check_wishes(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for a wish that is not what the run began with."""
-    own = settings_of(job)
-    if unknown := sorted(set(wishes) - set(own)):
-        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(own))}")
-    for key, wish in wishes.items():
-        if agree(key, wish, own[key]):
-            continue
-        if key in ("name", "data"):
+def find_images(job: Job, path: Path, data: Data | None) -> tuple[Job, RunData]:
+    """The job, and its images: at `data`, or where the run found them. Raises `TrainingError` if
+    they have changed, `UsageError` if `data` holds others.
+    """
+    if job.fingerprint is None:
+        raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
+    if data is not None:
+        job = replace(job, data=replace(job.data, source=source_of(data), place=None))
+    images = _read(job.data, path, moved=data is not None)
+    if images.fingerprint != job.fingerprint:
+        both = f"fingerprint {images.fingerprint}, then {job.fingerprint}"
+        if data is not None:
             raise UsageError(
-                f"{path} is a run of {job.name} on {job.data['source']}, not of or on {wish}: --resume "
+                f"{job.data.name} holds other images than those that {path} began with ({both}): --resume "
                 f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
+            )
+        raise TrainingError(
+            f"the data {job.data.name} has changed since {path} began ({both}), or is streamed now and was "
+            "not then, or the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
+        )
+    return replace(job, data=images.spec), images
+
+
+def _read(spec: DataSpec, path: Path, moved: bool) -> RunData:
+    """The images of the first place that is there."""
+    for source in places(spec):
+        return RunData.read(replace(spec, source=source))
+    try:
+        return RunData.read(spec)
+    except DataError as error:
+        if moved:
+            raise
+        where = f" ({spec.place})" if spec.place else ""
+        raise TrainingError(
+            f"the data {spec.name}{where} of {path} can't be read: {error}; if the images were "
+            "moved, say where they are with --data"
+        ) from error
+
+
+def places(spec: DataSpec) -> Iterator[str | Path]:
+    """Where the source may lie on disk: as it was spelled, seen from here, or by its absolute path."""
+    for place in (spec.source, spec.place):
+        if isinstance(place, str | Path):
+            expanded = os.path.expanduser(place)
+            folder, colon, _ = expanded.rpartition(":")
+            if os.path.exists(expanded) or (colon and os.path.exists(folder)):
+                yield place
+
+
+def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a setting that is not what the run began with."""
+    own = settings_of(job)
+    for key, wish in wishes.items():
+        if key not in own or agree(key, wish, own[key]):
+            continue
+        if key == "name":
+            raise UsageError(
+                f"{path} is a run of {job.name} on {job.data.name}, not of {wish}: --resume never means "
+                f"transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
             )
         word = key.replace("_config", "-arg").replace("_", "-")
         raise UsageError(
@@ -86,34 +153,30 @@ def check_wishes(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
 
 def settings_of(job: Job) -> dict[str, Any]:
     """What `train` or `transfer` was called with, by the names of their arguments."""
-    networks: dict[str, Any] = {"discriminator": None, "generator_config": {}, "discriminator_config": {}}
-    parts = ("conditional", "latent_dim", "metrics", "samples", "extractor", "title", "compare_scratch")
+    parts = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title", "compare_scratch")
     data = ("image_size", "channels", "shots", "data_seed")
     return {
-        "name": job.name,
-        "data": job.data["source"],
-        "data_root": job.data["root"],
-        "strategy": job.strategy,
-        "strategy_config": job.strategy_config,
-        **networks,
-        **job.networks,
-        **{key: job.data[key] for key in data},
         **{key: getattr(job, key) for key in parts},
-        **job.recipe,
+        **asdict(job.networks),
+        **{key: getattr(job.data, key) for key in data},
+        **asdict(job.measuring),
+        **asdict(job.recipe),
     }
 
 
 def agree(key: str, wish: Any, own: Any) -> bool:
-    """Does a wish say what the run's own setting says, or nothing?"""
-    if key in ("name", "data"):
+    """Does a setting say what the run's own says, or nothing?"""
+    if key == "name":
         return same(str(wish) if isinstance(wish, (str, Path)) else wish.name, own)
     if key == "metrics":
         return tuple(named(wish)) == tuple(own)
     if isinstance(wish, TransferStrategy):
         return str(own) == type(wish).__name__
-    if isinstance(wish, Mapping):  # what was not said is the builder's default, or follows from the images
+    if isinstance(wish, Mapping):  # what was not given is the builder's default, or follows from the images
         as_kept = json.loads(json.dumps(wish, default=str))
         return all(name in own and own[name] == value for name, value in as_kept.items())
+    if (key, wish) == ("compare_scratch", False):
+        return True
     return bool(wish == own) or str(wish) == str(own) or (key, wish) == ("strategy", "auto")
 
 

@@ -1,23 +1,119 @@
-"""`DataSpec`: which images a run uses."""
+"""`DataSpec`: which images are used; `RunData`: these images, each read once."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from gantl_zoo import data as data_room
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import DataError
+
+OLD_SPLIT = "path"  # how runs held images out before they wrote it down
 
 
-def check_samples(count: Any) -> int:
-    """How many samples are measured. Raises `UsageError` if that is no count, or too few."""
-    if not isinstance(count, int) or count < 2:
-        raise UsageError(f"samples must be at least 2, not {count}")
-    return count
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Which images are used, and in what form.
+
+    `source` is a data name, a folder, a zip, or images in memory. `image_size` (pixels) and `channels` (1 or
+    3) convert the images; `root` is the folder of torchvision's data sets; `shots` takes a subset of the
+    training images by `data_seed`. `split_by` is "content" or "path" (`gantl_zoo.data.load`). `place` is the
+    absolute path of a source on disk, by which a run finds its images from another working directory.
+    """
+
+    source: str | Path | ImageData
+    image_size: int | None = None
+    channels: int | None = None
+    root: str | Path | None = None
+    shots: int | None = None
+    data_seed: int = 0
+    split_by: str = "content"
+    place: str | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images were given as such, so that no file has them."""
+        return isinstance(self.source, ImageData)
+
+    @property
+    def name(self) -> str:
+        """The source as on the command line."""
+        return data_room.spoken(self.source)
+
+    def load(self, split: str = "train") -> ImageData:
+        """The images of "train", of which `shots` takes a subset, or all of "test". Raises `DataError`."""
+        return data_room.load(
+            self.source,
+            split=split,
+            image_size=self.image_size,
+            channels=self.channels,
+            shots=self.shots if split == "train" else None,
+            data_seed=self.data_seed,
+            root=self.root,
+            split_by=self.split_by,
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """As a run's config.json keeps it."""
+        return {
+            "source": self.name,
+            "place": self.place or place_of(self.source),
+            "image_size": self.image_size,
+            "channels": self.channels,
+            "root": None if self.root is None else str(self.root),
+            "shots": self.shots,
+            "data_seed": self.data_seed,
+            "split_by": self.split_by,
+        }
+
+    @classmethod
+    def from_config(cls, kept: Mapping[str, Any]) -> DataSpec:
+        """The opposite of `to_config`; earlier versions kept neither `place` nor `split_by`."""
+        return cls(**{"split_by": OLD_SPLIT} | {k: v for k, v in kept.items() if k != "fingerprint"})
 
 
-def load(spec: Mapping[str, Any]) -> ImageData:
-    """The images that a data specification means."""
-    arguments = {key: value for key, value in spec.items() if key not in ("source", "fingerprint")}
-    return data_room.load(spec["source"], **arguments)
+def place_of(source: str | Path | ImageData) -> str | None:
+    """The absolute path of a source that is a folder or a zip on disk."""
+    if isinstance(source, ImageData):
+        return None
+    expanded = os.path.expanduser(source)
+    folder, colon, classes = expanded.rpartition(":")
+    if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
+        return os.path.abspath(folder) + colon + classes
+    return os.path.abspath(expanded) if os.path.exists(expanded) else None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The images of a run. Those for training are read when this is made, the held-out ones at first use."""
+
+    spec: DataSpec
+    whole: ImageData  # the training split
+    train: ImageData  # what is trained on: the training split or a few of it
+
+    @classmethod
+    def read(cls, spec: DataSpec) -> RunData:
+        """Read the training images. Raises `DataError`."""
+        whole = replace(spec, shots=None).load()
+        return cls(spec, whole, whole if spec.shots is None else whole.few(spec.shots, spec.data_seed))
+
+    @cached_property
+    def held_out(self) -> ImageData:
+        """The images that nobody trains on, in the form of the training images. Raises `DataError`."""
+        if self.spec.in_memory:
+            raise DataError(
+                f"{self.spec.name} was given in memory, where no image is held out; name a folder, or "
+                "measure the model with evaluate"
+            )
+        channels, side, _ = self.train.shape
+        return replace(self.spec, channels=channels, image_size=side).load("test")
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the training images; None in memory, where a run can't find them again."""
+        return None if self.spec.in_memory else self.train.fingerprint

@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from gantl_zoo.data import ImageData
+from typing_extensions import Unpack
+
+from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.execute import execute, folder_of
-from gantl_zoo.runs.prepare import needed, to_train
-from gantl_zoo.runs.resume import continue_run
+from gantl_zoo.runs.prepare import Prepared, from_scratch
+from gantl_zoo.runs.resume import check_and_resume
+from gantl_zoo.runs.settings import (
+    Data,
+    TrainSettings,
+    check_known,
+    data_spec,
+    measuring_of,
+    networks_of,
+    recipe_of,
+)
 
 
 def train(
     generator: str | None = None,
     *,
-    data: str | Path | ImageData | None = None,
-    discriminator: str | None = None,
-    generator_config: dict[str, Any] | None = None,
-    discriminator_config: dict[str, Any] | None = None,
+    data: Data | None = None,
     resume: str | Path | None = None,
     out: str | Path = "runs",
-    quiet: bool = True,
-    **settings: Any,
+    quiet: bool = False,
+    **settings: Unpack[TrainSettings],
 ) -> GAN:
     """Train a GAN from scratch on `data`; returns the best model by the first metric.
 
-    `conditional` models know the classes of the data and make images of the one that is asked for.
-    `settings` are those of `Recipe` (steps, batch, seed, loss, aug, …), of the data (image_size, channels,
-    conditional, data_root, shots, data_seed) and of the metrics (metrics, samples, extractor). `resume`
-    continues a run folder, which knows all that; what is said beside it must be the same, and `out` has no
-    meaning. The generator is "dcgan" where none is named.
+    `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
+    (`image_size` in pixels, `channels`, `shots`, …), choose the networks (`discriminator`,
+    `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. A
+    `conditional` model is conditioned on the classes of the data. The generator is "dcgan" where none is
+    named. The run's folder is a numbered one in `out`; `quiet` prints nothing.
+
+    `resume` continues a run folder with its own settings; what is given beside it must agree with them.
 
     Raises `UnknownNameError`, `UsageError` and `DataError` for what can't be trained, before a folder is
     made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
     Ctrl-C.
     """
-    settings |= {"data": data, "discriminator": discriminator}
-    settings |= {"generator_config": generator_config, "discriminator_config": discriminator_config}
+    check_known(settings, TrainSettings, "data", "resume", "out", "quiet")
     if resume is not None:
-        return continue_run(resume, quiet, name=generator, **settings)
-    ready = to_train(generator or "dcgan", **settings | {"data": needed("data", data)})
-    folder = folder_of(ready.job, out, f"{ready.job.name}-{ready.images.name}", quiet)
-    return execute(ready.job, folder, ready.images, ready.gan)
+        return check_and_resume(resume, settings, name=generator, data=data, quiet=quiet)
+    run = prepare_train(generator or "dcgan", data, settings)
+    return execute(run, folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet))
+
+
+def prepare_train(generator: str, data: Data | None, settings: TrainSettings) -> Prepared:
+    """The run that `train` would execute. Raises as `train` does."""
+    if data is None:
+        raise UsageError("data must be given; only with resume=RUN it is known")
+    return from_scratch(
+        generator,
+        data_spec(data, settings),
+        recipe_of("train", settings),
+        networks=networks_of(settings),
+        conditional=settings.get("conditional"),
+        measuring=measuring_of(settings),
+        title=settings.get("title") or "",
+    )

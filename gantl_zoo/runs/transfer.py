@@ -1,61 +1,92 @@
-"""`train`, `transfer`, `evaluate` as people call them: data, plan, loop, metrics and the run folder."""
+"""`transfer`: adapt a GAN to other images."""
 
 from __future__ import annotations
 
-import copy
 import re
 from pathlib import Path
-from typing import Any
 
-from gantl_zoo.data import ImageData
+from typing_extensions import Unpack
+
+from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.compare import compare
 from gantl_zoo.runs.execute import execute, folder_of
-from gantl_zoo.runs.prepare import needed, to_transfer
-from gantl_zoo.runs.resume import continue_run
+from gantl_zoo.runs.prepare import Prepared, from_source
+from gantl_zoo.runs.resume import check_and_resume
+from gantl_zoo.runs.settings import (
+    Data,
+    TransferSettings,
+    check_known,
+    data_spec,
+    measuring_of,
+    recipe_of,
+)
 from gantl_zoo.strategy.base import TransferStrategy
 
 
 def transfer(
     source: str | Path | GAN | None = None,
     *,
-    data: str | Path | ImageData | None = None,
+    data: Data | None = None,
     strategy: str | TransferStrategy | None = None,
-    strategy_config: dict[str, Any] | None = None,
-    compare_scratch: bool = False,
     resume: str | Path | None = None,
     out: str | Path = "runs",
-    quiet: bool = True,
-    **settings: Any,
+    quiet: bool = False,
+    **settings: Unpack[TransferSettings],
 ) -> GAN:
     """Adapt `source` to `data` with a strategy; returns the best model by the first metric.
 
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
     channel count or number of classes, or from latents of another size than `latent_dim`, is fitted to these
-    (`gantl_zoo.surgery.fit`); log and lineage tell which tensor came from where, and what the source could
-    not teach learns whatever the strategy says. The model knows classes if its source does, or as
-    `conditional` says. The strategy is "full" where none is named; "auto" looks at the images and chooses one
-    (`gantl_zoo.strategy.auto`). `compare_scratch` trains the same budget from scratch beside it and tells who
-    won (a picture alone of images in memory, or without metrics).
-    `settings` as for `train`, and so are errors; `WeightsError` for a source that is not sound.
+    (`gantl_zoo.surgery.fit`); log and lineage list where each tensor came from, and weights without a
+    counterpart in the source are always trained. The model is conditional if its source is, or as
+    `conditional` says. The strategy is "full" where none is named; "auto" chooses one by the images
+    (`gantl_zoo.strategy.auto`). `compare_scratch` trains the same budget from scratch beside it and says who
+    won (a picture alone for images in memory, or without metrics).
+
+    `settings` and errors as for `train`; `WeightsError` for a source that is damaged.
     """
-    settings |= {"data": data, "strategy_config": strategy_config}
+    check_known(settings, TransferSettings, "data", "strategy", "resume", "out", "quiet")
     if resume is not None:
-        wishes = settings | {"strategy": strategy, "compare_scratch": compare_scratch or None}
-        return continue_run(resume, quiet, name=source, **wishes)
-    settings |= {"data": needed("data", data), "strategy": strategy or "full"}
-    ready = to_transfer(needed("source", source), compare_scratch=compare_scratch, **settings)
-    job, images = ready.job, ready.images
-    folder = folder_of(job, out, f"{_short(job.name)}-{images.name}-{job.strategy}", quiet)
-    if ready.why:
-        folder.log(ready.why)
-    result = execute(job, folder, images, copy.deepcopy(ready.gan), ready.strategy)
-    if compare_scratch:
-        compare(job, folder, images, ready.gan, result)
+        return check_and_resume(resume, settings, name=source, data=data, strategy=strategy, quiet=quiet)
+    run = prepare_transfer(source, data, strategy or "full", settings)
+    name = f"{short(run.job.name)}-{run.data.train.name}-{run.job.strategy}"
+    folder = folder_of(run, out, name, quiet)
+    if run.why:
+        folder.log(run.why)
+    result = execute(run, folder)
+    if run.job.compare_scratch:
+        compare(run, folder, result)
     return result
 
 
-def _short(name: str) -> str:
-    """A model's own name: without user, folder, revision and the number of its run."""
-    own = Path(name if Path(name).exists() else name.partition("@")[0]).name
-    return re.sub(r"^\d{5}-(?=.)", "", own)
+def prepare_transfer(
+    source: str | Path | GAN | None,
+    data: Data | None,
+    strategy: str | TransferStrategy,
+    settings: TransferSettings,
+) -> Prepared:
+    """The run that `transfer` would execute. Raises as `transfer` does."""
+    for name, value in (("source", source), ("data", data)):
+        if value is None:
+            raise UsageError(f"{name} must be given; only with resume=RUN it is known")
+    assert source is not None and data is not None
+    return from_source(
+        source if isinstance(source, GAN) else str(source),
+        data_spec(data, settings),
+        recipe_of("transfer", settings),
+        strategy=strategy,
+        strategy_config=settings.get("strategy_config"),
+        conditional=settings.get("conditional"),
+        latent_dim=settings.get("latent_dim"),
+        measuring=measuring_of(settings),
+        title=settings.get("title") or "",
+        compare_scratch=bool(settings.get("compare_scratch")),
+    )
+
+
+def short(name: str) -> str:
+    """A model's own name: without user, revision and the folders and number of its run."""
+    path = Path(name if Path(name).exists() else name.partition("@")[0])
+    own = path.parent.name if path.name == "model" and path.parent.name else path.name
+    return re.sub(r"^\d{5,}-(?=.)", "", own)

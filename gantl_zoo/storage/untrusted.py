@@ -6,10 +6,11 @@ import json
 import math
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import WeightsError
+from gantl_zoo.errors import UsageError, WeightsError, ZooError
 
 MAX_DEPTH = 100  # of nested JSON; a lineage is one deeper with each transfer
 MAX_DIGITS = 20  # of a whole number, as 64 bits have
@@ -105,6 +106,58 @@ def check_text(text: str) -> None:
         unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in text
     ):
         raise ValueError(f"the string {text[:40]!r} has control characters")
+
+
+def escaped(text: str) -> str:
+    """The text with `\\xe9` for a byte of a file name that is not UTF-8, and Python's escapes for control
+    characters. A printable text stays as it is.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def storable(text: str, what: str, error: type[ZooError] = UsageError) -> str:
+    """`text`, if a config that holds it can be read again. Raises `error` with the text and `what` it is."""
+    try:
+        check_text(text)
+    except ValueError:
+        raise error(
+            f"{what} '{escaped(text[:80])}' can't be kept in a config.json, which takes UTF-8 without "
+            f"control characters, at most {MAX_TEXT:,}: rename it"
+        ) from None
+    return text
+
+
+def to_json(config: Mapping[str, Any], what: str) -> str:
+    """The text of a config that `read_json` reads again. Raises `UsageError` that names what it can't."""
+    try:
+        text = json.dumps(config, indent=2) + "\n"
+        for place, inner in _texts(config, ""):
+            storable(inner, f"{what}: {place}")
+        walk(parse(text.encode()))
+    except UsageError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{what} can't be kept as JSON: {error}") from error
+    return text
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """All strings of a config, each with its place, such as `data.source`."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield f"a key of {place}" if place else "a key", str(key)
+            yield from _texts(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner, place)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    raw = 0xDC80 <= number <= 0xDCFF  # a byte, as Python decodes file names
+    return f"\\x{number - 0xDC00:02x}" if raw else character.encode("unicode_escape").decode()
 
 
 def printable(said: Any, most: int = 200) -> str:

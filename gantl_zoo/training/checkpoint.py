@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gantl_zoo.console import say
 from gantl_zoo.errors import TrainingError, WeightsError
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import read_tensors
@@ -69,7 +69,10 @@ def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collecti
 
 def found(folder: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    return sorted(path for path in (folder / "checkpoints").glob("[0-9]*") if (path / "state.json").is_file())
+    steps = (path for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal())
+    return sorted(
+        (path for path in steps if (path / "state.json").is_file()), key=lambda path: int(path.name)
+    )
 
 
 def newest(folder: Path, latest: int) -> int:
@@ -91,8 +94,7 @@ def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
             return path, state, read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
-            text = f"warning: checkpoint {path.name} is damaged ({error}); trying the one before"
-            print(text, file=sys.stderr)
+            say(f"warning: checkpoint {path.name} is damaged ({error}); trying the one before")
     raise TrainingError(f"{folder} has no complete checkpoint to resume from; start it anew without --resume")
 
 

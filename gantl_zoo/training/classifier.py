@@ -70,8 +70,8 @@ class ClassifierRecipe:
         return math.ceil(count / self.batch)
 
     def pace(self, count: int) -> Pace:
-        """The steps of a run on `count` images: it logs and saves at the end of an epoch, not of each of many:
-        to look at held-out images must not cost more than to learn.
+        """The steps of a run on `count` images. It logs and saves at the end of an epoch, and not of each of
+        many.
         """
         per_epoch = self.per_epoch(count)
         every = math.ceil(self.epochs / LOOKS) * per_epoch
@@ -143,6 +143,7 @@ class ClassifierTrainer(Learner):
         images = augment(to_float(pixels.to(self.engine.device)), self.recipe)
         images = images.contiguous(memory_format=self.engine.layout)
         self.player.failed = torch.zeros_like(self.player.failed)
+        assert labels is not None  # as checked
         losses: dict[str, Tensor] = {}
         if self.player.learns:
             losses = self.player.learn([(images, labels)], 1.0, self.terms, self.strategy)

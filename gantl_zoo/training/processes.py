@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from gantl_zoo.errors import TrainingError, ZooError
+from gantl_zoo import errors
+from gantl_zoo.errors import TrainingError, UsageError, ZooError
+from gantl_zoo.training import launcher
+from gantl_zoo.training.launcher import is_main, launched
 
+__all__ = ["ALONE", "Processes", "is_main", "join", "launched"]
 Answer = TypeVar("Answer")
-SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # how launchers tell
 
 
 @dataclass(frozen=True)
@@ -74,24 +76,28 @@ class Processes:
             return bool(reduce(torch.tensor(float(flag), device=self.device), "max") > 0)
 
     def from_main(self, make: Callable[[], Answer]) -> Answer:
-        """What `make` returns in the main process, in all of them; its `ZooError` is everybody's."""
+        """What `make` returns in the main process, in all of them. Its `ZooError` is raised in all, too; any
+        other error is a `TrainingError` in the rest.
+        """
         if self.count == 1:
             return make()
         from accelerate.utils import broadcast_object_list
 
-        answer: list[Answer | None] = [None]
-        failure: list[str | None] = [None]
+        message: list[Any] = [None, None]  # the answer, or an error's class and text
+        failure: Exception | None = None
         try:
-            answer = [make()] if self.main else answer
-        except ZooError as error:
-            failure = [str(error)]
+            message[0] = make() if self.main else None
+        except Exception as error:
+            failure, message[1] = error, _described(error)
         with self._contact():
-            broadcast_object_list(failure)
-        if failure[0] is not None:
-            raise TrainingError(failure[0])
-        with self._contact():
-            broadcast_object_list(answer)
-        return answer[0]  # type: ignore[return-value]  # every process has the main one's by now
+            broadcast_object_list(message)
+        if failure is not None:
+            raise failure
+        if message[1] is not None:
+            name, text = message[1]
+            raise getattr(errors, name)(text)
+        answer: Answer = message[0]
+        return answer
 
     @contextlib.contextmanager
     def _contact(self) -> Iterator[None]:
@@ -99,7 +105,7 @@ class Processes:
         try:
             yield
         except RuntimeError as error:  # what gloo and NCCL raise
-            cause = str(error).splitlines()[0]
+            cause = str(error).partition("\n")[0]
             raise TrainingError(
                 f"process {self.rank} of {self.count} lost the others, one of which has ended or can't be "
                 f"reached ({cause}); see its own message, then continue with --resume"
@@ -109,26 +115,37 @@ class Processes:
 ALONE = Processes()
 
 
-def launched() -> bool:
-    """Whether a launcher (torchrun, accelerate, mpirun) has started this process among others."""
-    return any(int(os.environ.get(name, "1")) > 1 for name in SIZES)
-
-
-def is_main() -> bool:
-    """Whether this process is the one that prints: the launcher's first, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def join(device: str) -> Processes:
-    """The processes that the launcher started, as accelerate finds them; `device` is "cpu", "cuda", …"""
-    if not launched():
+    """The processes that the launcher started, as accelerate finds them; `device` is "cpu", "cuda", …
+
+    Raises `UsageError` for variables of a launcher that can't be true, `TrainingError` if the processes
+    can't meet.
+    """
+    launcher.check()
+    if not (size := launched()):
         return Processes()
     from accelerate import PartialState
 
-    # without cpu=True a machine that has no accelerator would count as a single process
-    state = PartialState(cpu=device == "cpu")
+    try:
+        # without cpu=True a machine that has no accelerator would count as a single process
+        state = PartialState(cpu=device == "cpu")
+    except (RuntimeError, ValueError, OSError) as error:  # torch's errors of a rendezvous are RuntimeErrors
+        cause = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"the processes of {size} can't meet ({cause}): unset {size.partition('=')[0]} for a single "
+            "process, or check that the launcher has started all of them"
+        ) from error
+    if state.num_processes == 1:  # a GPU's processes are found by LOCAL_RANK
+        raise UsageError(f"{size} is set without LOCAL_RANK: {launcher.REMEDY}")
     atexit.register(_leave)
     return Processes(state.process_index, state.num_processes, state.device)
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    """The nearest class of `gantl_zoo.errors` (a plug-in may derive its own), and the text."""
+    if not isinstance(error, ZooError):
+        return TrainingError.__name__, f"the main process failed: {type(error).__name__}: {error}"
+    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)), str(error)
 
 
 def _leave() -> None:

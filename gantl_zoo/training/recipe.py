@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from gantl_zoo.errors import UsageError
@@ -24,6 +24,13 @@ LIMITS: dict[str, arguments.Limit] = {
     "precision": arguments.one_of(*engine.PRECISIONS),
     "on_collapse": arguments.one_of("warn", "rollback", "stop"),
     "log": arguments.one_of("none", "tensorboard"),
+}
+
+
+# A verb's own defaults, from Python and from the command line alike.
+VERBS: dict[str, dict[str, Any]] = {
+    "train": {},
+    "transfer": {"steps": 2_000, "checkpoint_every": 1_000, "log_every": 50},
 }
 
 
@@ -83,9 +90,8 @@ class Recipe:
         return min(1.0, (self.steps - step) / falling) if falling else 1.0
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Recipe:
-        """A recipe from keyword arguments; an unknown one raises `UsageError` that lists what exists."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(settings) - set(known)):
-            raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
-        return cls(**arguments.given(settings))
+    def for_verb(cls, verb: str, **settings: Any) -> Recipe:
+        """The recipe of "train" or "transfer": the verb's defaults, replaced by `settings` that are not None.
+        Raises `UsageError`.
+        """
+        return cls(**VERBS[verb] | arguments.given(settings))

@@ -18,6 +18,7 @@ from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 
 REMEDY = "leave the classes out (--unconditional)"
@@ -40,12 +41,14 @@ class Setup:
         return {"generator": self.gan.generator, "discriminator": self.discriminator}
 
 
+@training_modes()
 def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> Setup:
     """Let the strategy prepare `gan` for `data`, and check that everything fits together.
 
     The strategy may replace weights of `gan`. `seed` is that of the layers that it adds. Raises `DataError`
     for images without the labels that are needed, `UsageError` for a plan that can't work.
     """
+    gan = trainable(gan)
     labels = labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
     with seeded(seed):
         plan = strategy.prepare(copy.deepcopy(gan), gan, data)
@@ -53,6 +56,17 @@ def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> 
     discriminator = discriminator_of(gan, plan)
     check_players(plan, {"generator": gan.generator, "discriminator": discriminator})
     return Setup(gan, strategy, plan, discriminator, labels, unfrozen)
+
+
+def trainable(gan: GAN) -> GAN:
+    """The GAN, or a copy if it was built under `torch.inference_mode()` or another default dtype."""
+    parameters = [p for network in gan.networks().values() for p in network.parameters()]
+    if all(p.dtype == torch.float32 and not p.is_inference() for p in parameters):
+        return gan
+    copied = copy.deepcopy(gan)
+    for network in copied.networks().values():
+        network.float()
+    return copied
 
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:

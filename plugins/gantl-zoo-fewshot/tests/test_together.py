@@ -19,6 +19,7 @@ from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.observer import Observer
 
 Trained = Callable[..., Any]  # the fixture
 
@@ -189,8 +190,10 @@ def test_classifiers_are_fine_tuned(images: ImageData, name: str) -> None:
     before = state(backbone)
     settings = {"gradual.every": 1} if "gradual" in name else {}
     recipe = ClassifierRecipe(epochs=1, batch=8)  # five steps
-    trainer = ClassifierTrainer(backbone, build_strategy(name, settings), engine.choose("cpu", "fp32"))
-    trainer.fit(images, recipe, lambda *a: None)
+    model, machine = gz.Classifier(backbone, {}), engine.choose("cpu", "fp32")
+    trainer = ClassifierTrainer(model, build_strategy(name, settings), images, recipe, machine)
+    trainer.run(Observer())
+    backbone = trainer.backbone
     changed = moved(before, backbone)
     weights = {n for n, p in backbone.named_parameters() if p.ndim == 4}
     head = {n for n in before if n.startswith("blocks.3.")}

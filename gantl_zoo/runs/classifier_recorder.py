@@ -1,0 +1,64 @@
+"""`ClassifierRecorder`: the record of a classifier's run. Loss and held-out accuracy of each epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.model.classifier import Classifier
+from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
+from gantl_zoo.training.observer import Observer
+
+LEAST = 200  # held-out images that give an accuracy while a classifier is trained
+
+
+class ClassifierRecorder(Observer):
+    """Writes `stats.jsonl`, a row an epoch. The model that is kept is the last."""
+
+    def __init__(
+        self, folder: RunFolder, recipe: ClassifierRecipe, images: ImageData, held_out: ImageData
+    ) -> None:
+        self.folder, self.epochs, self.per_epoch = folder, recipe.epochs, recipe.per_epoch(len(images))
+        self.every = recipe.pace(len(images)).log_every
+        # no more images than it learns from: measuring must not cost more than learning
+        self.shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
+        self.row: dict[str, Any] = {}
+
+    def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
+        numbers = {name: value if math.isfinite(value) else None for name, value in losses.items()}
+        self.row = {"step": step // self.per_epoch} | numbers | {"images_per_second": rate}
+
+    def wants_metrics(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def on_metrics(self, step: int, model: Classifier) -> None:
+        if step == 0:
+            return
+        score = accuracy(model.backbone, self.shown)
+        self.results = [result(score, self.shown)]
+        self.folder.append("stats.jsonl", self.row | {"accuracy": score})
+        self.best_step, loss = step, self.row["loss"]
+        words = f"loss {math.nan if loss is None else loss:.4f}  accuracy {score:.4f} of {len(self.shown):,}"
+        self.say(
+            f"epoch {self.row['step']}/{self.epochs}  {words}  {self.row['images_per_second']:.0f} images/s"
+        )
+
+    def say(self, text: str) -> None:
+        self.folder.log(text)
+
+    def restore(self, state: dict[str, Any], step: int) -> None:
+        self.folder.forget_after(step // self.per_epoch)
+        self.best_step = step - step % self.every
+
+
+def result(score: float, held_out: ImageData) -> dict[str, Any]:
+    """An accuracy, and what it was measured on."""
+    return {
+        "name": "accuracy",
+        "metric": "accuracy",
+        "value": score,
+        "on": f"{len(held_out):,} {held_out.split} images of {held_out.name}",
+        "data_fingerprint": held_out.fingerprint,
+    }

@@ -1,0 +1,86 @@
+"""`ClassifierJob`: everything that a classifier run's `config.json` keeps."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from gantl_zoo.errors import TrainingError
+from gantl_zoo.registry.arguments import to_word
+from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training.classifier import ClassifierRecipe
+
+FORMAT = 1
+KIND = "classifier-run"  # never a model's kind: a run's folder must not be taken for a model's
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierJob:
+    """What is trained from what, so that resuming needs nothing else."""
+
+    verb: str  # "train" or "transfer"
+    name: str  # the backbone's name, or the source's
+    data: DataSpec
+    recipe: ClassifierRecipe
+    fingerprint: str | None = None  # of the training images; None for images in memory
+    backbone_config: dict[str, Any] = field(default_factory=dict)  # of a training from scratch
+    strategy: str = "full"
+    strategy_config: dict[str, Any] = field(default_factory=dict)
+    gan: str | None = None  # whose samples join the images
+    gan_samples: int = 5_000
+    gan_confidence: float = 0.95
+    device: str = "auto"
+    precision: str = "auto"
+    title: str = ""
+
+    def to_config(self) -> dict[str, Any]:
+        """As config.json keeps it."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
+        data = self.data.to_config() | {"fingerprint": self.fingerprint}
+        return {"format": FORMAT, "kind": KIND, **plain, "data": data, "recipe": asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], where: object) -> ClassifierJob:
+        """The opposite of `to_config`. Raises `TrainingError` for what is not such a run."""
+        kept = {key: value for key, value in config.items() if key not in ("format", "kind")}
+        if config.get("kind") != KIND:
+            raise TrainingError(f"{where} is not a classifier's run")
+        if config.get("format") != FORMAT:
+            raise TrainingError(
+                f"{where} has format {config.get('format')!r:.40}, this version reads {FORMAT}; upgrade "
+                "gantl_zoo"
+            )
+        try:
+            kept["fingerprint"] = kept["data"]["fingerprint"]
+            kept["data"] = DataSpec.from_config(kept["data"])
+            kept["recipe"] = ClassifierRecipe(**kept["recipe"])
+            return cls(**kept)
+        except (TypeError, KeyError) as error:
+            raise TrainingError(
+                f"{where} was written by another version of gantl_zoo, or its config.json was changed: "
+                f"{error}"
+            ) from error
+
+    def command(self) -> str:
+        """The command line that repeats the run: what differs from the defaults; epochs and seed always."""
+        words = ["gantl-zoo", "classify", self.verb, self.name, "--data", self.data.name]
+        usual, recipe = asdict(ClassifierRecipe()), asdict(self.recipe)
+        spec = {key: getattr(self.data, key) for key in ("shots", "image_size", "channels")}
+        options = {key: value for key, value in spec.items() if value is not None}
+        options |= {"data_seed": self.data.data_seed} if self.data.data_seed else {}
+        own = {"device": "auto", "precision": "auto", "title": ""}
+        options |= {k: getattr(self, k) for k, default in own.items() if getattr(self, k) != default}
+        options |= {"strategy": self.strategy} if self.verb == "transfer" else {}
+        options |= {k: v for k, v in recipe.items() if v != usual[k] or k in ("epochs", "seed")}
+        if self.gan is not None:
+            options |= {key: getattr(self, key) for key in ("gan", "gan_samples", "gan_confidence")}
+        for key, value in options.items():
+            words += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
+        for flag, settings in (
+            ("backbone-arg", self.backbone_config),
+            ("strategy-arg", self.strategy_config),
+        ):
+            words += [word for k, v in settings.items() for word in (f"--{flag}", to_word(k, v))]
+        return shlex.join(words)

@@ -1,0 +1,194 @@
+"""One classifier run, from its first step or from where it stopped, to its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo import seeding
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import DataError, Stopped, UsageError
+from gantl_zoo.model.classifier import Classifier, build_classifier
+from gantl_zoo.model.lineage import ancestor, pinned
+from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
+from gantl_zoo.runs.classify_job import ClassifierJob
+from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.pseudo_labels import PseudoLabels
+from gantl_zoo.storage.folder import sha256
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.strategy.combine import build_strategy
+from gantl_zoo.surgery.head import fitted_head
+from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer, accuracy
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.modes import training_modes
+from gantl_zoo.zoo import gan_named, load_model
+
+TEACHER = "teacher"  # the run of the first classifier, inside of the run that it helps
+
+
+@dataclass(frozen=True)
+class ClassifierRun:
+    """A job, its images, and where it computes."""
+
+    job: ClassifierJob
+    images: ImageData
+    held_out: ImageData
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with."""
+
+    job: ClassifierJob  # with the source's commit, if it is one on the Hub
+    model: Classifier
+    strategy: TransferStrategy
+    folder_name: str
+    helper: PseudoLabels | None = None
+    note: str = ""  # for the log
+
+
+@training_modes()
+def start_of(job: ClassifierJob, images: ImageData) -> Start:
+    """Build or load the backbone. Raises what is wrong with names, arguments or images."""
+    if job.verb == "train":
+        return from_scratch(job, images)
+    base, hashes = base_of(job.name, images.shape[0])
+    check_channels(base, images)
+    model, kept = fitted_head(base, images.classes, job.recipe.seed)
+    lineage = {**ancestor(base, job.name), **hashes, "base_lineage": base.lineage}
+    lineage |= {"strategy": job.strategy, "strategy_config": job.strategy_config}
+    model.about = {"lineage": lineage}
+    strategy = build_strategy(job.strategy, job.strategy_config)
+    note = f"last block: {len(kept)} of {len(images.classes)} classes are known by name; the others are fresh"
+    job = replace(job, name=pinned(base, job.name))
+    return Start(job, model, strategy, f"{base.name}-{images.name}-{job.strategy}", note=note)
+
+
+def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
+    """The start of a training from scratch."""
+    needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
+    for key, value in needed.items():
+        if job.backbone_config.get(key, value) != value:
+            raise UsageError(f"{key} is {value} in {images.name}; leave {key} to the data")
+    with seeding.seeded(job.recipe.seed):
+        model = build_classifier(job.name, needed | job.backbone_config)
+    helper = None
+    if job.gan is not None:
+        gan = gan_named(job.gan, discriminator=False)
+        helper = PseudoLabels(gan, job.gan_samples, job.gan_confidence)
+        helper.check(images)
+    return Start(job, model, TransferStrategy(), f"{job.name.replace(':', '-')}-{images.name}", helper)
+
+
+def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
+    """What is fine-tuned, and the hash of its weights where they come from a folder."""
+    if source.startswith("timm:"):
+        return build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {}
+    model = load_model(source)
+    if isinstance(model, Classifier):
+        return model, {"base_sha256": sha256(f"{model.folder}/model.safetensors")}
+    base = build_classifier("discriminator", {"of": str(model.folder)}, name=model.name)
+    base.about["lineage"] = model.lineage
+    base.about |= {"hub": model.about["hub"]} if "hub" in model.about else {}
+    return base, {"base_sha256": sha256(f"{model.folder}/discriminator.safetensors")}
+
+
+def check_channels(model: Classifier, images: ImageData) -> None:
+    """Raises `DataError` for images of other channels than the classifier's."""
+    if images.shape[0] != model.channels:
+        raise DataError(
+            f"{model.name} takes {model.channels} channel(s), {images.name} has {images.shape[0]}; "
+            f"convert the data with --channels {model.channels}"
+        )
+
+
+def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], quiet: bool) -> Classifier:
+    """A new run in a numbered folder under `out`."""
+    start = start_of(run.job, run.images)
+    folder = RunFolder.create(out, start.folder_name, start.job.to_config(), quiet)
+    with folder.begin(resume=False, refusal=UsageError):
+        return perform(replace(run, job=start.job), start, folder, False, callbacks)
+
+
+def perform(
+    run: ClassifierRun, start: Start, folder: RunFolder, resume: bool, callbacks: Sequence[Callback]
+) -> Classifier:
+    """Train in `folder`, with the helper's images if there is one."""
+    check_callbacks(callbacks)
+    recipe = run.job.recipe
+    with training_modes(), run.engine.applied():
+        if start.note and not resume:
+            folder.log(start.note)
+        if start.helper is not None:
+            images = start.helper.joined(taught(run, start, folder), run.images)
+            joined = len(images) - len(run.images)
+            folder.log(f"{joined:,} of {start.helper.samples:,} samples join {len(run.images):,} images")
+            epochs = max(1, round(recipe.epochs * len(run.images) / len(images)))
+            run, recipe = replace(run, images=images), replace(recipe, epochs=epochs)
+        return fit(run, start, recipe, folder, resume, callbacks)
+
+
+def taught(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
+    """The first classifier, which learns from the images alone; it goes on where it stopped."""
+    earlier = sorted(folder.path.glob(f"[0-9]*-{TEACHER}"))
+    if earlier and (earlier[-1] / "model").is_dir():
+        return load_classifier(earlier[-1] / "model")
+    job = replace(run.job, gan=None, title="")
+    resume = bool(earlier) and any((earlier[-1] / "checkpoints").glob("[0-9]*"))
+    config = job.to_config()
+    inner = (
+        RunFolder(earlier[-1], folder.quiet)
+        if resume
+        else RunFolder.create(folder.path, TEACHER, config, folder.quiet)
+    )
+    try:
+        return fit(replace(run, job=job), start, job.recipe, inner, resume, ())
+    except Stopped as stopped:
+        raise Stopped("stopped in the first classifier's run", folder.path) from stopped
+
+
+def fit(
+    run: ClassifierRun,
+    start: Start,
+    recipe: ClassifierRecipe,
+    folder: RunFolder,
+    resume: bool,
+    callbacks: Sequence[Callback],
+) -> Classifier:
+    """Train a copy of the start's model on the run's images, and save it."""
+    images, held_out, job = run.images, run.held_out, run.job
+    with folder.begin(resume), seeding.seeded(recipe.seed):
+        trainer = ClassifierTrainer(start.model, start.strategy, images, recipe, run.engine)
+    folder.log(f"engine: {run.engine}")
+    trainer.run(ClassifierRecorder(folder, recipe, images, held_out), folder.path, resume, callbacks)
+    lineage = {"data": images.about(), "seed": recipe.seed}
+    training = {**asdict(recipe), "classes": list(images.classes), "command": job.command()}
+    about = {"lineage": start.model.about.get("lineage", {}) | lineage, "training": training}
+    model = replace(trainer.snapshot(), about=about, name=job.title or folder.path.name)
+    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out)]
+    model.folder = model.save(folder.path / "model")
+    folder.log(f"model: {model.folder}")
+    return model
+
+
+def load_classifier(name: str | Path) -> Classifier:
+    """The classifier of that name. Raises `UsageError` if the name is a GAN's."""
+    model = load_model(name)
+    if not isinstance(model, Classifier):
+        raise UsageError(f"{name} is a GAN, not a backbone; gantl-zoo list --kind models shows all")
+    return model
+
+
+def differing(job: ClassifierJob, wishes: Mapping[str, Any]) -> list[str]:
+    """The names of settings that are not what the job began with. Raises `UsageError` for unknown ones."""
+    own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed")}
+    own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
+    own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
+    if unknown := sorted(set(wishes) - set(own)):
+        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(own))}")
+    empty: tuple[Any, ...] = (None, {}, "")
+    return [k for k, wish in wishes.items() if wish not in empty and str(wish) != str(own[k])]

@@ -1,0 +1,105 @@
+"""How much memory a run needs, estimated before it takes any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo import data as data_room, registry
+from gantl_zoo.data import ImageData
+from gantl_zoo.data.stream import free_memory, memory_limit
+from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.networks.base import call
+from gantl_zoo.runs.job import Networks
+from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.seeding import seeded
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.setup import Setup
+
+PROBED = 2  # images on which activations are counted
+STATES = 4  # copies of a weight: itself, its gradient, two moments of Adam
+SPARE = 1 << 28  # bytes below which an estimate never stops a run
+
+
+def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
+    """Raises `UsageError` for a size that the generator does not make, or for which its weights or the images
+    exceed the free memory. Reads no image and allocates no weights.
+    """
+    if spec.image_size is None or spec.image_size < 1:  # reading the images explains the latter
+        return
+    config = registry.generators.configure(generator, **networks.generator_config)
+    sizes = {"image_size": spec.image_size, "channels": spec.channels or 3}
+    wanted = {key: value for key, value in sizes.items() if key in config} | networks.generator_config
+    try:
+        with torch.device("meta"):
+            weights = STATES * bytes_of(registry.generators.build_empty(generator, **wanted))
+    except ZooError:
+        raise
+    except Exception:  # a plug-in's builder may need real memory; then building it will tell
+        weights = 0
+    images = data_room.estimate(spec.source, image_size=spec.image_size, channels=spec.channels) or 0
+    images = min(images, memory_limit())  # larger sets are streamed
+    where = f"{generator} at {spec.image_size}×{spec.image_size} with its images"
+    check(where, weights + images, free_memory(), "choose a smaller --image-size")
+
+
+def check_step(setup: Setup, images: ImageData, recipe: Recipe, machine: Engine) -> None:
+    """Raises `UsageError` for a training that exceeds the free memory of the device."""
+    kept, passing = needed(setup.networks, images, recipe)
+    free = free_memory()
+    if machine.device.type == "cuda":
+        free = torch.cuda.mem_get_info(machine.device)[0]
+    if machine.precision != "fp32":
+        passing //= 2
+    remedy = "choose a smaller --image-size, --batch or width, or more rounds with --accumulate"
+    what = f"a step of {recipe.batch // recipe.accumulate} images at {images.shape[1]}×{images.shape[2]}"
+    # the images are in memory already
+    check(what, kept + passing - images.images.numel(), free, remedy)
+
+
+def check(what: str, bytes_needed: int, free: int, remedy: str) -> None:
+    """Raises `UsageError` if that much is not free."""
+    if bytes_needed > max(free, SPARE):
+        raise UsageError(
+            f"{what} needs about {bytes_needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
+            f"free: {remedy}"
+        )
+
+
+def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe) -> tuple[int, int]:
+    """Bytes that a run keeps (weights, their averages, images), and bytes of one step's activations in
+    float32.
+    """
+    weights = {role: bytes_of(network) for role, network in networks.items()}
+    kept = STATES * sum(weights.values()) + weights["generator"] + images.images.numel()
+    return kept, activations(networks, recipe.batch // recipe.accumulate)
+
+
+def bytes_of(network: nn.Module) -> int:
+    """Bytes of a network's parameters in float32."""
+    return 4 * sum(parameter.numel() for parameter in network.parameters())
+
+
+def activations(networks: Mapping[str, Any], images: int) -> int:
+    """Bytes that the discriminator's phase keeps for its backward pass, in float32; counted on two images."""
+    sizes: dict[int, int] = {}
+    weights = {p.data_ptr() for network in networks.values() for p in network.parameters()}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in weights:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept.append(tensor)  # else its place in memory is given to the next one
+        return tensor
+
+    kept: list[Tensor] = []
+    generator, discriminator = (networks[role] for role in ("generator", "discriminator"))
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+    with seeded(0), torch.enable_grad(), hooks:
+        labels = torch.zeros(2 * PROBED, dtype=torch.long)
+        fake = call(generator, torch.randn(PROBED, generator.latent_dim), labels[:PROBED])
+        call(discriminator, torch.cat([fake, fake]), labels)
+    return sum(sizes.values()) * images // PROBED

@@ -1,0 +1,144 @@
+"""Settings of the verbs as keyword arguments, and the typed objects that they become."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from gantl_zoo.data import ImageData, source_of
+from gantl_zoo.errors import UsageError
+from gantl_zoo.metrics.catalogue import AUTO, named
+from gantl_zoo.registry.arguments import fits
+from gantl_zoo.runs.job import Measuring, Networks
+from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training.recipe import Recipe
+
+Data = str | Path | ImageData
+
+
+class DataSettings(TypedDict, total=False):
+    """How images are read (`DataSpec`)."""
+
+    image_size: int | None
+    channels: int | None
+    data_root: str | Path | None
+    shots: int | None
+    data_seed: int | None
+
+
+class MeasuringSettings(TypedDict, total=False):
+    """How a model is measured (`Measuring`)."""
+
+    metrics: str | Sequence[str] | None
+    samples: int | None
+    extractor: str | None
+
+
+class RecipeSettings(TypedDict, total=False):
+    """How a GAN is trained (`Recipe`)."""
+
+    steps: int | None
+    batch: int | None
+    accumulate: int | None
+    seed: int | None
+    loss: str | None
+    aug: str | None
+    r1: float | None
+    lr: float | None
+    discriminator_lr: float | None
+    decay: float | None
+    beta1: float | None
+    beta2: float | None
+    ema_images: int | None
+    precision: str | None
+    device: str | None
+    engine_config: dict[str, Any] | None
+    skip_limit: int | None
+    rollback_limit: int | None
+    on_collapse: str | None
+    watch_every: int | None
+    log: str | None
+    log_every: int | None
+    metrics_every: int | None
+    checkpoint_every: int | None
+
+
+class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
+    """What `train` and `transfer` have in common."""
+
+    conditional: bool | None
+    title: str | None
+
+
+class TrainSettings(RunSettings, total=False):
+    """Keyword arguments of `train`."""
+
+    discriminator: str | None
+    generator_config: dict[str, Any] | None
+    discriminator_config: dict[str, Any] | None
+
+
+class TransferSettings(RunSettings, total=False):
+    """Keyword arguments of `transfer`."""
+
+    strategy_config: dict[str, Any] | None
+    latent_dim: int | None
+    compare_scratch: bool
+
+
+def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
+    """Raises `UsageError` for a setting that is neither in the TypedDict `kind` nor one of the verb's `own`;
+    it names the closest of all.
+    """
+    known = [*own, *kind.__annotations__]
+    for key in sorted(set(settings) - set(known)):
+        close = difflib.get_close_matches(key, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(known))}"
+        raise UsageError(f"unknown setting {key!r}; {hint}")
+
+
+def data_spec(data: Data, settings: DataSettings) -> DataSpec:
+    """Which images are used."""
+    return DataSpec(
+        source=source_of(data),
+        image_size=settings.get("image_size"),
+        channels=settings.get("channels"),
+        root=settings.get("data_root"),
+        shots=settings.get("shots"),
+        data_seed=settings.get("data_seed") or 0,
+    )
+
+
+def recipe_of(verb: str, settings: RecipeSettings) -> Recipe:
+    """The recipe of a verb: its defaults, and what is given. Raises `UsageError`."""
+    chosen = {key: value for key, value in settings.items() if key in RecipeSettings.__annotations__}
+    return Recipe.for_verb(verb, **chosen)
+
+
+def measuring_of(settings: MeasuringSettings) -> Measuring:
+    """How a run's model is measured. Raises `UsageError`."""
+    usual = Measuring()
+    metrics, samples = settings.get("metrics"), settings.get("samples")
+    return Measuring(
+        metrics=usual.metrics if metrics is None else named(metrics),
+        samples=usual.samples if samples is None else check_samples(samples),
+        extractor=settings.get("extractor") or AUTO,
+    )
+
+
+def networks_of(settings: TrainSettings) -> Networks:
+    """The networks of a training from scratch."""
+    return Networks(
+        discriminator=settings.get("discriminator"),
+        generator_config=settings.get("generator_config") or {},
+        discriminator_config=settings.get("discriminator_config") or {},
+    )
+
+
+def check_samples(count: Any) -> int:
+    """The number of samples. Raises `UsageError` if it is not a count, or too small."""
+    if not fits(count, int) or count < 2:
+        raise UsageError(f"samples must be at least 2, not {count}")
+    return int(count)
