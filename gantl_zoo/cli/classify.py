@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, with_options
-from gantl_zoo.errors import UsageError
+from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, Group, with_options
+from gantl_zoo.cli.train import said
+from gantl_zoo.errors import Stopped, UsageError
 from gantl_zoo.registry.arguments import from_words
 
 EPILOG = """Examples:
@@ -23,7 +25,10 @@ EPILOG = """Examples:
 
   gantl-zoo classify transfer dcgan-mnist --data mnist --strategy freeze
 
+  gantl-zoo classify train --resume runs/00003-cnn-mnist
+
   gantl-zoo classify evaluate cnn-mnist --data mnist"""
+RESUME: Group = {"resume": (o.Resume, None)}
 
 app = typer.Typer(
     help="Pre-train, fine-tune and evaluate a classifier.",
@@ -34,9 +39,12 @@ app = typer.Typer(
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER)
+@with_options(SIZE, DATA, CLASSIFIER, RESUME)
 def train(
-    backbone: Annotated[str, typer.Argument(help="A backbone, such as cnn or timm:resnet18.")] = "cnn",
+    context: typer.Context,
+    backbone: Annotated[
+        str | None, typer.Argument(help="A backbone, such as cnn (the default) or timm:resnet18.")
+    ] = None,
     backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
     gan: Annotated[
         str | None,
@@ -53,15 +61,16 @@ def train(
     """Train a classifier on labelled images."""
     settings |= {"gan": gan, "gan_samples": gan_samples, "gan_confidence": gan_confidence}
     settings["backbone_config"] = from_words(backbone_arg or (), "--backbone-arg")
-    perform("classify_train", backbone, settings)
+    perform(context, "classify_train", backbone, settings)
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER)
+@with_options(SIZE, DATA, CLASSIFIER, RESUME)
 def transfer(
+    context: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="A classifier, a timm: backbone, or a GAN.", callback=o.expand)
-    ],
+        str | None, typer.Argument(help="A classifier, a timm: backbone, or a GAN.", callback=o.expand)
+    ] = None,
     strategy: Annotated[
         str, typer.Option(help="freeze, partial, full, …", rich_help_panel="Strategy")
     ] = "full",
@@ -73,7 +82,7 @@ def transfer(
     """Fine-tune a classifier on other labelled images."""
     settings["strategy"] = strategy
     settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
-    perform("classify_transfer", source, settings)
+    perform(context, "classify_transfer", source, settings)
 
 
 @app.command(epilog=EPILOG)
@@ -97,12 +106,19 @@ def need_data(data: object) -> None:
         raise UsageError("--data is missing: a data name (mnist, …), or a folder with a sub-folder a class")
 
 
-def perform(function: str, name: str, settings: dict[str, Any]) -> None:
+def perform(context: typer.Context, function: str, name: str | None, settings: dict[str, Any]) -> None:
     """Call that function; print the model's score and the run's path."""
-    need_data(settings["data"])
+    if settings["resume"] is None:
+        need_data(settings["data"])
+    else:  # the run has its own settings where our defaults stand
+        settings = {"quiet": settings["quiet"]} | said(context, settings)
     from gantl_zoo.runs import classify
 
-    model = getattr(classify, function)(name, **settings)
+    try:
+        model = getattr(classify, function)(name, **settings)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
     metric = model.about["metrics"][0]
     print(f"accuracy {metric['value']:.4f} on {metric['on']}")
     print(model.folder.parent)

@@ -129,7 +129,12 @@ def perform(
             folder.log(f"{joined:,} of {start.helper.samples:,} samples join {len(run.images):,} images")
             epochs = max(1, round(recipe.epochs * len(run.images) / len(images)))
             run, recipe = replace(run, images=images), replace(recipe, epochs=epochs)
-        return fit(run, start, recipe, folder, resume, callbacks)
+        return fit(run, start, recipe, folder, begun(folder.path), callbacks)
+
+
+def begun(path: Path) -> bool:
+    """Whether there is a checkpoint from which a run can go on."""
+    return any((path / "checkpoints").glob("[0-9]*"))
 
 
 def taught(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
@@ -138,7 +143,7 @@ def taught(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
     if earlier and (earlier[-1] / "model").is_dir():
         return load_classifier(earlier[-1] / "model")
     job = replace(run.job, gan=None, title="")
-    resume = bool(earlier) and any((earlier[-1] / "checkpoints").glob("[0-9]*"))
+    resume = bool(earlier) and begun(earlier[-1])
     config = job.to_config()
     inner = (
         RunFolder(earlier[-1], folder.quiet)

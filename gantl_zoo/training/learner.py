@@ -62,6 +62,7 @@ class Pace:
 class Learner:
     """The base class: networks that a strategy's plan lets learn, and everything that a checkpoint holds."""
 
+    advice = "try a lower --lr or --precision fp32"  # after numbers that are not finite
     pace: Pace
     recipe: Any
     engine: Engine

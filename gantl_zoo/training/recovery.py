@@ -9,8 +9,6 @@ from gantl_zoo.training import checkpoint
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.observer import Observer
 
-ADVICE = "try a lower --lr, --precision fp32, or a larger --r1"
-
 
 class Recovery:
     """Saves and restores a learner and its observer in the run's `folder`; without one nothing is saved."""
@@ -66,7 +64,7 @@ class Recovery:
         learner, guard = self.learner, self.learner.guard
         if self.folder is None or guard.rollbacks >= learner.pace.rollback_limit:
             halved = f", after {guard.rollbacks} roll-backs with half the rate each"
-            raise TrainingError(f"{why}{halved}; {ADVICE}")
+            raise TrainingError(f"{why}{halved}; {learner.advice}")
         rollbacks = guard.rollbacks + 1
         if self.goes_back and learner.engine.processes.main:
             checkpoint.forget_after(self.folder, checkpoint.newest(self.folder, self.sound))

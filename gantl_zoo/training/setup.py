@@ -60,12 +60,14 @@ def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> 
 
 def trainable(gan: GAN) -> GAN:
     """The GAN, or a copy if it was built under `torch.inference_mode()` or another default dtype."""
-    parameters = [p for network in gan.networks().values() for p in network.parameters()]
+    networks = [network for network in gan.networks().values() if network is not None]
+    parameters = [p for network in networks for p in network.parameters()]
     if all(p.dtype == torch.float32 and not p.is_inference() for p in parameters):
         return gan
     copied = copy.deepcopy(gan)
     for network in copied.networks().values():
-        network.float()
+        if network is not None:
+            network.float()
     return copied
 
 

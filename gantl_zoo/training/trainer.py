@@ -36,6 +36,8 @@ PROBED = 8  # samples that are looked at for numbers that are not finite
 class Trainer(Learner):
     """One run: a GAN that changes, its average, the two players, the data."""
 
+    advice = "try a lower --lr, --precision fp32, or a larger --r1"
+
     def __init__(self, setup: Setup, data: ImageData, recipe: Recipe, engine: Engine) -> None:
         check_engine(recipe, engine)
         self.setup, self.gan, self.plan, self.strategy = setup, setup.gan, setup.plan, setup.strategy
