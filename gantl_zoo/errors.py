@@ -43,4 +43,4 @@ class Stopped(KeyboardInterrupt):
     """A run was interrupted, and wrote a checkpoint first. Not an `Exception`, as Ctrl-C never is."""
 
     def __init__(self, text: str, folder: object = None) -> None:
-        super().__init__(f"{text}; continue with gantl-zoo train --resume {folder}" if folder else text)
+        super().__init__(f"{text}; continue with gantl-zoo resume {folder}" if folder else text)
