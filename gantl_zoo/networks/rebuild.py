@@ -43,15 +43,16 @@ def rebuild(
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"] = answering(source, described["name"], config.get("requires", {}))
-    if not source.lookup(name):
-        needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
-        if needed:
-            raise WeightsError(
-                f"{folder} needs {singular(kind)} {name!r}, which is not installed; "
-                f"if you trust the plug-in that it comes with: pip install {needed}"
-            )
+    needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
+    remedy = f"if you trust the plug-in that it comes with: pip install {needed}"
+    if needed and not source.lookup(name):
+        raise WeightsError(f"{folder} needs {singular(kind)} {name!r}, which is not installed; {remedy}")
     stored = look(Path(folder) / f"{file or part}.safetensors")
-    network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
+    try:
+        network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
+    except UnknownNameError as error:  # of a network inside
+        more = f"; {remedy}" if needed else ""
+        raise WeightsError(f"{folder}: {part} can't be built: {error}{more}") from error
     load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
 
@@ -71,7 +72,9 @@ def build(
     where: str,
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
+    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in and an
+    unknown name.
+    """
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
@@ -83,10 +86,8 @@ def build(
         # loading draws no numbers that the caller would miss
         with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
             return source.build_empty(name, **config)
-    except (PluginError, WeightsError):
+    except (PluginError, WeightsError, UnknownNameError):
         raise
-    except UnknownNameError as error:
-        raise WeightsError(f"{where} can't be built: {error}") from error
     except UsageError as error:
         raise WeightsError(f"{where} can't be built: {error}. {LIKELY}") from error
     except Exception as error:  # from torch or a plug-in's builder

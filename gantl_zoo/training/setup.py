@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.base import blocks, eval_mode, num_classes_of
+from gantl_zoo.networks.base import blocks, evaluating, num_classes_of
 from gantl_zoo.strategy.base import Group, Plan
 from gantl_zoo.surgery.matching import COLOURED
 from gantl_zoo.training.engine import Engine
@@ -79,7 +79,8 @@ def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -
         return True
     inputs = inputs.to(learning[0].device)
     slopes, made = [], []
-    with eval_mode(network), torch.enable_grad():
+    network = evaluating(network)
+    with torch.enable_grad():
         for label in (0, 1):
             output = network(inputs, torch.tensor([label], device=inputs.device))
             made.append(output.detach())
