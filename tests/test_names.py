@@ -224,6 +224,11 @@ def test_requirements_name_the_plugins_of_all_parts(monkeypatch: pytest.MonkeyPa
         "pack-a": "1",
         "pack-b": "1",
     }
+    twin = Plugin("twin", "1", (Entry("discriminators", "theirs", "x:y", "twin", "1", target=print),))
+    monkeypatch.setattr(module, "installed", lambda: (*plugins, twin))
+    again = gz.load_model(tmp_path / "it")
+    assert again.parts["backbone"]["config"]["network"] == "pack-a:theirs"
+    assert again.config()["requires"] == {"pack-a": "1"}
     monkeypatch.setattr(module, "installed", lambda: ())
     with pytest.raises(gz.WeightsError, match=r"unknown discriminator 'theirs'.*: pip install pack-a==1"):
         gz.load_model(tmp_path / "it")

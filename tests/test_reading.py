@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -65,6 +66,26 @@ def test_gradients_reach_the_parameters_of_a_network_that_is_read(gan: gz.GAN) -
     assert all(a is b for a, b in zip(network.buffers(), gan.generator.buffers(), strict=True))
     network(torch.randn(2, 8)).sum().backward()
     assert all(p.grad is not None for p in gan.generator.parameters())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hooks_and_old_style_norms_are_seen_through(gan: gz.GAN) -> None:
+    class Watcher:
+        def __init__(self) -> None:
+            self.lock, self.seen = threading.Lock(), 0  # a lock can't be copied
+
+        def look(self, *inputs: object) -> None:
+            self.seen += 1
+
+    watcher, layer = Watcher(), gan.generator.blocks[0].linear
+    nn.utils.spectral_norm(layer)
+    layer.register_forward_hook(watcher.look)
+    gan.generator.eval()
+    right = gan.generate(2)
+    gan.generator.train()
+    before = state(gan.generator)
+    assert torch.equal(gan.generate(2), right) and watcher.seen == 2
+    assert all(torch.equal(before[name], tensor) for name, tensor in gan.generator.state_dict().items())
 
 
 @pytest.mark.parametrize("name", gz.strategies.names())

@@ -89,13 +89,19 @@ def evaluating(network: Network) -> Network:
 
 
 def eval_view(network: Network) -> Network:
-    """A copy in eval mode that shares all tensors with `network`: for hooks that nobody else shall meet.
+    """A copy in eval mode that shares all tensors with `network`, and the functions of its hooks. Hooks that
+    are added to it are its own.
 
     Gradients with respect to the parameters are those of the network's own.
     """
-    held = [value for module in network.modules() for value in vars(module).values()]
-    tensors = [*network.parameters(), *network.buffers(), *(t for t in held if isinstance(t, Tensor))]
-    return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()
+    shared: list[Any] = [*network.parameters(), *network.buffers()]
+    for module in network.modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):  # a weight that an old-style norm computes, say
+                shared.append(value)
+            elif key.endswith("_hooks") and isinstance(value, dict):
+                shared += value.values()
+    return copy.deepcopy(network, {id(one): one for one in shared}).eval()
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:

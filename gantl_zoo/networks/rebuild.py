@@ -43,6 +43,7 @@ def rebuild(
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"] = answering(source, described["name"], config.get("requires", {}))
+    described["config"] = settled(source, described["config"], config.get("requires", {}))
     needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
     remedy = f"if you trust the plug-in that it comes with: pip install {needed}"
     if needed and not source.lookup(name):
@@ -62,6 +63,18 @@ def answering(source: registry.Registry, name: str, requires: Mapping[str, str])
     found, wanted = source.lookup(name), {normalise(package) for package in requires}
     owned = [entry.qualified for entry in found if normalise(entry.owner) in wanted]
     return owned[0] if len(found) > 1 and len(owned) == 1 else name
+
+
+def settled(
+    source: registry.Registry, config: Mapping[str, Any], requires: Mapping[str, str]
+) -> dict[str, Any]:
+    """A builder's arguments, with the names of networks inside as `answering` gives them, at any depth."""
+    found = dict(config)
+    for key, inside, name, own in source.parts(config):
+        found[key] = answering(inside, name, requires)
+        if f"{key}_config" in found:
+            found[f"{key}_config"] = settled(inside, own, requires)
+    return found
 
 
 def build(

@@ -114,7 +114,7 @@ class Registry:
         """`build`, whatever `config` says of starting weights, without any: for a network to be filled."""
         inner = {
             f"{key}_config": own | source.fetching(part, own)
-            for key, source, part, own in self._parts(config)
+            for key, source, part, own in self.parts(config)
             if f"{key}_config" in config
         }
         return self.build(name, **config | inner | self.fetching(name, config))
@@ -125,7 +125,7 @@ class Registry:
         """
         found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
         known, open_ended = self._takes(name)
-        for key, source, part, own in self._parts(config) if open_ended else ():
+        for key, source, part, own in self.parts(config) if open_ended else ():
             if f"{key}_config" not in config:
                 found |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
         return found
@@ -136,7 +136,7 @@ class Registry:
         """
         left_out = self.fetching(name, config)
         kept = {key: value for key, value in config.items() if key not in left_out}
-        for key, source, part, own in self._parts(config):
+        for key, source, part, own in self.parts(config):
             inside = source.described(part, own)
             kept |= {key: inside["name"]}
             kept |= {f"{key}_config": inside["config"]} if f"{key}_config" in config else {}
@@ -144,10 +144,10 @@ class Registry:
 
     def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
         """The entry of `name`, and those of the networks inside, at any depth."""
-        inside = [e for _, source, part, own in self._parts(config) for e in source.entries(part, own)]
+        inside = [e for _, source, part, own in self.parts(config) for e in source.entries(part, own)]
         return [self.info(name), *inside]
 
-    def _parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
+    def parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
         """Each network that an argument names: the argument, its registry, its name, and its own arguments
         where they are an argument by themselves, such as `network_config`.
         """

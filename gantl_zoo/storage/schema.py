@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import WeightsError, suggestion
+from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage import untrusted
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ def check_config(config: Any, path: Path) -> None:
     known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind == "gan" else {})
     if unknown := [key for key in config if key not in known]:
         raise WeightsError(
-            f"{path}: a {kind}'s config of format {FORMAT} has no key {unknown[0][:80]!r}"
-            f"{suggestion(unknown[0], known, 'it has')}; delete it, or upgrade gantl_zoo if a newer version "
-            "wrote it"
+            f"{path}: a {kind}'s config of format {FORMAT} has no key {unknown[0][:80]!r}; it has "
+            f"{', '.join(known)}. Delete it, or upgrade gantl_zoo if a newer version wrote it"
         )
     for key, check in known.items():
         if key not in config:
