@@ -178,14 +178,14 @@ def test_a_transfer_is_named_after_the_run_that_it_starts_from() -> None:
 
 @pytest.mark.parametrize("wrong", [3, object(), b"name", ["dcgan-mnist"]], ids=str)
 def test_what_is_not_a_gan_is_refused_in_one_line(wrong: Any, images: ImageData) -> None:
-    with pytest.raises(gz.UsageError, match="GAN"):
+    with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
         gz.transfer(wrong, data=images)
-    with pytest.raises(gz.UsageError, match="GAN"):
+    with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
         gz.evaluate(wrong, data=images)
 
 
 def test_a_classifier_is_not_a_gan(images: ImageData) -> None:
     classifier = gz.build_classifier("cnn", {"widths": [4], "num_classes": 2})
     for call in (gz.transfer, gz.evaluate):
-        with pytest.raises(gz.UsageError, match=r"GAN.*Classifier"):
+        with pytest.raises(gz.UsageError, match="is a backbone, not a GAN"):
             call(classifier, data=images)

@@ -71,10 +71,8 @@ def prepare_transfer(
         if value is None:
             raise UsageError(f"{name} must be given; only with resume=RUN it is known")
     assert source is not None and data is not None
-    if not isinstance(source, str | Path | GAN):
-        raise UsageError(f"a transfer starts from a GAN or a GAN's name, not from a {type(source).__name__}")
     return from_source(
-        source if isinstance(source, GAN) else str(source),
+        source,
         data_spec(data, settings),
         recipe_of("transfer", settings),
         strategy=strategy,
