@@ -16,6 +16,7 @@ from gantl_zoo.errors import (
     WeightsError,
     ZooError,
 )
+from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
@@ -99,6 +100,7 @@ __all__ = [
     "push",
     "resume",
     "search_hub",
+    "starting_weights",
     "strategies",
     "train",
     "transfer",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gantl_zoo.errors import HubError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import models
-from gantl_zoo.registry.releases import folder_at, release_folder
+from gantl_zoo.registry.releases import NEITHER, check_name, folder_at, is_path, no_folder, release_folder
 from gantl_zoo.storage.origin import pulled_from
 from gantl_zoo.storage.schema import parts_of
 
@@ -34,15 +34,15 @@ def locate(
 
     From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
     """
-    text = str(name)
+    text = check_name(name)
     if place := folder_at(name):
         return place, pulled_from(place)
-    if text not in models and "/" in text.partition("@")[0]:
+    if not is_path(name) and text not in models and "/" in text.partition("@")[0]:
         return from_hub(text, lambda config: parts_of(config, discriminator) if weights else [])
     try:
-        return release_folder(text), None
+        return release_folder(name), None
     except UnknownNameError as error:
-        raise UnknownNameError(f"{error}, and a model on the Hub is user/name") from None
+        raise UnknownNameError(f"{error}, and a model on the Hub is user/name[@revision]") from None
 
 
 def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
@@ -50,30 +50,35 @@ def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
     from gantl_zoo.hub import fetch
 
     if fetch.parse(name) is None:
-        raise UnknownNameError(f"there is no folder {name}, and a model on the Hub is user/name[@revision]")
+        raise UnknownNameError(f"{no_folder(name)}, and a model on the Hub is user/name[@revision]")
     try:
         found = fetch.fetch(name, parts)
     except HubError as error:
-        raise HubError(f"{error} (neither is there a folder {name})") from error
+        raise HubError(f"{error} ({no_folder(name, NEITHER)})") from error
     return found.folder, found.origin
 
 
-def gan_named(name: str | Path, *, discriminator: bool = True) -> GAN:
-    """The GAN of that name. Raises `UsageError` for a backbone, and what `load_model` raises."""
+def gan_named(name: str | Path | GAN, *, discriminator: bool = True) -> GAN:
+    """The GAN of that name, or one that is given. Raises `UsageError` for a backbone, also for a
+    `Classifier`, and what `load_model` raises.
+    """
+    from gantl_zoo.model.base import Model
     from gantl_zoo.model.gan import GAN
 
-    model = load_model(name, discriminator=discriminator)
+    model = name if isinstance(name, Model) else load_model(name, discriminator=discriminator)
     if not isinstance(model, GAN):
-        raise UsageError(f"{name} is a backbone, not a GAN; see gantl-zoo classify")
+        given = model.name if isinstance(name, Model) else name
+        raise UsageError(f"{given} is a backbone, not a GAN; see gantl-zoo classify")
     return model
 
 
 def load_model(name: str | Path, *, discriminator: bool = True) -> GAN | Classifier:
     """The model of that name, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
-    Looks for an existing folder, a registered release, then `user/repo` or `hf-hub:user/repo` on the Hub
-    (`HF_ENDPOINT` says which), each with an optional `@revision`. `discriminator=False` fetches and loads
-    what sampling needs. Raises `UnknownNameError`, `WeightsError`, `HubError`.
+    Looks for an existing model folder, a registered release, then `user/repo` or `hf-hub:user/repo` on the
+    Hub (`HF_ENDPOINT` says which), each with an optional `@revision`. `./NAME` and `~/NAME` mean a folder,
+    `gantl_zoo:NAME` (or another owner's) means the release. `discriminator=False` fetches and loads what
+    sampling needs. Raises `UnknownNameError`, `WeightsError`, `HubError`.
     """
     from gantl_zoo.model.load import load_folder
 

@@ -170,7 +170,7 @@ def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: 
         with pytest.raises((gz.UsageError, gz.DataError, gz.WeightsError), match=match):
             gz.evaluate(gan, **{"data": photos, "channels": 1} | settings)  # type: ignore[arg-type]
 
-    refused("unknown metric fid; there are: auto, fd, kd", metrics=("fid",))
+    refused("unknown metric fid; did you mean fd or mifid", metrics=("fid",))
     refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
     refused("extractor cnn is an architecture without a trained", extractor="cnn")
     refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
@@ -305,7 +305,7 @@ def test_metrics_have_names_in_a_text_or_in_a_sequence() -> None:
     assert named("auto") == named(("auto",)) == ("auto",)
     assert named("none") == named(("none",)) == named(()) == named("") == ()
     wrong = {
-        "fdkd": "unknown metric fdkd; there are: auto, fd",
+        "fdkd": "unknown metric fdkd; did you mean",
         "none,fd": "unknown metric none.* none alone",
     }
     wrong |= {("fd", "f,d"): "unknown metric f,d", ("fd", 5): "are names, such as", 5: "are names, such as"}

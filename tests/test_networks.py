@@ -217,7 +217,7 @@ def test_a_discriminator_stands_on_a_released_backbone() -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"weights": "dcgan-mnist"}, "holds a gan; weights= needs a backbone"),
+        ({"weights": "dcgan-mnist"}, "weights: dcgan-mnist is a gan; a classifier is needed"),
         ({"weights": "cnn-mnist", "channels": 3}, "to start from it pass .*'channels': 1"),
         ({"backbone": "cnm"}, "unknown backbone 'cnm'; did you mean cnn"),
     ],

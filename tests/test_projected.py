@@ -170,7 +170,8 @@ def test_a_folder_here_is_not_taken_for_the_usual_eye(
     monkeypatch.chdir(tmp_path)
     assert pretrained_config("projected", "auto", (1, 28, 28))["backbone"] == "cnn"
     with pytest.raises(gz.UnknownNameError, match="is a folder, but no model"):
-        pretrained_config("projected", "cnn-mnist", (1, 28, 28))
+        pretrained_config("projected", "./cnn-mnist", (1, 28, 28))
+    assert pretrained_config("projected", "cnn-mnist", (1, 28, 28))["backbone"] == "cnn"
 
 
 def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:

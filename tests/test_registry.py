@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gantl_zoo.errors import NameTakenError, UnknownNameError, UsageError
+from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.registry import Registry
 
@@ -114,6 +115,7 @@ def test_wrong_arguments_are_named(registry: Registry, config: dict[str, int], s
 
 
 def test_a_network_to_be_filled_fetches_nothing(registry: Registry) -> None:
+    @starting_weights(weights=None, pretrained=False)
     def fetching(*, side: int, weights: str | None = "theirs", pretrained: bool = True) -> tuple[object, ...]:
         return side, weights, pretrained
 
@@ -125,6 +127,65 @@ def test_a_network_to_be_filled_fetches_nothing(registry: Registry) -> None:
     assert registry.build_empty("square", side=3) == (3, "red")
     with pytest.raises(UsageError, match="needs side"):
         registry.build_empty("fetching")
+
+
+def test_arguments_that_fetch_are_declared_and_never_guessed(registry: Registry) -> None:
+    def plain(*, weights: int = 3, pretrained: str = "much", of: int = 2) -> tuple[object, ...]:
+        return weights, pretrained, of
+
+    registry.register("plain", plain)
+    config = registry.configure("plain", weights=5)
+    assert registry.described("plain", config) == {"name": "plain", "config": config}
+    assert registry.build_empty("plain", **config) == (5, "much", 2)
+    with pytest.raises(UsageError, match="unknown argument 'weihgts'; did you mean weights"):
+        starting_weights(weihgts=None)(plain)
+
+
+def test_arguments_of_networks_inside_are_declared_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones, discriminators = REGISTRIES["backbones"], REGISTRIES["discriminators"]
+    for registry in (backbones, discriminators):
+        monkeypatch.setattr(registry, "_own", dict(registry._own))
+    seen: list[object] = []
+
+    @backbones.register("fetched")
+    @starting_weights(checkpoint=None)
+    def fetched(*, checkpoint: str | None = "theirs", channels: int = 1) -> object:
+        seen.append(checkpoint)
+        return backbones.build("cnn", channels=channels, widths=[4])
+
+    @discriminators.register("outer")
+    def outer(*, network: str, network_config: dict[str, object]) -> object:
+        return discriminators.build(network, **network_config)
+
+    made = discriminators.configure("backbone", backbone="fetched", checkpoint="mine")
+    kept = discriminators.described("backbone", made)["config"]
+    assert kept["backbone"] == "fetched" and not {"checkpoint", "weights", "pretrained"} & set(kept)
+    nested = {"network": "backbone", "network_config": made}
+    assert discriminators.described("outer", nested)["config"] == nested | {"network_config": kept}
+    discriminators.build_empty("backbone", **kept)
+    discriminators.build_empty("outer", network="backbone", network_config=kept)
+    assert seen == [None, None]
+
+
+def test_an_argument_may_have_any_name(registry: Registry) -> None:
+    registry.register("square", build_square)
+    for key in ("name", "self", "config", "kind"):
+        with pytest.raises(UsageError, match=f"takes no argument '{key}'"):
+            registry.build("square", side=1, **{key: 2})
+    for key in ("name", "self"):
+        with pytest.raises(UsageError, match=f"'timm:resnet18' takes no argument '{key}'"):
+            REGISTRIES["backbones"].build("timm:resnet18", **{key: 2})
+        with pytest.raises(UsageError, match=f"backbone 'cnn' takes no argument '{key}'"):
+            REGISTRIES["discriminators"].build("backbone", **{key: 2})
+
+
+def test_an_owner_names_its_own(registry: Registry) -> None:
+    registry.register("dcgan", build_square, override=True)
+    assert registry.info("dcgan").owner == "script"
+    assert registry.info("gantl_zoo:dcgan").reference == "gantl_zoo.networks.dcgan:generator"
+    assert registry.info("script:dcgan").load() is build_square
+    with pytest.raises(UnknownNameError, match="did you mean gantl_zoo:dcgan"):
+        registry.info("gantl_zoo:dcgam")
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)

@@ -149,7 +149,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(photos: Path, tmp_path
     os.kill(process.pid, signal.SIGINT)  # type: ignore[arg-type]
     process.join(30)
     assert process.exitcode == 130
-    assert log.read_text().strip().endswith(f"continue with gantl-zoo train --resume {run}")
+    assert log.read_text().strip().endswith(f"continue with gantl-zoo resume {run}")
     newest = checkpoint.found(run)[-1]
     assert int(newest.name) > 0 and f"stopped at step {int(newest.name)}" in log.read_text()
 
@@ -274,7 +274,7 @@ def test_a_comparison_that_was_killed_goes_on(
         if done == 5 and self.folder.path.name == "00000-scratch":
             signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"--resume .*photos-full$"):
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match=r"resume .*photos-full$"):
         patch.setattr(RunRecorder, "on_step", on_step)
         gz.transfer(source, out=tmp_path / "broken", **settings)
     (run,) = (tmp_path / "broken").iterdir()
@@ -402,3 +402,20 @@ def test_a_run_follows_its_images_to_another_place(
     next(moved.rglob("*.png")).unlink()
     with pytest.raises(gz.UsageError, match=r"other images .*fingerprint [0-9a-f]{16}, then [0-9a-f]{16}"):
         gz.resume(run, data=moved)
+
+
+def test_the_verb_resume(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY)
+    run = tmp_path / "00000-dcgan-photos"
+    whole = load_file(run / "checkpoints" / "00000006" / "state.safetensors")
+    shutil.rmtree(run / "checkpoints" / "00000006")
+    photos.rename(tmp_path / "moved")
+    for words, code in (([], 1), (["--data", str(tmp_path / "moved")], 0)):
+        with pytest.raises(SystemExit) as exit:
+            main(["resume", str(run), *words])
+        assert exit.value.code == code
+    assert capsys.readouterr().out.splitlines()[-1] == str(run)
+    again = load_file(run / "checkpoints" / "00000006" / "state.safetensors")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)

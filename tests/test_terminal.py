@@ -142,7 +142,7 @@ def test_a_lost_terminal_ends_a_run_with_a_checkpoint(photos: Path, tmp_path: Pa
         assert process.exitcode == 0 and newest == 60 and "stopped" not in log
     else:
         assert process.exitcode == 130 and newest > 0
-        hint = f"stopped at step {newest}; continue with gantl-zoo train --resume {run}"
+        hint = f"stopped at step {newest}; continue with gantl-zoo resume {run}"
         assert log.strip().endswith(hint)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli import bench, classify, evaluate, listing, output, sample, share, train
+from gantl_zoo.cli import bench, classify, evaluate, listing, output, resume, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.storage.untrusted import escaped
 from gantl_zoo.training.launcher import prefix
@@ -31,6 +31,7 @@ app = typer.Typer(
 listing.add(app)
 sample.add(app)
 train.add(app)
+resume.add(app)
 evaluate.add(app)
 share.add(app)
 app.add_typer(classify.app, name="classify")

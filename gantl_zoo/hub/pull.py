@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,4 +95,4 @@ def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None
     load_folder(found.folder)
     if to is None:
         return Pulled(found.repo, found.commit, found.folder)
-    return Pulled(found.repo, found.commit, place(found, Path(to)))
+    return Pulled(found.repo, found.commit, place(found, Path(os.path.expanduser(to))))

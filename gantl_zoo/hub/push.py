@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,11 @@ from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import ask, endpoint_of
 from gantl_zoo.hub.errors import Asked
 from gantl_zoo.hub.target import Content, Done, Target
+from gantl_zoo.model.base import Model
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.load import load_folder
 from gantl_zoo.registry.builtins import models
-from gantl_zoo.registry.releases import folder_at, release_folder
+from gantl_zoo.registry.releases import check_name, folder_at, release_folder
 from gantl_zoo.storage import card
 from gantl_zoo.storage.headers import INDEX, look
 from gantl_zoo.storage.schema import parts_of, read_config
@@ -58,7 +62,7 @@ class Pushed:
 
 
 def push(
-    source: str | Path,
+    source: str | Path | Model,
     repo: str,
     *,
     private: bool = False,
@@ -69,7 +73,8 @@ def push(
     card_file: str | Path | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
-    """Send a model folder or a released model to the Hub, in one commit; the same again sends nothing.
+    """Send a model folder, a released model or a model in memory to the Hub, in one commit; the same again
+    sends nothing.
 
     The repository is made if there is none (`private` then hides it), and so is the branch `revision`;
     `create_pr` opens a pull request. Of an older layout, files are deleted. The card is completed from the
@@ -78,6 +83,12 @@ def push(
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
+    if isinstance(source, Model):
+        with tempfile.TemporaryDirectory() as place:
+            options = {"private": private, "revision": revision, "create_pr": create_pr, "dry_run": dry_run}
+            more = {"license": license, "card_file": card_file, "endpoint": endpoint}
+            sent = push(_saved(source, Path(place) / "model"), repo, **options, **more)  # type: ignore[arg-type]
+            return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     if dry_run:
@@ -98,6 +109,19 @@ def push(
 
     done = ask(asked, once, again=not create_pr)
     return Pushed(name, done.commit, done.changed, done.deleted, done.url)
+
+
+def _saved(model: Model, folder: Path) -> Path:
+    """The folder of a model in memory, with the text of the card that it was loaded with."""
+    card_of = None if model.folder is None else model.folder / "README.md"
+    if card_of is not None and card_of.is_file():
+        folder.mkdir()
+        shutil.copyfile(card_of, folder / "README.md")
+    return model.save(folder)
+
+
+def _content(file: Content) -> bytes:
+    return file.read_bytes() if isinstance(file, Path) else file
 
 
 def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
@@ -172,7 +196,8 @@ def licence_of(source: str | Path) -> str:
 
 
 def _folder(source: str | Path) -> Path:
-    if not Path(source).exists() and fetch.parse(str(source)):
+    text = check_name(source)
+    if folder_at(source) is None and text not in models and not os.path.isdir(text) and fetch.parse(text):
         raise UsageError(f"there is no folder {source}; to send on what is on the Hub, pull it --to a folder")
     return release_folder(source)
 
@@ -186,7 +211,7 @@ def _weights(folder: Path, part: str) -> list[Path]:
 
 def _text(path: str | Path, must: bool = True) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(os.path.expanduser(path)).read_text(encoding="utf-8")
     except FileNotFoundError:
         if not must:
             return ""

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from gantl_zoo.metrics.extractors import Looks
+from gantl_zoo.storage.atomic import replace_file
 
 FORMAT = 1  # to be raised when what is kept, or how it is computed, changes
 
@@ -27,7 +27,7 @@ def folder() -> Path | None:
     place = os.environ.get("GANTL_ZOO_CACHE", "")
     if place == "off":
         return None
-    return Path(place) if place else Path.home() / ".cache" / "gantl_zoo" / "features"
+    return Path(os.path.expanduser(place)) if place else Path.home() / ".cache" / "gantl_zoo" / "features"
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Looks]) -> Looks:
@@ -47,13 +47,7 @@ def kept(key: tuple[object, ...], make: Callable[[], Looks]) -> Looks:
 
 
 def keep(path: Path, made: Looks) -> None:
-    """Write beside, then rename. A full disk or a read-only home costs only the time next time."""
-    beside = path.with_suffix(f".{secrets.token_hex(4)}")
+    """Keep features. A full disk or a read-only home costs only the time next time."""
     tensors = {k: v for k, v in zip(("features", "logits"), made, strict=True) if v is not None}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, SafetensorError), replace_file(path) as beside:
         save_file(tensors, beside)
-        beside.replace(path)
-    except (OSError, SafetensorError):
-        with contextlib.suppress(OSError):
-            beside.unlink()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError, UsageError, unknown
 from gantl_zoo.metrics.classification import classes, inception_score, modes
 from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, frechet, kernel
 from gantl_zoo.metrics.extract import Features
@@ -197,9 +197,8 @@ def named(wish: str | Sequence[str]) -> tuple[str, ...]:
     names = tuple(name for name in names if name)
     if names == (NONE,):
         return ()
-    if unknown := [name for name in names if name not in (*METRICS, AUTO)]:
-        there = ", ".join((AUTO, *METRICS))
-        raise UsageError(f"unknown metric {', '.join(unknown)}; there are: {there}, or {NONE} alone")
+    if wrong := [name for name in names if name not in (*METRICS, AUTO)]:
+        raise UsageError(unknown("metric", wrong, (AUTO, *METRICS), hint=f"or {NONE} alone"))
     return names
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.networks.base import evaluating
 
 PIXEL_SIDE = 16  # pixels are compared at this size
 FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; how many of them are floats at once
@@ -73,13 +74,13 @@ class ClassifierFeatures(Extractor):
         self.sha256 = digest(network.state_dict())
 
     def look(self, images: Tensor) -> Looks:
-        self.network.eval()  # whatever the caller did
+        network = self.network = evaluating(self.network)  # whatever the caller did, whose network stays
         floats = to_float(images)
-        embedding = self.network.embed(floats)
+        embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None
-        classify = getattr(self.network, "classify", None)  # else the whole network once more
-        return embedding.float(), (classify(embedding) if classify else self.network(floats)).float()
+        classify = getattr(network, "classify", None)  # else the whole network once more
+        return embedding.float(), (classify(embedding) if classify else network(floats)).float()
 
 
 class Channelwise(Extractor):

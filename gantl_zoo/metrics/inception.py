@@ -6,6 +6,7 @@ weights come from torch's cache or the network; `inception:PATH` names a file.
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.metrics.extractors import Extractor, Looks, digest
+from gantl_zoo.networks.base import evaluating
 
 NETWORK = "inception-v3-compat"
 FEATURES, LOGITS = "2048", "logits_unbiased"
@@ -36,6 +38,7 @@ class InceptionFeatures(Extractor):
             raise UsageError(
                 "extractor inception needs torch-fidelity: pip install 'gantl_zoo[fidelity]'"
             ) from error
+        path = os.path.expanduser(path)
         check_file(path)
         try:
             with warnings.catch_warnings():
@@ -56,8 +59,8 @@ class InceptionFeatures(Extractor):
         self.sha256 = digest(self.network.state_dict())
 
     def look(self, images: Tensor) -> Looks:
-        self.network.eval()
         colour = images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
+        self.network = evaluating(self.network)
         features, logits = self.network(colour)
         return features, logits
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.storage import card, schema
 from gantl_zoo.storage.folder import SHARD, write_folder
 from gantl_zoo.storage.schema import FORMAT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ABOUT = ("lineage", "training", "metrics", "license")
 
@@ -46,6 +51,59 @@ class Model:
         """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
         return dict(self.about.get("lineage", {}))
 
+    @property
+    def main(self) -> nn.Module:
+        """The network that answers."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next((t.dtype for t in self._tensors() if t.is_floating_point()), torch.float32)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self.main.parameters()
+        yield from self.main.buffers()
+
+    def to(self, *place: Any, **options: Any) -> Self:
+        """Move all networks to a device or a dtype, as `nn.Module.to`; returns the model itself. Raises
+        `UsageError` for a place that is not there.
+        """
+        try:
+            for network in self.networks().values():
+                network.to(*place, **options)
+        except (TypeError, RuntimeError, AssertionError) as error:
+            where = ", ".join(map(str, [*place, *options.values()]))
+            raise UsageError(f"{self.name} can't be moved to {where}: {error}") from error
+        return self
+
+    def half(self) -> Self:
+        """All networks in float16."""
+        return self.to(torch.float16)
+
+    def float(self) -> Self:
+        """All networks in float32."""
+        return self.to(torch.float32)
+
+    def num_parameters(self) -> int:
+        """The number of parameters in all networks."""
+        return sum(p.numel() for network in self.networks().values() for p in network.parameters())
+
+    def summary(self) -> list[str]:
+        """What `repr` says between the name and the number of parameters."""
+        return []
+
+    def __repr__(self) -> str:
+        names = "/".join(dict.fromkeys(str(part["name"]) for part in self.parts.values()))
+        words = [names, *self.summary(), f"{self.num_parameters():,} parameters"]
+        words += [str(self.dtype).removeprefix("torch."), str(self.device)]
+        return f"{type(self).__name__}({self.name!r}: {', '.join(words)})"
+
     def networks(self) -> dict[str, nn.Module]:
         """What is saved, by the names of its files."""
         raise NotImplementedError
@@ -61,7 +119,7 @@ class Model:
             "kind": self.kind,
             "name": self.name,
             "dtype": dtype,
-            **{part: describe(**said) for part, said in self.parts.items()},
+            **{part: describe(part, **said) for part, said in self.parts.items()},
             **self.sizes(),
             "num_classes": self.num_classes,
             "requires": requirements(self.parts),
@@ -77,7 +135,8 @@ class Model:
         A network above `max_shard_size` ("5GB", or bytes) is split over several files. Raises `UsageError` if
         something else would be lost there, `WeightsError` for weights that aren't finite or a full disk.
         """
-        self.check_place(Path(folder))
+        folder = Path(os.path.expanduser(folder))
+        self.check_place(folder)
         config = self.config(dtype)
         readme = card.render(config, card.text_in(folder))
         return write_folder(folder, config, self.networks(), readme, max_shard_size)
@@ -111,21 +170,21 @@ def check_arguments(parts: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises `UsageError` for networks whose arguments no model folder can hold: before they are trained."""
     for part, said in parts.items():
         try:
-            wrong = schema.network(json.loads(json.dumps(describe(**said))))
+            wrong = schema.network(json.loads(json.dumps(describe(part, **said))))
         except (TypeError, ValueError) as error:
             wrong = f"has arguments that are no JSON: {error}"
         if wrong:
             raise UsageError(f"{part} {said['name']!r} could not be saved, since it {wrong}")
 
 
-def describe(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A network as folders keep it: without the arguments that only fetch starting weights."""
-    return {"name": name, "config": {k: v for k, v in config.items() if k not in registry.INITIALISERS}}
+def describe(kind: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A network as folders keep it: without the arguments that only fetch starting weights. `kind` is
+    "generator", "discriminator" or "backbone".
+    """
+    return registry.REGISTRIES[f"{kind}s"].described(name, config)
 
 
 def requirements(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The plug-ins, with versions, without which these networks can't be built."""
-    entries = [registry.REGISTRIES[f"{kind}s"].info(part["name"]) for kind, part in parts.items()]
-    bodies = [part["config"].get("backbone") for part in parts.values()]
-    entries += [registry.backbones.info(body) for body in bodies if isinstance(body, str)]
-    return registry.requirements(*entries)
+    """The plug-ins, with versions, without which these networks, and those inside of them, can't be built."""
+    found = [registry.REGISTRIES[f"{kind}s"].entries(**part) for kind, part in parts.items()]
+    return registry.requirements(*(entry for entries in found for entry in entries))

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo import registry
-from gantl_zoo.errors import WeightsError
+from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.base import Model, check_arguments, metadata_from
-from gantl_zoo.networks.base import eval_mode
+from gantl_zoo.networks.base import evaluating
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Classifier(Model):
     """A backbone with its lineage, training and metrics, as in `config.json`."""
 
@@ -43,14 +43,27 @@ class Classifier(Model):
         """How many classes it tells apart: L."""
         return int(self.backbone.num_classes)
 
+    @property
+    def main(self) -> nn.Module:
+        """The network that answers: the backbone."""
+        network: nn.Module = self.backbone
+        return network
+
+    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients; on the CPU, wherever the
-        backbone is.
+        """Logits (N, L) of images (N, C, H, W), floats in [-1, 1], in eval mode and without gradients;
+        float32 on the CPU, whatever the backbone's dtype and device. Raises `UsageError` for other images.
         """
-        device = next(self.backbone.parameters()).device
-        with eval_mode(self.backbone), torch.no_grad():
-            logits: Tensor = self.backbone(images.to(device))
-        return logits.cpu()
+        if not images.is_floating_point() or images.ndim != 4:
+            raise UsageError(
+                f"{self.name} needs images (N, {self.channels}, H, W), floats in [-1, 1], not a tensor "
+                f"{tuple(images.shape)} of {images.dtype}"
+            )
+        logits: Tensor = evaluating(self.main)(images.to(self.device, self.dtype))
+        return logits.float().cpu()
+
+    def summary(self) -> list[str]:
+        return [f"{self.channels} channel(s)", f"{self.num_classes} classes"]
 
     def networks(self) -> dict[str, nn.Module]:
         return {"model": self.backbone}

@@ -5,8 +5,7 @@ N images, C channels, H, W image size, Z latent size, L classes. Images are floa
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from torch import Tensor, nn
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.base import Model, check_arguments, metadata_from
-from gantl_zoo.model.sampling import CHUNK, SEEDS, drawn_classes, latents
-from gantl_zoo.networks.base import call, eval_mode, num_classes_of
+from gantl_zoo.model.sampling import CHUNK, drawn_classes, labels_of, latents, scale, seeds_of
+from gantl_zoo.networks.base import call, evaluating, num_classes_of
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class GAN(Model):
     """A generator (the averaged one) and, where it is at hand, its discriminator."""
 
@@ -52,77 +51,94 @@ class GAN(Model):
         """How many classes it can be asked for; 0 if it makes images of any kind."""
         return num_classes_of(self.generator)
 
+    @property
+    def main(self) -> nn.Module:
+        """The network that answers: the generator."""
+        network: nn.Module = self.generator
+        return network
+
     @torch.no_grad()
     def generate(
         self,
         n: int | None = None,
         *,
         seed: int | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Iterable[int] | None = None,
         truncation: float = 1.0,
-        labels: Sequence[int] | None = None,
+        labels: int | Iterable[int] | None = None,
     ) -> Tensor:
         """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch; without
-        them one of seed 0.
+        them one of seed 0. Float32 on the CPU, whatever the generator's dtype and device.
 
         `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. `labels` are the
-        images' classes, for a model that knows classes; without them each seed has one of its own. Raises
-        `UsageError` for negative numbers, for both ways to say seeds at once, and for labels that the model
-        doesn't know.
+        images' classes, or one class for all, for a class-conditional model; without them each seed has one
+        of its own. Numbers may be Python's, numpy's or torch's. Raises `UsageError` for negative numbers and
+        for those that are not whole, for both ways to give seeds at once, and for unknown labels.
         """
-        if seeds is not None and (n is not None or seed is not None):
-            raise UsageError("generate takes n and seed, or seeds, and not both")
-        n, seed = 1 if n is None else n, seed or 0
-        if n < 0 or seed < 0 or not 0 < truncation < math.inf:
-            raise UsageError(
-                f"generate needs n and seed >= 0 and truncation > 0, not {n}, {seed}, {truncation}"
-            )
-        seeds = range(seed, seed + n) if seeds is None else seeds
-        if wrong := [number for number in seeds if not 0 <= number < SEEDS]:
-            raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {wrong[0]}")
-        known = None if labels is None else torch.as_tensor(labels)
-        if known is None and self.num_classes:
-            known = drawn_classes(seeds, self.num_classes)
-        return self.decode(latents(seeds, self.latent_dim) * truncation, known)
+        numbers = seeds_of(n, seed, seeds)
+        noise = latents(numbers, self.latent_dim) * scale(truncation)
+        if labels is None and self.num_classes:
+            labels = drawn_classes(numbers, self.num_classes)
+        return self.decode(noise, labels)
 
     @torch.no_grad()
-    def decode(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size.
+    def decode(self, noise: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
+        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size, float32 on the CPU.
 
-        A model that knows classes needs labels (N,), another one can't have any, or `UsageError`.
+        A class-conditional model needs labels (N,), or one for all; another one can't have any. Raises
+        `UsageError`.
         """
-        self.check_labels(labels, len(noise))
-        device = next(self.generator.parameters()).device
+        noise = self.check_latents(noise)
+        known = self.check_labels(labels, len(noise))
         images = torch.empty(len(noise), *self.image_shape)
-        with eval_mode(self.generator):
-            for start in range(0, len(noise), CHUNK):
-                chunk = noise[start : start + CHUNK]
-                gap = CHUNK - len(chunk)
-                padded = torch.cat([chunk, chunk.new_zeros(gap, chunk.shape[1])])
-                known = None
-                if labels is not None:
-                    known = nn.functional.pad(labels[start : start + CHUNK], (0, gap)).to(device)
-                made = call(self.generator, padded.to(device), known)  # (CHUNK, C, H, W)
-                images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
+        network = evaluating(self.main)
+        for start in range(0, len(noise), CHUNK):
+            chunk = noise[start : start + CHUNK]
+            gap = CHUNK - len(chunk)
+            padded = torch.cat([chunk, chunk.new_zeros(gap, chunk.shape[1])])
+            padded_labels = None
+            if known is not None:
+                padded_labels = nn.functional.pad(known[start : start + CHUNK], (0, gap)).to(self.device)
+            made = call(network, padded.to(self.device, self.dtype), padded_labels)  # (CHUNK, C, H, W)
+            images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
         return images
 
-    def check_labels(self, labels: Tensor | None, count: int) -> None:
-        """`labels` are `count` of the model's classes, or none for a model without; or `UsageError`."""
+    def check_latents(self, noise: Any) -> Tensor:
+        """Latents (N, Z) of this model's size, or `UsageError`."""
+        try:
+            found = torch.as_tensor(noise)
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(f"latents are a tensor of numbers, not {str(noise)[:80]!r}") from None
+        size, numbers = self.latent_dim, found.dtype != torch.bool and not found.is_complex()
+        if found.ndim != 2 or found.shape[1] != size or not numbers:
+            raise UsageError(
+                f"{self.name} needs latents (N, {size}), since its latent_dim is {size}, not a tensor "
+                f"{tuple(found.shape)} of {found.dtype}"
+            )
+        return found
+
+    def check_labels(self, labels: Any, count: int) -> Tensor | None:
+        """The `count` labels (N,) of a model with classes, None for a model without; or `UsageError`."""
         if not self.num_classes:
             if labels is not None:
                 raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
-            return
+            return None
+        found = None if labels is None else labels_of(labels, count)
         names = enumerate(self.classes)
         numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
         there = f"{self.name} knows the {self.num_classes} classes {', '.join(numbered[:12])}"
         there += ", …" if len(numbered) > 12 else ""
-        if labels is None or labels.shape != (count,):
-            given = "none" if labels is None else f"labels of shape {tuple(labels.shape)}"
+        if found is None or len(found) != count:
+            given = "none" if found is None else f"labels of shape {tuple(found.shape)}"
             raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-        if labels.is_floating_point() or labels.dtype == torch.bool:
-            raise UsageError(f"{there}; a label is a whole number, not of type {labels.dtype}")
-        if wrong := [label for label in labels.tolist() if not 0 <= label < self.num_classes]:
+        if wrong := [label for label in found.tolist() if not 0 <= label < self.num_classes]:
             raise UsageError(f"{there}; there is no class {wrong[0]}")
+        return found
+
+    def summary(self) -> list[str]:
+        channels, height, width = self.image_shape
+        classes = [f"{self.num_classes} classes"] if self.num_classes else []
+        return [f"{channels}×{height}×{width}", f"latent {self.latent_dim}", *classes]
 
     def networks(self) -> dict[str, nn.Module]:
         return {part: getattr(self, part) for part in self.parts}

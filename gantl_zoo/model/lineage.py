@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gantl_zoo.registry.releases import folder_at
 
 if TYPE_CHECKING:
     from gantl_zoo.model.classifier import Classifier
@@ -23,4 +24,4 @@ def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
 def pinned(model: GAN | Classifier, name: str) -> str:
     """`name`, and the commit if it is one on the Hub, so that the same words find the same model again."""
     origin = model.about.get("hub")
-    return f"{origin['repo']}@{origin['revision']}" if origin and not Path(name).exists() else name
+    return f"{origin['repo']}@{origin['revision']}" if origin and not folder_at(name) else name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gantl_zoo.model.classifier import Classifier, load_classifier
 from gantl_zoo.model.gan import GAN, load_gan
+from gantl_zoo.registry.releases import check_name
 from gantl_zoo.storage.schema import read_config
 
 
@@ -17,6 +18,7 @@ def load_folder(
     `discriminator=False` neither builds nor reads a GAN's discriminator. `origin` is the repository and the
     commit that the folder was fetched from. Raises `WeightsError`.
     """
+    folder = Path(check_name(folder))
     model: GAN | Classifier
     if read_config(folder)["kind"] == "gan":
         model = load_gan(folder, discriminator=discriminator)

@@ -7,13 +7,14 @@ N batch, C channels, H, W image size, Z latent size.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Generator(nn.Module):
@@ -80,16 +81,27 @@ def call(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
     return network(inputs, labels) if num_classes_of(network) else network(inputs)
 
 
-@contextlib.contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """The network in eval mode; afterwards each of its modules in the mode that it had: frozen ones rest."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def evaluating(network: Network) -> Network:
+    """The network in eval mode: itself if all of it is, else a copy that shares all of its tensors, so that
+    reading changes neither the modes nor the buffers of a network that is being trained, in any thread.
+    """
+    return eval_view(network) if any(module.training for module in network.modules()) else network
+
+
+def eval_view(network: Network) -> Network:
+    """A copy in eval mode that shares all tensors with `network`, and the functions of its hooks. Hooks that
+    are added to it are its own.
+
+    Gradients with respect to the parameters are those of the network's own.
+    """
+    shared: list[Any] = [*network.parameters(), *network.buffers()]
+    for module in network.modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):  # a weight that an old-style norm computes, say
+                shared.append(value)
+            elif key.endswith("_hooks") and isinstance(value, dict):
+                shared += value.values()
+    return copy.deepcopy(network, {id(one): one for one in shared}).eval()
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:

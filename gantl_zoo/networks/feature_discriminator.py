@@ -110,6 +110,7 @@ def reached(backbone: Any, maps: Sequence[Tensor]) -> list[int]:
     return [i for i, block in enumerate(held) if any(id(p) in used for p in block)]
 
 
+@registry.starting_weights(weights=None, pretrained=False)
 def discriminator(
     *,
     backbone: str = "cnn",
@@ -135,14 +136,15 @@ def discriminator(
     if channels not in (1, sees):
         raise UsageError(f"a backbone that sees {sees} channels can't be shown images of {channels}")
     config = registry.backbones.configure(backbone, **backbone_config, channels=sees)
-    if "pretrained" in config:
+    fetching = registry.backbones.fetching(backbone, config)
+    if "pretrained" in fetching:
         config["pretrained"] = pretrained and weights is None
     if weights is None:
         body = registry.backbones.build(backbone, **config)
     else:
         body = start(backbone, config, weights)
     made = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
-    taught = weights is not None or config.get("pretrained") or config.get("of") is not None
+    taught = weights is not None or any(config.get(key, none) != none for key, none in fetching.items())
     made.untaught = freeze and not taught
     if hasattr(body, "config"):  # part of its arguments came with the weights
         own = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}

@@ -1,44 +1,107 @@
-"""Find a trained backbone for given images, and start from its weights."""
+"""Trained networks by name: the one way to find a release, a folder or timm's model, and to load it.
+
+C, H, W: channels, height and width of the images.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo import registry
-from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.networks.rebuild import Bounded
-from gantl_zoo.storage.folder import load_into
-from gantl_zoo.storage.headers import look
+from gantl_zoo.errors import UsageError
+from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
-
-def start(name: str, config: dict[str, Any], weights: str) -> Any:
-    """The backbone of the release or folder `weights`, if it is the one that was asked for."""
-    folder = registry.release_folder(weights)
-    found = read_config(folder)
-    if found["kind"] != "backbone":
-        raise WeightsError(f"{weights} holds a {found['kind']}; weights= needs a backbone, such as cnn-mnist")
-    described = found["backbone"]
-    asked = json.loads(json.dumps(config))  # as folders keep it: lists for tuples
-    differing = {k: v for k, v in described["config"].items() if asked.get(k) != v}
-    if described["name"] != name or differing:
-        raise UsageError(f"{weights} is a {described['name']!r} backbone; to start from it pass {differing}")
-    stored = look(f"{folder}/model.safetensors")
-    with Bounded(stored):
-        body = registry.backbones.build(name, **config)
-    load_into(body, stored, found.get("dtype", "float32"), found.get("files"))
-    return body
-
-
 SMALL = 64  # the side up to which images are shown to a bundled classifier
-
-
-BUNDLED = {1: "cnn-mnist", 3: "timm-mobilenetv3-cifar10"}  # by channels
-
-
+# by channels; with their owner, so that no folder in the working directory is taken for them
+BUNDLED = {1: "gantl_zoo:cnn-mnist", 3: "gantl_zoo:timm-mobilenetv3-cifar10"}
 USUAL = "timm:tf_efficientnet_lite0"  # Projected GAN's; fetched
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network that was found, and not loaded yet."""
+
+    asked: str  # the release, folder or `timm:NAME`
+    part: str  # "backbone" or "discriminator"
+    name: str  # of its builder
+    config: dict[str, Any]  # its builder's arguments
+    folder: Path | None = None  # None: the builder fetches the weights
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the folder's config.json
+
+    def load(self) -> Any:
+        """The network in eval mode. Raises `WeightsError`."""
+        source = registry.REGISTRIES[f"{self.part}s"]
+        if self.folder is None:
+            return source.build(self.name, **self.config).eval()
+        file = "model" if self.part == "backbone" else ""
+        return rebuild(self.folder, source.kind, self.part, self.about, file=file)
+
+    def check_same(self, name: str, config: Mapping[str, Any]) -> None:
+        """Raises `UsageError` unless this is the builder `name` with the arguments `config`."""
+        source = registry.REGISTRIES[f"{self.part}s"]
+        same = source.info(self.name) == source.info(name)
+        full = source.configure(self.name, **self.config)
+        left_out = source.fetching(self.name, full)
+        asked = json.loads(json.dumps(config))  # as folders keep it: lists for tuples
+        own = {k: v for k, v in json.loads(json.dumps(full)).items() if k not in left_out}
+        differing = {k: v for k, v in own.items() if asked.get(k) != v}
+        if not same or differing:
+            raise UsageError(
+                f"{self.asked} is a {self.name!r} {self.part}; to start from it pass {differing or self.name}"
+            )
+
+
+def usual(shape: tuple[int, int, int]) -> str:
+    """The classifier for images (C, H, W) where none is named: a bundled one for small images, else Projected
+    GAN's EfficientNet.
+    """
+    return BUNDLED.get(shape[0], USUAL) if shape[1] <= SMALL else USUAL
+
+
+def check_trained(name: str, what: str, lacks: str = "weights") -> None:
+    """Raises `UsageError` for the name of an architecture, which has no trained weights."""
+    if name in registry.backbones:
+        raise UsageError(
+            f"{what} {name} is an architecture without {lacks}; name a trained one (gantl-zoo list --kind "
+            "models) or its folder, or timm:NAME"
+        )
+
+
+def find(asked: str, what: str) -> Trained:
+    """The trained classifier of a release, a folder or `timm:NAME`. `what` begins the message of the
+    `UsageError` for anything else.
+    """
+    if asked.startswith("timm:"):
+        return Trained(asked, "backbone", asked, {})
+    check_trained(asked, what)
+    folder = registry.release_folder(asked)
+    about = read_config(folder)
+    if about["kind"] != "backbone":
+        raise UsageError(f"{what} {asked} is a {about['kind']}; a classifier is needed, such as cnn-mnist")
+    return Trained(asked, "backbone", about["backbone"]["name"], about["backbone"]["config"], folder, about)
+
+
+def find_discriminator(asked: str, what: str) -> Trained:
+    """The discriminator of the GAN in a release or folder. Raises `UsageError` if there is none."""
+    folder = registry.release_folder(asked)
+    about = read_config(folder)
+    if not (found := about.get("discriminator")):
+        raise UsageError(f"{what} {asked} is a {about['kind']} without a discriminator")
+    return Trained(asked, "discriminator", found["name"], found["config"], folder, about)
+
+
+def start(name: str, config: Mapping[str, Any], weights: str) -> Any:
+    """The backbone of the release or folder `weights`, if its architecture is the one that was asked for.
+    Raises `UsageError` if it is another one or a GAN.
+    """
+    found = find(weights, "weights:")
+    found.check_same(name, config)
+    return found.load()
 
 
 def pretrained_config(
@@ -46,34 +109,16 @@ def pretrained_config(
 ) -> dict[str, Any]:
     """The full arguments of a frozen `backbone` discriminator for images (C, H, W).
 
-    `backbone` is a released classifier, its folder, or `timm:NAME`; "auto": a bundled one for small images,
-    else Projected GAN's EfficientNet. Raises `UsageError` for a name without trained weights.
+    `backbone` is a released classifier, its folder, or `timm:NAME`; "auto": the `usual` one. Raises
+    `UsageError` for a name without trained weights.
     """
     channels, side, _ = shape
-    folder = None
-    if backbone == "auto":
-        backbone = BUNDLED.get(channels, USUAL) if side <= SMALL else USUAL
-        folder = Path(registry.models.load(backbone)) if backbone != USUAL else None
-    chosen: dict[str, Any] = {"backbone": backbone}
-    if not backbone.startswith("timm:"):
-        if backbone in registry.backbones:
-            raise UsageError(
-                f"{strategy}: backbone {backbone} is an architecture without weights; name a trained one "
-                "(gantl-zoo list --kind models), its folder, or timm:NAME"
-            )
-        folder = folder or registry.release_folder(backbone)
-        found = read_config(folder)
-        if found["kind"] != "backbone":
-            raise UsageError(
-                f"{strategy}: {backbone} is a {found['kind']}; a classifier is needed, such as cnn-mnist"
-            )
-        described = found["backbone"]
-        chosen = described["config"] | {"backbone": described["name"], "weights": str(folder)}
-        if (sees := chosen.get("channels", channels)) != channels:
-            if channels != 1:
-                raise UsageError(
-                    f"{strategy}: {backbone} sees {sees} channel(s), these images have {channels}"
-                )
-            chosen["sees"] = sees  # grey images, repeated
+    found = find(usual(shape) if backbone == "auto" else backbone, f"{strategy}:")
+    chosen = found.config | {"backbone": found.name}
+    chosen |= {} if found.folder is None else {"weights": str(found.folder)}
+    if (sees := chosen.get("channels", channels)) != channels:
+        if channels != 1:
+            raise UsageError(f"{strategy}: {backbone} sees {sees} channel(s), these images have {channels}")
+        chosen["sees"] = sees  # grey images, repeated
     needed = {"image_size": side, "channels": channels, "freeze": True}
     return registry.discriminators.configure("backbone", **chosen | needed | config)

@@ -43,15 +43,17 @@ def rebuild(
     described = config[part]
     source = registry.REGISTRIES[kind]
     name = described["name"] = answering(source, described["name"], config.get("requires", {}))
-    if not source.lookup(name):
-        needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
-        if needed:
-            raise WeightsError(
-                f"{folder} needs {singular(kind)} {name!r}, which is not installed; "
-                f"if you trust the plug-in that it comes with: pip install {needed}"
-            )
+    described["config"] = settled(source, described["config"], config.get("requires", {}))
+    needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
+    remedy = f"if you trust the plug-in that it comes with: pip install {needed}"
+    if needed and not source.lookup(name):
+        raise WeightsError(f"{folder} needs {singular(kind)} {name!r}, which is not installed; {remedy}")
     stored = look(Path(folder) / f"{file or part}.safetensors")
-    network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
+    try:
+        network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
+    except UnknownNameError as error:  # of a network inside
+        more = f"; {remedy}" if needed else ""
+        raise WeightsError(f"{folder}: {part} can't be built: {error}{more}") from error
     load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
 
@@ -63,6 +65,18 @@ def answering(source: registry.Registry, name: str, requires: Mapping[str, str])
     return owned[0] if len(found) > 1 and len(owned) == 1 else name
 
 
+def settled(
+    source: registry.Registry, config: Mapping[str, Any], requires: Mapping[str, str]
+) -> dict[str, Any]:
+    """A builder's arguments, with the names of networks inside as `answering` gives them, at any depth."""
+    found = dict(config)
+    for key, inside, name, own in source.parts(config):
+        found[key] = answering(inside, name, requires)
+        if f"{key}_config" in found:
+            found[f"{key}_config"] = settled(inside, own, requires)
+    return found
+
+
 def build(
     source: registry.Registry,
     name: str,
@@ -71,7 +85,9 @@ def build(
     where: str,
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in."""
+    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in and an
+    unknown name.
+    """
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
@@ -83,10 +99,8 @@ def build(
         # loading draws no numbers that the caller would miss
         with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
             return source.build_empty(name, **config)
-    except (PluginError, WeightsError):
+    except (PluginError, WeightsError, UnknownNameError):
         raise
-    except UnknownNameError as error:
-        raise WeightsError(f"{where} can't be built: {error}") from error
     except UsageError as error:
         raise WeightsError(f"{where} can't be built: {error}. {LIKELY}") from error
     except Exception as error:  # from torch or a plug-in's builder

@@ -1,5 +1,6 @@
 """Names and what they refer to. Imports neither torch nor, until a name is loaded, a plug-in."""
 
+from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import (
     REGISTRIES,
     backbones,
@@ -9,19 +10,22 @@ from gantl_zoo.registry.builtins import (
     requirements,
     strategies,
 )
-from gantl_zoo.registry.registry import INITIALISERS, Registry
-from gantl_zoo.registry.releases import folder_at, release_folder
+from gantl_zoo.registry.registry import Registry
+from gantl_zoo.registry.releases import check_name, folder_at, is_path, no_folder, release_folder
 
 __all__ = [
-    "INITIALISERS",
     "REGISTRIES",
     "Registry",
     "backbones",
+    "check_name",
     "discriminators",
     "folder_at",
     "generators",
+    "is_path",
     "models",
+    "no_folder",
     "release_folder",
     "requirements",
+    "starting_weights",
     "strategies",
 ]

@@ -9,9 +9,9 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from numbers import Integral, Real
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 
 CHECKED: dict[Any, Callable[[Any], bool]] = {
     bool: lambda value: isinstance(value, bool),
@@ -20,6 +20,33 @@ CHECKED: dict[Any, Callable[[Any], bool]] = {
     str: lambda value: isinstance(value, str),
     type(None): lambda value: value is None,
 }
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+def starting_weights(**without: Any) -> Callable[[Builder], Builder]:
+    """Declare which arguments of a builder only fetch starting weights, each with its value for "none".
+
+        @gz.starting_weights(weights=None, pretrained=False)
+        def backbone(*, width: int = 64, weights: str | None = None, pretrained: bool = True): ...
+
+    A model folder carries its own weights: its config.json is written without these arguments, and the
+    network that is filled from it is built with these values. All other arguments describe the architecture
+    and are kept, whatever they are called. Where a declared one determines the architecture, too, the network
+    has a `config` with the arguments that build it again. Raises `UsageError` for an argument that the
+    builder does not have.
+    """
+
+    def declare(builder: Builder) -> Builder:
+        known = inspect.signature(builder).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+        if not open_ended and (wrong := sorted(set(without) - set(known))):
+            raise UsageError(unknown("argument", wrong[0], known, listed="the builder takes"))
+        builder.starting_weights = dict(without)  # type: ignore[attr-defined]
+        return builder
+
+    return declare
+
 
 Limit = tuple[str, Callable[[Any], bool]]  # in words, and whether a value keeps it
 AT_LEAST_ONE: Limit = ("at least 1", lambda value: value >= 1)

@@ -65,6 +65,17 @@ models = Registry(
 )
 
 
+# The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
+# beside it, in `network_config` say, or among those of the builder that passes them on.
+NETWORKS = {
+    "backbone": (backbones,),
+    "generator": (generators,),
+    "discriminator": (discriminators,),
+    "network": (discriminators, generators, backbones),
+}
+for _registry in (generators, discriminators, backbones):
+    _registry.nested = NETWORKS
+
 REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
 
 

@@ -1,28 +1,26 @@
 """Names, and where they lead. Imports no torch and, until `load`, no plug-in.
 
 Five registries of one class: a name maps to a reference `"package.module:object"`, which is imported
-at the first `load` or `build`. Built-ins are the tables at the end of this file; `plugins.py` finds
-those of installed packages; scripts use `register`.
+at the first `load` or `build`. Built-ins are the tables in `builtins.py`; `plugins.py` finds those of
+installed packages; scripts use `register`. `owner:name`, such as `gantl_zoo:dcgan`, means that owner's.
+
+A builder takes keyword arguments that JSON can hold; a model folder keeps them. Those that only fetch
+starting weights are declared by the builder, with `starting_weights` (`arguments.py`), and are not kept.
 """
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError
+from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.registry.plugins import Entry, installed, normalise, singular, wrong_name
 
 T = TypeVar("T")
-
-# Builder arguments that say where starting weights come from, whoever wrote the builder. A model folder
-# carries its own weights, so a part's config is written without them, and `build_empty` gives them these
-# values. Where one of them tells an architecture too (`of`), the network's `config` is what builds it again.
-INITIALISERS: dict[str, Any] = {"weights": None, "pretrained": False, "of": None}
 
 
 class Registry:
@@ -32,8 +30,10 @@ class Registry:
         self, kind: str, builtins: Mapping[str, str], prefixes: Mapping[str, str] | None = None
     ) -> None:
         self.kind = kind
-        self._own = {name: Entry(kind, name, reference) for name, reference in builtins.items()}
+        self._built_in = {name: Entry(kind, name, reference) for name, reference in builtins.items()}
+        self._own = dict(self._built_in)
         self._prefixes = dict(prefixes or {})
+        self.nested: dict[str, tuple[Registry, ...]] = {}  # where the arguments of these names are registered
 
     def register(self, name: str, target: Any = None, *, override: bool = False) -> Callable[[T], T]:
         """Register `target` under `name`, or decorate with `@registry.register("name")`.
@@ -75,12 +75,10 @@ class Registry:
         if found:
             choices = ", ".join(entry.qualified for entry in found)
             raise UnknownNameError(f"{what} {name!r} is brought by two plug-ins; say which: {choices}")
-        close = difflib.get_close_matches(name, self.names(), n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are: {', '.join(self.names())}"
         prefixes = "".join(f", or {prefix}:NAME" for prefix in self._prefixes)
-        raise UnknownNameError(
-            f"unknown {what} {name!r}{hint} (gantl-zoo list --kind {self.kind} shows all{prefixes})"
-        )
+        hint = f"gantl-zoo list --kind {self.kind} shows all{prefixes}"
+        owners = [entry.qualified for entry in [*self._built_in.values(), *self._plugged()]]
+        raise UnknownNameError(unknown(what, name, owners if ":" in name else self.names(), hint=hint))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and len(self.lookup(name)) == 1
@@ -89,42 +87,88 @@ class Registry:
         """Import what `name` refers to. Raises `UnknownNameError`, or `PluginError` if that fails."""
         return self.info(name).load()
 
-    def configure(self, name: str, **config: Any) -> dict[str, Any]:
+    def configure(self, name: str, /, **config: Any) -> dict[str, Any]:
         """The full builder arguments: names and types checked against the builder, defaults filled in. Raises
         `UsageError`.
         """
         builder, given = self._builder(name)
-        signature = inspect.signature(builder)
-        known = {key: p for key, p in signature.parameters.items() if key not in given}
-        unknown = sorted(set(config) - set(known))
-        if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            raise UsageError(
-                f"{singular(self.kind)} {name!r} takes no argument {', '.join(map(repr, unknown))}; "
-                f"it takes: {', '.join(known)}"
-            )
-        missing = [k for k, p in known.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+        known, open_ended = self._takes(name)
+        what = f"{singular(self.kind)} {name!r}"
+        for key in sorted(set(config) - set(known)):
+            if key in given or not open_ended:
+                raise UsageError(f"{what} takes no argument {key!r}{suggestion(key, known, 'it takes')}")
+        missing = [key for key, p in known.items() if p.default is p.empty]
         if absent := sorted(set(missing) - set(config)):
-            raise UsageError(f"{singular(self.kind)} {name!r} needs {', '.join(absent)}")
+            raise UsageError(f"{what} needs {', '.join(absent)}")
         if wrong := misfit(builder, config):
-            raise UsageError(f"{singular(self.kind)} {name!r}: {wrong}")
-        defaults = {k: p.default for k, p in known.items() if p.default is not p.empty}
+            raise UsageError(f"{what}: {wrong}")
+        defaults = {key: p.default for key, p in known.items() if p.default is not p.empty}
         return defaults | config
 
-    def build(self, name: str, **config: Any) -> Any:
+    def build(self, name: str, /, **config: Any) -> Any:
         """Call the builder of `name` with keyword arguments. Raises `UsageError` on wrong ones."""
         builder, given = self._builder(name)
         return builder(**given, **self.configure(name, **config))
 
-    def build_empty(self, name: str, **config: Any) -> Any:
+    def build_empty(self, name: str, /, **config: Any) -> Any:
         """`build`, whatever `config` says of starting weights, without any: for a network to be filled."""
-        takes = self.configure(name, **config)
-        return self.build(name, **config | {k: v for k, v in INITIALISERS.items() if k in takes})
+        inner = {
+            f"{key}_config": own | source.fetching(part, own)
+            for key, source, part, own in self.parts(config)
+            if f"{key}_config" in config
+        }
+        return self.build(name, **config | inner | self.fetching(name, config))
+
+    def fetching(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments that only fetch starting weights, each with its value for "none": those that the
+        builder declares, and of what it passes on, those that the builder of the network inside declares.
+        """
+        found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
+        known, open_ended = self._takes(name)
+        for key, source, part, own in self.parts(config) if open_ended else ():
+            if f"{key}_config" not in config:
+                found |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
+        return found
+
+    def described(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"name", "config"}` as a model folder keeps them: without what only fetches starting weights, here
+        and in the networks inside.
+        """
+        left_out = self.fetching(name, config)
+        kept = {key: value for key, value in config.items() if key not in left_out}
+        for key, source, part, own in self.parts(config):
+            inside = source.described(part, own)
+            kept |= {key: inside["name"]}
+            kept |= {f"{key}_config": inside["config"]} if f"{key}_config" in config else {}
+        return {"name": self.spelled(name), "config": kept}
+
+    def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
+        """The entry of `name`, and those of the networks inside, at any depth."""
+        inside = [e for _, source, part, own in self.parts(config) for e in source.entries(part, own)]
+        return [self.info(name), *inside]
+
+    def parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
+        """Each network that an argument names: the argument, its registry, its name, and its own arguments
+        where they are an argument by themselves, such as `network_config`.
+        """
+        for key, sources in self.nested.items():
+            name, own = config.get(key), config.get(f"{key}_config")
+            found = [source for source in sources if isinstance(name, str) and source.lookup(name)]
+            if found:
+                yield key, found[0], str(name), dict(own) if isinstance(own, Mapping) else {}
+
+    def _takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
+        """The arguments that the builder names, and whether it takes others besides."""
+        builder, given = self._builder(name)
+        found = [p for p in inspect.signature(builder).parameters.values() if p.name not in given]
+        known = {p.name: p for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        return known, any(p.kind is p.VAR_KEYWORD for p in found)
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         entry = self.info(name)
         builder = entry.load()
         if not callable(builder):
-            raise PluginError(f"{singular(self.kind)} {name!r} is no callable but {type(builder).__name__}")
+            raise PluginError(f"{singular(self.kind)} {name!r} is a {type(builder).__name__}, not a callable")
         return builder, entry.given
 
     def _plugged(self) -> list[Entry]:
@@ -137,8 +181,17 @@ class Registry:
         """
         prefix, _, rest = name.partition(":")
         if rest and prefix in self._prefixes:
-            return [Entry(self.kind, name, self._prefixes[prefix], given={"name": rest})]
+            rest = re.sub(rf"^(hf[-_]hub:)?{prefix}/", "", rest)  # as the Hub calls its own models
+            return [Entry(self.kind, f"{prefix}:{rest}", self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
         owner = normalise(prefix) if rest else ""
-        return [e for e in self._plugged() if name == e.name or (owner, rest) == (normalise(e.owner), e.name)]
+        if owner == normalise("gantl_zoo"):
+            return [self._built_in[rest]] if rest in self._built_in else []
+        entries = [*self._own.values(), *self._plugged()]
+        return [e for e in entries if name == e.name or (owner, rest) == (normalise(e.owner), e.name)]
+
+    def spelled(self, name: str) -> str:
+        """The name as model folders keep it: that of a prefix without what else it may be written with."""
+        found = self.lookup(name)
+        return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.data import ImageData, overlap, source_of, to_uint8
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
 from gantl_zoo.metrics.extract import Images, Progress, plain
@@ -116,7 +116,7 @@ def evaluate(
     are too few, `UsageError` for an unknown metric or extractor.
     """
     check_samples(samples)
-    gan = gan_of(model)
+    gan = gan_named(model, discriminator=False)
     spec = DataSpec(
         source=source_of(data),
         image_size=gan.image_shape[1],
@@ -138,15 +138,6 @@ def evaluate(
         report = evaluator(gan)
     report.notes += trained_on(gan, held_out)
     return report
-
-
-def gan_of(model: str | Path | GAN) -> GAN:
-    """The GAN, or the one of that name. Raises `UsageError` for anything else."""
-    if isinstance(model, GAN):
-        return model
-    if not isinstance(model, str | Path):
-        raise UsageError(f"evaluate measures a GAN or a GAN's name, not a {type(model).__name__}")
-    return gan_named(model, discriminator=False)
 
 
 def evaluator_for(

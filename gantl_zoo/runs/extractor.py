@@ -8,10 +8,8 @@ from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.extractors import Channelwise, ClassifierFeatures, Extractor, PixelFeatures
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.networks.pretrained import BUNDLED, SMALL, check_trained
 from gantl_zoo.zoo import load_model
-
-SMALL = 64  # the side up to which grey images are shown to a classifier of digits
-
 
 CHANNELWISE = "channelwise:"
 
@@ -23,7 +21,7 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
     """
     channels, side, _ = reference.shape
     if name == AUTO:
-        name = "cnn-mnist" if channels == 1 and side <= SMALL else "pixels"
+        name = BUNDLED[1] if channels == 1 and side <= SMALL else "pixels"
     if name == "pixels":
         return PixelFeatures.fit(reference)
     if name.split(":")[0] == "inception":
@@ -49,11 +47,7 @@ def choose_or_pixels(name: str, images: ImageData) -> Extractor:
 
 def trained(name: str) -> ClassifierFeatures:
     """The extractor in a trained backbone's folder or release."""
-    if name in registry.backbones:
-        raise UsageError(
-            f"extractor {name} is an architecture without a trained classifier; name one (gantl-zoo list "
-            "--kind models) or its folder; timm:NAME, inception and pixels stand alone"
-        )
+    check_trained(name, "extractor", "a trained classifier")
     model = load_model(name)
     if isinstance(model, GAN):
         raise UsageError(f"extractor {name} is a GAN; use a backbone such as cnn-mnist, or pixels")

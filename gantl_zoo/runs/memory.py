@@ -12,7 +12,7 @@ from gantl_zoo import data as data_room, registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.data.stream import free_memory, memory_limit
 from gantl_zoo.errors import UsageError, ZooError
-from gantl_zoo.networks.base import call
+from gantl_zoo.networks.base import call, evaluating
 from gantl_zoo.runs.job import Networks
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.seeding import seeded
@@ -96,7 +96,7 @@ def activations(networks: Mapping[str, Any], images: int) -> int:
         return tensor
 
     kept: list[Tensor] = []
-    generator, discriminator = (networks[role] for role in ("generator", "discriminator"))
+    generator, discriminator = (evaluating(networks[role]) for role in ("generator", "discriminator"))
     hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
     with seeded(0), torch.enable_grad(), hooks:
         labels = torch.zeros(2 * PROBED, dtype=torch.long)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gantl_zoo.data import ImageData
@@ -85,7 +86,7 @@ def from_scratch(
 
 
 def from_source(
-    source: str | GAN,
+    source: str | Path | GAN,
     spec: DataSpec,
     recipe: Recipe,
     *,
@@ -99,7 +100,7 @@ def from_source(
 ) -> Prepared:
     """A transfer; a `GAN` that is given stays as it is. Raises what is wrong, as `from_scratch`."""
     check_title(title)
-    gan = source if isinstance(source, GAN) else gan_named(source)
+    gan = gan_named(source)
     if compare_scratch:
         check_rival(gan)
     spec = replace(spec, image_size=gan.image_shape[1]) if spec.image_size is None else spec
@@ -108,7 +109,7 @@ def from_source(
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
     job = Job(
         verb="transfer",
-        name=gan.name if isinstance(source, GAN) else pinned(gan, source),
+        name=gan.name if isinstance(source, GAN) else pinned(gan, str(source)),
         data=spec,
         fingerprint=data.fingerprint,
         recipe=recipe,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from gantl_zoo.model.gan import GAN, load_gan
-from gantl_zoo.networks.base import eval_mode
+from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best, regret as regret
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.storage.schema import read_config
@@ -87,13 +87,12 @@ class RunRecorder(Observer):
     def on_watch(self, step: int, learner: Learner) -> str:
         if self.collapse is None or not isinstance(learner, Trainer):
             return ""
-        network, strategy = learner.game.discriminator.network, learner.strategy
-        with eval_mode(network):
-            signs = self.collapse.look(
-                learner.average,
-                lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
-                learner.engine.device,
-            )
+        network, strategy = evaluating(learner.game.discriminator.network), learner.strategy
+        signs = self.collapse.look(
+            learner.average,
+            lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
+            learner.engine.device,
+        )
         found = self.collapse.judge(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only whether the run begins with a generator that is diverse
             return ""

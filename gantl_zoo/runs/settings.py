@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from gantl_zoo.data import ImageData, source_of
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.registry.arguments import fits
 from gantl_zoo.runs.job import Measuring, Networks
@@ -94,9 +93,7 @@ def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
     """
     known = [*own, *kind.__annotations__]
     for key in sorted(set(settings) - set(known)):
-        close = difflib.get_close_matches(key, known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(known))}"
-        raise UsageError(f"unknown setting {key!r}; {hint}")
+        raise UsageError(unknown("setting", key, known))
 
 
 def data_spec(data: Data, settings: DataSettings) -> DataSpec:

@@ -72,7 +72,7 @@ def prepare_transfer(
             raise UsageError(f"{name} must be given; only with resume=RUN it is known")
     assert source is not None and data is not None
     return from_source(
-        source if isinstance(source, GAN) else str(source),
+        source,
         data_spec(data, settings),
         recipe_of("transfer", settings),
         strategy=strategy,

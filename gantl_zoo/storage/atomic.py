@@ -1,9 +1,11 @@
-"""A folder is written beside its place and takes it when it is whole; until then, what stood there stays."""
+"""Folders and files are written beside their place and renamed into it; until then, what was there stays."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,6 +45,24 @@ def replace_folder(folder: Path, along: Callable[[str], bool] = lambda name: Fal
             shutil.rmtree(beside, ignore_errors=True)
         raise
     shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def replace_file(path: str | Path) -> Iterator[Path]:
+    """The path of a file to write, of the same suffix, which becomes `path` if the block ends well; else
+    nothing has changed.
+
+    Missing parent folders are created. A link to a file stays one. Raises `OSError`.
+    """
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        with contextlib.suppress(OSError):  # the error that is on its way says more
+            beside.unlink(missing_ok=True)
 
 
 def take_back(folder: Path, new: Path, old: Path, carried: list[str]) -> None:

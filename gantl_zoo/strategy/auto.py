@@ -14,7 +14,7 @@ from torch.nn import functional
 from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.base import blocks, call, eval_mode
+from gantl_zoo.networks.base import blocks, call, eval_view
 from gantl_zoo.strategy.combine import build_strategy, rehearse
 
 AUTO = "auto"
@@ -122,13 +122,10 @@ def features(discriminator: Any, images: Tensor) -> Tensor | None:
         return None
     device = next(discriminator.parameters()).device
     caught: list[Any] = []
-    hook = blocks(discriminator)[-1].register_forward_pre_hook(lambda block, inputs: caught.append(inputs[0]))
-    try:
-        with eval_mode(discriminator):
-            for part in torch.split(images.to(device), AT_ONCE):
-                call(discriminator, to_float(part), torch.zeros(len(part), dtype=torch.long, device=device))
-    finally:
-        hook.remove()
+    network = eval_view(discriminator)  # its own, so that the hook is nobody else's
+    blocks(network)[-1].register_forward_pre_hook(lambda block, inputs: caught.append(inputs[0]))
+    for part in torch.split(images.to(device), AT_ONCE):
+        call(network, to_float(part), torch.zeros(len(part), dtype=torch.long, device=device))
     if not caught or any(not isinstance(found, Tensor) or found.ndim < 2 for found in caught):
         return None
     flat = [found.flatten(2).mean(2) if found.ndim > 2 else found for found in caught]

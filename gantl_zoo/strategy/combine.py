@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo import registry
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, suggestion
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, unique
 
@@ -33,12 +33,15 @@ def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
         owner, dot, setting = key.rpartition(".")
         takers = [part for part in names if setting in registry.strategies.configure(part)]
         if dot and owner not in names:
-            raise UsageError(f"strategy {name!r} has no part {owner!r}, which {key}={value} names")
-        if not dot and len(takers) != 1:
-            said = (
-                f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…" if takers else "no part takes it"
-            )
+            near = suggestion(owner, names, "its parts are")
+            raise UsageError(f"strategy {name!r} has no part {owner!r}, which {key}={value} names{near}")
+        if not dot and len(takers) > 1:
+            said = f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…"
             raise UsageError(f"strategy {name!r}: argument {key!r}: {said}")
+        if not dot and not takers:
+            known = [one for part in names for one in registry.strategies.configure(part)]
+            near = suggestion(key, known, "they take")
+            raise UsageError(f"strategy {name!r}: argument {key!r}: no part takes it{near}")
         shares[owner if dot else takers[0]][setting] = value
     return Combined({part: strategy_of(part, shares[part]) for part in names})
 

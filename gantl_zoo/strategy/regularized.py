@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import drawn_classes, latents
-from gantl_zoo.networks.base import blocks, call
+from gantl_zoo.networks.base import blocks, call, evaluating
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, which
 
 
@@ -125,12 +126,14 @@ class EWC(TransferStrategy):
         return {"generator": adversarial, "ewc": self.weight * self.anchor()}
 
 
+@torch.enable_grad()
 def fisher(source: GAN, samples: int) -> list[Tensor]:
     """The mean squared gradient of -log σ(D(G(z))) for each generator parameter; 1 on average over all."""
     if source.discriminator is None:
         raise UsageError(f"ewc: {source.name} has no discriminator, and only that tells what matters")
-    generator, discriminator = source.generator.eval(), source.discriminator.eval()
-    parameters = [p.requires_grad_(True) for p in generator.parameters()]
+    generator = copy.deepcopy(source.generator).eval().requires_grad_(True)
+    discriminator = evaluating(source.discriminator)
+    parameters = list(generator.parameters())
     squares = [torch.zeros_like(p) for p in parameters]
     device = parameters[0].device
     labels = drawn_classes(range(samples), source.num_classes or 1).to(device)

@@ -8,6 +8,7 @@ N batch, C channels, H, W image size, Z latent size.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -96,8 +97,9 @@ class Painter(nn.Module):
         self.eye: nn.Module | None = None
         if source.discriminator is not None and eye:
             named = {"network": source.parts["discriminator"]["name"]}
+            judge = copy.deepcopy(source.discriminator)  # the source stays as it is
             try:
-                self.eye = DiscriminatorBackbone(source.discriminator, 1, 1, named).requires_grad_(False)
+                self.eye = DiscriminatorBackbone(judge, 1, 1, named).requires_grad_(False)
             except UsageError as error:
                 raise UsageError(f"scale-shift: {error}; perceptual=0 does without") from error
 

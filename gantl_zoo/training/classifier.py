@@ -19,7 +19,7 @@ from torch.nn import functional
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError
 from gantl_zoo.model.classifier import Classifier
-from gantl_zoo.networks.base import eval_mode
+from gantl_zoo.networks.base import evaluating
 from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.seeding import seed_step
 from gantl_zoo.strategy.base import TransferStrategy
@@ -191,8 +191,8 @@ def accuracy(backbone: nn.Module, data: ImageData) -> float:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
     device = next(backbone.parameters()).device
     right = 0
-    with eval_mode(backbone):
-        for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
-            images, labels = data.images[part], data.labels[part]
-            right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
+    backbone = evaluating(backbone)
+    for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
+        images, labels = data.images[part], data.labels[part]
+        right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
     return right / len(data)

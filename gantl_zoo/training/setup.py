@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.base import blocks, eval_mode, num_classes_of
+from gantl_zoo.networks.base import blocks, evaluating, num_classes_of
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
@@ -120,7 +120,8 @@ def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -
         return True
     inputs = inputs.to(learning[0].device)
     slopes, made = [], []
-    with eval_mode(network), torch.enable_grad():
+    network = evaluating(network)
+    with torch.enable_grad():
         for label in (0, 1):
             output = network(inputs, torch.tensor([label], device=inputs.device))
             made.append(output.detach())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.storage.atomic import replace_file
+
 PLAYERS, SIGNS = ("generator", "discriminator"), ("diversity", "saturation", "overfitting")
 LEFT_OUT = ("step", "images", "images_per_second", "skipped")
 
@@ -34,7 +36,8 @@ def draw(stats: Rows, metrics: Rows, path: Path) -> Path | None:
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=110)
+    with replace_file(path) as beside:
+        figure.savefig(beside, dpi=110)
     return path
 
 

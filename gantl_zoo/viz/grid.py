@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gantl_zoo.data.images import to_uint8
 from gantl_zoo.errors import DataError
+from gantl_zoo.storage.atomic import replace_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,15 +58,10 @@ def side_by_side(panels: dict[str, Tensor], columns: int = 6) -> Image:
 
 def save_picture(picture: Image, path: str | Path) -> Path:
     """Write a PNG (or what the suffix says). Raises `DataError` if the place or the suffix is wrong."""
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".writing-{path.name}")
-        try:
+        with replace_file(path) as beside:
             picture.save(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise DataError(
             f"can't write the picture {path}: {getattr(error, 'strerror', None) or error}"

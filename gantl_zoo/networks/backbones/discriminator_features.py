@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.rebuild import rebuild
-from gantl_zoo.storage.schema import read_config
+from gantl_zoo.networks.pretrained import find_discriminator
 
 
 class DiscriminatorBackbone(nn.Module):
@@ -75,6 +74,7 @@ class DiscriminatorBackbone(nn.Module):
         return self.classify(self.embed(images))
 
 
+@registry.starting_weights(of=None)
 def backbone(
     *,
     of: str | None = None,
@@ -92,12 +92,8 @@ def backbone(
     if pool < 1:
         raise UsageError(f"discriminator: pool is the side of a grid, not {pool}")
     if of is not None:
-        folder = registry.release_folder(of)
-        found = read_config(folder)
-        if not (said := found.get("discriminator")):
-            raise UsageError(f"discriminator: {of} is a {found['kind']} without a discriminator")
-        network, full = said["name"], said["config"]
-        body = rebuild(folder, "discriminators", "discriminator", found)
+        found = find_discriminator(of, "discriminator:")
+        network, full, body = found.name, found.config, found.load()
     else:
         wanted = {} if channels is None else {"channels": channels}
         full = registry.discriminators.configure(network, **wanted | dict(network_config or {}))

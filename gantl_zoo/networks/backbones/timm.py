@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError
+from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError, closest
+from gantl_zoo.registry.arguments import starting_weights
 
 STRIDE = 32  # the total stride of nearly all of timm's networks
 LARGEST = 1024  # pixels a side that images may be enlarged to
+EXAMPLES = ("resnet18", "mobilenetv3_small_050")
 SMALLEST = 64  # smaller images are enlarged, or their last feature maps would be single pixels
 
 
@@ -107,6 +109,28 @@ class _Loose(nn.Module):
             self.register_parameter(name, parameter)
 
 
+def resolved(name: str) -> str:
+    """timm's present name for a model that may be called by an earlier one, such as `tf_efficientnet_b0_ns`.
+    Raises `UnknownNameError` with the closest names if timm has no such model, or no such weights of it.
+    """
+    import timm
+    from timm.models import get_deprecated_models
+
+    earlier = get_deprecated_models()
+    name = earlier.get(name) or name
+    there = timm.list_models()
+    architecture, dot, tag = name.partition(".")
+    if architecture not in there:
+        close = closest(name, [*there, *timm.list_pretrained(), *earlier]) or EXAMPLES
+        raise UnknownNameError(f"timm has no model {name[:80]!r}; it has for example {', '.join(close)}")
+    tagged = timm.list_models(f"{architecture}.*", include_tags=True)
+    if dot and name not in tagged:
+        has = ", ".join(closest(name, tagged, 5) or tagged) or "none"
+        raise UnknownNameError(f"timm has no weights {tag[:80]!r} of {architecture!r}; it has {has}")
+    return name
+
+
+@starting_weights(pretrained=False)
 def backbone(
     *,
     name: str,
@@ -122,11 +146,9 @@ def backbone(
     """
     import timm  # 4 s, so not at the top
 
+    name = resolved(name)
     if resize is not None and not 1 <= resize <= LARGEST:
         raise UsageError(f"timm:{name}: resize must be from 1 to {LARGEST} pixels, not {resize}")
-    if name.split(".")[0] not in timm.list_models():
-        close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5] or ["resnet18", "mobilenetv3_small_050"]
-        raise UnknownNameError(f"timm has no model {name!r}; it has for example {', '.join(close)}")
     try:
         network = timm.create_model(name, pretrained=pretrained, in_chans=channels, num_classes=num_classes)
     except Exception as error:

@@ -9,6 +9,7 @@ N batch, Z latent size, n latents compared, K channels of a feature map h × w.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,7 +59,8 @@ class CDC(TransferStrategy):
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         plan = super().prepare(source, target, data)
-        self.source = plan.modules["cdc-source"] = source.generator.eval().requires_grad_(False)
+        self.source = copy.deepcopy(source.generator).eval().requires_grad_(False)
+        plan.modules["cdc-source"] = self.source
         if len(source.generator.blocks) < 2:
             raise UsageError(
                 f"cdc: {type(source.generator).__name__} has one block, and hidden ones are compared"

@@ -1,0 +1,46 @@
+"""`resume`: continue a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gantl_zoo.cli import options as o
+from gantl_zoo.errors import Stopped
+
+EPILOG = """Examples:
+
+  gantl-zoo resume runs/00003-dcgan-mnist
+
+  gantl-zoo resume runs/00004-mine --data /new/place/photos"""
+
+MovedData = Annotated[
+    str,
+    typer.Option("--data", help="Where the run's images are now, if they were moved.", callback=o.expand),
+]
+
+
+def add(app: typer.Typer) -> None:
+    app.command(epilog=EPILOG)(resume)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run folder.", callback=o.expand)],
+    data: MovedData = "",
+    quiet: o.Quiet = False,
+) -> None:
+    """Continue a run from its newest checkpoint. Its folder is the last line on standard output."""
+    from gantl_zoo.runs import resume as runs
+    from gantl_zoo.training.launcher import is_main
+
+    try:
+        model = runs.resume(run, data=data or None, quiet=quiet)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
+    assert model.folder is not None
+    if is_main():
+        print(model.folder.parent)
