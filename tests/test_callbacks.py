@@ -120,7 +120,7 @@ def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
             raise ValueError("out of\nluck")
 
     setattr(Breaks, f"on_{hook}", broken)
-    words = rf"at step \d: the callback Breaks.on_{hook} raised ValueError: out of; .*--resume"
+    words = rf"at step \d: the callback Breaks.on_{hook} raised ValueError: out of; .*gantl-zoo resume"
     with pytest.raises(gz.TrainingError, match=words) as raised:
         run_with(photos, tmp_path / "broken", [Breaks()], image_size=28)
     assert "\n" not in str(raised.value) and isinstance(raised.value.__cause__, ValueError)

@@ -19,6 +19,7 @@ from gantl_zoo.metrics.extractors import PixelFeatures
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Batch, Plan
 from gantl_zoo.training import checkpoint, engine
+from gantl_zoo.training.guard import not_finite
 from gantl_zoo.training.health import HealthMonitor, Signs
 from gantl_zoo.training.learner import Pace
 from gantl_zoo.training.recipe import Recipe
@@ -282,6 +283,25 @@ def test_finite_weights_whose_samples_are_not_are_noticed(gan: gz.GAN, images: I
     with torch.no_grad():
         trainer.average.blocks[0].linear.weight.fill_(3e38)  # type: ignore[index,union-attr]
     assert trainer.sick() == "samples are not finite"
+
+
+def test_only_numbers_that_are_not_finite_are_noticed() -> None:
+    module = nn.Module()
+    assert not_finite({"empty": module}) == ""
+    for name, tensor in (
+        ("none", torch.zeros(0)),
+        ("float64", torch.ones((), dtype=torch.float64)),
+        ("float16", torch.ones(2, dtype=torch.float16)),
+        ("large", torch.full((2,), 3e38)),  # its square is not finite
+        ("count", torch.ones(2, dtype=torch.long)),
+    ):
+        module.register_buffer(name, tensor)
+    assert not_finite({"sound": module}) == ""
+    for wrong in (float("nan"), float("inf")):
+        module.register_buffer("wrong", torch.tensor([1.0, wrong]))
+        assert (
+            not_finite({"sound": nn.Linear(1, 1), "broken": module}) == "the weights of broken are not finite"
+        )
 
 
 def test_the_watch_looks_early_and_at_the_end() -> None:

@@ -59,7 +59,9 @@ def not_finite(modules: Mapping[str, nn.Module]) -> str:
     broken = []
     for name, module in modules.items():
         tensors = [t for t in [*module.parameters(), *module.buffers()] if t.is_floating_point()]
+        tensors = [tensor for tensor in tensors if tensor.numel()]
         # the largest number: it takes no memory, and no square overflows
-        if tensors and not torch.stack(torch._foreach_norm(tensors, math.inf)).isfinite().all():
+        largest = [n.float() for n in torch._foreach_norm(tensors, math.inf)] if tensors else []
+        if largest and not torch.stack(largest).isfinite().all():
             broken.append(name)
     return f"the weights of {', '.join(broken)} are not finite" if broken else ""

@@ -132,6 +132,6 @@ class Loop:
             self.recovery.save(step)
             if callbacks.cause is not None:
                 words = f"stopped at step {step}: the callback {callbacks.failure}"
-                where = f"; mend it, then continue with --resume {self.folder}" if self.folder else ""
+                where = f"; mend it, then continue with gantl-zoo resume {self.folder}" if self.folder else ""
                 raise TrainingError(words + where) from callbacks.cause
             raise Stopped(f"stopped at step {step}", self.folder)
