@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import children
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,37 @@ def test_a_callback_works_without_a_folder(gan: gz.GAN, images: ImageData) -> No
     counts, before = Counts(), state(gan.generator)
     trainer().run(Observer(), callbacks=[counts])
     assert counts.steps == 3 and any(not torch.equal(before[n], t) for n, t in state(gan.generator).items())
+
+
+class Ends(gz.Callback):
+    """Writes which process it is called in, and fails soon."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_start(self, run: gz.RunView) -> None:
+        (self.folder / f"called-{os.environ['RANK']}").touch()
+
+    def on_step(self, run: gz.RunView) -> None:
+        if run.step == 3:
+            raise ValueError("enough")
+
+
+def run_as_rank(folder: Path) -> None:
+    data = ImageData(torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 28, 28))
+    settings: Any = TINY | {"steps": 100_000, "watch_every": 100_000}
+    try:
+        run = prepare_train("dcgan", data, settings)
+        execute(run, folder_of(run, folder / "runs", "run", True), callbacks=[Ends(folder)])
+    except BaseException as error:
+        (folder / f"ended-{os.environ['RANK']}").write_text(f"{type(error).__name__}: {error}")
+
+
+def test_of_several_processes_the_main_one_calls_and_all_end_together(tmp_path: Path) -> None:
+    for process in children.launch(2, run_as_rank, tmp_path):
+        process.join(60)
+        assert process.exitcode == 0
+    assert (tmp_path / "called-0").exists() and not (tmp_path / "called-1").exists()
+    main, other = ((tmp_path / f"ended-{rank}").read_text() for rank in (0, 1))
+    assert main.startswith("TrainingError: stopped at step 10: the callback Ends.on_step raised ValueError")
+    assert other.startswith("Stopped: stopped at step 10")
