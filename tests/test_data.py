@@ -71,7 +71,7 @@ def test_grey_stays_grey_and_transparency_becomes_white(tmp_path: Path) -> None:
     [
         (lambda p: p.mkdir(), "holds no image"),
         (lambda p: p.write_text("no zip"), "neither a folder nor a readable zip"),
-        (lambda p: None, "neither a folder nor a zip nor one of cifar10, digits"),
+        (lambda p: None, "does not exist; data names are: cifar10, digits"),
     ],
 )
 def test_a_place_without_images_is_explained(tmp_path: Path, make: object, said: str) -> None:
@@ -164,7 +164,7 @@ def test_some_classes_only(photos: Path) -> None:
         ("digits:2-1", r"the range 2-1 runs backwards; write 1-2"),
         ("digits:", r"digits has no class ''"),
         ("digits:1,0-1", r"'1,0-1' names a class twice"),
-        ("nothing:1", r"no data 'nothing:1'"),
+        ("nothing:1", r"unknown data 'nothing:1'"),
     ],
 )
 def test_classes_that_are_not_there(source: str, text: str) -> None:

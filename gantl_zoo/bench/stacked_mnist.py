@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.bench.cells import RESULTS, Row, folder, once, spread, trained
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.runs.evaluate import evaluate
 from gantl_zoo.runs.train import train
 
@@ -66,8 +66,8 @@ def stacked_mnist(
 
     What is finished in `out` is not done again, and a run that was interrupted goes on. Raises `UsageError`.
     """
-    if unknown := sorted(set(recipes) - set(RECIPES)):
-        raise UsageError(f"unknown recipe {', '.join(unknown)}; there are: {', '.join(RECIPES)}")
+    if strange := sorted(set(recipes) - set(RECIPES)):
+        raise UsageError(unknown("recipe", strange, RECIPES))
     if trials < 1 or steps < 1:
         raise UsageError(f"trials and steps must be at least 1, not {trials} and {steps}")
     rows = []

@@ -21,7 +21,7 @@ from filelock import FileLock
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
 from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.data import load
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.errors import TrainingError, UsageError, unknown
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.runs.evaluate import evaluate
@@ -78,8 +78,8 @@ def choose_pairs(
             raise UsageError("a pair of your own needs both --source and --data, and no --pair")
         return (own_pair(source, data, data_root),)
     known = {pair.name: pair for pair in PAIRS}
-    if unknown := sorted(set(names) - set(known)):
-        raise UsageError(f"unknown pair {', '.join(unknown)}; there are: {', '.join(known)}")
+    if strange := sorted(set(names) - set(known)):
+        raise UsageError(unknown("pair", strange, known))
     return tuple(known[name] for name in names or known)
 
 

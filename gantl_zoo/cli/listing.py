@@ -9,7 +9,7 @@ import typer
 
 from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.share import Endpoint
-from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
+from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.plugins import KINDS, Entry, installed, singular
 
@@ -43,7 +43,7 @@ def list_names(
     if hub:
         return list_hub("" if pattern == "*" else pattern, as_json, endpoint)
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")
+        raise UsageError(unknown("--kind", kind, KINDS))
     rows = [
         {"kind": k, "name": name, "owner": entry.owner, "version": entry.version}
         for k in ([kind] if kind else KINDS)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gantl_zoo.data.split import sketch
 from gantl_zoo.data.stream import Stream
-from gantl_zoo.errors import DataError
+from gantl_zoo.errors import DataError, closest
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,10 @@ class ImageData:
             if found and found[-1] < len(self.classes):
                 return found
         shown = ", ".join(self.classes[:12]) + (", …" if len(self.classes) > 12 else "")
-        raise DataError(f"{self.name} has no class {part!r}; it has 0 to {len(self.classes) - 1}: {shown}")
+        listed = f"it has 0 to {len(self.classes) - 1}: {shown}"
+        near = [] if first.isdecimal() else closest(part, self.classes)
+        hint = f"did you mean {' or '.join(near)}?" if near else listed
+        raise DataError(f"{self.name} has no class {part!r}; {hint}")
 
     def _between(self, first: str, last: str) -> list[int]:
         """The classes from one name to another: as numbers, if they are some, else in their order here."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from gantl_zoo.console import say
 from gantl_zoo.errors import DataError
 
 # Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
@@ -67,7 +67,7 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
 
 def warn(text: str) -> None:
     """One line on standard error."""
-    print(f"warning: {text}", file=sys.stderr)
+    say(f"warning: {text}")
 
 
 def _unreadable() -> frozenset[str]:

@@ -138,7 +138,7 @@ class Model:
         folder = Path(os.path.expanduser(folder))
         self.check_place(folder)
         config = self.config(dtype)
-        readme = card.render(config, card.text_in(folder))
+        readme = card.render(config, card.text_in(folder), address=address_of(folder))
         return write_folder(folder, config, self.networks(), readme, max_shard_size)
 
     def check_place(self, folder: Path) -> None:
@@ -158,6 +158,13 @@ class Model:
                 f"{folder} holds the discriminator that {self.name} was loaded without, and it would be "
                 "lost: load all of it, or save elsewhere"
             )
+
+
+def address_of(folder: Path) -> str:
+    """What `load_model` takes for a folder from here: the run's folder, if it is that of a run's model."""
+    place = folder.parent if folder.name == "model" and (folder.parent / "config.json").is_file() else folder
+    relative = os.path.relpath(place)
+    return str(place.absolute()) if relative.startswith("..") else Path(relative).as_posix()
 
 
 def metadata_from(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from gantl_zoo.console import say
 from gantl_zoo.errors import PluginError
 from gantl_zoo.version import VERSION
 
@@ -138,6 +138,6 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
             text = f"warning: {place} is damaged, so it brings no names ({error}); install it anew"
-            print(text, file=sys.stderr)
+            say(text)
         return ()
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

@@ -22,8 +22,8 @@ class DataSpec:
 
     `source` is a data name, a folder, a zip, or images in memory. `image_size` (pixels) and `channels` (1 or
     3) convert the images; `root` is the folder of torchvision's data sets; `shots` takes a subset of the
-    training images by `data_seed`. `split_by` is "content" or "path" (`gantl_zoo.data.load`). `place` is the
-    absolute path of a source on disk, by which a run finds its images from another working directory.
+    training images by `data_seed`. `split_by` is "content" or "path", as in `gantl_zoo.data.load`. `place` is
+    the absolute path of a source on disk, by which a run finds its images from another working directory.
     """
 
     source: str | Path | ImageData

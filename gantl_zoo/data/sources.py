@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from numbers import Integral
 from pathlib import Path
@@ -12,7 +11,7 @@ from gantl_zoo.data import builtin, files, glyphs
 from gantl_zoo.data.arrays import source_of
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.stream import Stream
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError, UsageError, unknown
 
 # Images in the training and in the test split, and their shape (C, H, W)
 SIZES = {
@@ -130,11 +129,11 @@ def _placed(
         return files.load(Path(place), split, image_size, by_path=by_path)
     if str(place) in NAMES:
         return _placed(str(place), split, image_size, data_seed, root=root, by_path=by_path)
-    close = difflib.get_close_matches(str(place), NAMES)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise DataError(
-        f"no data {str(place)!r}: it is neither a folder nor a zip nor one of {', '.join(NAMES)}{hint}"
-    )
+    if os.path.dirname(place):  # a path
+        raise DataError(
+            f"the folder or zip {str(place)!r} does not exist; data names are: {', '.join(NAMES)}"
+        )
+    raise DataError(unknown("data", place, NAMES, hint="nor is there a folder or a zip of that name"))
 
 
 def _named(
