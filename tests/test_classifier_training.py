@@ -112,7 +112,7 @@ def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path)
     for wish, text in (({"epochs": 4}, "another epochs"), ({"data_seed": 2}, "another data_seed")):
         with pytest.raises(gz.UsageError, match=rf"began with {text}, and --resume goes on"):
             gz.classify_train(resume=run, **wish)
-    with pytest.raises(gz.UsageError, match="unknown setting epoch"):
+    with pytest.raises(gz.UsageError, match="unknown setting 'epoch'; did you mean epochs"):
         gz.classify_train(resume=run, epoch=3)
     words = ["classify", "train", "--resume", str(run), "--epochs", "3", "--quiet"]
     outcome = CliRunner().invoke(app, words)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.registry.arguments import given, plain
 from gantl_zoo.runs.classifier_recorder import result
-from gantl_zoo.runs.classify_job import ClassifierJob
+from gantl_zoo.runs.classify_job import ClassifierJob, ClassifierSettings
 from gantl_zoo.runs.classify_resume import held_out_of, resume_classifier
 from gantl_zoo.runs.classify_run import ClassifierRun, begin, check_channels, load_classifier
-from gantl_zoo.runs.settings import Data, data_spec
+from gantl_zoo.runs.settings import Data, DataSettings, check_known, data_spec
 from gantl_zoo.runs.spec import RunData
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
@@ -25,8 +26,8 @@ from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
 from gantl_zoo.training.launcher import launched
 
-DATA_SETTINGS = ("data_root", "shots", "data_seed", "image_size", "channels")
-OTHER_SETTINGS = ("device", "precision", "title")
+GENERAL = ("data", "resume", "callbacks", "out", "quiet")
+HELPER = ("gan", "gan_samples", "gan_confidence")
 
 
 def classify_train(
@@ -40,8 +41,8 @@ def classify_train(
     resume: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
-    quiet: bool = True,
-    **settings: Any,
+    quiet: bool = False,
+    **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
     """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
 
@@ -52,6 +53,7 @@ def classify_train(
     seed, lr, …), `precision`, `device`, `title`, and of the data. `resume` continues a run folder with its
     own settings; what is given beside it must agree with them.
     """
+    check_known(settings, ClassifierSettings, *GENERAL, "backbone_config", *HELPER)
     own = {"backbone_config": plain(backbone_config or {}), "gan": None if gan is None else str(gan)}
     own |= {"gan_samples": gan_samples, "gan_confidence": gan_confidence}
     if resume is not None:
@@ -70,8 +72,8 @@ def classify_transfer(
     resume: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
-    quiet: bool = True,
-    **settings: Any,
+    quiet: bool = False,
+    **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
     """Fine-tune a classifier on other labelled data. Classes that the source has by name keep their rows of
     the last block; those of all others are fresh.
@@ -81,6 +83,7 @@ def classify_transfer(
     none is named. Raises `DataError` for images without labels or of other channels, `UsageError` for a
     strategy that is for GANs alone. `settings` and `resume` as for `classify_train`.
     """
+    check_known(settings, ClassifierSettings, *GENERAL, "strategy", "strategy_config")
     own = {"strategy": strategy, "strategy_config": plain(strategy_config or {})}
     if resume is not None:
         wishes = given(own | settings | {"name": None if source is None else str(source)})
@@ -90,14 +93,15 @@ def classify_transfer(
     return begin(prepared("transfer", str(source), data, own, settings), out, callbacks, quiet)
 
 
-def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings: Any) -> dict[str, Any]:
+def classify_evaluate(
+    model: str | Path | Classifier, *, data: Data, **settings: Unpack[DataSettings]
+) -> dict[str, Any]:
     """Accuracy (0 to 1) of a classifier on the held-out images of `data`, and what it was measured on. Raises
     `DataError` for images of other channels or another number of classes.
     """
-    if unknown := sorted(set(settings) - set(DATA_SETTINGS)):
-        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(DATA_SETTINGS)}")
+    check_known(settings, DataSettings, "model", "data")
     classifier = model if isinstance(model, Classifier) else load_classifier(model)
-    held_out = held_out_of(data_spec(data, settings))  # type: ignore[arg-type]
+    held_out = held_out_of(data_spec(data, settings))
     if len(held_out.classes) != classifier.num_classes:
         raise DataError(
             f"{classifier.name} has {classifier.num_classes} classes, {held_out.name} has "
@@ -111,23 +115,20 @@ def classify_evaluate(model: str | Path | Classifier, *, data: Data, **settings:
 
 
 def prepared(
-    verb: str, name: str, data: Data | None, own: Mapping[str, Any], settings: Mapping[str, Any]
+    verb: str, name: str, data: Data | None, own: Mapping[str, Any], settings: ClassifierSettings
 ) -> ClassifierRun:
     """A run whose settings and images are checked. Raises `UsageError` and `DataError`."""
     if size := launched():
         raise UsageError(f"a classifier is trained in one process: start without a launcher, or unset {size}")
     if data is None:
         raise UsageError("data must be given; only with resume=RUN it is known")
-    settings = given(settings)
-    known = ClassifierRecipe.__dataclass_fields__
-    rest = {key: settings.get(key) for key in DATA_SETTINGS}
-    if unknown := sorted(set(settings) - {*known, *DATA_SETTINGS, *OTHER_SETTINGS}):
-        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(known)}")
-    if wrong := schema.title(settings.get("title", "")):
+    if wrong := schema.title(settings.get("title") or ""):
         raise UsageError(f"title {wrong}")
-    recipe = ClassifierRecipe(**{key: value for key, value in settings.items() if key in known})
-    others = {key: settings[key] for key in OTHER_SETTINGS if key in settings}
-    spec = data_spec(data, rest)  # type: ignore[arg-type]
+    spec, chosen = data_spec(data, settings), given(settings)
+    recipe = ClassifierRecipe(
+        **{f.name: chosen[f.name] for f in fields(ClassifierRecipe) if f.name in chosen}
+    )
+    others = {key: chosen[key] for key in ("device", "precision", "title") if key in chosen}
     job = ClassifierJob(verb=verb, name=name, data=spec, recipe=recipe, **given(own), **others)
     storable(name, "the source")
     storable(spec.name, "the option", DataError)

@@ -9,11 +9,28 @@ from typing import Any
 
 from gantl_zoo.errors import TrainingError
 from gantl_zoo.registry.arguments import to_word
+from gantl_zoo.runs.settings import DataSettings
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.classifier import ClassifierRecipe
 
 FORMAT = 1
 KIND = "classifier-run"  # never a model's kind: a run's folder must not be taken for a model's
+
+
+class ClassifierSettings(DataSettings, total=False):
+    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device."""
+
+    epochs: int | None
+    batch: int | None
+    seed: int | None
+    lr: float | None
+    weight_decay: float | None
+    shift: int | None
+    flip: bool | None
+    smoothing: float | None
+    device: str | None
+    precision: str | None
+    title: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
