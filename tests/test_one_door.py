@@ -176,7 +176,9 @@ def test_a_transfer_is_named_after_the_run_that_it_starts_from() -> None:
     assert short("me/my-gan@v1.2") == "my-gan" and short("model") == "model"
 
 
-@pytest.mark.parametrize("wrong", [3, object(), b"name", ["dcgan-mnist"]], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [3, object(), b"name", ["dcgan-mnist"]], ids=["int", "object", "bytes", "list"]
+)
 def test_what_is_not_a_gan_is_refused_in_one_line(wrong: Any, images: ImageData) -> None:
     with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
         gz.transfer(wrong, data=images)

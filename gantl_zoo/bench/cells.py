@@ -66,4 +66,5 @@ def trained(folder: Path, start: Callable[[], GAN], quiet: bool) -> tuple[GAN, R
     """What `start` trains into `folder`, or what an earlier, interrupted call did; and its run folder."""
     begun = begun_in(folder)
     gan = resume(begun, quiet=quiet) if begun else start()
+    assert isinstance(gan, GAN)  # cells train no classifiers
     return gan, RunFolder(runs_in(folder)[-1])

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.data import ImageData, source_of
-from gantl_zoo.errors import DataError, TrainingError, UsageError
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import UsageError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.classify_run import ClassifierRun, differing, perform, start_of
 from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.relocate import find_images
 from gantl_zoo.runs.settings import Data
-from gantl_zoo.runs.spec import DataSpec, RunData
+from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training import engine
 from gantl_zoo.training.callback import Callback
 
@@ -42,35 +41,10 @@ def resume_classifier(
             f"{path} began with another {', '.join(wrong)}, and --resume goes on with what a run began with: "
             "leave that out, or start a new run"
         )
-    images, spec = images_of(job, folder.path, data)
-    run = ClassifierRun(job, images, held_out_of(spec), engine.choose(job.device, job.precision))
-    return perform(run, start_of(job, images), folder, True, callbacks)
-
-
-def images_of(job: ClassifierJob, path: Path, data: Data | None) -> tuple[ImageData, DataSpec]:
-    """The run's images, at `data` or where the run found them. Raises `TrainingError`."""
-    spec = job.data if data is None else replace(job.data, source=source_of(data), place=None)
-    if job.fingerprint is None and not spec.in_memory:
-        raise TrainingError(f"{path} was given its images in memory: give them again as data")
-    failure: DataError | None = None
-    for source in sources(spec):
-        try:
-            images = RunData.read(replace(spec, source=source)).train
-        except DataError as error:
-            failure = failure or error
-            continue
-        if job.fingerprint not in (None, images.fingerprint):
-            both = f"fingerprint {images.fingerprint}, then {job.fingerprint}"
-            raise TrainingError(f"the data {spec.name} has changed since {path} began ({both})")
-        return images, replace(spec, source=source)
-    raise TrainingError(f"the images of {path} can't be read: {failure}; say where they are with --data")
-
-
-def sources(spec: DataSpec) -> Iterator[str | Path | ImageData]:
-    """Where the images may lie: as the source was spelled, or by its absolute path."""
-    yield spec.source
-    if spec.place and spec.place != os.fspath(str(spec.source)):
-        yield spec.place
+    images = find_images(job.data, job.fingerprint, folder.path, data)
+    held_out = held_out_of(images.spec)
+    run = ClassifierRun(job, images.train, held_out, engine.choose(job.device, job.precision))
+    return perform(run, start_of(job, images.train), folder, True, callbacks)
 
 
 def held_out_of(spec: DataSpec) -> ImageData:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.runs.best import regret
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.folder import RunFolder, begun_in
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.prepare import Prepared, from_job
-from gantl_zoo.runs.recorder import regret
 from gantl_zoo.storage.schema import read_config
+from gantl_zoo.training.callback import Callback
 from gantl_zoo.viz.grid import save_picture, side_by_side
 
 SHOWN = 36
 
 
-def compare(run: Prepared, folder: RunFolder, transferred: GAN) -> None:
+def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Sequence[Callback] = ()) -> None:
     """Train from scratch beside the transfer in `folder`, then write `comparison.png` and a table there.
 
     The rival has the source's architecture and random weights; data, recipe and metrics are the same. It goes
@@ -35,7 +36,7 @@ def compare(run: Prepared, folder: RunFolder, transferred: GAN) -> None:
     else:
         beside = folder_of(rival, folder.path, "scratch", folder.quiet)
     try:
-        scratch = execute(rival, beside, resume=earlier is not None)
+        scratch = execute(rival, beside, resume=earlier is not None, callbacks=callbacks)
     except Stopped as stopped:  # who goes on with the transfer gets the comparison, too
         raise Stopped("stopped in the run from scratch", folder.path) from stopped
     if processes.main:

@@ -27,6 +27,7 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.fit import fitted
 from gantl_zoo.training import engine
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import Setup, check_engine, set_up
 from gantl_zoo.zoo import gan_named
@@ -45,6 +46,7 @@ class Prepared:
     why: str = ""  # the strategy "auto" chose this one
 
 
+@training_modes()
 def from_scratch(
     generator: str,
     spec: DataSpec,
@@ -85,6 +87,7 @@ def from_scratch(
     return from_job(job, data)
 
 
+@training_modes()
 def from_source(
     source: str | Path | GAN,
     spec: DataSpec,
@@ -124,6 +127,7 @@ def from_source(
     return _assembled(job, data, ready, method, why=chosen.why)
 
 
+@training_modes()
 def from_job(
     job: Job, data: RunData, gan: GAN | None = None, strategy: TransferStrategy | None = None
 ) -> Prepared:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
-from gantl_zoo.runs.best import Best, regret as regret
+from gantl_zoo.runs.best import Best
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
@@ -63,7 +63,7 @@ class RunRecorder(Observer):
         self.started = time.perf_counter()
         self.floors: dict[str, float] = {}
         self.signs: dict[str, float] = {}  # of the last look, for the next row of statistics
-        self.bar = _bar(recipe.steps, title) if not folder.quiet and sys.stderr.isatty() else None
+        self.bar = _bar(recipe.steps, title) if not folder.quiet and _watched() else None
 
     def on_step(self, step: int) -> None:
         if self.bar is not None:
@@ -206,6 +206,11 @@ def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]
             beside = "" if floor is None else f"{floor:12.4g}"
             lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
     return "\n".join(lines)
+
+
+def _watched() -> bool:
+    """Whether a person may look at standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _bar(steps: int, title: str) -> Any:

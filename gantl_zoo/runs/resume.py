@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.data import source_of
-from gantl_zoo.errors import DataError, TrainingError, UnknownNameError, UsageError
+from gantl_zoo.errors import UnknownNameError, UsageError
 from gantl_zoo.metrics.catalogue import named
+from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.registry.arguments import given
+from gantl_zoo.runs.classify_job import KIND as CLASSIFIER
+from gantl_zoo.runs.classify_resume import resume_classifier
 from gantl_zoo.runs.compare import compare
 from gantl_zoo.runs.execute import execute
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.prepare import from_job
+from gantl_zoo.runs.relocate import find_images
 from gantl_zoo.runs.settings import Data
-from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.training.callback import Callback
 
 
 def resume(
@@ -31,16 +34,19 @@ def resume(
     data: Data | None = None,
     source: GAN | None = None,
     strategy: TransferStrategy | None = None,
+    callbacks: Sequence[Callback] = (),
     quiet: bool = False,
-) -> GAN:
+) -> GAN | Classifier:
     """Continue the run in the folder `run` from its newest checkpoint, as if it had never stopped.
 
-    `data` is where the run's images lie now, if they were moved. A source or a strategy that the run was
-    given as an object is needed again. Raises `TrainingError` if there is no such run, or if its images have
-    changed; `Stopped` after Ctrl-C.
+    `data` is where the run's images lie now, if they were moved. Images, a source or a strategy that the run
+    was given as objects are needed again. Raises `TrainingError` if there is no such run, or if its images
+    have changed; `Stopped` after Ctrl-C.
     """
     folder, config = RunFolder.open(run, quiet)
-    return _resume(Job.from_config(config, run), folder, data, source, strategy)
+    if config.get("kind") == CLASSIFIER:
+        return resume_classifier(run, data=data, callbacks=callbacks, quiet=quiet)
+    return _resume(Job.from_config(config, run), folder, data, source, strategy, callbacks)
 
 
 def check_and_resume(
@@ -50,6 +56,7 @@ def check_and_resume(
     name: str | Path | GAN | None,
     data: Data | None,
     strategy: str | TransferStrategy | None = None,
+    callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> GAN:
     """`resume`, for `train` and `transfer`: what they are called with must be the run's own, or `UsageError`.
@@ -57,11 +64,13 @@ def check_and_resume(
     `data` may also be another place that holds the same images.
     """
     folder, config = RunFolder.open(run, quiet)
+    if config.get("kind") == CLASSIFIER:
+        raise UsageError(f"{run} is a classifier's run: continue it with gantl-zoo resume {run}")
     job = Job.from_config(config, run)
     check_settings(job, run, given({**settings, "name": name or None, "strategy": strategy}))
     source = name if isinstance(name, GAN) else None
     method = strategy if isinstance(strategy, TransferStrategy) else None
-    return _resume(job, folder, data or None, source, method)
+    return _resume(job, folder, data or None, source, method, callbacks)
 
 
 def _resume(
@@ -70,67 +79,19 @@ def _resume(
     data: Data | None,
     source: GAN | None,
     strategy: TransferStrategy | None,
+    callbacks: Sequence[Callback],
 ) -> GAN:
-    job, images = find_images(job, folder.path, data)
+    images = find_images(job.data, job.fingerprint, folder.path, data)
     try:
-        run = from_job(job, images, source, strategy)
+        run = from_job(replace(job, data=images.spec), images, source, strategy)
     except UnknownNameError as error:
         raise UnknownNameError(
             f"{error}; a source or strategy that {folder.path} was given as an object is needed again"
         ) from error
-    result = execute(run, folder, resume=True)
+    result = execute(run, folder, resume=True, callbacks=callbacks)
     if job.compare_scratch:
-        compare(run, folder, result)
+        compare(run, folder, result, callbacks)
     return result
-
-
-def find_images(job: Job, path: Path, data: Data | None) -> tuple[Job, RunData]:
-    """The job, and its images: at `data`, or where the run found them. Raises `TrainingError` if
-    they have changed, `UsageError` if `data` holds others.
-    """
-    if job.fingerprint is None:
-        raise TrainingError(f"{path} was given its images in memory; call train or transfer anew")
-    if data is not None:
-        job = replace(job, data=replace(job.data, source=source_of(data), place=None))
-    images = _read(job.data, path, moved=data is not None)
-    if images.fingerprint != job.fingerprint:
-        both = f"fingerprint {images.fingerprint}, then {job.fingerprint}"
-        if data is not None:
-            raise UsageError(
-                f"{job.data.name} holds other images than those that {path} began with ({both}): --resume "
-                f"never means transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
-            )
-        raise TrainingError(
-            f"the data {job.data.name} has changed since {path} began ({both}), or is streamed now and was "
-            "not then, or the reverse (GANTL_ZOO_MEMORY): restore that, or start a new run"
-        )
-    return replace(job, data=images.spec), images
-
-
-def _read(spec: DataSpec, path: Path, moved: bool) -> RunData:
-    """The images of the first place that is there."""
-    for source in places(spec):
-        return RunData.read(replace(spec, source=source))
-    try:
-        return RunData.read(spec)
-    except DataError as error:
-        if moved:
-            raise
-        where = f" ({spec.place})" if spec.place else ""
-        raise TrainingError(
-            f"the data {spec.name}{where} of {path} can't be read: {error}; if the images were "
-            "moved, say where they are with --data"
-        ) from error
-
-
-def places(spec: DataSpec) -> Iterator[str | Path]:
-    """Where the source may lie on disk: as it was spelled, seen from here, or by its absolute path."""
-    for place in (spec.source, spec.place):
-        if isinstance(place, str | Path):
-            expanded = os.path.expanduser(place)
-            folder, colon, _ = expanded.rpartition(":")
-            if os.path.exists(expanded) or (colon and os.path.exists(folder)):
-                yield place
 
 
 def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import Unpack
@@ -20,6 +21,7 @@ from gantl_zoo.runs.settings import (
     networks_of,
     recipe_of,
 )
+from gantl_zoo.training.callback import Callback, check_callbacks
 
 
 def train(
@@ -27,6 +29,7 @@ def train(
     *,
     data: Data | None = None,
     resume: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
     **settings: Unpack[TrainSettings],
@@ -37,7 +40,8 @@ def train(
     (`image_size` in pixels, `channels`, `shots`, …), choose the networks (`discriminator`,
     `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. A
     `conditional` model is conditioned on the classes of the data. The generator is "dcgan" where none is
-    named. The run's folder is a numbered one in `out`; `quiet` prints nothing.
+    named. `callbacks` are called while it trains (`Callback`). The run's folder is a numbered one in `out`;
+    `quiet` prints nothing.
 
     `resume` continues a run folder with its own settings; what is given beside it must agree with them.
 
@@ -45,11 +49,14 @@ def train(
     made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
     Ctrl-C.
     """
-    check_known(settings, TrainSettings, "data", "resume", "out", "quiet")
+    check_known(settings, TrainSettings, "data", "resume", "callbacks", "out", "quiet")
     if resume is not None:
-        return check_and_resume(resume, settings, name=generator, data=data, quiet=quiet)
+        return check_and_resume(resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet)
+    check_callbacks(callbacks)
     run = prepare_train(generator or "dcgan", data, settings)
-    return execute(run, folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet))
+    return execute(
+        run, folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet), callbacks=callbacks
+    )
 
 
 def prepare_train(generator: str, data: Data | None, settings: TrainSettings) -> Prepared:

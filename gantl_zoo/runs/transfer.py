@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import Unpack
@@ -22,6 +23,7 @@ from gantl_zoo.runs.settings import (
     recipe_of,
 )
 from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.training.callback import Callback, check_callbacks
 
 
 def transfer(
@@ -30,6 +32,7 @@ def transfer(
     data: Data | None = None,
     strategy: str | TransferStrategy | None = None,
     resume: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
     **settings: Unpack[TransferSettings],
@@ -44,19 +47,22 @@ def transfer(
     (`gantl_zoo.strategy.auto`). `compare_scratch` trains the same budget from scratch beside it and says who
     won (a picture alone for images in memory, or without metrics).
 
-    `settings` and errors as for `train`; `WeightsError` for a source that is damaged.
+    `settings`, `callbacks` and errors as for `train`; `WeightsError` for a source that is damaged.
     """
-    check_known(settings, TransferSettings, "data", "strategy", "resume", "out", "quiet")
+    check_known(settings, TransferSettings, "data", "strategy", "resume", "callbacks", "out", "quiet")
     if resume is not None:
-        return check_and_resume(resume, settings, name=source, data=data, strategy=strategy, quiet=quiet)
+        return check_and_resume(
+            resume, settings, name=source, data=data, strategy=strategy, callbacks=callbacks, quiet=quiet
+        )
+    check_callbacks(callbacks)
     run = prepare_transfer(source, data, strategy or "full", settings)
     name = f"{short(run.job.name)}-{run.data.train.name}-{run.job.strategy}"
     folder = folder_of(run, out, name, quiet)
     if run.why:
         folder.log(run.why)
-    result = execute(run, folder)
+    result = execute(run, folder, callbacks=callbacks)
     if run.job.compare_scratch:
-        compare(run, folder, result)
+        compare(run, folder, result, callbacks)
     return result
 
 
