@@ -44,7 +44,7 @@ class Recipe:
     `batch` is that of all processes together, each of which takes its share in `accumulate` rounds.
     `skip_limit`: after so many skipped steps in a row (a gradient was not finite) the run goes back to its
     last checkpoint with half the learning rate, at most `rollback_limit` times; then it stops.
-    `watch_every`: steps between two looks at how steady the run is, of which there are three more in the first
+    `watch_every`: steps between two looks at how steady the run is; there are three more in the first
     interval and one at the end; `on_collapse`: what to do then.
     `metrics_every`: steps between two measurements; 0: as often as takes a tenth of the run's time, which
     depends on the machine's pace, so give a number to a run that shall choose the same best model again.
