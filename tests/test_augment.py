@@ -98,3 +98,15 @@ def test_an_image_counts_once_however_many_patches_are_judged() -> None:
         patches.adapt(torch.ones(50, 1, 7, 7))
         whole.adapt(torch.ones(50))
     assert patches.p == whole.p > 0.5
+
+
+def test_grids_are_built_once_and_in_any_mode() -> None:
+    """What is kept must not belong to the first caller's inference mode: nothing could be trained with it."""
+    ada.lattice.cache_clear(), ada.colour_axes.cache_clear()
+    augment, images = ada.AdaptiveAugment(p=1.0), torch.rand(2, 3, 6, 5)
+    with torch.inference_mode():
+        augment(images)
+    augment(images.requires_grad_()).sum().backward()
+    assert images.grad is not None and ada.lattice.cache_info().misses == 1
+    places, middle, size = ada.lattice(6, 5, images.device)
+    assert places.shape == (30, 3) and middle.tolist() == [2.0, 2.5] and size.tolist() == [5, 6]

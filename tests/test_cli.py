@@ -223,7 +223,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "at least 2",
         ),
         (["classify", "train", "cnn", "--data", "{tmp}/flat"], 1, "has no labels"),
-        (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 1, "dcgan-mnist sees 1 channel"),
+        (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 1, "dcgan-mnist takes 1 channel"),
         (["classify", "evaluate", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a backbone"),
         (["list", "--kind", "things"], 2, "unknown --kind 'things'; there are: models, generators"),
         (["list", "zzz*"], 2, "no name matches"),
