@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -71,13 +72,19 @@ def train(done: Any, settings: dict[str, Any]) -> None:
     """`gz.train`, telling in `done` which step it has reached."""
     import gantl_zoo as gz
     from gantl_zoo.runs.recorder import RunRecorder
+    from gantl_zoo.training import checkpoint
 
-    tell = RunRecorder.on_step
+    tell, write = RunRecorder.on_step, checkpoint.save_file
 
     def on_step(self: RunRecorder, step: int) -> None:
         done.value = step
         tell(self, step)
 
+    def slowly(*arguments: Any) -> None:  # so that some kills hit a checkpoint that is being written
+        write(*arguments)
+        time.sleep(0.01)
+
+    checkpoint.save_file = slowly  # type: ignore[assignment]
     RunRecorder.on_step = on_step  # type: ignore[method-assign]
     gz.train(**settings)
 

@@ -161,10 +161,14 @@ class Model:
 
 
 def address_of(folder: Path) -> str:
-    """What `load_model` takes for a folder from here: the run's folder, if it is that of a run's model."""
+    """What `load_model` takes for a folder from here: the run's folder, if it is that of a run's model.
+
+    "" for a path that no text can hold.
+    """
     place = folder.parent if folder.name == "model" and (folder.parent / "config.json").is_file() else folder
     relative = os.path.relpath(place)
-    return str(place.absolute()) if relative.startswith("..") else Path(relative).as_posix()
+    found = str(place.absolute()) if relative.startswith("..") else Path(relative).as_posix()
+    return found if found.isprintable() else ""
 
 
 def metadata_from(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
@@ -76,22 +77,30 @@ def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapp
 
 
 def table(folder: RunFolder, beside: RunFolder) -> str:
-    """Distances before, after and from scratch: the best of each run, and who won."""
+    """Distances before, after and from scratch, of the model that each run kept, and who won."""
     ours, theirs = folder.rows("metrics.jsonl"), beside.rows("metrics.jsonl")
     if not ours or not theirs:
         return "no metrics were taken, so there is nothing to compare"
     name = next(key for key in ours[0] if key != "step")
-    first = read_config(folder.path / "model")["metrics"][0]
-    measured = [[row for row in rows[1:] if name in row] for rows in (ours, theirs)]
-    if not all(measured):
+    rows = [kept_row(run, name) for run in (folder, beside)]
+    kept = [row for row in rows if row is not None]
+    if len(kept) < 2:
         return f"{name} could not be measured, so there is nothing to compare"
-    best = [min(rows, key=lambda row: regret(first, row[name])) for rows in measured]
+    first = read_config(folder.path / "model")["metrics"][0]
     lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
-    for title, row in zip(("after transfer", "from scratch"), best, strict=True):
+    for title, row in zip(("after transfer", "from scratch"), kept, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
-    after, scratch = (float(row[name]) for row in best)
+    after, scratch = (float(row[name]) for row in kept)
     lead = regret(first, scratch) - regret(first, after)
     winner = "transfer won" if lead > 0 else "from scratch won; transfer did not help here"
     winner = winner if lead else "neither won"
     said = f"{after / scratch:.2f} times" if after > 0 < scratch else f"{after:.4g} beside"
     return "\n".join([*lines, f"{winner}: {said} what scratch reached, in the same steps"])
+
+
+def kept_row(run: RunFolder, name: str) -> dict[str, Any] | None:
+    """What was measured of the model that the run kept; None if its metric `name` was not."""
+    if not (run.path / "model").is_dir():
+        return None
+    step = read_config(run.path / "model")["training"]["best_step"]
+    return next((r for r in run.rows("metrics.jsonl") if r["step"] == step and name in r), None)

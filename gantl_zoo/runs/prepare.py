@@ -148,6 +148,12 @@ def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy, wh
     monitor = monitor_of(job, data)
     source = gan if job.verb == "transfer" else None
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed)
+    if job.verb == "train" and getattr(gan.discriminator, "untaught", False):
+        raise UsageError(
+            f"discriminator {gan.parts['discriminator']['name']!r} would judge by frozen features of random "
+            "weights: --discriminator-arg weights=cnn-mnist (or another trained backbone), backbone=timm:…, "
+            "or freeze=false"
+        )
     check_step(setup, data.train, recipe, machine)
     return Prepared(job, data, setup, machine, monitor, source if job.compare_scratch else None, why)
 
@@ -159,12 +165,6 @@ def _built(job: Job, images: ImageData) -> GAN:
         raise UsageError(
             f"{job.name} makes images {gan.image_shape} (channels, height, width), those of {images.name} "
             f"are {images.shape}: leave image_size and channels to --image-size and --channels"
-        )
-    if getattr(gan.discriminator, "untaught", False):
-        raise UsageError(
-            f"discriminator {gan.parts['discriminator']['name']!r} would judge by frozen features of random "
-            "weights: --discriminator-arg weights=cnn-mnist (or another trained backbone), backbone=timm:…, "
-            "or freeze=false"
         )
     return gan
 
