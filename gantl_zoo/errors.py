@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -59,6 +58,8 @@ def closest(name: object, choices: Iterable[str], most: int = 3) -> list[str]:
 
     Upper case, and '_' in place of '-', make no difference.
     """
+    import difflib  # only where something is misspelt
+
     spelled = {_plain(choice): choice for choice in choices}
     return [spelled[key] for key in difflib.get_close_matches(_plain(name), spelled, n=most)]
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from gantl_zoo.errors import HubError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import NEITHER, check_name, folder_at, is_path, no_folder, release_folder
-from gantl_zoo.storage.origin import pulled_from
-from gantl_zoo.storage.schema import parts_of
 
 if TYPE_CHECKING:
     from gantl_zoo.hub.fetch import Parts
@@ -34,6 +32,9 @@ def locate(
 
     From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
     """
+    from gantl_zoo.storage.origin import pulled_from  # here, since listing names needs neither
+    from gantl_zoo.storage.schema import parts_of
+
     text = check_name(name)
     if place := folder_at(name):
         return place, pulled_from(place)

@@ -9,8 +9,6 @@ import typer
 
 from gantl_zoo.cli import bench, classify, evaluate, listing, output, resume, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
-from gantl_zoo.storage.untrusted import escaped
-from gantl_zoo.training.launcher import prefix
 
 EPILOG = """Examples:
 
@@ -68,6 +66,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def explain(error: Exception) -> int:
     """One line on standard error; returns the exit code."""
+    from gantl_zoo.storage.untrusted import escaped
+    from gantl_zoo.training.launcher import prefix
+
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, typer.Abort):  # Ctrl-C at a question
