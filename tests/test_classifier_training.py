@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import gantl_zoo as gz
+from gantl_zoo import data
 from gantl_zoo.cli.app import app
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
 from gantl_zoo.networks.base import blocks
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder
+from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.classify_resume import resume_classifier
+from gantl_zoo.runs.classify_run import start_of
+from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.surgery.head import fitted_head, shared
 from gantl_zoo.training import checkpoint, engine
@@ -243,3 +247,16 @@ def test_a_fresh_head_is_not_the_one_that_the_source_began_with() -> None:
         torch.manual_seed(0)
         base = gz.build_classifier("cnn", {"channels": 1, "num_classes": 2} | SMALL)
     assert not torch.equal(head_of(base), head_of(fitted_head(base, ("a", "b"), seed=0)[0]))
+
+
+def test_fresh_rows_are_zero_where_the_body_is_frozen(photos: Path, tmp_path: Path) -> None:
+    source = gz.build_classifier("cnn", {"channels": 3, "widths": [4], "num_classes": 5})
+    source.save(tmp_path / "source")
+    images = data.load(photos, image_size=16)
+    for strategy, zero in (("freeze", True), ("full", False), ("gradual", False)):
+        spec = DataSpec(source=photos, image_size=16)
+        recipe = ClassifierRecipe()
+        name = str(tmp_path / "source")
+        job = ClassifierJob(verb="transfer", name=name, data=spec, recipe=recipe, strategy=strategy)
+        head = start_of(job, images).model.backbone.blocks[-1]
+        assert all(bool((p == 0).all()) == zero for p in head.parameters())

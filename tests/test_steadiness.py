@@ -161,10 +161,10 @@ def test_a_collapsed_generator_is_seen_and_a_diverse_one_left_alone(gan: gz.GAN,
     watch = watch_of(images)
     collapsed = watch.look(OneImage(), bright, torch.device("cpu"))
     assert collapsed.diversity < 0.05
-    assert watch.judge(collapsed, step=100) == {}, "a fresh generator may be all alike"
-    assert "collapse" in watch.judge(collapsed, step=5_000)
-    watch.judge(Signs(diversity=0.9, saturation=0.6, overfitting=None), step=100)
-    assert "collapse" in watch.judge(collapsed, step=200), "it has been diverse before"
+    assert watch.diagnose(collapsed, step=100) == {}, "a fresh generator may be all alike"
+    assert "collapse" in watch.diagnose(collapsed, step=5_000)
+    watch.diagnose(Signs(diversity=0.9, saturation=0.6, overfitting=None), step=100)
+    assert "collapse" in watch.diagnose(collapsed, step=200), "it has been diverse before"
 
 
 def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
@@ -178,7 +178,7 @@ def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
     watch = watch_of(images, held_out=255 - images.images)
     signs = watch.look(OneImage(), by_heart, torch.device("cpu"))
     assert signs.saturation == 1.0 and signs.overfitting == 1.0
-    found = watch.judge(signs, step=1)
+    found = watch.diagnose(signs, step=1)
     assert "ranks 100.0% of all pairs rightly" in found["saturation"] and "by heart" in found["overfitting"]
     unsure = watch_of(images, held_out=images.images).look(OneImage(), bright, torch.device("cpu"))
     assert unsure.overfitting is None or abs(unsure.overfitting) < 1e-5

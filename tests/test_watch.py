@@ -26,7 +26,7 @@ def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     clock = [100.0]
     monkeypatch.setattr("gantl_zoo.runs.recorder.time.perf_counter", lambda: clock[0])
     watch, spent, measured = watch_with(tmp_path), 0.0, []
-    watch.judge = Told(metric="recall")  # type: ignore[assignment]
+    watch.evaluator = Told(metric="recall")  # type: ignore[assignment]
     for step in range(1, 2001):
         clock[0] += 0.1  # a step
         if watch.wants_metrics(step):
@@ -96,7 +96,7 @@ def test_a_metric_without_an_interval_gets_one_by_the_number_of_images() -> None
 
 def test_the_best_is_the_highest_where_higher_is_better(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
-    watch.judge = Told(0.0, 1.0, 3.0, 2.0, metric="recall", better="higher")  # type: ignore[assignment]
+    watch.evaluator = Told(0.0, 1.0, 3.0, 2.0, metric="recall", better="higher")  # type: ignore[assignment]
     for step in (0, 50, 100, 150):
         watch.on_metrics(step, gan)
     assert watch.best_step == 100
@@ -104,16 +104,16 @@ def test_the_best_is_the_highest_where_higher_is_better(gan: gz.GAN, tmp_path: P
 
 def test_a_look_without_the_first_metric_chooses_no_model(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
-    watch.judge = Told(9.0, 5.0)  # type: ignore[assignment]
+    watch.evaluator = Told(9.0, 5.0)  # type: ignore[assignment]
     watch.on_metrics(0, gan), watch.on_metrics(50, gan)
-    watch.judge = Told(0.1, metric="kd")  # type: ignore[assignment]  # fd could not be measured
+    watch.evaluator = Told(0.1, metric="kd")  # type: ignore[assignment]  # fd could not be measured
     watch.on_metrics(100, gan)
     assert watch.best_step == 50 and watch.kept_step() == 50
 
 
 def test_a_model_of_steps_that_were_taken_back_is_not_the_best(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
-    watch.judge = Told(9.0, 5.0, 3.0, 4.0)  # type: ignore[assignment]
+    watch.evaluator = Told(9.0, 5.0, 3.0, 4.0)  # type: ignore[assignment]
     watch.on_metrics(0, gan), watch.on_metrics(50, gan)
     state = watch.state()
     watch.on_metrics(100, gan)  # better, so it takes the place of that of step 50
@@ -126,7 +126,7 @@ def test_who_won_is_told_of_numbers_below_zero_too(gan: gz.GAN, tmp_path: Path) 
     folders = []
     for name, values in (("ours", (0.5, -0.02)), ("theirs", (0.5, -0.01)), ("nothing", (0.5,))):
         watch = watch_with(tmp_path / name)
-        watch.judge = Told(*values, metric="kd")  # type: ignore[assignment]
+        watch.evaluator = Told(*values, metric="kd")  # type: ignore[assignment]
         for step in range(0, 50 * len(values), 50):
             watch.on_metrics(step, gan)
         folders.append(watch.folder)
@@ -149,7 +149,7 @@ class Several(Told):
 
 def test_a_metric_that_comes_late_takes_no_model_away(gan: gz.GAN, tmp_path: Path) -> None:
     watch = watch_with(tmp_path)
-    watch.judge = Several({"fd": 9.0}, {"kd": 1.0, "fd": 5.0}, {"kd": 0.1, "fd": 7.0})  # type: ignore[assignment]
+    watch.evaluator = Several({"fd": 9.0}, {"kd": 1.0, "fd": 5.0}, {"kd": 0.1, "fd": 7.0})  # type: ignore[assignment]
     for step in (0, 50, 100):
         watch.on_metrics(step, gan)
     assert watch.best_step == watch.kept_step() == 50, "fd was there at first, so fd decides"
@@ -157,7 +157,7 @@ def test_a_metric_that_comes_late_takes_no_model_away(gan: gz.GAN, tmp_path: Pat
     other.restore(watch.state(), 100)
     assert other.best.first == "fd"
     never = watch_with(tmp_path / "never")
-    never.judge = Several({"fd": 9.0}, {"kd": 1.0}, {"kd": 0.1})  # type: ignore[assignment]
+    never.evaluator = Several({"fd": 9.0}, {"kd": 1.0}, {"kd": 0.1})  # type: ignore[assignment]
     for step in (0, 50, 100):
         never.on_metrics(step, gan)
     assert never.kept_step() == 50, "a run ends with a model, whatever could be measured"
@@ -167,7 +167,7 @@ def test_even_runs_are_a_tie(gan: gz.GAN, tmp_path: Path) -> None:
     folders = []
     for name in ("ours", "theirs"):
         watch = watch_with(tmp_path / name)
-        watch.judge = Told(9.0, 2.0)  # type: ignore[assignment]
+        watch.evaluator = Told(9.0, 2.0)  # type: ignore[assignment]
         watch.on_metrics(0, gan), watch.on_metrics(50, gan)
         folders.append(watch.folder)
     assert table(*folders).splitlines()[-1].startswith("neither won: 1.00 times")

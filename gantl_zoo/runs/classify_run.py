@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from gantl_zoo import seeding
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError, Stopped, UsageError
+from gantl_zoo.errors import DataError, Stopped, UsageError, unknown
 from gantl_zoo.model.classifier import Classifier, build_classifier
 from gantl_zoo.model.lineage import ancestor, pinned
+from gantl_zoo.networks.base import blocks
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.folder import RunFolder
@@ -58,14 +60,23 @@ def start_of(job: ClassifierJob, images: ImageData) -> Start:
         return from_scratch(job, images)
     base, hashes = base_of(job.name, images.shape[0])
     check_channels(base, images)
-    model, kept = fitted_head(base, images.classes, job.recipe.seed)
+    strategy = build_strategy(job.strategy, job.strategy_config)
+    frozen = body_is_frozen(build_strategy(job.strategy, job.strategy_config), base)
+    model, kept = fitted_head(base, images.classes, job.recipe.seed, zero=frozen)
     lineage = {**ancestor(base, job.name), **hashes, "base_lineage": base.lineage}
     lineage |= {"strategy": job.strategy, "strategy_config": job.strategy_config}
     model.about = {"lineage": lineage}
-    strategy = build_strategy(job.strategy, job.strategy_config)
     note = f"last block: {len(kept)} of {len(images.classes)} classes are known by name; the others are fresh"
     job = replace(job, name=pinned(base, job.name))
     return Start(job, model, strategy, f"{base.name}-{images.name}-{job.strategy}", note=note)
+
+
+def body_is_frozen(strategy: TransferStrategy, base: Classifier) -> bool:
+    """Whether the strategy trains the last block alone. Prepares it on a copy."""
+    backbone = copy.deepcopy(base.backbone)
+    plan = strategy.prepare_backbone(backbone)
+    body = {id(p) for block in blocks(backbone)[:-1] for p in block.parameters()}
+    return not any(id(p) in body for group in plan.groups["backbone"] for p in group.parameters)
 
 
 def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
@@ -124,7 +135,7 @@ def perform(
         if start.note and not resume:
             folder.log(start.note)
         if start.helper is not None:
-            images = start.helper.joined(taught(run, start, folder), run.images)
+            images = start.helper.joined(first_classifier(run, start, folder), run.images)
             joined = len(images) - len(run.images)
             folder.log(f"{joined:,} of {start.helper.samples:,} samples join {len(run.images):,} images")
             epochs = max(1, round(recipe.epochs * len(run.images) / len(images)))
@@ -137,7 +148,7 @@ def begun(path: Path) -> bool:
     return any((path / "checkpoints").glob("[0-9]*"))
 
 
-def taught(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
+def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
     """The first classifier, which learns from the images alone; it goes on where it stopped."""
     earlier = sorted(folder.path.glob(f"[0-9]*-{TEACHER}"))
     if earlier and (earlier[-1] / "model").is_dir():
@@ -193,7 +204,7 @@ def differing(job: ClassifierJob, wishes: Mapping[str, Any]) -> list[str]:
     own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed")}
     own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
     own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
-    if unknown := sorted(set(wishes) - set(own)):
-        raise UsageError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(own))}")
+    if strange := sorted(set(wishes) - set(own)):
+        raise UsageError(unknown("setting", strange, own))
     empty: tuple[Any, ...] = (None, {}, "")
     return [k for k, wish in wishes.items() if wish not in empty and str(wish) != str(own[k])]

@@ -21,12 +21,12 @@ from gantl_zoo.metrics.report import Report
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.runs.extractor import choose_extractor
-from gantl_zoo.runs.recorder import NEIGHBOURS, SHOWN
 from gantl_zoo.runs.settings import check_samples
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.training import engine
 from gantl_zoo.zoo import gan_named
 
+SHOWN, NEIGHBOURS = 8, 6  # rows and, at most, columns of `nearest.png`
 SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
 
 

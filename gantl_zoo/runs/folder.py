@@ -14,6 +14,7 @@ from typing import Any
 
 from gantl_zoo.console import say
 from gantl_zoo.errors import Stopped, TrainingError, UsageError
+from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.storage.untrusted import to_json
 
 LONGEST = 180  # bytes of a run folder's name; file systems take 255, a model's name 200 characters
@@ -169,9 +170,9 @@ class RunFolder:
         for name in ("stats.jsonl", "metrics.jsonl"):
             rows = [row for row in self.rows(name) if row["step"] <= step]
             if (self.path / name).is_file():
-                beside = self.path / f".{name}"
-                beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-                beside.replace(self.path / name)
+                text = "".join(json.dumps(row) + "\n" for row in rows)
+                with replace_file(self.path / name) as beside:
+                    beside.write_text(text, encoding="utf-8")
 
 
 def _row(line: str) -> dict[str, Any] | None:

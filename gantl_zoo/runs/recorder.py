@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any
 
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best
+from gantl_zoo.runs.evaluate import SHOWN, ModelEvaluator
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
@@ -23,24 +22,9 @@ from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz import curves
 from gantl_zoo.viz.grid import grid, save_picture
 
-GRID, SHOWN, NEIGHBOURS = 64, 8, 6  # images in `fakes….png`; rows and, at most, columns of `nearest.png`
+GRID = 64  # images in `fakes….png`
 BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
 ROUND = 50  # steps: metrics fall on multiples of it
-
-
-class Report(Protocol):
-    """Results with name, value, floor and which way is better."""
-
-    results: list[dict[str, Any]]
-
-
-class Judge(Protocol):
-    """What measures the model while it trains."""
-
-    def __call__(self, gan: GAN) -> Report: ...
-    def nearest_grid(self, gan: GAN) -> Tensor:
-        """Samples, each followed by its nearest training images: (SHOWN·columns, C, H, W)."""
-        ...
 
 
 class RunRecorder(Observer):
@@ -50,11 +34,11 @@ class RunRecorder(Observer):
         self,
         folder: RunFolder,
         recipe: Recipe,
-        judge: Judge | None,
-        collapse: HealthMonitor | None,
+        evaluator: ModelEvaluator | None,
+        health: HealthMonitor | None,
         title: str,
     ) -> None:
-        self.folder, self.recipe, self.judge, self.collapse = folder, recipe, judge, collapse
+        self.folder, self.recipe, self.evaluator, self.health = folder, recipe, evaluator, health
         self.best = Best()
         self.best_step = 0
         self.seconds = 0.0  # spent on metrics
@@ -85,27 +69,27 @@ class RunRecorder(Observer):
             self.folder.log(line)
 
     def on_watch(self, step: int, learner: Learner) -> str:
-        if self.collapse is None or not isinstance(learner, Trainer):
+        if self.health is None or not isinstance(learner, Trainer):
             return ""
         network, strategy = evaluating(learner.game.discriminator.network), learner.strategy
-        signs = self.collapse.look(
+        signs = self.health.look(
             learner.average,
             lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
             learner.engine.device,
         )
-        found = self.collapse.judge(signs, step, last=step == self.recipe.steps)
+        found = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only whether the run begins with a generator that is diverse
             return ""
         self.signs = signs.as_row()
         for kind, text in found.items():
             self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
-        return found.get("collapse", "") if self.collapse.sure(step) else ""
+        return found.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
         """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
         there is nothing to measure, a picture with each checkpoint.
         """
-        every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.judge is None else 0)
+        every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:
             return step % every == 0
         return step % ROUND == 0 and self.seconds + self.cost <= BUDGET * self.elapsed()
@@ -117,7 +101,7 @@ class RunRecorder(Observer):
     def on_metrics(self, step: int, gan: GAN) -> None:
         save_picture(picture(gan), self.folder.path / f"fakes{step:06d}.png")
         clock = time.perf_counter()
-        results = self.judge(gan).results if self.judge is not None else []
+        results = self.evaluator(gan).results if self.evaluator is not None else []
         self.cost = time.perf_counter() - clock
         self.seconds += self.cost
         self.results = results
@@ -137,7 +121,7 @@ class RunRecorder(Observer):
         self.folder.log(text)
 
     def state(self) -> dict[str, Any]:
-        alive = self.collapse is not None and self.collapse.alive
+        alive = self.health is not None and self.health.alive
         times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
         return self.best.state() | {"alive": alive, **times}
 
@@ -148,8 +132,8 @@ class RunRecorder(Observer):
         self.best_step, self.seconds = self.best.step, state["seconds"]
         self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
         self.started = time.perf_counter()
-        if self.collapse is not None:
-            self.collapse.alive = state.get("alive", False)
+        if self.health is not None:
+            self.health.alive = state.get("alive", False)
 
     def kept_step(self) -> int:
         """The step of the model in the folder, 0 without one."""
@@ -166,8 +150,8 @@ class RunRecorder(Observer):
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
         if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
             self.say(f"curves: {drawn}")
-        if self.judge is not None:
-            rows = self.judge.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
+        if self.evaluator is not None:
+            rows = self.evaluator.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
             picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
             self.say(f"samples (left) beside their nearest training images: {picture}")
 

@@ -16,11 +16,14 @@ from gantl_zoo.networks.base import blocks
 STREAM = 0x48454144
 
 
-def fitted_head(base: Classifier, classes: Sequence[str], seed: int) -> tuple[Classifier, list[str]]:
+def fitted_head(
+    base: Classifier, classes: Sequence[str], seed: int, *, zero: bool = False
+) -> tuple[Classifier, list[str]]:
     """A copy of `base` for `classes`, and the classes that it shares with the base.
 
-    These keep their rows of the last block; the rows of all others, and the whole block where no class is
-    shared, are fresh.
+    These keep their rows of the last block. All other rows are fresh: random, or `zero`, which suits a
+    body that is frozen: with it random rows have to be unlearned first. A body that learns gets no gradient
+    through rows of zeros.
     """
     part = base.parts["backbone"]
     config = part["config"] | {"num_classes": len(classes)}
@@ -30,6 +33,8 @@ def fitted_head(base: Classifier, classes: Sequence[str], seed: int) -> tuple[Cl
     *old_body, old_head = blocks(base.backbone)
     for ours, theirs in zip(body, old_body, strict=True):
         ours.load_state_dict(theirs.state_dict())
+    if zero:
+        start_at_zero(head, len(classes))
     named = list(base.about.get("training", {}).get("classes") or ())
     kept = shared(named, classes) if len(named) == base.num_classes else []
     if kept:
@@ -47,6 +52,16 @@ def shared(old: Sequence[str], new: Sequence[str]) -> list[str]:
     if list(old) == list(new):
         return list(new)
     return [name for name in new if name in old and not name.strip().isdecimal()]
+
+
+@torch.no_grad()
+def start_at_zero(head: nn.Module, count: int) -> None:
+    """Set the layers with one output for each of `count` classes to zero."""
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == count:
+            layer.weight.zero_()
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 @torch.no_grad()

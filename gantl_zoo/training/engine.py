@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training import applied
 from gantl_zoo.training.processes import Processes, join
@@ -116,8 +116,8 @@ def choose(
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     """All engine settings, with what was not given. Raises `UsageError`."""
     names = [*CHOICES, *COUNTS]
-    if unknown := sorted(set(settings) - set(names)):
-        raise UsageError(f"unknown engine setting {', '.join(unknown)}; there are: {', '.join(names)}")
+    if strange := sorted(set(settings) - set(names)):
+        raise UsageError(unknown("engine setting", strange, names))
     wanted: dict[str, Any] = {name: choices[0] for name, choices in CHOICES.items()} | COUNTS | dict(settings)
     for name, choices in CHOICES.items():
         if wanted[name] not in choices:

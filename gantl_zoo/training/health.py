@@ -97,7 +97,7 @@ class HealthMonitor:
         """Whether samples that are all alike at `step` are a collapse, and not a generator that is fresh."""
         return self.alive or step >= GRACE
 
-    def judge(self, signs: Signs, step: int, last: bool = False) -> dict[str, str]:
+    def diagnose(self, signs: Signs, step: int, last: bool = False) -> dict[str, str]:
         """What is wrong, by kind, in words; "collapse" is the only one that may end a run, if it is `sure`.
         At the `last` step of a run it is reported in any case: such a model is of no use.
         """

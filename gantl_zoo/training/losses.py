@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 
 
 @dataclass
@@ -100,7 +100,7 @@ LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
 def build_loss(name: str) -> AdversarialLoss:
     """The loss of that name. Raises `UsageError`."""
     if name not in LOSSES:
-        raise UsageError(f"unknown loss {name!r}; there are: {', '.join(LOSSES)}")
+        raise UsageError(unknown("loss", name, LOSSES))
     return LOSSES[name]()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
 
@@ -22,5 +22,5 @@ AUGMENTS: dict[str, Callable[[], Augment]] = {"ada": adaptive, "diffaugment": Di
 def build_augment(name: str) -> Augment:
     """The augmentation of that name. Raises `UsageError`."""
     if name not in AUGMENTS:
-        raise UsageError(f"unknown augmentation {name!r}; there are: {', '.join(AUGMENTS)}")
+        raise UsageError(unknown("augmentation", name, AUGMENTS))
     return AUGMENTS[name]()
