@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import gantl_zoo as gz
+from gantl_zoo.data import load
 
 KEPT = Path(__file__).parent / "data"
 VERSIONS = sorted(path.name for path in KEPT.glob("v*"))
@@ -37,3 +38,13 @@ def test_a_checkpointed_run_resumes_to_the_same_weights(
     state = load_file("run/checkpoints/00000008/state.safetensors")
     for name, wanted in load_file(KEPT / version / "expected.safetensors").items():
         torch.testing.assert_close(state[name], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_model_is_measured_on_the_images_that_its_own_version_held_out(version: str) -> None:
+    gan, photos = gz.load_model(KEPT / version / "gan"), KEPT / version / "photos"
+    settings = {"metrics": "kd", "extractor": "pixels", "samples": 20}
+    assert isinstance(gan, gz.GAN)
+    report = gz.evaluate(gan, data=photos, **settings)
+    early = load(photos, split="test", split_by="path")
+    assert report.results[0]["data_fingerprint"] == early.fingerprint and not report.notes

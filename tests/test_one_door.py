@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 from helpers import SMALL, TINY
@@ -191,3 +192,39 @@ def test_a_classifier_is_not_a_gan(images: ImageData) -> None:
     for call in (gz.transfer, gz.evaluate):
         with pytest.raises(gz.UsageError, match="is a backbone, not a GAN"):
             call(classifier, data=images)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"image_size": "28"}, "image_size must be int, not '28'"),
+        ({"steps": 2.5}, "steps must be int, not 2.5"),
+        ({"generator_config": ["width=8"]}, r"generator_config must be .*dict.*, not \['width=8'\]"),
+        ({"out": 5}, "out must be a path, not 5"),
+        ({"resume": 5}, "resume must be a path, not 5"),
+        ({"samples": 1}, "samples must be at least 2"),
+        ({"callbacks": [3]}, "a callback is an object of a class derived from gz.Callback"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_values_of_another_type_are_refused_in_one_line(
+    wrong: dict[str, Any], said: str, images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(gz.UsageError, match=said):
+        gz.train("dcgan", **{"data": images, "out": "runs"} | wrong)
+    assert not list(tmp_path.rglob("0*"))
+
+
+@pytest.mark.parametrize("wrong", [5, gz.TransferStrategy], ids=str)
+def test_a_strategy_is_a_name_or_an_object(wrong: Any, gan: gz.GAN, images: ImageData) -> None:
+    with pytest.raises(gz.UsageError, match="strategy must be a name or a gz[.]TransferStrategy object"):
+        gz.transfer(gan, data=images, strategy=wrong)
+
+
+def test_numbers_of_numpy_are_numbers(photos: Path, tmp_path: Path) -> None:
+    small = {key: np.int64(value) for key, value in SMALL.items()}
+    settings = TINY | {"image_size": 28, "shots": 9, "channels": 1, "data_seed": 1, "generator_config": small}
+    settings = {key: np.int64(v) if isinstance(v, int) else v for key, v in settings.items()}
+    made = gz.train("dcgan", data=photos, out=tmp_path, **settings)
+    assert made.lineage["data"]["images"] == 9

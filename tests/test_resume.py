@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
+from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.runs.resume import same
@@ -419,3 +420,61 @@ def test_the_verb_resume(
     assert capsys.readouterr().out.splitlines()[-1] == str(run)
     again = load_file(run / "checkpoints" / "00000006" / "state.safetensors")
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_the_right_one_of_two_places_is_resumed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other images under the same relative name do not hide those of the run."""
+    monkeypatch.chdir(tmp_path)
+    gz.train("dcgan", data="photos", image_size=28, out="runs", **TINY)
+    (tmp_path / "other" / "photos").mkdir(parents=True)
+    for path in list(photos.rglob("*.png"))[:20]:
+        shutil.copy(path, tmp_path / "other" / "photos")
+    monkeypatch.chdir(tmp_path / "other")
+    gz.resume(tmp_path / "runs" / "00000-dcgan-photos")
+
+
+def test_a_data_name_is_never_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for data in ("digits", "digits:0-4"):
+        made = gz.train("dcgan", data=data, image_size=28, out="runs", **TINY | {"steps": 1})
+        assert made.folder is not None
+        config = json.loads((made.folder.parent / "config.json").read_text())
+        assert config["data"]["place"] is None and config["data"]["source"] == data
+        monkeypatch.chdir(tmp_path / "digits")
+        gz.resume(tmp_path / made.folder.parent)
+        monkeypatch.chdir(tmp_path)
+
+
+def test_images_in_memory_are_needed_again_and_are_the_same(images: ImageData, tmp_path: Path) -> None:
+    gz.train("dcgan", data=images, out=tmp_path, **TINY)
+    (run,) = tmp_path.glob("0*")
+    with pytest.raises(gz.TrainingError, match="was given its images in memory: give them again as data"):
+        gz.resume(run)
+    with pytest.raises(gz.UsageError, match="holds other images"):
+        gz.resume(run, data=images.few(30))
+    gz.resume(run, data=images)
+
+
+def test_a_source_that_is_an_object_is_found_again_in_its_own_folder(
+    gan: gz.GAN, images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from elsewhere, and also if it is called like a release."""
+    monkeypatch.chdir(tmp_path)
+    gan.name = "dcgan-mnist"
+    gan.save("mine")
+    settings = {k: v for k, v in TINY.items() if not k.endswith("config")} | {"out": "runs", "data": images}
+    for source in (gz.load_model("mine"), "mine", gan):
+        made = gz.transfer(source, **settings)
+        assert made.folder is not None
+        run = (tmp_path / made.folder).parent
+        monkeypatch.chdir(tmp_path / "runs")
+        if source is gan:
+            with pytest.raises(gz.UnknownNameError, match="given as an object is needed again"):
+                gz.resume(run, data=images)
+            gz.resume(run, data=images, source=gan)
+        else:
+            assert gz.resume(run, data=images).lineage["base_model"] == "mine"
+        monkeypatch.chdir(tmp_path)

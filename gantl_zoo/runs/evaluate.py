@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.settings import check_samples
-from gantl_zoo.runs.spec import DataSpec, RunData
+from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
 from gantl_zoo.training import engine
 from gantl_zoo.zoo import gan_named
 
@@ -40,17 +40,16 @@ class ModelEvaluator:
         """All metrics of as many samples as the evaluator wants."""
         return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
 
-    def overlap_warning(self, teachers: Iterable[nn.Module]) -> str:
-        """A word for the log if a frozen network that teaches is the extractor, whose scores then fall faster
-        than images get better; else nothing.
-        """
+    def overlap_warning(self, networks: Iterable[nn.Module]) -> str:
+        """A warning if the extractor is also the discriminator's frozen backbone, or else an empty string."""
         extractor = self.evaluator.extractor
-        modules = [m for t in teachers for m in t.modules() if isinstance(m, BackboneDiscriminator)]
-        if all(digest(m.backbone.state_dict()) != extractor.sha256 for m in modules if m.freeze):
+        parts = [part for network in networks for part in network.modules()]
+        frozen = [part.backbone for part in parts if isinstance(part, BackboneDiscriminator) and part.freeze]
+        if all(digest(backbone.state_dict()) != extractor.sha256 for backbone in frozen):
             return ""
         return (
-            f"note: the discriminator sees with {extractor.name}, and so does what measures: these scores "
-            "flatter; --extractor takes another one"
+            f"note: the discriminator and the metrics both use {extractor.name}, so these scores are too "
+            "optimistic; choose another one with --extractor"
         )
 
     def nearest_grid(self, gan: GAN) -> Tensor:
@@ -69,8 +68,8 @@ class ModelEvaluator:
 
 
 def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
-    """Samples from seeds that nobody looks at; a model that knows classes is asked for as many of each as
-    the held-out images have.
+    """Samples from seeds reserved for metrics; a class-conditional model makes as many of each class as the
+    held-out images have.
     """
     labels, numbers = None, list(range(len(held_out.classes)))
     if known := gan.num_classes:
@@ -125,6 +124,7 @@ def evaluate(
         shots=shots,
         data_seed=data_seed,
     )
+    spec = split_as_in_training(gan, spec)
     machine = engine.choose("cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
@@ -151,6 +151,17 @@ def evaluator_for(
         held_out, train, learned = data.held_out, data.whole, data.train if spec.shots is not None else None
     chosen = choose_extractor(extractor, data.whole)
     return ModelEvaluator(Evaluator(chosen, train, held_out, metrics, samples, learned, **rest))
+
+
+def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
+    """The specification with the split by path, if an earlier version trained the model on these images: its
+    lineage has no sketch, and held-out images were chosen by their paths then.
+    """
+    trained = gan.lineage.get("data", {})
+    if "trained_on" in trained or place_of(spec.source) is None:
+        return spec
+    early = replace(spec, split_by=OLD_SPLIT)
+    return early if RunData.read(early).fingerprint == trained.get("fingerprint") else spec
 
 
 def trained_on(gan: GAN, held_out: ImageData) -> list[str]:

@@ -43,6 +43,8 @@ class Job:
 
     verb: str  # "train" or "transfer"
     name: str  # the generator's name, or the source model's
+    place: str | None = None  # the absolute path of a source that is a folder
+    source_given: bool = False  # the source was an object that lies in no folder, so it is needed again
     data: DataSpec
     recipe: Recipe
     fingerprint: str | None = None  # of the training images; None for images in memory

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.errors import DataError, UnknownNameError, UsageError
+from gantl_zoo.model.base import address_of
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
+from gantl_zoo.registry.builtins import models
+from gantl_zoo.registry.releases import folder_at, release_folder
 from gantl_zoo.runs.job import Job, Measuring, Networks
 from gantl_zoo.runs.memory import check_networks, check_step
 from gantl_zoo.runs.monitor import Monitor, monitor_of
@@ -110,9 +113,12 @@ def from_source(
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
+    name, place = source_name(source, gan)
     job = Job(
         verb="transfer",
-        name=gan.name if isinstance(source, GAN) else pinned(gan, str(source)),
+        name=name,
+        place=place,
+        source_given=isinstance(source, GAN) and gan.folder is None,
         data=spec,
         fingerprint=data.fingerprint,
         recipe=recipe,
@@ -134,7 +140,7 @@ def from_job(
     """The run that a job describes. A source or a strategy that was an object is needed as one."""
     if gan is None:
         with seeded(job.recipe.seed):
-            gan = gan_named(job.name) if job.verb == "transfer" else _built(job, data.train)
+            gan = _source(job) if job.verb == "transfer" else _built(job, data.train)
     if job.verb == "transfer":
         gan = fitted_to(data.train, gan, job.conditional, job.recipe.seed, job.latent_dim)
     return _assembled(job, data, gan, strategy or build_strategy(job.strategy, job.strategy_config))
@@ -158,6 +164,29 @@ def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy, wh
     return Prepared(job, data, setup, machine, monitor, source if job.compare_scratch else None, why)
 
 
+def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
+    """What a run calls its source, so that it is found again: a name, with the commit of a model on the Hub,
+    or a folder; and the absolute path of that folder.
+    """
+    if not isinstance(source, GAN):
+        folder = folder_at(source)
+        return pinned(gan, str(source)), None if folder is None else str(folder.absolute())
+    if gan.folder is None or "hub" in gan.about:
+        return pinned(gan, gan.name), None
+    if gan.name in models and gan.folder == release_folder(f"{models.info(gan.name).owner}:{gan.name}"):
+        return gan.name, None
+    return address_of(gan.folder) or gan.name, str(gan.folder.absolute())
+
+
+def _source(job: Job) -> GAN:
+    """The source of a transfer, found again."""
+    if job.source_given:
+        raise UnknownNameError(f"the source {job.name!r} was given as an object")
+    if job.place is not None and Path(job.place).is_dir():
+        return gan_named(Path(job.place))
+    return gan_named(job.name)
+
+
 def _built(job: Job, images: ImageData) -> GAN:
     """New networks for the images. Raises `UsageError` for networks that can't learn from them."""
     gan = build_gan(job.name, name=job.name, **asdict(job.networks))
@@ -173,6 +202,8 @@ def _strategy(
     strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, ready: GAN, images: ImageData
 ) -> tuple[Advice, TransferStrategy]:
     """The strategy, and its name and settings; "auto" chooses for a `source` fitted to the images."""
+    if not isinstance(strategy, str | TransferStrategy):
+        raise UsageError(f"strategy must be a name or a gz.TransferStrategy object, not {strategy!r:.80}")
     if not isinstance(strategy, str):
         if config:
             raise UsageError("strategy_config is for strategies by name; this one is built already")

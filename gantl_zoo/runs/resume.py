@@ -23,7 +23,7 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.prepare import from_job
 from gantl_zoo.runs.relocate import find_images
-from gantl_zoo.runs.settings import Data
+from gantl_zoo.runs.settings import Data, check_path
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training.callback import Callback
 
@@ -43,6 +43,7 @@ def resume(
     was given as objects are needed again. Raises `TrainingError` if there is no such run, or if its images
     have changed; `Stopped` after Ctrl-C.
     """
+    check_path("run", run)
     folder, config = RunFolder.open(run, quiet)
     if config.get("kind") == CLASSIFIER:
         return resume_classifier(run, data=data, callbacks=callbacks, quiet=quiet)
@@ -63,6 +64,7 @@ def check_and_resume(
 
     `data` may also be another place that holds the same images.
     """
+    check_path("resume", run)
     folder, config = RunFolder.open(run, quiet)
     if config.get("kind") == CLASSIFIER:
         raise UsageError(f"{run} is a classifier's run: continue it with gantl-zoo resume {run}")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args, get_type_hints
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from gantl_zoo.data import ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
-from gantl_zoo.registry.arguments import fits
+from gantl_zoo.registry.arguments import fits, given
 from gantl_zoo.runs.job import Measuring, Networks
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe
 
-Data = str | Path | ImageData
+# a name, a folder or a zip; or images in memory (`gantl_zoo.data.as_image_data`)
+Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
 
 
 class DataSettings(TypedDict, total=False):
@@ -88,16 +94,34 @@ class TransferSettings(RunSettings, total=False):
 
 
 def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
-    """Raises `UsageError` for a setting that is neither in the TypedDict `kind` nor one of the verb's `own`;
-    it names the closest of all.
+    """Raises `UsageError` for a setting that is neither in the TypedDict `kind` nor one of the verb's `own`
+    arguments (it names the closest of all), and for a value of another type.
     """
     known = [*own, *kind.__annotations__]
     for key in sorted(set(settings) - set(known)):
         raise UsageError(unknown("setting", key, known))
+    types = get_type_hints(kind)
+    for key, value in given(settings).items():
+        if not fits(value, types[key]):
+            raise UsageError(f"{key} must be {spelled(types[key])}, not {value!r:.80}")
+
+
+def spelled(kind: Any) -> str:
+    """A type as people write it: `int | None` is "int"."""
+    kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
+    return " or ".join(str(getattr(one, "__name__", one)) if not get_args(one) else str(one) for one in kinds)
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raises `UsageError` for a path that is neither a text nor a path."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise UsageError(f"{name} must be a path, not {value!r:.80}")
 
 
 def data_spec(data: Data, settings: DataSettings) -> DataSpec:
     """Which images are used."""
+    chosen: DataSettings = given(settings)  # type: ignore[assignment]  # numpy's numbers become Python's
+    settings = chosen
     return DataSpec(
         source=source_of(data),
         image_size=settings.get("image_size"),

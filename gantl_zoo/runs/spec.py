@@ -23,7 +23,8 @@ class DataSpec:
     `source` is a data name, a folder, a zip, or images in memory. `image_size` (pixels) and `channels` (1 or
     3) convert the images; `root` is the folder of torchvision's data sets; `shots` takes a subset of the
     training images by `data_seed`. `split_by` is "content" or "path", as in `gantl_zoo.data.load`. `place` is
-    the absolute path of a source on disk, by which a run finds its images from another working directory.
+    the absolute path of a source on disk, by which a run finds its images from another working directory;
+    `memory` marks images that were given in memory.
     """
 
     source: str | Path | ImageData
@@ -34,11 +35,12 @@ class DataSpec:
     data_seed: int = 0
     split_by: str = "content"
     place: str | None = None
+    memory: bool = False
 
     @property
     def in_memory(self) -> bool:
         """Whether the images were given as such, so that no file has them."""
-        return isinstance(self.source, ImageData)
+        return self.memory or isinstance(self.source, ImageData)
 
     @property
     def name(self) -> str:
@@ -69,18 +71,22 @@ class DataSpec:
             "shots": self.shots,
             "data_seed": self.data_seed,
             "split_by": self.split_by,
+            "memory": self.in_memory,
         }
 
     @classmethod
     def from_config(cls, kept: Mapping[str, Any]) -> DataSpec:
-        """The opposite of `to_config`; earlier versions kept neither `place` nor `split_by`."""
-        return cls(**{"split_by": OLD_SPLIT} | {k: v for k, v in kept.items() if k != "fingerprint"})
+        """The opposite of `to_config`; earlier versions kept less, and no fingerprint of images in memory."""
+        early: dict[str, Any] = {"split_by": OLD_SPLIT, "memory": kept["fingerprint"] is None}
+        return cls(**early | {k: v for k, v in kept.items() if k != "fingerprint"})
 
 
 def place_of(source: str | Path | ImageData) -> str | None:
     """The absolute path of a source that is a folder or a zip on disk."""
     if isinstance(source, ImageData):
         return None
+    if isinstance(source, str) and {source, source.rpartition(":")[0]} & set(data_room.NAMES):
+        return None  # a data name, whatever lies in the working directory
     expanded = os.path.expanduser(source)
     folder, colon, classes = expanded.rpartition(":")
     if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
@@ -114,6 +120,6 @@ class RunData:
         return replace(self.spec, channels=channels, image_size=side).load("test")
 
     @property
-    def fingerprint(self) -> str | None:
-        """Of the training images; None in memory, where a run can't find them again."""
-        return None if self.spec.in_memory else self.train.fingerprint
+    def fingerprint(self) -> str:
+        """Of the training images."""
+        return self.train.fingerprint

@@ -16,6 +16,7 @@ from gantl_zoo.runs.settings import (
     Data,
     TrainSettings,
     check_known,
+    check_path,
     data_spec,
     measuring_of,
     networks_of,
@@ -50,6 +51,7 @@ def train(
     Ctrl-C.
     """
     check_known(settings, TrainSettings, "data", "resume", "callbacks", "out", "quiet")
+    check_path("out", out)
     if resume is not None:
         return check_and_resume(resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet)
     check_callbacks(callbacks)

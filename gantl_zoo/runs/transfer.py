@@ -18,6 +18,7 @@ from gantl_zoo.runs.settings import (
     Data,
     TransferSettings,
     check_known,
+    check_path,
     data_spec,
     measuring_of,
     recipe_of,
@@ -50,6 +51,7 @@ def transfer(
     `settings`, `callbacks` and errors as for `train`; `WeightsError` for a source that is damaged.
     """
     check_known(settings, TransferSettings, "data", "strategy", "resume", "callbacks", "out", "quiet")
+    check_path("out", out)
     if resume is not None:
         return check_and_resume(
             resume, settings, name=source, data=data, strategy=strategy, callbacks=callbacks, quiet=quiet
