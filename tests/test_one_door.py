@@ -218,7 +218,7 @@ def test_values_of_another_type_are_refused_in_one_line(
 
 @pytest.mark.parametrize("wrong", [5, gz.TransferStrategy], ids=str)
 def test_a_strategy_is_a_name_or_an_object(wrong: Any, gan: gz.GAN, images: ImageData) -> None:
-    with pytest.raises(gz.UsageError, match="strategy must be a name or a gz[.]TransferStrategy object"):
+    with pytest.raises(gz.UsageError, match="strategy must be a name or a"):
         gz.transfer(gan, data=images, strategy=wrong)
 
 
