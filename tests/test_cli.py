@@ -139,7 +139,7 @@ def test_dry_run_builds_nothing_on_disk(
         (["--metrics", "bogus"], "bogus"),
         (["--title", "a/b"], "title"),
         (["--image-size", "0"], "image_size must be at least 1, not 0"),
-        (["--samples", "0"], "samples must be at least 2, not 0"),
+        (["--samples", "0"], "samples must be at least 2 and at most 10,000,000, not 0"),
         (["--batch", "7", "--accumulate", "2"], "can't be split into 2 equal rounds"),
         (["--r1", "1", "--engine-arg", "compile=true"], "second derivatives"),
     ],

@@ -24,6 +24,7 @@ from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.settings import check_samples
 from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
 from gantl_zoo.training import engine
+from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
 SHOWN, NEIGHBOURS = 8, 6  # rows and, at most, columns of `nearest.png`
@@ -91,6 +92,7 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
     return Images(count, gan.image_shape, take, labels)
 
 
+@training_modes()
 def evaluate(
     model: str | Path | GAN,
     *,

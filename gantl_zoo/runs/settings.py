@@ -19,6 +19,7 @@ from gantl_zoo.runs.job import Measuring, Networks
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe
 
+MOST_SAMPLES = 10_000_000
 # a name, a folder or a zip; or images in memory (`gantl_zoo.data.as_image_data`)
 Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
 
@@ -114,7 +115,7 @@ def spelled(kind: Any) -> str:
 
 def check_path(name: str, value: Any) -> None:
     """Raises `UsageError` for a path that is neither a text nor a path."""
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in str(value):
         raise UsageError(f"{name} must be a path, not {value!r:.80}")
 
 
@@ -159,7 +160,7 @@ def networks_of(settings: TrainSettings) -> Networks:
 
 
 def check_samples(count: Any) -> int:
-    """The number of samples. Raises `UsageError` if it is not a count, or too small."""
-    if not fits(count, int) or count < 2:
-        raise UsageError(f"samples must be at least 2, not {count}")
+    """The number of samples. Raises `UsageError` if it is not a count, too small or too large."""
+    if not fits(count, int) or not 2 <= count <= MOST_SAMPLES:
+        raise UsageError(f"samples must be at least 2 and at most {MOST_SAMPLES:,}, not {count!r:.40}")
     return int(count)
