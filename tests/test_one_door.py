@@ -110,6 +110,19 @@ def test_a_size_that_is_not_a_number_is_refused_in_one_line(photos: Path, tmp_pa
             gz.train("dcgan", data=photos, image_size=wrong, out=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("precision", "bp16", "unknown precision 'bp16'; did you mean fp16 or bf16"),
+        ("on_collapse", "rolback", "unknown on-collapse 'rolback'; did you mean rollback"),
+        ("log", "csv", "unknown log 'csv'; there are: none, tensorboard"),
+    ],
+)
+def test_a_setting_with_a_choice_suggests_the_closest(key: str, value: str, said: str) -> None:
+    with pytest.raises(gz.UnknownNameError, match=said):
+        Recipe(**{key: value})
+
+
 def test_estimates_change_nothing(images: ImageData) -> None:
     run = prepare_train("dcgan", images, {"generator_config": SMALL, "batch": 8})
     before = {k: v.clone() for k, v in run.setup.gan.generator.state_dict().items()}
