@@ -172,7 +172,7 @@ def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: 
 
     refused("unknown metric fid; did you mean fd or mifid", metrics=("fid",))
     refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
-    refused("extractor cnn is an architecture without a trained", extractor="cnn")
+    refused("extractor cnn is an architecture without weights", extractor="cnn")
     refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
     refused("take 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
     refused("the metric is needs a classifier", metrics=("is",), extractor="pixels")
@@ -326,7 +326,7 @@ def test_a_run_measures_what_it_was_told_in_words(photos: Path, tmp_path: Path, 
 
 
 def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageData, tmp_path: Path) -> None:
-    with pytest.raises(gz.UsageError, match="unknown metric best"):
+    with pytest.raises(gz.UnknownNameError, match="unknown metric best"):
         gz.train("dcgan", data=images, out=tmp_path / "runs", **TINY | {"metrics": ("fd", "best")})
     assert not (tmp_path / "runs").exists()
     gz.train("dcgan", data=images, out=tmp_path, **TINY | {"metrics": "auto"})
@@ -339,7 +339,7 @@ def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageDat
     [
         ({"metrics": ("classes",)}, gz.UsageError, "needs a classifier of photos"),
         ({"metrics": ("fd",)}, gz.DataError, "images"),
-        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without a trained"),
+        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without weights"),
         ({"metrics": ("auto", "best")}, gz.UsageError, "unknown metric best"),
     ],
 )
