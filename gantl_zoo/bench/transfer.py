@@ -84,7 +84,7 @@ def choose_pairs(
 
 
 def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
-    """A user's pair. Its name tells the images, so that no others stand in its table under the same name."""
+    """A user's pair. Its name contains the images, so that its table has no others."""
     gan = gan_named(source)
     check_rival(gan)
     size = gan.image_shape[1]
@@ -189,8 +189,7 @@ def transfer_table(
     """Fill the table's cells, scratch first; returns the report's path. What is finished is not done again.
 
     A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) takes each n-th cell, so that n
-    processes share the work. The report has all finished cells of this budget in `out`, whoever made them.
-    Raises `UsageError`.
+    processes share the work. The report has all finished cells of this budget in `out`. Raises `UsageError`.
     """
     budget = budget or Budget()
     if trials < 1:

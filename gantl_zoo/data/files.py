@@ -59,7 +59,7 @@ def load(source: Path, split: str, image_size: int | None, *, by_path: bool = Fa
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
     streams = len(names) * one > memory_limit()
     decoding = _decode_all(read, names, image_size, one, keep=not streams)
-    _judge(source, decoding, len(names))
+    _check_decoded(source, decoding, len(names))
     shape = _common_shape(source, decoding.shapes)
     pixels = (
         _stream(source, decoding.kept, shape, image_size, None if by_path else hashed)
@@ -187,7 +187,7 @@ def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
 
 
-def _judge(source: Path, decoding: Decoding, count: int) -> None:
+def _check_decoded(source: Path, decoding: Decoding, count: int) -> None:
     """Warns of images that are left out or nearly black. Raises `DataError` for too many unreadable ones."""
     if corrupt := decoding.corrupt:
         shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
