@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -24,6 +25,7 @@ from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.metrics.evaluator import Evaluator
 from gantl_zoo.metrics.extract import Images, extract
 from gantl_zoo.metrics.extractors import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.networks import pretrained
 from gantl_zoo.runs.evaluate import ModelEvaluator, samples_of
 from gantl_zoo.runs.extractor import choose_extractor
 
@@ -423,3 +425,15 @@ def test_a_report_is_shown_even_if_its_file_cant_be_written(
         main(["evaluate", "dcgan-mnist", *words, "--json", str(tmp_path / "no" / "x.json")])
     said = capsys.readouterr()
     assert stop.value.code and "can't write" in said.err and "kd_pixels" in said.out
+
+
+def test_an_extractor_is_found_as_any_trained_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    find = pretrained.find
+    monkeypatch.setattr(pretrained, "find", lambda name, *a, **k: asked.append(name) or find(name, *a, **k))
+    images = ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
+    names = ["auto", "cnn-mnist", "channelwise:cnn-mnist", "timm:nothing"]
+    for name in names:
+        with contextlib.suppress(gz.UnknownNameError):
+            choose_extractor(name, images)
+    assert asked == ["gantl_zoo:cnn-mnist", "cnn-mnist", "cnn-mnist", "timm:nothing"]
