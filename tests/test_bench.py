@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 import gantl_zoo as gz
 from gantl_zoo import data
 from gantl_zoo.bench import stacked_mnist as bench
+from gantl_zoo.bench.cells import write_text
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData, builtin, to_uint8
 from gantl_zoo.metrics.classification import modes
@@ -110,6 +113,27 @@ def test_the_benchmark_goes_on_where_it_stopped_and_repeats_nothing(
     assert "| `a` | 4 | 1 |" in text and "78.9 ± 6.5" in text and "The budget was cut" in text
     kept, _ = map(json.loads, (out / "cells.jsonl").read_text().splitlines())
     assert 1 <= kept["modes"] <= 1000 and kept["results"][0]["samples"] == 200
+
+
+def test_a_report_that_can_t_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    for wrong in ("half \ud800", "new"):
+        write_text(report, "old")
+        twin = tmp_path / f"twin of {len(wrong)}"
+        twin.hardlink_to(report)
+        with contextlib.suppress(UnicodeEncodeError):
+            write_text(report, wrong)
+        assert twin.read_text() == "old"  # a file beside it has taken its place
+    assert report.read_text() == "new" and len(list(tmp_path.iterdir())) == 3
+    (tmp_path / "file").touch()
+    with pytest.raises(gz.TrainingError, match="can't write"):
+        write_text(tmp_path / "file" / "report.md", "text")
+
+
+def test_every_file_of_a_benchmark_is_replaced_as_a_whole() -> None:
+    for path in Path(bench.__file__).parent.glob("*.py"):
+        calls = re.findall(r"(\w+)\.(?:write_text|savefig)\(", path.read_text())
+        assert set(calls) <= {"beside", "figure"} and "figure.savefig(path" not in path.read_text()
 
 
 def test_several_trials_are_a_mean_and_a_deviation() -> None:

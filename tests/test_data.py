@@ -210,7 +210,7 @@ def test_sixteen_bits_are_seen_by_their_upper_eight(tmp_path: Path) -> None:
     assert image.shape == (1, 8, 8) and np.array_equal(image[0].numpy(), values >> 8)
     for i in range(12):
         Image.fromarray(values.astype(np.float32)).save(tmp_path / "deep" / f"{i}.tif")
-    with pytest.raises(gz.DataError, match="32 bits a pixel, of which nobody knows what is white"):
+    with pytest.raises(gz.DataError, match="32 bits a pixel, whose white is unknown"):
         data.load(tmp_path / "deep")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -24,6 +25,7 @@ from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.metrics.evaluator import Evaluator
 from gantl_zoo.metrics.extract import Images, extract
 from gantl_zoo.metrics.extractors import ClassifierFeatures, Extractor, PixelFeatures
+from gantl_zoo.networks import pretrained
 from gantl_zoo.runs.evaluate import ModelEvaluator, samples_of
 from gantl_zoo.runs.extractor import choose_extractor
 
@@ -172,7 +174,7 @@ def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: 
 
     refused("unknown metric fid; did you mean fd or mifid", metrics=("fid",))
     refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
-    refused("extractor cnn is an architecture without a trained", extractor="cnn")
+    refused("extractor cnn is an architecture without weights", extractor="cnn")
     refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
     refused("take 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
     refused("the metric is needs a classifier", metrics=("is",), extractor="pixels")
@@ -326,7 +328,7 @@ def test_a_run_measures_what_it_was_told_in_words(photos: Path, tmp_path: Path, 
 
 
 def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageData, tmp_path: Path) -> None:
-    with pytest.raises(gz.UsageError, match="unknown metric best"):
+    with pytest.raises(gz.UnknownNameError, match="unknown metric best"):
         gz.train("dcgan", data=images, out=tmp_path / "runs", **TINY | {"metrics": ("fd", "best")})
     assert not (tmp_path / "runs").exists()
     gz.train("dcgan", data=images, out=tmp_path, **TINY | {"metrics": "auto"})
@@ -339,7 +341,7 @@ def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageDat
     [
         ({"metrics": ("classes",)}, gz.UsageError, "needs a classifier of photos"),
         ({"metrics": ("fd",)}, gz.DataError, "images"),
-        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without a trained"),
+        ({"metrics": ("auto",), "extractor": "cnn"}, gz.UsageError, "an architecture without weights"),
         ({"metrics": ("auto", "best")}, gz.UsageError, "unknown metric best"),
     ],
 )
@@ -423,3 +425,15 @@ def test_a_report_is_shown_even_if_its_file_cant_be_written(
         main(["evaluate", "dcgan-mnist", *words, "--json", str(tmp_path / "no" / "x.json")])
     said = capsys.readouterr()
     assert stop.value.code and "can't write" in said.err and "kd_pixels" in said.out
+
+
+def test_an_extractor_is_found_as_any_trained_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    find = pretrained.find
+    monkeypatch.setattr(pretrained, "find", lambda name, *a, **k: asked.append(name) or find(name, *a, **k))
+    images = ImageData(torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
+    names = ["auto", "cnn-mnist", "channelwise:cnn-mnist", "timm:nothing"]
+    for name in names:
+        with contextlib.suppress(gz.UnknownNameError):
+            choose_extractor(name, images)
+    assert asked == ["gantl_zoo:cnn-mnist", "cnn-mnist", "cnn-mnist", "timm:nothing"]

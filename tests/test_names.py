@@ -153,7 +153,7 @@ def test_trained_networks_are_found_one_way() -> None:
     assert find("cnn-mnist", "x").load().num_classes == 10
     for name, said in {
         "cnn": "x: cnn is an architecture without weights",
-        "dcgan-mnist": "x: dcgan-mnist is a gan; a classifier is needed",
+        "dcgan-mnist": "x: dcgan-mnist is a GAN; a classifier is needed",
         "nothing": "unknown model 'nothing'",
     }.items():
         with pytest.raises(gz.UsageError, match=said):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import nn
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData, to_float
+from gantl_zoo.networks.backbones import cnn
 from gantl_zoo.networks.base import call
+from gantl_zoo.networks.pretrained import pretrained_config
 from gantl_zoo.storage.folder import load_into, write_folder
 from gantl_zoo.training.classifier import accuracy
 
@@ -170,8 +173,10 @@ def test_dcgan_discriminators_norms(norm: str) -> None:
     kinds = {type(module).__name__ for module in network.modules()}
     assert ("BatchNorm2d" in kinds) == (norm == "batch")
     assert ("ParametrizationList" in kinds) == (norm == "spectral")
-    with pytest.raises(gz.UsageError, match="none, batch, spectral"):
+    with pytest.raises(gz.UsageError, match="unknown norm 'layer'; there are: none, batch, spectral"):
         gz.discriminators.build("dcgan", norm="layer")
+    with pytest.raises(gz.UsageError, match=r"resnet: unknown norm 'spectrl'; did you mean spectral\?"):
+        gz.discriminators.build("resnet", norm="spectrl")
 
 
 @pytest.mark.parametrize(("flat", "seen"), [(0, 13), (1, 27)])  # 29, but for the border
@@ -214,11 +219,77 @@ def test_a_discriminator_stands_on_a_released_backbone() -> None:
     assert all(p.grad is not None for p in network.heads.parameters())
 
 
+@pytest.fixture
+def colliding() -> Iterator[list[dict[str, Any]]]:
+    """What a backbone is built with whose arguments are called as those of the discriminator on it."""
+    calls: list[dict[str, Any]] = []
+
+    @gz.backbones.register("colliding")
+    @gz.starting_weights(weights="none", pretrained=False)
+    def backbone(
+        *,
+        channels: int = 1,
+        num_classes: int = 10,
+        width: int = 4,
+        weights: str = "best",
+        pretrained: bool = True,
+    ) -> Any:
+        calls.append({"width": width, "weights": weights, "pretrained": pretrained})
+        return cnn.CNN(channels, num_classes, [width, 2 * width], 0.0)
+
+    yield calls
+    gz.backbones._own.pop("colliding")
+
+
+def test_arguments_of_a_backbone_may_be_called_as_those_of_the_discriminator(
+    tmp_path: Path, colliding: list[dict[str, Any]]
+) -> None:
+    inner = {"width": 3, "weights": "best"}
+    config = {"backbone": "colliding", "width": 5, "backbone_config": inner}
+    network = gz.discriminators.build("backbone", **config)
+    assert colliding.pop() == inner | {"pretrained": True} and not network.untaught
+    assert network.heads[0][0].out_channels == 5 and network.backbone.blocks[0][0].out_channels == 3
+    gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator="backbone", discriminator_config=config)
+    gan.save(tmp_path / "gan")
+    kept = json.loads((tmp_path / "gan" / "config.json").read_text())["discriminator"]["config"]
+    assert kept["width"] == 5 and kept["backbone_config"] == {"width": 3}
+    colliding.clear()
+    again = gz.load_model(tmp_path / "gan")
+    assert all(call == {"width": 3, "weights": "none", "pretrained": False} for call in colliding)
+    shown = gan.generate(2)
+    assert torch.equal(again.discriminator(shown), gan.discriminator(shown))  # type: ignore[union-attr]
+
+
+def test_a_trained_backbone_with_such_arguments_stands_under_a_strategy(
+    tmp_path: Path, colliding: list[dict[str, Any]]
+) -> None:
+    classifier = gz.build_classifier("colliding", config={"width": 3, "weights": "none"})
+    classifier.save(tmp_path / "classifier")
+    config = pretrained_config("projected", str(tmp_path / "classifier"), (1, 28, 28), width=5)
+    network = gz.discriminators.build("backbone", **config)
+    assert network.heads[0][0].out_channels == 5 and network.backbone.blocks[0][0].out_channels == 3
+
+
+def test_flat_arguments_of_a_backbone_are_kept_flat(tmp_path: Path) -> None:
+    config = {"backbone": "cnn", "widths": [4, 8]}
+    gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator="backbone", discriminator_config=config)
+    gan.save(tmp_path / "gan")
+    kept = json.loads((tmp_path / "gan" / "config.json").read_text())["discriminator"]["config"]
+    assert kept["widths"] == [4, 8] and "backbone_config" not in kept
+    gz.load_model(tmp_path / "gan")  # raises where it does not fit
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"weights": "dcgan-mnist"}, "weights: dcgan-mnist is a gan; a classifier is needed"),
+        ({"weights": "dcgan-mnist"}, "weights: dcgan-mnist is a GAN; a classifier is needed"),
         ({"weights": "cnn-mnist", "channels": 3}, "to start from it pass .*'channels': 1"),
+        (
+            {"backbone_config": {"widths": [4]}, "pooling": 2},
+            "backbone: put pooling into backbone_config, too",
+        ),
+        ({"backbone_config": {"channels": 3}}, "channels=3 in backbone_config, but sees=1"),
+        ({"backbone_config": {"widht": 3}}, "backbone 'cnn' takes no argument 'widht'"),
         ({"backbone": "cnm"}, "unknown backbone 'cnm'; did you mean cnn"),
     ],
 )

@@ -22,6 +22,8 @@ from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.settings import RecipeSettings
 from gantl_zoo.runs.train import prepare_train
 from gantl_zoo.runs.transfer import prepare_transfer, short
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.recipe import VERBS, Recipe
 
 MEASURED = {"metrics": ("kd",), "extractor": "pixels", "samples": 20}
@@ -77,13 +79,49 @@ def test_a_step_that_no_memory_holds_is_refused_before_it_is_taken(
     images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = prepare_train("dcgan", images, {"generator_config": SMALL, "batch": 8})
-    kept, passing = memory.needed(run.setup.networks, images, run.job.recipe)
+    need = memory.needed(run.setup.networks, images, run.job.recipe)
     monkeypatch.setattr(memory, "SPARE", 0)
-    monkeypatch.setattr(memory, "free_memory", lambda: kept + 10 * passing)
+    monkeypatch.setattr(memory, "free_memory", lambda: need.weights + 10 * need.activations)
     prepare_train("dcgan", images, {"generator_config": SMALL, "batch": 8})
     with pytest.raises(gz.UsageError, match=r"a step of 800 images at 28×28 needs about .*--accumulate"):
         gz.train("dcgan", data=images, generator_config=SMALL, batch=800, out=tmp_path)
     assert not list(tmp_path.glob("0*"))
+
+
+def test_each_gpu_holds_its_share_of_the_batch_and_the_images(
+    images: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = prepare_train("dcgan", images, {"generator_config": SMALL, "batch": 8})
+    need = memory.needed(run.setup.networks, images, run.job.recipe)
+    assert need.images == images.images.numel() and memory.needed(
+        run.setup.networks, images, run.job.recipe, 4
+    ) == need._replace(activations=need.activations // 4)
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "check", lambda what, bytes_needed, free, remedy: asked.append(bytes_needed))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 40, 1 << 40))
+    for device in ("cpu", "cuda"):
+        engine = Engine(torch.device(device), "fp32", processes=Processes(0, 4))
+        memory.check_step(run.setup, images, run.job.recipe, engine)
+    assert asked == [need.weights + need.activations, need.weights + need.images + need.activations // 4]
+
+
+def test_a_size_that_is_not_a_number_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
+    for wrong in ("8", 8.5, True):
+        with pytest.raises(gz.UsageError, match=r"^image_size must be a whole number, not"):
+            gz.train("dcgan", data=photos, image_size=wrong, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("precision", "bp16", "unknown precision 'bp16'; did you mean fp16 or bf16"),
+        ("on_collapse", "rolback", "unknown on-collapse 'rolback'; did you mean rollback"),
+        ("log", "csv", "unknown log 'csv'; there are: none, tensorboard"),
+    ],
+)
+def test_a_setting_with_a_choice_suggests_the_closest(key: str, value: str, said: str) -> None:
+    with pytest.raises(gz.UnknownNameError, match=said):
+        Recipe(**{key: value})
 
 
 def test_estimates_change_nothing(images: ImageData) -> None:

@@ -112,7 +112,7 @@ def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, imag
     ("settings", "said"),
     [
         ({"backbone": "cnn"}, "an architecture without weights"),
-        ({"backbone": "dcgan-mnist"}, "dcgan-mnist is a gan; a classifier is needed"),
+        ({"backbone": "dcgan-mnist"}, "dcgan-mnist is a GAN; a classifier is needed"),
         ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be had"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
     gan = gz.build_gan(
         "dcgan", generator_config={"width": 4, "channels": 3}, discriminator_config={"width": 4}
     )
-    with pytest.raises(gz.UsageError, match="projected: cnn-mnist sees 1 channel"):
+    with pytest.raises(gz.UsageError, match="projected: cnn-mnist takes 1 channel"):
         trained(gan, images.fit(None, 3), "projected", backbone="cnn-mnist")
 
 
@@ -209,7 +209,7 @@ def test_a_judge_that_is_the_teacher_is_told(gan: gz.GAN, photos: Path, tmp_path
 
 
 def test_a_backbone_of_two_colours_is_no_eye_for_three() -> None:
-    with pytest.raises(gz.UsageError, match="sees 2 channels can't be shown images of 3"):
+    with pytest.raises(gz.UsageError, match="of 2 channels can't take images of 3"):
         gz.discriminators.build("backbone", channels=3, sees=2)
 
 

@@ -156,11 +156,27 @@ def test_a_name_that_is_almost_one_is_suggested() -> None:
 
 @pytest.mark.parametrize(
     ("size", "said"),
-    [(0, "at least 1, not 0"), ("28", "at least 1, not '28'"), (100_000, "at most 16,384, not")],
+    [
+        (0, "at least 1, not 0"),
+        ("28", "a whole number, not '28'"),
+        (True, "a whole number"),
+        (100_000, "at most 16,384, not"),
+    ],
 )
 def test_sizes_that_are_not_sizes(photos: Path, size: Any, said: str) -> None:
     with pytest.raises(gz.UsageError, match=f"image_size must be {said}"):
         data.load(photos, image_size=size)
+
+
+@pytest.mark.parametrize("key", ["image_size", "channels", "shots", "data_seed"])
+def test_numbers_may_be_those_of_numpy_and_nothing_else(photos: Path, key: str) -> None:
+    settings: dict[str, Any] = {"image_size": 16, "channels": 1, "shots": 5, "data_seed": 1}
+    arrays = {name: np.int64(value) for name, value in settings.items()}
+    assert torch.equal(data.load(photos, **arrays).images, data.load(photos, **settings).images)
+    for wrong in ("8", 8.0, True, [8]):
+        with pytest.raises(gz.UsageError, match=rf"^{key} must be a whole number, not ") as error:
+            data.load(photos, **settings | {key: wrong})
+        assert repr(wrong) in str(error.value)
 
 
 @pytest.mark.parametrize("source", ["photos", "mnist", "glyphs", PIXELS.repeat(1000, 1, 1, 1)])

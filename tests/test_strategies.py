@@ -122,7 +122,11 @@ def test_partial_counts_from_the_output(
     ("name", "settings", "said"),
     [
         ("partial", {"last": 9}, "9 blocks of DCGANGenerator, which has 4"),
-        ("partial", {"network": "critic"}, "network='critic' is none of both, generator, discriminator"),
+        (
+            "partial",
+            {"network": "critic"},
+            "partial: unknown network 'critic'; there are: both, generator, discriminator",
+        ),
         ("freeze", {"blocks": 2}, "takes no argument 'blocks'; it takes: network"),
     ],
 )

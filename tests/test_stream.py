@@ -12,8 +12,8 @@ import torch
 from helpers import TINY
 
 import gantl_zoo as gz
-from gantl_zoo.data import ImageData, Stream, load
-from gantl_zoo.data.stream import memory_limit
+from gantl_zoo.data import ImageData, Stream, load, memory
+from gantl_zoo.data.memory import free_memory, machine_memory, memory_limit
 
 
 @pytest.fixture
@@ -56,6 +56,14 @@ def test_a_streamed_set_knows_when_it_has_changed(photos: Path, monkeypatch: pyt
     shutil.copy(first, second)
     _, changed = both(photos, monkeypatch, image_size=16)
     assert changed.fingerprint != before.fingerprint
+
+
+def test_a_fingerprint_reads_no_file_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, streamed = both(photos, monkeypatch, image_size=16)
+    monkeypatch.setattr(Stream, "read", lambda self, name: pytest.fail("read again"))
+    monkeypatch.setenv("GANTL_ZOO_MEMORY", "1")
+    part = streamed.select(torch.arange(20))
+    assert part.fingerprint != streamed.fingerprint == load(photos, image_size=16).fingerprint
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -142,6 +150,38 @@ def test_the_limit_is_part_of_the_machines_memory(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "much")
     with pytest.raises(gz.DataError, match="'much' is no number of bytes"):
         memory_limit()
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "files"),
+    [
+        ("0::/a/b", "a", ("memory.max", "memory.current", "inactive_file")),
+        ("0::/a/b", "", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "4:cpu,memory:/a",
+            "memory/a",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+)
+def test_a_container_has_the_memory_of_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, place: str, files: tuple[str, str, str]
+) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text(f"3:cpuset:/x\n{line}\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    group = tmp_path / place
+    group.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    assert free_memory() == 8000 << 10
+    (group / files[0]).write_text("1000000\n")
+    (group / files[1]).write_text("700000\n")
+    assert free_memory() == 300_000 and machine_memory() == 1_000_000
+    (group / "memory.stat").write_text(f"anon 1\n{files[2]} 50000\n")
+    assert free_memory() == 350_000
+    (group / files[0]).write_text("max\n")
+    assert free_memory() == 8000 << 10 and machine_memory() > 1 << 27
 
 
 def test_a_stream_goes_to_processes_that_are_spawned(photos: Path, no_memory: None) -> None:

@@ -112,7 +112,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     [
         ({"format": 2}, "format 2, this version reads 1"),
         ({"kind": "diffusion"}, "'kind' must be one of gan, backbone"),
-        ({"dtype": "int4"}, "dtype 'int4' is none of"),
+        ({"dtype": "int4"}, "unknown dtype 'int4'; there are: float32"),
         ({"generator": "dcgan"}, "'generator' must be an object"),
         ({"generator": {"name": "dcgan", "config": {"widht": 4}}}, "takes no argument 'widht'"),
     ],

@@ -13,6 +13,7 @@ from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.folder import RunFolder, begun_in, runs_in
 from gantl_zoo.runs.resume import resume
+from gantl_zoo.storage.atomic import replace_file
 
 Row = dict[str, Any]
 RESULTS = "cells.jsonl"
@@ -49,6 +50,15 @@ def finish(path: Path, key: str, row: Row) -> Row:
     except OSError as error:
         raise TrainingError(f"can't write {path}: {error.strerror}") from error
     return kept
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write or replace a file as a whole. Raises `TrainingError` if that can't be done."""
+    try:
+        with replace_file(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"can't write {path}: {error.strerror}") from error
 
 
 def spread(values: Sequence[float], show: Callable[[float], str]) -> str:

@@ -14,8 +14,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.bench.cells import RESULTS, Row, finished, once, spread
-from gantl_zoo.errors import TrainingError, UsageError
+from gantl_zoo.bench.cells import RESULTS, Row, finished, once, spread, write_text
+from gantl_zoo.errors import UsageError
 from gantl_zoo.runs.classify import classify_train, classify_transfer
 
 DATA = "fashion-mnist"
@@ -71,11 +71,7 @@ def classifier_table(
         row = once(out / RESULTS, key, partial(measured, method, count, settings | place))
         say(f"{method.name}, {count or 'all'} images, seed {seed}: {row['accuracy']:.4f}")
     path = out / "report.md"
-    try:
-        text = report([row for row in finished(out / RESULTS).values() if current(row)])
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"can't write {path}: {error.strerror}") from error
+    write_text(path, report([row for row in finished(out / RESULTS).values() if current(row)]))
     return path
 
 
@@ -91,8 +87,8 @@ def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
     else:
         model = classify_train("cnn", data=DATA, **settings)
     score = model.about["metrics"][0]["value"]
-    told = {"method": method.name, "data": DATA, "shots": shots, "recipe": RECIPES[shots]}
-    return told | {"seed": settings["seed"], "accuracy": score}
+    row = {"method": method.name, "data": DATA, "shots": shots, "recipe": RECIPES[shots]}
+    return row | {"seed": settings["seed"], "accuracy": score}
 
 
 def report(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.bench.cells import RESULTS, Row, folder, once, spread, trained
+from gantl_zoo.bench.cells import RESULTS, Row, folder, once, spread, trained, write_text
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.runs.evaluate import evaluate
 from gantl_zoo.runs.train import train
@@ -77,7 +77,7 @@ def stacked_mnist(
             say(f"{name} seed {seed}: {row['modes']:.0f} modes, KL {row['mode_kl']:.2f}")
             rows.append(row)
     path = Path(out) / "report.md"
-    path.write_text(report(rows, steps), encoding="utf-8")
+    write_text(path, report(rows, steps))
     return path
 
 

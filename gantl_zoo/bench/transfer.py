@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained
+from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained, write_text
 from gantl_zoo.bench.transfer_report import SCRATCH, report
 from gantl_zoo.data import load
 from gantl_zoo.errors import TrainingError, UsageError, unknown
@@ -84,7 +84,7 @@ def choose_pairs(
 
 
 def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
-    """A user's pair. Its name tells the images, so that no others stand in its table under the same name."""
+    """A user's pair. Its name contains the images, so that its table has no others."""
     gan = gan_named(source)
     check_rival(gan)
     size = gan.image_shape[1]
@@ -151,7 +151,7 @@ class Budget:
         for name, value in asdict(self).items():
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
-        build_augment(self.aug)  # a wrong name is told before hours of work
+        build_augment(self.aug)  # a wrong name is refused before hours of work
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,7 @@ def transfer_table(
     """Fill the table's cells, scratch first; returns the report's path. What is finished is not done again.
 
     A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) takes each n-th cell, so that n
-    processes share the work. The report has all finished cells of this budget in `out`, whoever made them.
-    Raises `UsageError`.
+    processes share the work. The report has all finished cells of this budget in `out`. Raises `UsageError`.
     """
     budget = budget or Budget()
     if trials < 1:
@@ -269,9 +268,9 @@ def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     images = load(cell.pair.data, image_size=size, root=settings["data_root"])
     parts = fitted_to(images, gan, None, 0).parts  # what the transfer trains
     networks = {f"{part}_config": said["config"] for part, said in parts.items()}
-    generator, rival = (parts[part]["name"] for part in ("generator", "discriminator"))
+    generator, discriminator = (parts[part]["name"] for part in ("generator", "discriminator"))
     settings = settings | {"image_size": size, "conditional": bool(gan.num_classes) or None}
-    return train(generator, data=cell.pair.data, discriminator=rival, **networks, **settings)
+    return train(generator, data=cell.pair.data, discriminator=discriminator, **networks, **settings)
 
 
 def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:
@@ -289,5 +288,5 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     with FileLock(place / "lock"):  # other processes wait until it is trained
         if not (done := place / "done").is_file():
             _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)
-            done.write_text(run.path.name, encoding="utf-8")
+            write_text(done, run.path.name)
     return str(place / done.read_text(encoding="utf-8"))

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gantl_zoo.bench.cells import Row, spread
+from gantl_zoo.bench.cells import Row, spread, write_text
 from gantl_zoo.errors import TrainingError
+from gantl_zoo.storage.atomic import replace_file
 
 SCRATCH = "scratch"
 COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
@@ -33,7 +34,7 @@ def report(out: Path, rows: Sequence[Row]) -> Path:
             picture = draw(out / f"{name}.png", mine)
             sections.append(pair_section(mine, picture.name))
         path = out / "report.md"
-        path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+        write_text(path, "\n\n".join(sections) + "\n")
     except OSError as error:
         raise TrainingError(f"can't write the report into {out}: {error.strerror}") from error
     return path
@@ -193,5 +194,6 @@ def draw(path: Path, rows: Sequence[Row]) -> Path:
         label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=9, fontsize=8)
-    figure.savefig(path, dpi=90)
+    with replace_file(path) as beside:
+        figure.savefig(beside, dpi=90)
     return path

@@ -25,7 +25,7 @@ MARKS = {
 
 
 def kind_of(content: bytes) -> str:
-    """What a file is that is not a readable image, and what to do; "" if that can't be told."""
+    """What a file is that is not a readable image, and what to do; "" if that is unknown."""
     if not content:
         return "it is empty: fetch it again"
     if not content.strip(b"\0"):

@@ -146,7 +146,7 @@ def eight_bits(image: Any, kind: str | None) -> Any:
             np.where(values == clear, np.uint8(255), upper) if isinstance(clear, int) else upper
         )
     if image.mode in ("I", "F"):
-        raise ValueError("32 bits a pixel, of which nobody knows what is white: save it with 8 or 16")
+        raise ValueError("32 bits a pixel, whose white is unknown: save it with 8 or 16")
     return image
 
 

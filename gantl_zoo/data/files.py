@@ -17,9 +17,10 @@ from torch import Tensor
 from gantl_zoo.data.decode import Decoded, Pixels, decode, quiet, size_of
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
+from gantl_zoo.data.memory import free_memory, memory_limit
 from gantl_zoo.data.names import image_files, warn
 from gantl_zoo.data.split import HELD_OUT, hashes, held_out, held_out_by_path, ids_of
-from gantl_zoo.data.stream import Stream, free_memory, memory_limit
+from gantl_zoo.data.stream import Stream
 from gantl_zoo.errors import DataError
 
 CHUNK = 256  # images that are decoded ahead, at most
@@ -51,22 +52,26 @@ def load(source: Path, split: str, image_size: int | None, *, by_path: bool = Fa
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
-    names = _part(source, laid_out, split, by_path)
+    listed = laid_out.part(split) if laid_out.splits else list(laid_out.paths)
+    hashed = hashes(source, listed)
+    names = listed if laid_out.splits else _part(source, laid_out.paths, split, None if by_path else hashed)
     one = _bytes_of_one(read, names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
     streams = len(names) * one > memory_limit()
     decoding = _decode_all(read, names, image_size, one, keep=not streams)
-    _judge(source, decoding, len(names))
+    _check_decoded(source, decoding, len(names))
     shape = _common_shape(source, decoding.shapes)
     pixels = (
-        _stream(source, decoding.kept, shape, image_size, by_path)
+        _stream(source, decoding.kept, shape, image_size, None if by_path else hashed)
         if streams
         else torch.from_numpy(_stack(decoding.arrays, shape))
     )
     numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits: equal numbers
     classes = laid_out.classes if len(numbers) > 1 else ()
     labels = torch.tensor([numbers[laid_out.labels[name]] for name in decoding.kept]) if classes else None
-    return ImageData(pixels, labels, classes, _name(source), split, ids_of(source, decoding.kept))
+    return ImageData(
+        pixels, labels, classes, _name(source), split, ids_of(hashed[name] for name in decoding.kept)
+    )
 
 
 def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:
@@ -96,12 +101,9 @@ def reader(source: Path) -> Callable[[str], bytes]:
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
-def _part(source: Path, laid_out: Layout, split: str, by_path: bool) -> list[str]:
-    """The names in a split, in the order of their paths."""
-    if laid_out.splits:
-        return laid_out.part(split)
-    paths = laid_out.paths
-    held = held_out_by_path(list(paths)) if by_path else held_out(paths, hashes(source, list(paths)))
+def _part(source: Path, paths: dict[str, str], split: str, hashed: dict[str, bytes] | None) -> list[str]:
+    """The names in a split, in the order of their paths; without `hashed` the paths decide."""
+    held = held_out_by_path(list(paths)) if hashed is None else held_out(paths, hashed)
     names = [name for name in paths if (name in held) == (split == "test")]
     if not names:
         raise DataError(f"{source} has {len(paths)} images; a test split needs at least {HELD_OUT}")
@@ -168,11 +170,16 @@ def _decoded(
 
 
 def _stream(
-    source: Path, names: list[str], shape: tuple[int, int, int], image_size: int | None, by_path: bool
+    source: Path,
+    names: list[str],
+    shape: tuple[int, int, int],
+    image_size: int | None,
+    hashed: dict[str, bytes] | None,
 ) -> Tensor:
     """The images, left where they are: a stand-in for the tensor that would be too large."""
     make = partial(_as_tensor, image_size=image_size, channels=shape[0])
-    return cast(Tensor, Stream(source, names, shape, reader, make, by_path))
+    known = None if hashed is None else [hashed[name] for name in names]
+    return cast(Tensor, Stream(source, names, shape, reader, make, known))
 
 
 def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
@@ -180,7 +187,7 @@ def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
 
 
-def _judge(source: Path, decoding: Decoding, count: int) -> None:
+def _check_decoded(source: Path, decoding: Decoding, count: int) -> None:
     """Warns of images that are left out or nearly black. Raises `DataError` for too many unreadable ones."""
     if corrupt := decoding.corrupt:
         shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")

@@ -1,7 +1,7 @@
 """`glyphs`: the letters A to Z, drawn from the fonts that matplotlib carries. No files, no network.
 
 White on black like MNIST, each letter with its own size, slant, turn and place. Deterministic by seed;
-the test split draws from fonts that training never sees.
+the test split draws from fonts that the training split does not have.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gantl_zoo.data.split import sketch
+from gantl_zoo.data import split as splitting
 from gantl_zoo.data.stream import Stream
-from gantl_zoo.errors import DataError, closest
+from gantl_zoo.errors import DataError, closest, suggestion
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ImageData:
 
     def sketch(self) -> str:
         """The at most 1,000 lowest ids, in base64; "" where the ids are unknown."""
-        return "" if self.ids is None else sketch(self.ids)
+        return "" if self.ids is None else splitting.sketch(self.ids)
 
     def check_square(self) -> None:
         """Raises `DataError` for images that are not square, as networks that make squares need them."""
@@ -140,8 +140,8 @@ class ImageData:
         shown = ", ".join(self.classes[:12]) + (", …" if len(self.classes) > 12 else "")
         listed = f"it has 0 to {len(self.classes) - 1}: {shown}"
         near = [] if first.isdecimal() else closest(part, self.classes)
-        hint = f"did you mean {' or '.join(near)}?" if near else listed
-        raise DataError(f"{self.name} has no class {part!r}; {hint}")
+        hint = suggestion(part, near) if near else f"; {listed}"
+        raise DataError(f"{self.name} has no class {part!r}{hint}")
 
     def _between(self, first: str, last: str) -> list[int]:
         """The classes from one name to another: as numbers, if they are some, else in their order here."""
@@ -163,7 +163,7 @@ class ImageData:
                 f"--shots {shots}: {self.name} has {len(self)} {self.split} images, beside those that are "
                 "held out; leave --shots out to take all"
             )
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed)))
         return self.select(order[:shots])
 
     def fit(self, image_size: int | None, channels: int | None) -> ImageData:
@@ -178,6 +178,11 @@ class ImageData:
         if image_size is not None and images.shape[2:] != (image_size, image_size):
             images = _resize(images, image_size)
         return replace(self, images=images)
+
+
+def overlap(sketched: str, data: ImageData) -> int:
+    """How many images of `data` are in a sketch; 0 where ids are unknown or the sketch is not a valid one."""
+    return 0 if data.ids is None else splitting.overlap(sketched, data.ids)
 
 
 def to_float(images: Tensor) -> Tensor:

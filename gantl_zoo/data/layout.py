@@ -12,7 +12,7 @@ from gantl_zoo.data.split import shared_folders
 from gantl_zoo.errors import DataError
 
 TRAIN = ("train", "training")
-# of which the first that is there holds the test split
+# the first of these that exists holds the test split
 TESTS = ("test", "testing", "val", "valid", "validation")
 
 
@@ -89,7 +89,7 @@ def _below_splits(paths: dict[str, str]) -> dict[str, str]:
 
 
 def _above(tables: dict[str, str], top: PurePosixPath, split: bool) -> list[str]:
-    """The tables beside or above all images, of which the nearest is taken, or one in each split's folder."""
+    """The `dataset.json` files that apply: the nearest one above all images, or one per split folder."""
     places = {PurePosixPath(table).parent: table for table in tables}
     if nearest := next((places[place] for place in (top, *top.parents) if place in places), ""):
         return [nearest]

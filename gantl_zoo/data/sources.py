@@ -44,15 +44,16 @@ def load(
 
     `source:CLASSES` takes some classes only: names, numbers or ranges of numbers, as in "mnist:0-4" or
     "photos:cat,dog". `split` is "train" or "test". Of a folder or zip these are its folders `train` and
-    `test` (or `val`) if it has nothing else; otherwise a tenth is held out by the hash of its content, or of
-    its path with `split_by` "path", as old runs have it. What `source` may be in memory, `as_image_data`
-    says. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache).
+    `test` (or `val`) if it has nothing else; otherwise about a tenth is held out by the hash of its content,
+    or of its path with `split_by` "path", as old runs have it. `as_image_data` says what `source` may be in
+    memory. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache).
     `shots` takes a fixed subset by `data_seed`. Raises `DataError`, for an impossible size `UsageError`.
     """
     for value, choices, what in ((split, SPLITS, "split"), (split_by, SPLIT_BY, "split_by")):
         if value not in choices:
-            raise DataError(f"{what} {value!r} is none of {', '.join(choices)}")
-    _check_size(image_size)
+            raise DataError(unknown(what, value, choices))
+    image_size, channels = _size(image_size), _whole("channels", channels)
+    shots, data_seed = _whole("shots", shots), _whole("data_seed", data_seed)
     place = source_of(source, image_size)
     if isinstance(place, ImageData):
         images = place
@@ -72,7 +73,7 @@ def estimate(
     source: Any, *, split: str = "train", image_size: int | None = None, channels: int | None = None
 ) -> int | None:
     """About how many bytes the images take in memory, without decoding them; None where that is not known."""
-    _check_size(image_size)
+    image_size, channels = _size(image_size), _whole("channels", channels)
     place = source_of(source)
     if isinstance(place, ImageData):
         count, (depth, height, width) = len(place), place.shape
@@ -95,13 +96,22 @@ def spoken(source: Any) -> str:
     return f"./{source}" if folder else str(source)
 
 
-def _check_size(image_size: Any) -> None:
-    if image_size is None:
-        return
-    if isinstance(image_size, bool) or not isinstance(image_size, Integral) or int(image_size) < 1:
-        raise UsageError(f"image_size must be at least 1, not {image_size!r}")
-    if int(image_size) > LARGEST:
-        raise UsageError(f"image_size must be at most {LARGEST:,}, not {image_size:,}")
+def _size(image_size: Any) -> int | None:
+    """A size as Python's number. Raises `UsageError` for what is not a valid size."""
+    size: int | None = _whole("image_size", image_size)
+    if size is not None and not 1 <= size <= LARGEST:
+        limit = "at least 1" if size < 1 else f"at most {LARGEST:,}"
+        raise UsageError(f"image_size must be {limit}, not {size:,}")
+    return size
+
+
+def _whole(key: str, value: Any) -> Any:
+    """A whole number, also numpy's, as Python's; None stays None. Raises `UsageError` for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"{key} must be a whole number, not {value!r:.80}")
+    return int(value)
 
 
 def _check_named(name: str, split: str, image_size: int | None, shots: int | None) -> None:

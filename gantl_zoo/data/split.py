@@ -1,7 +1,9 @@
-"""Which images are held out: by what the files hold, so that every way to the same images gives one split.
+"""Which images are held out: those whose hash lies in the lowest tenth of all hashes.
 
-An image's id is the SHA-256 of its file's CRC-32 and size, which a zip lists and a folder's files are read
-for. Copies of an image under other names have one id. A sketch of a set is its lowest ids (bottom-k sketch,
+An image's hash is the SHA-256 of its file's CRC-32 and size, which a zip lists and a folder's files are read
+for; its id is the beginning of it. So an image's side depends on the content of its file alone, not on its
+name, its folder or the images beside it. In a set of a few dozen images too few or too many may lie below the
+threshold; then their rank decides (`held_out`). A sketch of a set is its lowest ids (bottom-k sketch,
 Beyer et al. 2007, https://doi.org/10.1145/1247480.1247504), small enough to be kept with a model.
 """
 
@@ -14,21 +16,21 @@ import os
 import time
 import zipfile
 import zlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from gantl_zoo.data.images import ImageData
-
-HELD_OUT = 10  # one image in ten is the test split
+HELD_OUT = 10  # about one image in ten is the test split
+FEWEST, MOST = 20, 5  # one image in twenty at least, one in five at most
+HASHES = 1 << 256  # of SHA-256
 ID_BYTES = 6  # of a hash are kept as an image's id
 SKETCHED, SKETCH_BYTES = 1_000, 4  # ids in a sketch, at most, and bytes of each
-SETTLED = 2_000_000_000  # ns since the last change, from which on a file's time tells the next one
+SETTLED = 2_000_000_000  # age in ns after which a modification time reliably detects changes
 
 _sums: dict[tuple[str, int, int], int] = {}  # CRC-32 by path, size and time: a run lists its data repeatedly
 
@@ -41,20 +43,44 @@ def hashes(source: Path, names: list[str]) -> dict[str, bytes]:
     }
 
 
-def ids_of(source: Path, names: list[str]) -> Tensor:
+def ids_of(hashed: Iterable[bytes]) -> Tensor:
     """The images' ids, (N,) int64: the first bytes of their hashes."""
-    hashed = hashes(source, names)
-    return torch.tensor([int.from_bytes(hashed[name][:ID_BYTES], "big") for name in names])
+    return torch.tensor([int.from_bytes(one[:ID_BYTES], "big") for one in hashed])
 
 
 def held_out(paths: dict[str, str], hashed: dict[str, bytes]) -> set[str]:
-    """The names of the tenth of the images with the lowest hashes; copies of one image follow each other."""
+    """The names of the images whose hash lies in the lowest tenth of all possible hashes.
+
+    If these are fewer than one in twenty, the lowest tenth of the images; if more than one in five, the
+    lowest fifth. Of fewer than ten images none is held out. Copies of an image, which have one hash, stay on
+    one side, unless all images are copies.
+    """
     by_hash = sorted(paths, key=lambda name: (hashed[name], paths[name]))
-    return set(by_hash[: len(by_hash) // HELD_OUT])
+    if (count := len(by_hash)) < HELD_OUT:
+        return set()
+    below = [name for name in by_hash if int.from_bytes(hashed[name], "big") * HELD_OUT < HASHES]
+    if max(1, count // FEWEST) <= len(below) <= count // MOST:
+        return set(below)
+    few = _lowest(below, hashed, count // MOST) if len(below) > count // MOST else set()
+    few = few or _lowest(by_hash, hashed, count // HELD_OUT)
+    if not few:  # each image has many copies
+        first = [name for name in by_hash if hashed[name] == hashed[by_hash[0]]]
+        few = set(first if len(first) < count else first[: count // HELD_OUT])
+    return few
+
+
+def _lowest(by_hash: list[str], hashed: dict[str, bytes], most: int) -> set[str]:
+    """At most that many of the images with the lowest hashes; groups of copies that don't fit are skipped."""
+    found: set[str] = set()
+    for _, group in groupby(by_hash, key=lambda name: hashed[name]):
+        copies = set(group)
+        if len(found) + len(copies) <= most:
+            found |= copies
+    return found
 
 
 def held_out_by_path(names: list[str]) -> set[str]:
-    """The tenth that runs held out before images were told apart by their content."""
+    """The tenth that runs held out before images were identified by their content."""
     by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest())
     return set(by_hash[: len(by_hash) // HELD_OUT])
 
@@ -73,16 +99,14 @@ def sketch(ids: Tensor) -> str:
     return base64.b64encode(lowest.astype(">u4").tobytes()).decode()
 
 
-def overlap(sketched: str, data: ImageData) -> int:
-    """How many images of `data` are in a sketch; 0 where ids are unknown or the sketch is not a valid one."""
-    if data.ids is None:
-        return 0
+def overlap(sketched: str, ids: Tensor) -> int:
+    """How many of the `ids` (N,) are in a sketch; 0 if the sketch is not a valid one."""
     try:
         content = base64.b64decode(sketched, validate=True)
     except (binascii.Error, ValueError):
         return 0
     lowest = np.frombuffer(content[: len(content) // SKETCH_BYTES * SKETCH_BYTES], ">u4")
-    return int(np.isin(data.ids.numpy() >> 8 * (ID_BYTES - SKETCH_BYTES), lowest).sum())
+    return int(np.isin(ids.numpy() >> 8 * (ID_BYTES - SKETCH_BYTES), lowest).sum())
 
 
 def _sizes(source: Path, names: list[str]) -> dict[str, tuple[int, int]]:

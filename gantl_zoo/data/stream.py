@@ -19,46 +19,20 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.data.decode import quiet
+from gantl_zoo.data.memory import memory_limit
 from gantl_zoo.errors import DataError
 
 Decode = Callable[[bytes], Tensor]
 Open = Callable[[Path], Callable[[str], bytes]]
-SHARE = 4  # of the memory, one part may hold images
 AHEAD = 4  # batches that each worker prepares
-
-
-def memory_limit() -> int:
-    """Bytes above which images are streamed: GANTL_ZOO_MEMORY, or a quarter of the machine's memory."""
-    if wanted := os.environ.get("GANTL_ZOO_MEMORY"):
-        if not wanted.isdigit():
-            raise DataError(f"GANTL_ZOO_MEMORY={wanted!r} is no number of bytes; write digits or unset it")
-        return int(wanted)
-    return machine_memory() // SHARE
-
-
-def machine_memory() -> int:
-    """Bytes of the machine's memory."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not every system tells
-        return SHARE * (4 << 30)
-
-
-def free_memory() -> int:
-    """Bytes that can be allocated now, as far as the system says it."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            sizes = dict(line.split(":") for line in lines)
-        return int(sizes["MemAvailable"].split()[0]) << 10
-    except (OSError, ValueError, KeyError):  # not Linux
-        return machine_memory()
 
 
 @dataclass
 class Stream:
     """The images `names` of `source`, each (C, H, W) uint8 after `decode`.
 
-    `named` says whether the digest covers the names, as it did when the split went by path.
+    `hashed` are the hashes of the files' content, if they are known already. Without them the digest covers
+    the files and their names, as it did when the split went by path.
     """
 
     source: Path
@@ -66,7 +40,7 @@ class Stream:
     image_shape: tuple[int, int, int]
     reader: Open
     decode: Decode
-    named: bool = False
+    hashed: list[bytes] | None = None
     readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,18 +85,21 @@ class Stream:
         """The images at `index`, in that order: in memory if they fit, else a stream again."""
         if len(index) * math.prod(self.image_shape) <= memory_limit():
             return self[index]
-        return replace(self, names=[self.names[i] for i in index.tolist()], readers={})
+        chosen = index.tolist()
+        hashed = None if self.hashed is None else [self.hashed[i] for i in chosen]
+        return replace(self, names=[self.names[i] for i in chosen], hashed=hashed, readers={})
 
     def changed(self, shape: tuple[int, int, int], convert: Callable[[Tensor], Tensor]) -> Stream:
         """The same, each image turned into one of `shape` by `convert`, which works on (N, C, H, W)."""
         return replace(self, image_shape=shape, decode=Chain(self.decode, convert), readers={})
 
     def digest(self) -> bytes:
-        """Of the files in their order: what is read, without decoding it."""
+        """SHA-256 over the files in their order, which are read only if their hashes are unknown."""
+        if self.hashed is not None:
+            return hashlib.sha256(b"".join(self.hashed)).digest()
         found = hashlib.sha256()
         for name in self.names:
-            found.update(os.fsencode(name) + b"\0" if self.named else b"")
-            found.update(hashlib.sha256(self.read(name)).digest())
+            found.update(os.fsencode(name) + b"\0" + hashlib.sha256(self.read(name)).digest())
         return found.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:

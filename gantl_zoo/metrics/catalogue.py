@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gantl_zoo.errors import DataError, UsageError, unknown
+from gantl_zoo.errors import DataError, UnknownNameError, UsageError, unknown
 from gantl_zoo.metrics.classification import classes, inception_score, modes
 from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, frechet, kernel
 from gantl_zoo.metrics.extract import Features
@@ -38,7 +38,7 @@ class Metric:
     """The base class. `lower` names the values that are better when lower; the others when higher."""
 
     lower: tuple[str, ...] = ()
-    by_class = False  # whether it is measured class by class, too, for models that know classes
+    by_class = False  # whether it is measured class by class, too, for class-conditional models
     needs_train = False
 
     def check(self, terms: Counts) -> None:
@@ -198,7 +198,7 @@ def named(wish: str | Sequence[str]) -> tuple[str, ...]:
     if names == (NONE,):
         return ()
     if wrong := [name for name in names if name not in (*METRICS, AUTO)]:
-        raise UsageError(unknown("metric", wrong, (AUTO, *METRICS), hint=f"or {NONE} alone"))
+        raise UnknownNameError(unknown("metric", wrong, (AUTO, *METRICS), hint=f"or {NONE} alone"))
     return names
 
 

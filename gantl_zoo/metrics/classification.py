@@ -1,4 +1,4 @@
-"""What a classifier says of samples: logits (N, L)."""
+"""Metrics of a classifier's predictions: logits (N, L)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Evaluator`: held-out images, what an extractor sees in them, floors; then any samples against them."""
+"""`Evaluator`: held-out images, their features and floors; then any samples against them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gantl_zoo.metrics.extract import Crew, Features, Images, Progress, extract,
 from gantl_zoo.metrics.extractors import Extractor
 from gantl_zoo.metrics.report import Report, entry
 
-METRIC_SEED = 1_000_000  # samples for metrics come from seeds that nobody looks at
+METRIC_SEED = 1_000_000  # samples for metrics come from seeds that nothing else uses
 
 
 @dataclass
 class Evaluator:
-    """Judges samples against `held_out` images; `train` images, if there are any, give the floor.
+    """Measures samples against `held_out` images; `train` images, if there are any, give the floor.
 
     `learned`: the images that the model was trained on, if not all of `train`. `quick`: what "auto" means
     while a run trains. Raises `DataError` or `UsageError` at once for what can't be measured.

@@ -27,11 +27,11 @@ class Extractor:
     """The base class: a subclass sets what describes it, and looks at one batch of images."""
 
     name: str  # every score carries it
-    sha256: str  # of its weights, 16 hex digits: two extractors of one name are told apart
+    sha256: str  # of its weights, 16 hex digits: it distinguishes two extractors of one name
     convention: str  # how images reach it: size, resampling, range
     num_features: int
     side: int | None = None  # images are resized to it; None: they stay as they are
-    channels: int | None = None  # what it sees; None: any
+    channels: int | None = None  # of the images that it takes; None: any
     trained_on: str = ""  # the data whose classes its logits name
     num_logits = 0
 
@@ -40,11 +40,11 @@ class Extractor:
         raise NotImplementedError
 
     def batch(self, side: int) -> int:
-        """How many images of that side it sees at once."""
+        """How many images of that side fit into one call."""
         return max(16, min(500, WORK // (self.side or side) ** 2))
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises `DataError` for images (C, H, W) that it can't see."""
+        """Raises `DataError` for images (C, H, W) that it does not take."""
         if self.channels not in (None, shape[0]):
             raise DataError(
                 f"extractor {self.name} sees {self.channels} channels, these images have {shape[0]}; "
@@ -90,7 +90,7 @@ class Channelwise(Extractor):
     """
 
     def __init__(self, inner: ClassifierFeatures, channels: int) -> None:
-        """Raises `UsageError` for one that sees colours."""
+        """Raises `UsageError` for one of colour images."""
         if inner.channels != 1:
             raise UsageError(
                 f"extractor channelwise:{inner.name}: {inner.name} sees {inner.channels} channels at once; "

@@ -15,7 +15,7 @@ NEAR = 0.1  # mean cosine distance from which on MiFID stops punishing
 
 
 def copies(fake: Tensor, held_out: Tensor, train: Tensor) -> dict[str, float]:
-    """How near samples lie to training images, in the measure of held-out images, which nobody learned.
+    """How near samples lie to training images, in the measure of held-out images, which were not trained on.
 
     nn_distance: median distance to the nearest training image, over that of held-out images; 1 is as far as
     new images are, 0 a replay. copies: the share of samples that lie nearer than all but 1 % of the held-out

@@ -35,12 +35,12 @@ class Classifier(Model):
 
     @property
     def channels(self) -> int:
-        """Of the images that it sees: C."""
+        """Of the images that it takes: C."""
         return int(self.backbone.channels)
 
     @property
     def num_classes(self) -> int:
-        """How many classes it tells apart: L."""
+        """Number of classes: L."""
         return int(self.backbone.num_classes)
 
     @property
@@ -72,8 +72,8 @@ class Classifier(Model):
 def build_classifier(
     backbone: str, config: Mapping[str, Any] | None = None, *, name: str = "unnamed"
 ) -> Classifier:
-    """A new classifier from a registered backbone (`timm:` ones start pre-trained unless told not to). Raises
-    `UnknownNameError`, or `UsageError` for arguments that it doesn't take.
+    """A new classifier from a registered backbone (`timm:` ones are pre-trained unless `pretrained` is
+    false). Raises `UnknownNameError`, or `UsageError` for arguments that it doesn't take.
     """
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
@@ -89,7 +89,7 @@ def load_classifier(folder: str | Path) -> Classifier:
     if config["kind"] != "backbone":
         raise WeightsError(f"{folder} holds a {config['kind']}, not a backbone")
     network = rebuild(folder, "backbones", "backbone", config, file="model")
-    told, has = config.get("num_classes"), int(network.num_classes)
-    if told is not None and told != has:
-        raise WeightsError(f"{folder}: config.json tells {told} classes, but its backbone has {has}")
+    kept, has = config.get("num_classes"), int(network.num_classes)
+    if kept is not None and kept != has:
+        raise WeightsError(f"{folder}: config.json tells {kept} classes, but its backbone has {has}")
     return Classifier(network, {"backbone": config["backbone"]}, **metadata_from(config, folder))

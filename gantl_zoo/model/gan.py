@@ -149,17 +149,18 @@ class GAN(Model):
         return {"image": image, "latent_dim": self.latent_dim}
 
 
-def check_pair(network: Any, rival: Any, generator: str, discriminator: str) -> None:
-    """Raises `UsageError` for two networks that know different classes or are for different images."""
-    classes, shape = num_classes_of(network), tuple(network.image_shape)
-    if num_classes_of(rival) not in (0, classes):
+def check_pair(networks: tuple[Any, Any], generator: str, discriminator: str) -> None:
+    """Raises `UsageError` for two networks that are for different classes or images."""
+    classes, theirs = map(num_classes_of, networks)
+    if theirs not in (0, classes):
         raise UsageError(
-            f"discriminator {discriminator!r} knows {num_classes_of(rival)} classes, generator {generator!r} "
-            f"{classes}; give both the same num_classes, or the discriminator none"
+            f"discriminator {discriminator!r} knows {theirs} classes, generator {generator!r} {classes}; "
+            "give both the same num_classes, or the discriminator none"
         )
-    if (seen := tuple(getattr(rival, "image_shape", shape))) != shape:
+    shape = tuple(networks[0].image_shape)
+    if (expected := tuple(getattr(networks[1], "image_shape", shape))) != shape:
         raise UsageError(
-            f"discriminator {discriminator!r} is for images {seen} (channels, height, width), generator "
+            f"discriminator {discriminator!r} is for images {expected} (channels, height, width), generator "
             f"{generator!r} makes {shape}; leave image_size and channels out of discriminator_config"
         )
 
@@ -176,8 +177,8 @@ def build_gan(
     "dcgan" if there is none.
 
     The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
-    `discriminator_config` says otherwise. Raises `UsageError` if one of two that know classes knows others,
-    if they are for different images, or if their arguments are none that `config.json` can hold.
+    `discriminator_config` says otherwise. Raises `UsageError` if the two are for different classes
+    or images, or if `config.json` can't hold their arguments.
     """
     if discriminator is None:
         discriminator = generator if generator in registry.discriminators else "dcgan"
@@ -185,19 +186,19 @@ def build_gan(
     network = registry.generators.build(generator, **made)
     channels, height, _ = network.image_shape
     wanted = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
-    judged = registry.discriminators.configure(discriminator, **wanted)
+    own = registry.discriminators.configure(discriminator, **wanted)
     classes = num_classes_of(network)
-    if classes and "num_classes" in judged and "num_classes" not in wanted:
-        judged["num_classes"] = classes
-    rival = registry.discriminators.build(discriminator, **judged)
-    judged = getattr(rival, "config", judged)  # where a part of the arguments comes with the weights
-    check_pair(network, rival, generator, discriminator)
+    if classes and "num_classes" in own and "num_classes" not in wanted:
+        own["num_classes"] = classes
+    critic = registry.discriminators.build(discriminator, **own)
+    own = getattr(critic, "config", own)  # where a part of the arguments comes with the weights
+    check_pair((network, critic), generator, discriminator)
     parts = {
         "generator": {"name": generator, "config": made},
-        "discriminator": {"name": discriminator, "config": judged},
+        "discriminator": {"name": discriminator, "config": own},
     }
     check_arguments(parts)
-    return GAN(network.eval(), rival.eval(), parts, name=name)
+    return GAN(network.eval(), critic.eval(), parts, name=name)
 
 
 def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
@@ -220,7 +221,7 @@ def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
 
 
 def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
-    """What `config` tells of images, latents and classes is what its networks have, or `WeightsError`."""
+    """Raises `WeightsError` unless the networks have the images, latents and classes of `config`."""
     generator = networks["generator"]
     image = tuple(config.get("image", {}).get(side) for side in ("channels", "height", "width"))
     says = {"image": image if "image" in config else None}
@@ -230,14 +231,14 @@ def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mappin
     wrong = [key for key, value in says.items() if value is not None and value != has[key]]
     for key in wrong:
         raise WeightsError(f"{folder}: config.json tells {key} {says[key]}, but its generator has {has[key]}")
-    rival = networks.get("discriminator")
-    if num_classes_of(rival) not in (0, has["num_classes"]):
+    discriminator = networks.get("discriminator")
+    if num_classes_of(discriminator) not in (0, has["num_classes"]):
         raise WeightsError(
-            f"{folder}: its discriminator knows {num_classes_of(rival)} classes, its generator "
+            f"{folder}: its discriminator knows {num_classes_of(discriminator)} classes, its generator "
             f"{has['num_classes']}"
         )
-    sees = getattr(rival, "image_shape", None)
-    if sees is not None and tuple(sees) != has["image"]:
+    expected = getattr(discriminator, "image_shape", None)
+    if expected is not None and tuple(expected) != has["image"]:
         raise WeightsError(
-            f"{folder}: its discriminator is for images {tuple(sees)}, its generator makes {has['image']}"
+            f"{folder}: its discriminator is for images {tuple(expected)}, its generator makes {has['image']}"
         )

@@ -1,6 +1,6 @@
 """What a generator and a discriminator are. A family's class gives `blocks`, and these call them in order.
 
-A network from elsewhere need not be one of these classes: what the attributes say and `forward` does counts.
+A network from elsewhere need not be one of these classes: its attributes and its `forward` count.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Generator(nn.Module):
-    """Noise (N, Z), and labels (N,) if it knows classes, to images (N, C, H, W) in [-1, 1].
+    """Noise (N, Z), and labels (N,) if it is class-conditional, to images (N, C, H, W) in [-1, 1].
 
     `blocks` run from the latent to the image; each parameter that may learn is in one of them.
     """
@@ -26,7 +26,7 @@ class Generator(nn.Module):
     blocks: nn.ModuleList  # each called with features and labels
     latent_dim: int
     image_shape: tuple[int, int, int]  # (C, H, W)
-    num_classes: int = 0  # that it can be asked for
+    num_classes: int = 0  # it is conditioned on; 0 if it is unconditional
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features, labels = noise, need(self, labels)  # (N, Z)
@@ -36,14 +36,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it knows classes, to logits (N,).
+    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it is class-conditional, to logits (N,).
 
-    `blocks` run from the image to the logits; the last one, the head, alone knows classes.
+    `blocks` run from the image to the logits; only the last one, the head, gets labels.
     """
 
     blocks: nn.ModuleList  # each called with features, the last one with labels, too
     image_shape: tuple[int, int, int]  # (C, H, W)
-    num_classes: int = 0  # that it tells apart
+    num_classes: int = 0  # it is conditioned on; 0 if it is unconditional
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images
@@ -62,7 +62,7 @@ def check_sizes(family: str, **sizes: int) -> None:
 
 
 def need(network: Any, labels: Tensor | None) -> Tensor | None:
-    """The labels, if `network` knows classes. Raises `UsageError` if it does and there are none."""
+    """The labels if `network` is class-conditional, else None. Raises `UsageError` if they are missing."""
     if network.num_classes and labels is None:
         raise UsageError(
             f"this {type(network).__name__} knows {network.num_classes} classes: give it a label, 0 to "
@@ -72,12 +72,12 @@ def need(network: Any, labels: Tensor | None) -> Tensor | None:
 
 
 def num_classes_of(network: Any) -> int:
-    """How many classes a network can be asked for, or tells apart; 0 if it says nothing of any."""
+    """Number of classes a network is conditioned on; 0 if it is unconditional."""
     return int(getattr(network, "num_classes", 0))
 
 
 def call(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
-    """What a network makes of its inputs; one that knows classes is told the labels (N,)."""
+    """Call a network; labels (N,) are passed only to class-conditional networks."""
     return network(inputs, labels) if num_classes_of(network) else network(inputs)
 
 

@@ -1,4 +1,4 @@
-"""What networks that know classes share: norms with a scale and a shift for each class, and a projection.
+"""What class-conditional networks share: norms with a scale and a shift for each class, and a projection.
 
 Generators: class-conditional BatchNorm (de Vries et al. 2017, https://arxiv.org/abs/1707.00683).
 Discriminators: projection (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637, equation 4).
@@ -39,7 +39,7 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
 def rows(table: Tensor, labels: Tensor | None, like: Tensor) -> Tensor:
     """The labels' rows of a table (L, K), for feature maps (N, K, h, w) `like` those."""
-    assert labels is not None  # `need` has seen to it
+    assert labels is not None  # checked by `need`
     return functional.embedding(labels, table)[:, :, None, None].to(like.dtype)  # (N, K, 1, 1)
 
 

@@ -3,7 +3,7 @@
 An image side is 7 or 4 times a power of two: 28 = 7·2², 32 = 4·2³, 64 = 4·2⁴. The generator starts on
 that 7×7 or 4×4 grid and doubles it; a 7×7 grid gets one more block at its own size, since two doublings
 alone are too shallow (the shape of the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels). With classes
-the generator's norms and the discriminator's head know them (`conditional.py`).
+the generator's norms and the discriminator's head depend on the label (`conditional.py`).
 
 N batch, C channels, H = W image side, Z latent size, L classes.
 """
@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
@@ -185,7 +185,7 @@ def discriminator(
     linear head only adds up what they saw; one more block (29 pixels) sees whole digits.
     """
     if norm not in NORMS:
-        raise UsageError(f"dcgan: norm {norm!r} is none of {', '.join(NORMS)}")
+        raise UsageError(f"dcgan: {unknown('norm', norm, NORMS)}")
     if not 0 <= flat <= MOST_FLAT:
         raise UsageError(f"dcgan: flat is a count of blocks, not {flat}; at most {MOST_FLAT}")
     check_sizes("dcgan", channels=channels, width=width)

@@ -9,7 +9,7 @@ N batch, C channels, H, W image size, K channels of a feature map h × w.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes
-from gantl_zoo.networks.pretrained import start
+from gantl_zoo.networks.pretrained import as_arguments, start
 
 
 def head(features: int, width: int) -> nn.Sequential:
@@ -58,12 +58,12 @@ class Mixing(nn.Module):
 class BackboneDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to logits (N,).
 
-    With `freeze` only the heads learn, and the backbone stays in eval mode for good. It sees `sees` channels:
+    With `freeze` only the heads learn, and the backbone stays in eval mode for good. It gets `sees` channels:
     those of the images, or grey ones repeated.
     """
 
     num_classes = 0
-    untaught = False  # was it built on frozen random features? Weights that are loaded later don't count
+    untaught = False  # whether it was built on frozen random features, whatever is loaded into it later
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -122,31 +122,46 @@ def discriminator(
     channels: int = 1,
     sees: int | None = None,
     width: int = 64,
-    **backbone_config: Any,
+    backbone_config: Mapping[str, Any] | None = None,
+    **further: Any,
 ) -> BackboneDiscriminator:
     """Small heads on any registered backbone.
 
     `weights` names a released backbone (or its folder) to start from; without it, `pretrained` lets a
     `timm:` backbone start from timm's own weights. `mix` mixes its channels and scales at random, for good.
-    `sees=3` shows grey images, three times the same channel, to a backbone for colour ones. Further arguments
-    go to the backbone's builder.
+    `sees=3` repeats the channel of grey images for a backbone of colour images. The arguments of the
+    backbone's builder are `backbone_config`, or further arguments if none has a name from here.
     """
     sees = channels if sees is None else sees
     check_sizes("backbone", width=width)
     if channels not in (1, sees):
-        raise UsageError(f"a backbone that sees {sees} channels can't be shown images of {channels}")
-    config = registry.backbones.configure(backbone, **backbone_config, channels=sees)
+        raise UsageError(f"a backbone of {sees} channels can't take images of {channels}")
+    inner = joined(backbone_config, further, sees)
+    config = registry.backbones.configure(backbone, **inner, channels=sees)
     fetching = registry.backbones.fetching(backbone, config)
-    if "pretrained" in fetching:
+    if "pretrained" in fetching and "pretrained" not in inner:
         config["pretrained"] = pretrained and weights is None
     if weights is None:
         body = registry.backbones.build(backbone, **config)
     else:
         body = start(backbone, config, weights)
-    made = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
-    taught = weights is not None or any(config.get(key, none) != none for key, none in fetching.items())
-    made.untaught = freeze and not taught
+    made: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+    pretrained_weights = weights is not None or any(
+        config.get(key, none) != none for key, none in fetching.items()
+    )
+    made.untaught = freeze and not pretrained_weights
     if hasattr(body, "config"):  # part of its arguments came with the weights
-        own = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
-        made.config = body.config | own | {"backbone": backbone, "freeze": freeze, "mix": mix}
-    return made
+        size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
+        own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}
+        made.config = own | as_arguments(body.config, nested=backbone_config is not None)
+    return made  # type: ignore[no-any-return]
+
+
+def joined(nested: Mapping[str, Any] | None, further: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """The arguments of the backbone's builder but its `channels`. Raises `UsageError` if they don't agree."""
+    if nested is not None and further:
+        raise UsageError(f"backbone: put {', '.join(sorted(further))} into backbone_config, too")
+    inner = dict(nested or further)
+    if (own := inner.pop("channels", channels)) != channels:
+        raise UsageError(f"backbone: channels={own} in backbone_config, but sees={channels} beside it")
+    return inner

@@ -6,7 +6,7 @@ C, H, W: channels, height and width of the images.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,17 +72,22 @@ def check_trained(name: str, what: str, lacks: str = "weights") -> None:
         )
 
 
-def find(asked: str, what: str) -> Trained:
-    """The trained classifier of a release, a folder or `timm:NAME`. `what` begins the message of the
-    `UsageError` for anything else.
+def find(
+    asked: str, what: str, at: Callable[[str], Path] = registry.release_folder, **config: Any
+) -> Trained:
+    """The trained classifier of a release, a folder or `timm:NAME`.
+
+    `at` gives the folder of a name; `config` are arguments for timm's builder. `what` begins the message of
+    the `UsageError` for anything else.
     """
     if asked.startswith("timm:"):
-        return Trained(asked, "backbone", asked, {})
+        return Trained(asked, "backbone", asked, config)
     check_trained(asked, what)
-    folder = registry.release_folder(asked)
+    folder = at(asked)
     about = read_config(folder)
     if about["kind"] != "backbone":
-        raise UsageError(f"{what} {asked} is a {about['kind']}; a classifier is needed, such as cnn-mnist")
+        kind = "GAN" if about["kind"] == "gan" else about["kind"]
+        raise UsageError(f"{what} {asked} is a {kind}; a classifier is needed, such as cnn-mnist")
     return Trained(asked, "backbone", about["backbone"]["name"], about["backbone"]["config"], folder, about)
 
 
@@ -104,6 +109,15 @@ def start(name: str, config: Mapping[str, Any], weights: str) -> Any:
     return found.load()
 
 
+def as_arguments(config: Mapping[str, Any], *, nested: bool = False) -> dict[str, Any]:
+    """The arguments of a backbone's builder, but its channels, as the `backbone` discriminator takes them:
+    as its own further arguments, or as `backbone_config` if it has arguments of the same names.
+    """
+    inner = {key: value for key, value in config.items() if key != "channels"}
+    taken = registry.discriminators.configure("backbone")
+    return {"backbone_config": inner} if nested or set(inner) & set(taken) else inner
+
+
 def pretrained_config(
     strategy: str, backbone: str, shape: tuple[int, int, int], **config: Any
 ) -> dict[str, Any]:
@@ -114,11 +128,11 @@ def pretrained_config(
     """
     channels, side, _ = shape
     found = find(usual(shape) if backbone == "auto" else backbone, f"{strategy}:")
-    chosen = found.config | {"backbone": found.name}
+    chosen = {"backbone": found.name} | as_arguments(found.config)
     chosen |= {} if found.folder is None else {"weights": str(found.folder)}
-    if (sees := chosen.get("channels", channels)) != channels:
+    if (sees := found.config.get("channels", channels)) != channels:
         if channels != 1:
-            raise UsageError(f"{strategy}: {backbone} sees {sees} channel(s), these images have {channels}")
+            raise UsageError(f"{strategy}: {backbone} takes {sees} channel(s), these images have {channels}")
         chosen["sees"] = sees  # grey images, repeated
     needed = {"image_size": side, "channels": channels, "freeze": True}
     return registry.discriminators.configure("backbone", **chosen | needed | config)

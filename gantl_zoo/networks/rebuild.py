@@ -72,7 +72,7 @@ def settled(
     found = dict(config)
     for key, inside, name, own in source.parts(config):
         found[key] = answering(inside, name, requires)
-        if f"{key}_config" in found:
+        if found.get(f"{key}_config") is not None:
             found[f"{key}_config"] = settled(inside, own, requires)
     return found
 

@@ -3,7 +3,7 @@ table 4; the blocks are those of Gulrajani et al. 2017, https://arxiv.org/abs/17
 
 An image side is 7 or 4 times a power of two. The generator doubles that grid block by block; the
 discriminator halves the image to 8×8 (7×7 for sides such as 28), then has two blocks at that size. With
-classes the generator's norms and the discriminator's head know them (`conditional.py`).
+classes the generator's norms and the discriminator's head depend on the label (`conditional.py`).
 
 N batch, C channels, H = W image side, Z latent size, W width, L classes.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
@@ -188,6 +188,6 @@ def discriminator(
 ) -> ResNetDiscriminator:
     """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (with R1, say)."""
     if norm not in NORMS:
-        raise UsageError(f"resnet: norm {norm!r} is none of {', '.join(NORMS)}")
+        raise UsageError(f"resnet: {unknown('norm', norm, NORMS)}")
     check_sizes("resnet", channels=channels, width=width)
     return ResNetDiscriminator(image_size, channels, width, norm, check_classes("resnet", num_classes))

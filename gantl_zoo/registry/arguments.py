@@ -7,11 +7,12 @@ import json
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from gantl_zoo.errors import UsageError, unknown
+from gantl_zoo.errors import UnknownNameError, UsageError, unknown
 
 CHECKED: dict[Any, Callable[[Any], bool]] = {
     bool: lambda value: isinstance(value, bool),
@@ -48,7 +49,14 @@ def starting_weights(**without: Any) -> Callable[[Builder], Builder]:
     return declare
 
 
-Limit = tuple[str, Callable[[Any], bool]]  # in words, and whether a value keeps it
+@dataclass(frozen=True)
+class Choice:
+    """The limit of a setting that has a choice of names."""
+
+    names: tuple[str, ...]
+
+
+Limit = Choice | tuple[str, Callable[[Any], bool]]  # or in words, and whether a value keeps it
 AT_LEAST_ONE: Limit = ("at least 1", lambda value: value >= 1)
 POSITIVE: Limit = ("above 0", lambda value: value > 0)
 NOT_NEGATIVE: Limit = ("0 or more", lambda value: value >= 0)
@@ -58,7 +66,7 @@ BELOW_ONE: Limit = ("from 0 to below 1", lambda value: 0 <= value < 1)
 
 def one_of(*names: str) -> Limit:
     """The limit of a setting that has a choice of names."""
-    return f"one of {', '.join(names)}", lambda value: value in names
+    return Choice(names)
 
 
 def finite(number: Any) -> bool:
@@ -104,13 +112,20 @@ def plain(value: Any) -> Any:
 
 
 def check(recipe: object, limits: Mapping[str, Limit]) -> None:
-    """Raises `UsageError` for a field of another type than the dataclass says, or beyond its limit."""
+    """Raises `UsageError` for a field of another type than the dataclass says, or beyond its limit;
+    `UnknownNameError` for a name that is not among its choices.
+    """
     if wrong := misfit(type(recipe), vars(recipe)):
         raise UsageError(wrong)
-    for key, (said, keeps) in limits.items():
-        value = vars(recipe)[key]
-        if value is not None and not keeps(value):
-            raise UsageError(f"{key.replace('_', '-')} must be {said}, not {value!r}")
+    for key, limit in limits.items():
+        value, name = vars(recipe)[key], key.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(limit, Choice):
+            if value not in limit.names:
+                raise UnknownNameError(unknown(name, value, limit.names))
+        elif not limit[1](value):
+            raise UsageError(f"{name} must be {limit[0]}, not {value!r}")
 
 
 def misfit(builder: Callable[..., Any], config: Mapping[str, Any]) -> str:

@@ -115,7 +115,7 @@ class Registry:
         inner = {
             f"{key}_config": own | source.fetching(part, own)
             for key, source, part, own in self.parts(config)
-            if f"{key}_config" in config
+            if self._apart(name, config, key)
         }
         return self.build(name, **config | inner | self.fetching(name, config))
 
@@ -126,7 +126,7 @@ class Registry:
         found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
         known, open_ended = self._takes(name)
         for key, source, part, own in self.parts(config) if open_ended else ():
-            if f"{key}_config" not in config:
+            if not self._apart(name, config, key):
                 found |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
         return found
 
@@ -139,7 +139,10 @@ class Registry:
         for key, source, part, own in self.parts(config):
             inside = source.described(part, own)
             kept |= {key: inside["name"]}
-            kept |= {f"{key}_config": inside["config"]} if f"{key}_config" in config else {}
+            if self._apart(name, config, key):
+                kept[f"{key}_config"] = inside["config"]
+            else:
+                kept.pop(f"{key}_config", None)
         return {"name": self.spelled(name), "config": kept}
 
     def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
@@ -156,6 +159,13 @@ class Registry:
             found = [source for source in sources if isinstance(name, str) and source.lookup(name)]
             if found:
                 yield key, found[0], str(name), dict(own) if isinstance(own, Mapping) else {}
+
+    def _apart(self, name: str, config: Mapping[str, Any], key: str) -> bool:
+        """Whether the arguments of the network that `key` names are an argument by themselves. Where that is
+        None, a builder that takes further arguments passes these on.
+        """
+        nested = f"{key}_config"
+        return nested in config and (config[nested] is not None or not self._takes(name)[1])
 
     def _takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
         """The arguments that the builder names, and whether it takes others besides."""

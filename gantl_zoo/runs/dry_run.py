@@ -28,10 +28,11 @@ def dry_run(run: Prepared) -> str:
     lines += [run.monitor.note] if run.monitor.note else []
     lines.append(f"engine: {run.engine}")
     lines.append(f"recipe: {recipe}")
-    kept, passing = needed(setup.networks, images, recipe)
+    need = needed(setup.networks, images, recipe)
+    kept = need.weights + need.images
     lines.append(
-        f"memory: about {(kept + passing) / 2**20:,.0f} MiB beside the libraries: {kept / 2**20:,.0f} for "
-        f"weights, their averages and images, {passing / 2**20:,.0f} for activations (less in bf16)"
+        f"memory: about {sum(need) / 2**20:,.0f} MiB beside the libraries: {kept / 2**20:,.0f} for "
+        f"weights, their averages and images, {need.activations / 2**20:,.0f} for activations (less in bf16)"
     )
     return "\n".join(lines)
 

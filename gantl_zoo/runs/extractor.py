@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from gantl_zoo import registry
+from typing import Any
+
+from gantl_zoo import zoo
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.errors import ZooError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.extractors import Channelwise, ClassifierFeatures, Extractor, PixelFeatures
-from gantl_zoo.model.gan import GAN
+from gantl_zoo.networks import pretrained
 from gantl_zoo.networks.pretrained import BUNDLED, SMALL, check_trained
-from gantl_zoo.zoo import load_model
 
 CHANNELWISE = "channelwise:"
 
@@ -17,7 +18,9 @@ CHANNELWISE = "channelwise:"
 def choose_extractor(name: str, reference: ImageData) -> Extractor:
     """The extractor of that name; "auto": `cnn-mnist` for small grey images, else pixels.
 
-    Raises `UsageError` for what is no trained backbone, `WeightsError` where weights can't be had.
+    "auto" differs from `usual` for colour images on purpose: strategies train against that classifier, so
+    its features would favour them. Raises `UsageError` for what is not a trained backbone, `WeightsError`
+    where weights can't be had.
     """
     channels, side, _ = reference.shape
     if name == AUTO:
@@ -29,14 +32,14 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
 
         return InceptionFeatures(name.partition(":")[2])
     if name.startswith(CHANNELWISE):
-        return Channelwise(trained(name.removeprefix(CHANNELWISE)), channels)
-    if name.startswith("timm:"):
-        return ClassifierFeatures(name, registry.backbones.build(name, channels=channels), opinion=False)
-    return trained(name)
+        inner = name.removeprefix(CHANNELWISE)
+        check_trained(inner, "extractor", "a trained classifier")  # timm's has none for these images
+        return Channelwise(trained(inner), channels)
+    return trained(name, channels=channels)
 
 
 def choose_or_pixels(name: str, images: ImageData) -> Extractor:
-    """The extractor of that name, or pixels where it can't be had or doesn't see such images."""
+    """The extractor of that name, or pixels where it can't be had or has another channel count."""
     try:
         extractor = choose_extractor(name, images)
         extractor.check(images.shape)
@@ -45,10 +48,11 @@ def choose_or_pixels(name: str, images: ImageData) -> Extractor:
     return extractor
 
 
-def trained(name: str) -> ClassifierFeatures:
-    """The extractor in a trained backbone's folder or release."""
-    check_trained(name, "extractor", "a trained classifier")
-    model = load_model(name)
-    if isinstance(model, GAN):
-        raise UsageError(f"extractor {name} is a GAN; use a backbone such as cnn-mnist, or pixels")
-    return ClassifierFeatures(model.name, model.backbone, model.lineage.get("data", {}).get("name", ""))
+def trained(name: str, **config: Any) -> ClassifierFeatures:
+    """The extractor in a trained backbone: a release, a folder, a model on the Hub, or `timm:NAME`."""
+    found = pretrained.find(name, "extractor", zoo.find, **config)
+    if found.folder is None:  # timm's classes are ImageNet's
+        return ClassifierFeatures(name, found.load(), opinion=False)
+    named = str(found.about.get("name") or found.folder.name)
+    data = found.about.get("lineage", {}).get("data", {})
+    return ClassifierFeatures(named, found.load(), data.get("name", ""))

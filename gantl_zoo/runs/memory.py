@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gantl_zoo import data as data_room, registry
 from gantl_zoo.data import ImageData
-from gantl_zoo.data.stream import free_memory, memory_limit
+from gantl_zoo.data.memory import free_memory, memory_limit
 from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.networks.base import call, evaluating
 from gantl_zoo.runs.job import Networks
@@ -29,10 +30,11 @@ def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
     """Raises `UsageError` for a size that the generator does not make, or for which its weights or the images
     exceed the free memory. Reads no image and allocates no weights.
     """
-    if spec.image_size is None or spec.image_size < 1:  # reading the images explains the latter
-        return
+    size = spec.image_size
+    if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:
+        return  # reading the images refuses what is not a valid size
     config = registry.generators.configure(generator, **networks.generator_config)
-    sizes = {"image_size": spec.image_size, "channels": spec.channels or 3}
+    sizes = {"image_size": int(size), "channels": spec.channels or 3}
     wanted = {key: value for key, value in sizes.items() if key in config} | networks.generator_config
     try:
         with torch.device("meta"):
@@ -41,24 +43,25 @@ def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
         raise
     except Exception:  # a plug-in's builder may need real memory; then building it will tell
         weights = 0
-    images = data_room.estimate(spec.source, image_size=spec.image_size, channels=spec.channels) or 0
+    images = data_room.estimate(spec.source, image_size=size, channels=spec.channels) or 0
     images = min(images, memory_limit())  # larger sets are streamed
-    where = f"{generator} at {spec.image_size}×{spec.image_size} with its images"
+    where = f"{generator} at {size}×{size} with its images"
     check(where, weights + images, free_memory(), "choose a smaller --image-size")
 
 
 def check_step(setup: Setup, images: ImageData, recipe: Recipe, machine: Engine) -> None:
-    """Raises `UsageError` for a training that exceeds the free memory of the device."""
-    kept, passing = needed(setup.networks, images, recipe)
-    free = free_memory()
-    if machine.device.type == "cuda":
-        free = torch.cuda.mem_get_info(machine.device)[0]
-    if machine.precision != "fp32":
-        passing //= 2
+    """Raises `UsageError` for a training that exceeds the free memory of the device.
+
+    On GPUs each process has a device of its own, which holds its share of the batch and a copy of the images.
+    On a CPU all processes share the memory, which holds the whole batch; the images are in it already.
+    """
+    on_gpu = machine.device.type == "cuda"
+    need = needed(setup.networks, images, recipe, machine.processes.count if on_gpu else 1)
+    passing = need.activations if machine.precision == "fp32" else need.activations // 2
+    free = torch.cuda.mem_get_info(machine.device)[0] if on_gpu else free_memory()
     remedy = "choose a smaller --image-size, --batch or width, or more rounds with --accumulate"
     what = f"a step of {recipe.batch // recipe.accumulate} images at {images.shape[1]}×{images.shape[2]}"
-    # the images are in memory already
-    check(what, kept + passing - images.images.numel(), free, remedy)
+    check(what, need.weights + passing + (need.images if on_gpu else 0), free, remedy)
 
 
 def check(what: str, bytes_needed: int, free: int, remedy: str) -> None:
@@ -70,13 +73,20 @@ def check(what: str, bytes_needed: int, free: int, remedy: str) -> None:
         )
 
 
-def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe) -> tuple[int, int]:
-    """Bytes that a run keeps (weights, their averages, images), and bytes of one step's activations in
-    float32.
-    """
+class Needed(NamedTuple):
+    """Bytes that a run needs on one device."""
+
+    weights: int  # with their gradients, the optimizers' moments and the generator's average
+    images: int
+    activations: int  # of one step, in float32
+
+
+def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe, devices: int = 1) -> Needed:
+    """What a run needs on each of so many `devices`, which share each batch."""
     weights = {role: bytes_of(network) for role, network in networks.items()}
-    kept = STATES * sum(weights.values()) + weights["generator"] + images.images.numel()
-    return kept, activations(networks, recipe.batch // recipe.accumulate)
+    kept = STATES * sum(weights.values()) + weights["generator"]
+    at_once = max(1, recipe.batch // (recipe.accumulate * devices))
+    return Needed(kept, images.images.numel(), activations(networks, at_once))
 
 
 def bytes_of(network: nn.Module) -> int:

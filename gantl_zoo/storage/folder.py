@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.errors import UsageError, WeightsError, unknown
 from gantl_zoo.storage import schema, untrusted
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.headers import INDEX, WEIGHTS, Slot, Stored, look
@@ -44,7 +44,7 @@ def write_folder(
     """
     folder = Path(folder)
     if (named := config.get("dtype", "float32")) not in DTYPES:
-        raise UsageError(f"dtype {named!r} is none of {', '.join(DTYPES)}")
+        raise UsageError(unknown("dtype", named, DTYPES))
     dtype = DTYPES[named]
     try:
         with replace_folder(folder, along=_is_no_network) as new:

@@ -63,7 +63,7 @@ def look(path: str | Path) -> Stored:
         return Stored(path, slots, {path: list(slots)})
     if os.path.exists(path):
         raise WeightsError(f"{path} and {index.name} are both there: delete the one that is older")
-    shards, told = read_index(index)
+    shards, total_size = read_index(index)
     slots = {}
     for shard, names in shards.items():
         found = read_header(shard)
@@ -74,9 +74,10 @@ def look(path: str | Path) -> Stored:
             )
         slots |= found
     total = sum(slot.size for slot in slots.values())
-    if told != total:
+    if total_size != total:
         raise WeightsError(
-            f"{index} tells a total_size of {str(told)[:40]} bytes, the shards hold {total}; fetch them again"
+            f"{index} tells a total_size of {str(total_size)[:40]} bytes, the shards hold {total}; fetch "
+            "them again"
         )
     return Stored(path, slots, shards)
 

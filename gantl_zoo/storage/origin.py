@@ -40,6 +40,6 @@ def pulled(folder: Path) -> dict[str, Any]:
         origin = read_json(folder / ORIGIN, MOST, "a note of where a model was pulled from")
     except WeightsError:
         return {}
-    told = isinstance(origin, dict) and {key: origin.get(key) for key in ("repo", "revision")}
-    sound = told and all(isinstance(v, str) and re.fullmatch(SOUND[k], v) for k, v in told.items())
+    named = isinstance(origin, dict) and {key: origin.get(key) for key in ("repo", "revision")}
+    sound = named and all(isinstance(v, str) and re.fullmatch(SOUND[k], v) for k, v in named.items())
     return origin if sound and isinstance(origin.get("files", {}), dict) else {}

@@ -1,7 +1,7 @@
 """`config.json` of a model folder: what may stand in it. A stranger may have written it. No torch.
 
 `SCHEMA` says for each key what its value is. A key that isn't there is refused, since it would mean
-something to whoever wrote it; a later layout has another `format`.
+something to its author; a later layout has another `format`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import WeightsError
+from gantl_zoo.errors import WeightsError, unknown
 from gantl_zoo.storage import untrusted
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def check_config(config: Any, path: Path) -> None:
         )
     kind = config["kind"]
     known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind == "gan" else {})
-    if unknown := [key for key in config if key not in known]:
+    if strange := [key for key in config if key not in known]:
         raise WeightsError(
-            f"{path}: a {kind}'s config of format {FORMAT} has no key {unknown[0][:80]!r}; it has "
+            f"{path}: a {kind}'s config of format {FORMAT} has no key {strange[0][:80]!r}; it has "
             f"{', '.join(known)}. Delete it, or upgrade gantl_zoo if a newer version wrote it"
         )
     for key, check in known.items():
@@ -147,7 +147,7 @@ def image(value: Any) -> str:
 
 
 def dtype(value: Any) -> str:
-    return "" if _one_of(value, DTYPES) else f"dtype {str(value)[:40]!r} is none of {', '.join(DTYPES)}"
+    return "" if _one_of(value, DTYPES) else unknown("dtype", value, DTYPES)
 
 
 def requires(value: Any) -> str:

@@ -166,7 +166,7 @@ def printable(said: Any, most: int = 200) -> str:
 
 
 def sniff(start: bytes) -> str:
-    """What a file is that begins with these bytes, and what to do; "" if that can't be told."""
+    """What a file is that begins with these bytes, and what to do; "" if that is unknown."""
     if start[8:9] == b"{":  # a safetensors header, whose length may begin with any byte
         return ""
     return next((meaning for mark, meaning in SIGNATURES.items() if start.lstrip().startswith(mark)), "")

@@ -122,7 +122,7 @@ def features(discriminator: Any, images: Tensor) -> Tensor | None:
         return None
     device = next(discriminator.parameters()).device
     caught: list[Any] = []
-    network = eval_view(discriminator)  # its own, so that the hook is nobody else's
+    network = eval_view(discriminator)  # its own, so that the hook stays off the given network
     blocks(network)[-1].register_forward_pre_hook(lambda block, inputs: caught.append(inputs[0]))
     for part in torch.split(images.to(device), AT_ONCE):
         call(network, to_float(part), torch.zeros(len(part), dtype=torch.long, device=device))

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks
 
@@ -58,7 +58,7 @@ class Plan:
     def apply(self, networks: Mapping[str, nn.Module]) -> None:
         """Write `requires_grad` and train or eval mode into the networks.
 
-        A block without a learning parameter stays in eval mode, so its BatchNorm statistics rest too.
+        A block without a learning parameter stays in eval mode, so its BatchNorm statistics stay as they are.
         """
         for role, network in networks.items():
             learning = {id(parameter) for parameter in self.parameters(role)}
@@ -73,8 +73,7 @@ class Plan:
 class Batch:
     """What one phase of a step has at hand.
 
-    Networks that know classes are called here, and in `discriminate`, without labels: they are told the
-    batch's.
+    Class-conditional networks are called here, and in `discriminate`, without labels: they get the batch's.
     """
 
     step: int
@@ -83,8 +82,8 @@ class Batch:
     fake: Tensor  # (N, C, H, W)
     generator: nn.Module
     discriminator: nn.Module
-    labels: Tensor | None = None  # (N,) of real and of fake, if the networks know classes
-    augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # what judges look through
+    labels: Tensor | None = None  # (N,) of real and of fake, if the networks are class-conditional
+    augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # of what discriminators look at
 
 
 class TransferStrategy:
@@ -118,7 +117,7 @@ class TransferStrategy:
 
     def latents(self, noise: Tensor, step: int) -> Tensor:
         """Another latent (N, Z) for standard normal `noise` (N, Z): anchors, a miner. In training alone:
-        samples and what is saved know nothing of it, so `export` has to fold in what shall stay.
+        samples and what is saved don't use it, so `export` has to fold in what shall stay.
         """
         return noise
 
@@ -178,5 +177,5 @@ def which(name: str, network: str) -> tuple[str, ...]:
         "discriminator": ("discriminator",),
     }
     if network not in choices:
-        raise UsageError(f"{name}: network={network!r} is none of {', '.join(choices)}")
+        raise UsageError(f"{name}: {unknown('network', network, choices)}")
     return (*choices[network], "backbone")

@@ -209,7 +209,7 @@ class Combined(TransferStrategy):
 
 def meet(plans: Sequence[Plan], role: str) -> list[tuple[Group, tuple[Group, ...]]]:
     """Groups of those parameters that all plans list, each with the groups that it comes from. What a plan's
-    own modules hold is nobody else's business.
+    own modules hold does not count.
     """
     owners = [{id(p): group for group in plan.groups[role] for p in group.parameters} for plan in plans]
     own = {id(p): i for i, plan in enumerate(plans) for m in plan.modules.values() for p in m.parameters()}

@@ -1,4 +1,4 @@
-"""`freeze`: the body keeps what it knows, only the last block learns.
+"""`freeze`: the body is frozen, only the last block learns.
 
 For a classifier this is the classical feature extraction. For a GAN the discriminator's body is frozen
 by default, the far end of FreezeD (Mo et al. 2020, https://arxiv.org/abs/2002.10964, section 3).

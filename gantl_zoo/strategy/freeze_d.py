@@ -1,4 +1,4 @@
-"""`freeze-d` and `freeze-g`: the first blocks of one player keep what they know.
+"""`freeze-d` and `freeze-g`: the first blocks of one network stay frozen.
 
 FreezeD (Mo et al. 2020, https://arxiv.org/abs/2002.10964, section 3) freezes the discriminator's blocks next
 to the image; FreezeG turns it round and freezes the generator's next to the latent.
@@ -18,7 +18,7 @@ ELSE = "a classifier's first blocks rest with partial or freeze"
 
 
 class FreezeFirst(TransferStrategy):
-    """The `first` blocks of the network `role` rest; None: half of them, rounded down."""
+    """The `first` blocks of the network `role` are frozen; None: half of them, rounded down."""
 
     name, role = "", ""
 
@@ -41,14 +41,14 @@ class FreezeFirst(TransferStrategy):
 
 
 class FreezeD(FreezeFirst):
-    """The discriminator's first blocks, next to the image, rest."""
+    """The discriminator's first blocks, next to the image, are frozen."""
 
     name, role = "freeze-d", "discriminator"
     gans_only = f"freeze-d is for GANs; {ELSE}"
 
 
 class FreezeG(FreezeFirst):
-    """The generator's first blocks, next to the latent, rest."""
+    """The generator's first blocks, next to the latent, are frozen."""
 
     name, role = "freeze-g", "generator"
     gans_only = f"freeze-g is for GANs; {ELSE}"

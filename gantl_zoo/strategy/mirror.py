@@ -21,8 +21,8 @@ from gantl_zoo.strategy.base import Plan, TransferStrategy
 class Mirror(TransferStrategy):
     """Kernels of `backbone` (as for `projected`) replace the generator's, nearest to the image first.
 
-    Of the backbone those count that look at more than one place and change the number of channels: one a
-    stage (of a MobileNet, whose other convolutions are 1×1 or depthwise, the first alone). A kernel is
+    Of the backbone those count that are larger than 1×1 and change the number of channels: one a stage
+    (of a MobileNet, whose other convolutions are 1×1 or depthwise, the first alone). A kernel is
     repeated or cut to the channels, padded or cut to the size, and scaled to the spread of the one that it
     replaces.
     """
@@ -34,8 +34,8 @@ class Mirror(TransferStrategy):
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         config = pretrained_config("mirror", self.backbone, target.image_shape)
-        eye = registry.discriminators.build("backbone", **config).backbone
-        read = [m for m in wide(eye) if m.groups == 1 and m.in_channels != m.out_channels]
+        network = registry.discriminators.build("backbone", **config).backbone
+        read = [m for m in wide(network) if m.groups == 1 and m.in_channels != m.out_channels]
         written = wide(target.generator)[::-1]
         if not read or not written:
             raise UsageError(f"mirror: {self.backbone} and {source.name} have no convolutions to match")
@@ -46,7 +46,7 @@ class Mirror(TransferStrategy):
 
 
 def wide(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
-    """The convolutions, in order, whose kernels see more than one place."""
+    """The convolutions, in order, whose kernels are larger than 1×1."""
     found = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     return [conv for conv in found if conv.kernel_size != (1, 1)]
 

@@ -1,4 +1,4 @@
-"""`partial`: the last n blocks learn, those before them keep what they know.
+"""`partial`: the last n blocks learn, those before them are frozen.
 
 Of a discriminator or classifier these are the blocks farthest from the image, as in FreezeD (Mo et al.
 2020, https://arxiv.org/abs/2002.10964, section 3); of a generator those nearest to it.

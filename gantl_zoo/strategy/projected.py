@@ -1,4 +1,4 @@
-"""`projected` and `vision-aided`: a network that was trained to see judges the generator.
+"""`projected` and `vision-aided`: the discriminator stands on a pre-trained network.
 
 Where the article's two halves meet: a pre-trained CNN under the GAN.
 """
@@ -34,9 +34,10 @@ class Projected(TransferStrategy):
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         config = pretrained_config("projected", self.backbone, target.image_shape, width=self.width, mix=True)
         self.part = {"name": "backbone", "config": config}
-        rival = registry.discriminators.build("backbone", **config)
-        roles = {"generator": target.generator, "discriminator": rival}
-        return Plan({role: self.group(n, role) for role, n in roles.items()}, discriminator=rival)
+        discriminator = registry.discriminators.build("backbone", **config)
+        roles = {"generator": target.generator, "discriminator": discriminator}
+        groups = {role: self.group(network, role) for role, network in roles.items()}
+        return Plan(groups, discriminator=discriminator)
 
     def export(self, gan: GAN) -> GAN:
         parts = gan.parts | {"discriminator": self.part}
@@ -45,7 +46,7 @@ class Projected(TransferStrategy):
 
 class VisionAided(TransferStrategy):
     """Vision-aided GAN (Kumari et al. 2022, https://arxiv.org/abs/2112.09130, section 3): a second
-    discriminator, small heads on frozen features of `backbone`, judges beside the own one.
+    discriminator, small heads on frozen features of `backbone`, is trained beside the own one.
 
     It begins at step `warmup`. Its loss is the non-saturating one with one-sided label smoothing, times
     `weight`. It is left behind at the end: the result keeps its own discriminator.
@@ -102,6 +103,6 @@ class VisionAided(TransferStrategy):
         return own | {"vision generator": self.weight * loss}
 
     def look(self, batch: Batch, images: Tensor) -> Tensor:
-        """Logits (N,) of the second discriminator, which sees what the first one sees: augmented images."""
+        """Logits (N,) of the second discriminator, for augmented images as the first one gets them."""
         logits: Tensor = self.second(batch.augment(images))
         return logits.float()

@@ -82,7 +82,7 @@ class Painter(nn.Module):
     """A latent for each training image, and how well a generator paints the images from them."""
 
     pixels: Tensor
-    labels: Tensor | None  # of the images, if the generator knows classes
+    labels: Tensor | None  # of the images, if the generator is class-conditional
 
     def __init__(self, source: GAN, data: Any, eye: bool = True) -> None:
         super().__init__()
@@ -97,9 +97,9 @@ class Painter(nn.Module):
         self.eye: nn.Module | None = None
         if source.discriminator is not None and eye:
             named = {"network": source.parts["discriminator"]["name"]}
-            judge = copy.deepcopy(source.discriminator)  # the source stays as it is
+            discriminator = copy.deepcopy(source.discriminator)  # the source stays as it is
             try:
-                self.eye = DiscriminatorBackbone(judge, 1, 1, named).requires_grad_(False)
+                self.eye = DiscriminatorBackbone(discriminator, 1, 1, named).requires_grad_(False)
             except UsageError as error:
                 raise UsageError(f"scale-shift: {error}; perceptual=0 does without") from error
 

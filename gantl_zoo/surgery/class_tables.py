@@ -1,4 +1,4 @@
-"""How `adapt` brings a tensor from a network that knows some classes, or none, to one that knows others.
+"""How `adapt` brings a tensor from a network to one that is conditioned on other classes, or on none.
 
 A class starts from the source's class of its name; without one, from what all of the source's classes have in
 common, so a network does at first what its source did for every class, or for the mean of them.
@@ -39,7 +39,7 @@ def as_used(name: str, table: Tensor, network: nn.Module) -> Tensor:
 
 
 def reclassed(old: Tensor, new: Tensor, before: int, after: int) -> Found:
-    """A tensor of a network that knows `before` classes for one that knows `after`."""
+    """A tensor of a network of `before` classes for one of `after`."""
     if not before and new.ndim == old.ndim + 1 and len(new) == after:
         return old.expand(after, *old.shape).clone(), f"the same for each of {after} classes"
     if not after and old.ndim == new.ndim + 1 and len(old) == before:

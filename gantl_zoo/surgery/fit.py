@@ -46,7 +46,7 @@ def fitted(
 
 
 def classes_of(gan: GAN) -> list[str]:
-    """The names of the classes that it knows, if each has one."""
+    """The names of the classes that it is conditioned on, if each has one."""
     names = list(gan.about.get("training", {}).get("classes") or ())
     return names if len(names) == gan.num_classes else []
 

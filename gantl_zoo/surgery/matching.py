@@ -121,7 +121,7 @@ def change(
     """The tensor with `size` entries along `dim` and how that was done; None if no rule says how."""
     old = tensor.shape[dim]
     if place in ("image", "loose") and {old, size} == {1, 3}:
-        # a generator's colours are alike at first; a discriminator sees the sum of what comes in
+        # a generator's colours are alike at first; a discriminator adds up its input channels
         part = 1 if role == "generator" else 1 / 3
         if size == 3:
             return tensor.repeat_interleave(3, dim) * part, COLOURED

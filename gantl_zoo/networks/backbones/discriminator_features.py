@@ -86,7 +86,7 @@ def backbone(
 ) -> DiscriminatorBackbone:
     """The discriminator of the GAN `of` (a release or its folder), or a new one of that `network`.
 
-    A trained one sees `channels` of its own. Raises `UsageError` for what has no discriminator, or one
+    A trained one has its own `channels`. Raises `UsageError` for what has no discriminator, or one
     whose blocks give no feature maps; `WeightsError` for a folder that is not sound.
     """
     if pool < 1:

@@ -139,7 +139,7 @@ def backbone(
     pretrained: bool = True,
     resize: int | None = None,
 ) -> TimmBackbone:
-    """The timm model `name` for `channels` and `num_classes`; `resize` fixes the side it sees.
+    """The timm model `name` for `channels` and `num_classes`; `resize` is the side of what it gets.
 
     Raises `UnknownNameError` if timm has no such model, `WeightsError` if its pre-trained weights can't
     be had (offline and not in the Hub's cache, say).

@@ -34,7 +34,7 @@ def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: st
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two cards say the same, however their heads are laid out and whoever was asked last."""
+    """Whether two cards say the same, whatever the layout of their heads and the order of their authors."""
 
     def said(text: str) -> tuple[dict[str, Any], str]:
         head, body = read(text)

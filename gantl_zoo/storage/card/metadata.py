@@ -53,7 +53,7 @@ def written(config: Mapping[str, Any], *people: Mapping[str, Any]) -> str:
 
 
 def made(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the Hub is told about a model, all of it from `config.json`."""
+    """The metadata that the Hub gets of a model, all of it from `config.json`."""
     lineage = config.get("lineage", {})
     head: dict[str, Any] = {"library_name": LIBRARY, "license": config.get("license") or None}
     task, tag = _task(config)
