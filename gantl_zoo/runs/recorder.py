@@ -1,4 +1,4 @@
-"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the best model."""
+"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the kept model."""
 
 from __future__ import annotations
 
@@ -141,11 +141,11 @@ class RunRecorder(Observer):
         return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
-        """A table of the best and the last model, curves, samples beside their neighbours."""
+        """A table of the kept and the last model, curves, samples beside their nearest training images."""
         if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
             self.say(table)
         share = self.seconds / max(self.elapsed(), 1e-9)
-        kept = f"best at step {self.best_step}{self.best.reason()}"
+        kept = f"kept step {self.best_step}{self.best.reason()}"
         self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
         if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
@@ -177,18 +177,18 @@ def picture(gan: GAN) -> Any:
 
 
 def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:
-    """A line a metric: at the best step, at the last, and what real images score."""
-    best = next((row for row in rows if row["step"] == best_step), None)
-    if best is None:
+    """A table with one row per metric: the kept model, the last model, and real images."""
+    kept = next((row for row in rows if row["step"] == best_step), None)
+    if kept is None:
         return ""
     last = rows[-1]
-    lines = [f"{'':28} {'best':>10} {'last':>10} {'real images':>12}"]
-    lines.append(f"{'step':28} {best['step']:>10} {last['step']:>10}")
-    for name in best:
+    lines = [f"{'':28} {'kept':>10} {'last':>10} {'real images':>12}"]
+    lines.append(f"{'step':28} {kept['step']:>10} {last['step']:>10}")
+    for name in kept:
         if name != "step" and name in last:
             floor = floors.get(name)
             beside = "" if floor is None else f"{floor:12.4g}"
-            lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
+            lines.append(f"{name:28} {kept[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
     return "\n".join(lines)
 
 
