@@ -24,6 +24,7 @@ from gantl_zoo.runs.classify_resume import resume_classifier
 from gantl_zoo.runs.classify_run import start_of
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.schema import read_config
 from gantl_zoo.surgery.head import fitted_head, shared
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.batches import epochs
@@ -102,6 +103,27 @@ def test_a_resumed_run_is_the_unbroken_one(photos: Path, tmp_path: Path, verb: s
         del row["images_per_second"]
     assert rows[0] == rows[1] and [row["step"] for row in rows[0]] == [1, 2, 3]
     assert again.lineage == whole.lineage and again.about["training"] == whole.about["training"]
+
+
+def test_a_callback_that_fails_at_the_end_costs_no_model(photos: Path, tmp_path: Path) -> None:
+    class Fails(gz.Callback):
+        def on_end(self, run: gz.RunView) -> None:
+            raise SystemExit
+
+    settings: Any = QUICK | {"data": photos, "out": tmp_path / "runs", "callbacks": [Fails()]}
+    with pytest.raises(gz.TrainingError, match="all 6 steps are done, but the callback Fails.on_end raised"):
+        gz.classify_train("cnn", backbone_config=SMALL, **settings)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert read_config(run / "model")["metrics"][0]["name"] == "accuracy"
+
+
+def test_an_accuracy_says_if_it_was_measured_on_training_images(images: ImageData, tmp_path: Path) -> None:
+    settings: Any = QUICK | {"backbone_config": SMALL, "out": tmp_path}
+    model = gz.classify_train("cnn", data=images, **settings)
+    (score,) = model.about["metrics"]
+    assert score["on"] == f"{len(images)} training images (in memory, none held out) of {images.name}"
+    given = gz.classify_evaluate(model, data=images)
+    assert given["value"] == score["value"] and given["on"] == f"{len(images)} train images of {images.name}"
 
 
 def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path) -> None:

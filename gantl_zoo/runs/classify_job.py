@@ -52,6 +52,11 @@ class ClassifierJob:
     precision: str = "auto"
     title: str = ""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images were given in memory: none is held out, and resuming needs them again."""
+        return self.fingerprint is None
+
     def to_config(self) -> dict[str, Any]:
         """As config.json keeps it."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,24 @@ def fit(
     with folder.begin(resume), seeding.seeded(recipe.seed):
         trainer = ClassifierTrainer(start.model, start.strategy, images, recipe, run.engine)
     folder.log(f"engine: {run.engine}")
-    trainer.run(ClassifierRecorder(folder, recipe, images, held_out), folder.path, resume, callbacks)
+    save = partial(save_model, run, start, recipe, folder, trainer)
+    recorder = ClassifierRecorder(folder, recipe, images, held_out, job.in_memory, save)
+    trainer.run(recorder, folder.path, resume, callbacks)
+    recorder.finish()
+    assert recorder.model is not None
+    return recorder.model
+
+
+def save_model(
+    run: ClassifierRun, start: Start, recipe: ClassifierRecipe, folder: RunFolder, trainer: ClassifierTrainer
+) -> Classifier:
+    """Measure the trained model and save it into the run's folder."""
+    images, held_out, job = run.images, run.held_out, run.job
     lineage = {"data": images.about(), "seed": recipe.seed}
     training = {**asdict(recipe), "classes": list(images.classes), "command": job.command()}
     about = {"lineage": start.model.about.get("lineage", {}) | lineage, "training": training}
     model = replace(trainer.snapshot(), about=about, name=job.title or folder.path.name)
-    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out)]
+    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out, job.in_memory)]
     model.folder = model.save(folder.path / "model")
     folder.log(f"model: {model.folder}")
     return model
