@@ -9,6 +9,7 @@ from typing import Any
 
 from gantl_zoo.errors import TrainingError
 from gantl_zoo.registry.arguments import to_word
+from gantl_zoo.runs.kept_config import readable, settings_in
 from gantl_zoo.runs.settings import DataSettings
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.classifier import ClassifierRecipe
@@ -66,24 +67,14 @@ class ClassifierJob:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: object) -> ClassifierJob:
         """The opposite of `to_config`. Raises `TrainingError` for what is not such a run."""
-        kept = {key: value for key, value in config.items() if key not in ("format", "kind")}
         if config.get("kind") != KIND:
             raise TrainingError(f"{where} is not a classifier's run")
-        if config.get("format") != FORMAT:
-            raise TrainingError(
-                f"{where} has format {config.get('format')!r:.40}, this version reads {FORMAT}; upgrade "
-                "gantl_zoo"
-            )
-        try:
+        kept = settings_in(config, FORMAT, where)
+        with readable(where):
             kept["fingerprint"] = kept["data"]["fingerprint"]
             kept["data"] = DataSpec.from_config(kept["data"])
             kept["recipe"] = ClassifierRecipe(**kept["recipe"])
             return cls(**kept)
-        except (TypeError, KeyError) as error:
-            raise TrainingError(
-                f"{where} was written by another version of gantl_zoo, or its config.json was changed: "
-                f"{error}"
-            ) from error
 
     def command(self) -> str:
         """The command line that repeats the run: what differs from the defaults; epochs and seed always."""

@@ -15,6 +15,7 @@ from gantl_zoo.errors import DataError, Stopped, UsageError, unknown
 from gantl_zoo.model.classifier import Classifier, build_classifier
 from gantl_zoo.model.lineage import ancestor, pinned
 from gantl_zoo.networks.base import blocks
+from gantl_zoo.runs.agreement import agree, option_of, refusal
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.folder import RunFolder
@@ -212,12 +213,16 @@ def load_classifier(name: str | Path) -> Classifier:
     return model
 
 
-def differing(job: ClassifierJob, wishes: Mapping[str, Any]) -> list[str]:
-    """The names of settings that are not what the job began with. Raises `UsageError` for unknown ones."""
+def check_settings(job: ClassifierJob, path: str | Path, wishes: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a setting that is unknown, or not what the run began with."""
     own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed")}
     own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
     own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
     if strange := sorted(set(wishes) - set(own)):
         raise UsageError(unknown("setting", strange, own))
-    empty: tuple[Any, ...] = (None, {}, "")
-    return [k for k, wish in wishes.items() if wish not in empty and str(wish) != str(own[k])]
+    for key, wish in wishes.items():
+        if wish in (None, {}, "") or agree(key, wish, own[key]):
+            continue
+        source = "backbone" if job.verb == "train" else "source"
+        option = source if key == "name" else option_of(key)
+        raise UsageError(refusal(path, option, own[key], wish, "start a new run"))
