@@ -21,7 +21,7 @@ from gantl_zoo.strategy.base import Batch, Plan
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.guard import not_finite
 from gantl_zoo.training.health import HealthMonitor, Signs
-from gantl_zoo.training.learner import Pace
+from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 

@@ -11,6 +11,7 @@ from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
 from gantl_zoo.registry.arguments import from_words
+from gantl_zoo.training.recipe import VERBS
 
 TRAIN_EPILOG = """Examples:
 
@@ -88,7 +89,7 @@ def train(
     perform(context, generator or "", settings)
 
 
-@with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
+@with_options(SIZE, DATA, ADVERSARIAL, RUN, **VERBS["transfer"])
 def transfer(
     context: typer.Context,
     source: Annotated[

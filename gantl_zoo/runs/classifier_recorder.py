@@ -9,7 +9,8 @@ from typing import Any
 from gantl_zoo.data import ImageData
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.runs.folder import RunFolder
-from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
+from gantl_zoo.training.classifier import accuracy
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
 LEAST = 200  # accuracy during training is measured on at least so many held-out images, if there are as many

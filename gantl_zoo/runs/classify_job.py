@@ -12,7 +12,7 @@ from gantl_zoo.registry.arguments import to_word
 from gantl_zoo.runs.kept_config import readable, settings_in
 from gantl_zoo.runs.settings import DataSettings
 from gantl_zoo.runs.spec import DataSpec
-from gantl_zoo.training.classifier import ClassifierRecipe
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 
 FORMAT = 1
 KIND = "classifier-run"  # never a model's kind: a run's folder must not be taken for a model's

@@ -25,7 +25,8 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.head import fitted_head
 from gantl_zoo.training.callback import Callback, check_callbacks
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer, accuracy
+from gantl_zoo.training.classifier import ClassifierTrainer, accuracy
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named, load_model
