@@ -1,4 +1,4 @@
-"""One classifier run, from its first step or from where it stopped, to its model."""
+"""A classifier's run: start or resume, train, save the model."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named, load_model
 
-TEACHER = "teacher"  # the run of the first classifier, inside of the run that it helps
+FIRST = "teacher"  # folder of the first classifier's run within the run that uses its labels
 
 
 @dataclass(frozen=True)
 class ClassifierRun:
-    """A job, its images, and where it computes."""
+    """A job, its images and its engine."""
 
     job: ClassifierJob
     images: ImageData
@@ -46,7 +46,7 @@ class ClassifierRun:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with."""
+    """The model and strategy that a run starts with."""
 
     job: ClassifierJob  # with the source's commit, if it is one on the Hub
     model: Classifier
@@ -58,7 +58,7 @@ class Start:
 
 @training_modes()
 def start_of(job: ClassifierJob, images: ImageData) -> Start:
-    """Build or load the backbone. Raises what is wrong with names, arguments or images."""
+    """Build or load the backbone. Raises `ZooError` for wrong names, arguments or images."""
     if job.verb == "train":
         return from_scratch(job, images)
     base, hashes = base_of(job.name, images.shape[0])
@@ -99,7 +99,7 @@ def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
 
 
 def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
-    """What is fine-tuned, and the hash of its weights where they come from a folder."""
+    """The model to fine-tune, and the hash of its weights if they come from a folder."""
     if source.startswith("timm:"):
         return build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {}
     model = load_model(source)
@@ -131,7 +131,7 @@ def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], qu
 def perform(
     run: ClassifierRun, start: Start, folder: RunFolder, resume: bool, callbacks: Sequence[Callback]
 ) -> Classifier:
-    """Train in `folder`, with the helper's images if there is one."""
+    """Train in `folder`, with pseudo-labelled samples if there is a helper."""
     check_callbacks(callbacks)
     recipe = run.job.recipe
     with training_modes(), run.engine.applied():
@@ -152,8 +152,8 @@ def begun(path: Path) -> bool:
 
 
 def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
-    """The first classifier, which learns from the images alone; it goes on where it stopped."""
-    earlier = sorted(folder.path.glob(f"[0-9]*-{TEACHER}"))
+    """The first classifier, trained on the images alone; an interrupted run of it is resumed."""
+    earlier = sorted(folder.path.glob(f"[0-9]*-{FIRST}"))
     if earlier and (earlier[-1] / "model").is_dir():
         return load_classifier(earlier[-1] / "model")
     job = replace(run.job, gan=None, title="")
@@ -162,7 +162,7 @@ def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Cla
     inner = (
         RunFolder(earlier[-1], folder.quiet)
         if resume
-        else RunFolder.create(folder.path, TEACHER, config, folder.quiet)
+        else RunFolder.create(folder.path, FIRST, config, folder.quiet)
     )
     try:
         return fit(replace(run, job=job), start, job.recipe, inner, resume, ())

@@ -23,7 +23,7 @@ from gantl_zoo.viz import curves
 from gantl_zoo.viz.grid import grid, save_picture
 
 GRID = 64  # images in `fakes….png`
-BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
+BUDGET = 0.1  # share of a run's time that metrics may take if `metrics_every` is 0
 ROUND = 50  # steps: metrics fall on multiples of it
 
 
@@ -77,17 +77,17 @@ class RunRecorder(Observer):
             lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
             learner.engine.device,
         )
-        found = self.health.diagnose(signs, step, last=step == self.recipe.steps)
+        trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only whether the run begins with a generator that is diverse
             return ""
         self.signs = signs.as_row()
-        for kind, text in found.items():
+        for kind, text in trouble.items():
             self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
-        return found.get("collapse", "") if self.health.sure(step) else ""
+        return trouble.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
-        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
-        there is nothing to measure, a picture with each checkpoint.
+        """Every `metrics_every` steps. If that is 0: as often as takes a tenth of the run's time; without an
+        evaluator, a picture with each checkpoint.
         """
         every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:
@@ -167,7 +167,7 @@ class RunRecorder(Observer):
 
 
 def picture(gan: GAN) -> Any:
-    """A grid of the first seeds' images; of a model that knows classes, a row for each of them."""
+    """A grid of the first seeds' images; for a class-conditional model one row per class."""
     if not gan.num_classes:
         return grid(gan.generate(GRID, seed=0))
     classes = min(gan.num_classes, GRID)
