@@ -1,4 +1,4 @@
-"""What anybody may attach to a run: it is called, it fails cleanly, and it never changes what is trained."""
+"""Callbacks: they are called, fail cleanly, and never change training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.train import prepare_train
-from gantl_zoo.training import checkpoint, engine
+from gantl_zoo.training import callback, checkpoint, engine, modes
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
@@ -110,22 +110,24 @@ def test_a_run_with_callbacks_is_the_run_without(images: ImageData, tmp_path: Pa
     assert newest[0].read_bytes() == newest[1].read_bytes()
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
 @pytest.mark.parametrize("hook", ["start", "step", "log", "metrics", "checkpoint", "end"])
 def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
-    images: ImageData, photos: Path, tmp_path: Path, hook: str
+    photos: Path, tmp_path: Path, hook: str, kind: type[BaseException]
 ) -> None:
     class Breaks(gz.Callback):
         pass
 
     def broken(self: Breaks, run: gz.RunView) -> None:
         if hook == "start" or run.step >= 2:
-            raise ValueError("out of\nluck")
+            raise kind("out of\nluck")
 
     setattr(Breaks, f"on_{hook}", broken)
-    words = rf"at step \d: the callback Breaks.on_{hook} raised ValueError: out of; .*gantl-zoo resume"
+    when = "all 6 steps are done, but" if hook == "end" else r"stopped at step \d:"
+    words = rf"{when} the callback Breaks.on_{hook} raised {kind.__name__}: out of; .*gantl-zoo resume"
     with pytest.raises(gz.TrainingError, match=words) as raised:
         run_with(photos, tmp_path / "broken", [Breaks()], image_size=28)
-    assert "\n" not in str(raised.value) and isinstance(raised.value.__cause__, ValueError)
+    assert "\n" not in str(raised.value) and isinstance(raised.value.__cause__, kind)
     (run,) = (tmp_path / "broken").iterdir()
     assert int(checkpoint.found(run)[-1].name) == {"start": 0, "metrics": 3, "checkpoint": 3, "end": 6}.get(
         hook, 2
@@ -134,6 +136,82 @@ def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
     assert torch.equal(whole.generate(2), again.generate(2))
     rows = [(path / "stats.jsonl").read_text().count('"step"') for path in (run, whole.folder.parent)]  # type: ignore[union-attr]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("hook", ["on_step", "on_log", "on_metrics", "on_checkpoint", "on_end"])
+def test_a_callback_that_raises_after_the_last_step_costs_no_closing_work(
+    photos: Path, tmp_path: Path, hook: str
+) -> None:
+    class Late(gz.Callback):
+        pass
+
+    def late(self: Late, run: gz.RunView) -> None:
+        if run.step == run.steps:
+            raise SystemExit(3)
+
+    setattr(Late, hook, late)
+    settings: dict[str, Any] = {"image_size": 28, "metrics": "kd", "extractor": "pixels", "samples": 20}
+    with pytest.raises(gz.TrainingError, match=f"all 6 steps are done, but the callback Late.{hook} raised"):
+        run_with(photos, tmp_path / "runs", [Late()], **settings)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert all((run / name).is_file() for name in ("nearest.png", "model/config.json"))
+    assert (run / "log.txt").read_text().count("done: kept step") == 1
+
+
+def test_a_callback_may_be_interrupted(photos: Path, tmp_path: Path) -> None:
+    class Waits(gz.Callback):
+        def on_step(self, run: gz.RunView) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_with(photos, tmp_path, [Waits()], image_size=28)
+
+
+def test_a_hook_that_nobody_overrides_costs_nothing(
+    images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Logs(gz.Callback):
+        calls = 0
+
+        def on_log(self, run: gz.RunView) -> None:
+            self.calls += 1
+            torch.rand(1)
+
+    entered: list[int] = []
+
+    def counted(seed: int) -> Any:
+        entered.append(seed)
+        return modes.isolated(seed)
+
+    monkeypatch.setattr(callback, "isolated", counted)
+    callbacks = [Logs(), Logs()]
+    run_with(images, tmp_path, callbacks)
+    assert [one.calls for one in callbacks] == [3, 3] and len(entered) == 3
+    direct = gz.Callback()
+    direct.on_end = entered.clear  # type: ignore[method-assign]
+    assert callback.overrides(direct, "on_end") and not callback.overrides(direct, "on_step")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_check_for_numbers_that_are_not_finite_runs_once_a_step(
+    images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    looks: list[int] = []
+    learned: list[int] = []
+    sick, learn = Trainer.sick, Trainer.learn
+
+    def counted(self: Trainer) -> str:
+        looks.append(len(learned))
+        return sick(self)
+
+    def counting(self: Trainer, *words: Any) -> Any:
+        learned.append(len(learned) + 1)
+        return learn(self, *words)
+
+    monkeypatch.setattr(Trainer, "sick", counted)
+    monkeypatch.setattr(Trainer, "learn", counting)
+    run_with(images, tmp_path, [], metrics_every=count, checkpoint_every=count, log_every=count)
+    assert looks == [0, *range(count, 7, count)]
 
 
 def test_what_is_no_callback_is_refused_before_a_run_begins(images: ImageData, tmp_path: Path) -> None:

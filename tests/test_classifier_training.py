@@ -21,9 +21,10 @@ from gantl_zoo.networks.base import blocks
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.classify_resume import resume_classifier
-from gantl_zoo.runs.classify_run import start_of
+from gantl_zoo.runs.classify_run import check_settings, start_of
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
+from gantl_zoo.storage.schema import read_config
 from gantl_zoo.surgery.head import fitted_head, shared
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.batches import epochs
@@ -104,6 +105,60 @@ def test_a_resumed_run_is_the_unbroken_one(photos: Path, tmp_path: Path, verb: s
     assert again.lineage == whole.lineage and again.about["training"] == whole.about["training"]
 
 
+def test_a_callback_that_fails_at_the_end_costs_no_model(photos: Path, tmp_path: Path) -> None:
+    class Fails(gz.Callback):
+        def on_end(self, run: gz.RunView) -> None:
+            raise SystemExit
+
+    settings: Any = QUICK | {"data": photos, "out": tmp_path / "runs", "callbacks": [Fails()]}
+    with pytest.raises(gz.TrainingError, match=r"6 steps are done, but the callback Fails\.on_end raised"):
+        gz.classify_train("cnn", backbone_config=SMALL, **settings)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert read_config(run / "model")["metrics"][0]["name"] == "accuracy"
+
+
+def test_a_source_may_be_respelt_when_a_run_is_resumed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = gz.classify_train("cnn", data=photos, backbone_config=SMALL, out="base", **QUICK)
+    assert source.folder is not None
+    source.save(tmp_path / "a")
+    settings: Any = QUICK | {"data": photos, "out": "runs"}
+    with pytest.raises(gz.TrainingError):
+        gz.classify_transfer("./a", callbacks=[stops_at(3)], **settings)
+    (run,) = (tmp_path / "runs").iterdir()
+    with pytest.raises(gz.UsageError, match=r"began with source \./a, not base, and --resume goes on"):
+        gz.classify_transfer("base", resume=run)
+    for name in ("a", tmp_path / "a"):
+        model = gz.classify_transfer(name, resume=run, strategy="full", strategy_config={}, quiet=True)
+        assert model.lineage["base_model"] == "./a"
+
+
+def test_a_source_on_the_hub_may_be_named_when_a_run_is_resumed() -> None:
+    commit = "0123456789" * 4
+    spec, recipe = DataSpec(source="digits"), ClassifierRecipe()
+    job = ClassifierJob(verb="transfer", name=f"me/cnn@{commit}", data=spec, recipe=recipe, gan="me/gan")
+    for name in ("me/cnn", "hf-hub:me/cnn", f"me/cnn@{commit}", "me/cnn@main"):
+        check_settings(job, "RUN", {"name": name, "gan": "hf-hub:me/gan", "epochs": 10, "title": ""})
+    for wish in ({"name": "me/other"}, {"name": f"me/cnn@{'f' * 40}"}, {"gan": "me/other"}):
+        with pytest.raises(gz.UsageError, match=r"RUN began with (source|gan) me/.*, not me/"):
+            check_settings(job, "RUN", wish)
+    with pytest.raises(gz.UsageError, match="RUN began with gan None, not dcgan-mnist"):
+        check_settings(
+            ClassifierJob(verb="train", name="cnn", data=spec, recipe=recipe), "RUN", {"gan": "dcgan-mnist"}
+        )
+
+
+def test_an_accuracy_says_if_it_was_measured_on_training_images(images: ImageData, tmp_path: Path) -> None:
+    settings: Any = QUICK | {"backbone_config": SMALL, "out": tmp_path}
+    model = gz.classify_train("cnn", data=images, **settings)
+    (score,) = model.about["metrics"]
+    assert score["on"] == f"{len(images)} training images (in memory, none held out) of {images.name}"
+    given = gz.classify_evaluate(model, data=images)
+    assert given["value"] == score["value"] and given["on"] == f"{len(images)} train images of {images.name}"
+
+
 def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(gz.TrainingError):
         gz.classify_train(
@@ -113,7 +168,7 @@ def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path)
     config = json.loads((run / "config.json").read_text())
     kept = {"format": 1, "kind": "classifier-run", "verb": "train", "name": "cnn", "backbone_config": SMALL}
     assert config.items() >= kept.items() and config["data"]["fingerprint"]
-    for wish, text in (({"epochs": 4}, "another epochs"), ({"data_seed": 2}, "another data_seed")):
+    for wish, text in (({"epochs": 4}, "epochs 3, not 4"), ({"data_seed": 2}, "data-seed 0, not 2")):
         with pytest.raises(gz.UsageError, match=rf"began with {text}, and --resume goes on"):
             gz.classify_train(resume=run, **wish)
     with pytest.raises(gz.UsageError, match="unknown setting 'epoch'; did you mean epochs"):

@@ -84,9 +84,9 @@ def test_impossible_recipes_are_refused(images: ImageData, tmp_path: Path, wrong
 @pytest.mark.parametrize(
     ("wish", "text"),
     [
-        ({"precision": "fp61"}, "precision 'fp61' is none of auto, fp32"),
+        ({"precision": "fp61"}, "unknown precision 'fp61'; did you mean fp16"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
-        ({"device": "warp"}, "device 'warp' can't be used here"),
+        ({"device": "warp"}, "unknown device 'warp'; there are: auto, cpu"),
     ],
 )
 def test_a_machine_that_is_none_leaves_no_folder(

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from PIL import Image
 
 import gantl_zoo as gz
+from gantl_zoo.cli import classify, train
 from gantl_zoo.cli.app import explain, main
 from gantl_zoo.cli.options import seeds
 from gantl_zoo.registry.arguments import from_words, to_word
+from gantl_zoo.runs.classify_job import ClassifierJob
+from gantl_zoo.runs.job import Job, Measuring
+from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -274,6 +283,32 @@ def test_list_imports_nothing_heavy() -> None:
         "assert not {'torch', 'torchvision', 'timm', 'matplotlib', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_default_of_the_command_line_is_that_of_python() -> None:
+    data, measuring = defaults(DataSpec, data_root="root"), defaults(Measuring) | {"metrics": "auto"}
+    ours = defaults(Recipe) | data | defaults(Job) | measuring
+    classifier = defaults(ClassifierRecipe) | data | defaults(ClassifierJob)
+    for verb, usual in (
+        (train.train, ours | OF_VERBS["train"]),
+        (train.transfer, ours | OF_VERBS["transfer"]),
+        (classify.train, classifier),
+        (classify.transfer, classifier),
+        (classify.evaluate, data),
+    ):
+        options = {p.name: p.default for p in inspect.signature(verb).parameters.values()}
+        shared = {name: value for name, value in options.items() if name in usual}
+        assert shared == {name: usual[name] for name in shared} and len(shared) >= 3
+    fields = {f.name for f in dataclasses.fields(Recipe)} - {"engine_config"}  # --engine-arg
+    assert fields <= inspect.signature(train.train).parameters.keys()
+    fields = {f.name for f in dataclasses.fields(ClassifierRecipe)}
+    assert fields <= inspect.signature(classify.train).parameters.keys()
+
+
+def defaults(kind: Any, **renamed: str) -> dict[str, Any]:
+    """What the fields of a dataclass are if nobody sets them, by the names of the options."""
+    found = {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+    return found | {name: found[field] for name, field in renamed.items()}
 
 
 def test_a_bundled_model_needs_no_client_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-BRINGS = {"projected": "BackboneDiscriminator knows 0, so nobody would teach it"}
+BRINGS = {"projected": "BackboneDiscriminator has 0, so they could not be learned"}
 SETTINGS: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
 
 
@@ -180,7 +180,7 @@ def test_data_without_labels_is_explained(
         gz.transfer(pair(), **settings)
     with pytest.raises(gz.DataError, match=r"--conditional needs classes.*or leave --conditional out"):
         gz.transfer(gan, conditional=True, **settings)
-    with pytest.raises(gz.DataError, match="dcgan knows 3 classes, but halves has 2; with --conditional"):
+    with pytest.raises(gz.DataError, match="dcgan has 3 classes, but halves has 2; with --conditional"):
         gz.train("dcgan", generator_config=SMALL | {"num_classes": 3}, **settings | {"data": images})
     assert gz.transfer(pair(), conditional=False, **settings).num_classes == 0
     assert len(list(tmp_path.iterdir())) == 1, "what can't be has no run folder"
@@ -190,18 +190,18 @@ def test_classes_that_nobody_would_teach_or_learn_are_refused(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
     settings = SETTINGS | {"data": images, "out": tmp_path}
-    with pytest.raises(gz.UsageError, match=r"knows 2 classes, but its discriminator Backbone.*knows 0"):
+    with pytest.raises(gz.UsageError, match=r"has 2 classes, but its discriminator Backbone.*has 0"):
         gz.train("dcgan", discriminator="backbone", conditional=True, **settings)
     assert not list(tmp_path.iterdir())
     fitted, _ = adapt(gan, (1, 28, 28), num_classes=2)
-    with pytest.raises(gz.UsageError, match="the generator's classes are all alike, and by this strategy"):
+    with pytest.raises(gz.UsageError, match="the generator treats all classes alike, and this strategy"):
         trainer_of(fitted, registry.strategies.build("partial", last=1), images)
 
     class Headless(gz.TransferStrategy):
         def learns(self, network: nn.Module, role: str) -> list[nn.Module]:
             return list(network.blocks)[:-1] if role == "discriminator" else list(network.blocks)  # type: ignore[arg-type]
 
-    with pytest.raises(gz.UsageError, match="the discriminator's classes are all alike"):
+    with pytest.raises(gz.UsageError, match="the discriminator treats all classes alike"):
         trainer_of(replace(fitted, about={}), Headless(), images)
     trainer_of(fitted, Headless(), images)  # its classes are known to be fresh, so they learn
     trainer_of(pair(), registry.strategies.build("partial", last=1), images)  # its classes differ already

@@ -24,8 +24,8 @@ from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import Stopped
+from gantl_zoo.runs.agreement import same
 from gantl_zoo.runs.recorder import RunRecorder
-from gantl_zoo.runs.resume import same
 from gantl_zoo.training import checkpoint
 from gantl_zoo.training.augment.build import AUGMENTS
 

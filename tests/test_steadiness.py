@@ -21,7 +21,7 @@ from gantl_zoo.strategy.base import Batch, Plan
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.guard import not_finite
 from gantl_zoo.training.health import HealthMonitor, Signs
-from gantl_zoo.training.learner import Pace
+from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
@@ -179,7 +179,8 @@ def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
     signs = watch.look(OneImage(), by_heart, torch.device("cpu"))
     assert signs.saturation == 1.0 and signs.overfitting == 1.0
     found = watch.diagnose(signs, step=1)
-    assert "ranks 100.0% of all pairs rightly" in found["saturation"] and "by heart" in found["overfitting"]
+    assert "ranks 100.0% of all pairs correctly" in found["saturation"]
+    assert "memorised" in found["overfitting"]
     unsure = watch_of(images, held_out=images.images).look(OneImage(), bright, torch.device("cpu"))
     assert unsure.overfitting is None or abs(unsure.overfitting) < 1e-5
 

@@ -156,11 +156,11 @@ def test_a_source_without_a_discriminator_is_explained(
 
 def test_a_run_needs_a_discriminator_to_keep(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     gan.discriminator = None
-    with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
+    with pytest.raises(gz.UsageError, match="the source has no discriminator; a run needs one"):
         steps(gan, registry.strategies.build("scale-shift", latents=True), images)
     del gan.parts["discriminator"]
     alone = str(gan.save(tmp_path / "alone"))
-    with pytest.raises(gz.UsageError, match="the source has no discriminator, and a run keeps one"):
+    with pytest.raises(gz.UsageError, match="the source has no discriminator; a run needs one"):
         prepare_transfer(alone, images, "scale-shift", {"strategy_config": {"latents": True}})
 
 

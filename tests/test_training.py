@@ -66,7 +66,7 @@ def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: I
         recipe = Recipe(steps=1, batch=4, precision="fp32")
         trainer = new_trainer(made, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
         trainer.step(0, torch.arange(4))
-        assert trainer.game.judge(0).together is together
+        assert trainer.game.critic(0).together is together
 
 
 def test_r1_is_half_gamma_times_the_squared_slope() -> None:
@@ -225,15 +225,25 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"treads": 2}, "unknown engine setting treads; there are: allocator, compile"),
-        ({"memory_format": "diagonal"}, "memory_format='diagonal' is none of auto, channels-last"),
-        ({"threads": "many"}, "threads='many' is no count"),
-        ({"threads": 10**12}, "is no count from 0 to 1024"),
+        ({"treads": 2}, "unknown engine setting treads; did you mean threads"),
+        (
+            {"memory_format": "channel_last"},
+            "unknown memory_format 'channel_last'; did you mean channels-last",
+        ),
+        ({"compile": "maybe"}, "unknown compile 'maybe'; there are: False, True"),
+        ({"threads": "many"}, "threads must be a whole number from 0 to 1024, not 'many'"),
+        ({"threads": 10**12}, "must be a whole number from 0 to 1024"),
     ],
 )
 def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(gz.UsageError, match=told):
         Recipe(engine_config=settings)
+
+
+@pytest.mark.parametrize("wrong", [{"loss": "hinje"}, {"aug": "adda"}])
+def test_a_loss_or_an_augmentation_that_is_none_is_an_unknown_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(gz.UnknownNameError, match="did you mean"):
+        Recipe(**wrong)
 
 
 def test_compiled_networks_have_no_second_derivatives(images: ImageData, gan: gz.GAN) -> None:
@@ -288,9 +298,11 @@ def test_the_engine_refuses_what_is_not_there() -> None:
     assert str(engine.choose("cpu", "fp32")).startswith("cpu in fp32")
     with pytest.raises(gz.UsageError, match="fp16 needs a GPU"):
         engine.choose("cpu", "fp16")
-    with pytest.raises(gz.UsageError, match="device 'warp' can't be used here"):
-        engine.choose("warp")
-    with pytest.raises(gz.UsageError, match="precision 'fp61' is none of auto, fp32, bf16, fp16"):
+    for wrong, text in (("warp", "there are: auto, cpu"), ("CDUA", "mean cuda"), ("cuda:x", "mean cuda:1")):
+        with pytest.raises(gz.UsageError, match=f"^unknown device '{wrong}'; .*{text}") as raised:
+            engine.choose(wrong)
+        assert len(str(raised.value)) < 80
+    with pytest.raises(gz.UsageError, match="unknown precision 'fp61'; did you mean fp16"):
         engine.choose("cpu", "fp61")
     with pytest.raises(gz.UsageError, match="device must be str, not 0"):
         engine.choose(0)  # type: ignore[arg-type]

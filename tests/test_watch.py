@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,10 @@ def test_metrics_take_a_tenth_of_the_time_unless_told_otherwise(
     assert [step for step in range(1, 100) if told.wants_metrics(step)] == [30, 60, 90]
 
 
-def test_the_last_words_set_best_beside_last_and_the_floor() -> None:
+def test_the_last_words_set_the_kept_model_beside_the_last_and_the_floor() -> None:
     rows = [{"step": step, "fd_x": value} for step, value in ((0, 9.0), (50, 2.0), (100, 3.0))]
     table = summary(rows, 50, {"fd_x": 0.5}).splitlines()
+    assert table[0].split() == ["kept", "last", "real", "images"]
     assert table[1].split() == ["step", "50", "100"] and table[2].split() == ["fd_x", "2", "3", "0.5"]
     assert summary([], 0, {}) == ""
 
@@ -76,7 +78,7 @@ def kept(*looks: list[dict[str, Any]]) -> Best:
 def test_the_last_of_those_that_a_metric_cant_tell_apart_is_kept() -> None:
     noisy = [result(value, low=value - 1, high=value + 1) for value in (5.0, 3.0, 3.9, 4.1, 3.8)]
     assert kept(*noisy).step == 50 and kept(*noisy[:4]).step == 30, "4.1 is above 3.0 by more than 1"
-    assert "can't tell from the best value, 3 at step 20" in kept(*noisy).reason()
+    assert kept(*noisy).reason() == ", the last one that m can't tell from the best value (3 at step 20)"
     assert kept(*noisy[:2]).reason() == ""
     clear = [result(value, low=value - 0.1, high=value + 0.1) for value in (5.0, 3.0, 3.9)]
     assert kept(*clear).step == 20
@@ -84,6 +86,16 @@ def test_the_last_of_those_that_a_metric_cant_tell_apart_is_kept() -> None:
     assert kept(*slow).step == 30, "it does not drift: all are compared with the best"
     higher = [result(v, low=v - 0.1, high=v + 0.1, better="higher") for v in (0.2, 0.6, 0.55, 0.4)]
     assert kept(*higher).step == 30
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_counts_as_not_measured(broken: float) -> None:
+    looks = [result(value) for value in (broken, 4.0, broken, 3.0, 9.0)]
+    assert kept(looks[0]).step == 10 and kept(*looks[:3]).step == 20 and kept(*looks).step == 40
+    assert kept(result(broken, low=broken, high=broken), result(4.0, low=3.9, high=broken)).bound == 4.0
+    earlier = {"first": "m", "best": broken, "bound": broken, "best_step": 10, "value": broken, "at": 10}
+    best = Best.restored(earlier, lost=False)
+    assert best.takes(result(4.0), 20) and not best.takes(result(5.0), 30)
 
 
 def test_a_metric_without_an_interval_gets_one_by_the_number_of_images() -> None:

@@ -48,13 +48,13 @@ def train(
     backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
     gan: Annotated[
         str | None,
-        typer.Option(help="A GAN whose samples help.", rich_help_panel="Samples", callback=o.expand),
+        typer.Option(help="A GAN whose samples are used, too.", rich_help_panel="Samples", callback=o.expand),
     ] = None,
     gan_samples: Annotated[
-        int, typer.Option(help="So many get labels from a first classifier.", rich_help_panel="Samples")
+        int, typer.Option(help="How many samples a first classifier labels.", rich_help_panel="Samples")
     ] = 5_000,
     gan_confidence: Annotated[
-        float, typer.Option(help="Those of which it is so sure join.", rich_help_panel="Samples")
+        float, typer.Option(help="Its least probability for a sample to be used.", rich_help_panel="Samples")
     ] = 0.95,
     **settings: Any,
 ) -> None:
@@ -110,7 +110,7 @@ def perform(context: typer.Context, function: str, name: str | None, settings: d
     """Call that function; print the model's score and the run's path."""
     if settings["resume"] is None:
         need_data(settings["data"])
-    else:  # the run has its own settings where our defaults stand
+    else:  # the run has its own settings instead of our defaults
         settings = {"quiet": settings["quiet"]} | said(context, settings)
     from gantl_zoo.runs import classify
 

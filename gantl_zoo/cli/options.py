@@ -45,7 +45,7 @@ Conditional = Annotated[
     bool | None,
     typer.Option(
         "--conditional/--unconditional",
-        help="Whether it knows the data's classes; else as its source.",
+        help="With the data's classes, or without; else as the source.",
         rich_help_panel=DATA,
     ),
 ]
@@ -103,7 +103,7 @@ OnCollapse = Annotated[
 ]
 WatchEvery = Annotated[
     int,
-    typer.Option("--watch-every", help="Steps between looks for a collapse.", rich_help_panel=STEADINESS),
+    typer.Option("--watch-every", help="Steps between checks for a collapse.", rich_help_panel=STEADINESS),
 ]
 Epochs = Annotated[int, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)]
 HighestLr = Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel=TRAINING)]

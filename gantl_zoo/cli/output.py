@@ -47,7 +47,7 @@ def guard() -> None:
 
 
 def finish(code: int) -> int:
-    """The exit code after all output is written: 1 if results are lost although somebody may read them."""
+    """The exit code after all output is written: 1 if results could not be written."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)

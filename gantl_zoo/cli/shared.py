@@ -1,4 +1,4 @@
-"""The options that verbs share, in groups. A verb takes them as `**settings`:
+"""The options that verbs share, in groups, with the recipes' defaults. A verb takes them as `**settings`:
 
 @with_options(DATA, ADVERSARIAL, steps=2_000)
 def transfer(source: …, **settings: object) -> None: …
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from gantl_zoo.cli import options as o
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+from gantl_zoo.training.recipe import Recipe
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Group = Mapping[str, tuple[Any, Any]]  # name: (annotation, default)
@@ -23,54 +26,70 @@ DATA: Group = {
     "channels": (o.Channels, None),
 }
 SIZE: Group = {"image_size": (o.ImageSize, None)}
-MACHINE: Group = {"precision": (o.Precision, "auto"), "device": (o.Device, "auto")}
+OUTPUT: Group = {"out": (o.Out, o.RUNS), "title": (o.Title, ""), "quiet": (o.Quiet, False)}
+
+
+def with_defaults(recipe: Any, kinds: Mapping[str, Any]) -> Group:
+    """Options with the defaults that the dataclass `recipe` has for them."""
+    usual = {field.name: field.default for field in fields(recipe)}
+    return {name: (kind, usual[name]) for name, kind in kinds.items()}
+
+
+MACHINE = with_defaults(Recipe, {"precision": o.Precision, "device": o.Device})
+TRAINING = {
+    "steps": o.Steps,
+    "batch": o.BatchSize,
+    "accumulate": o.Accumulate,
+    "seed": o.Seed,
+    "loss": o.Loss,
+    "aug": o.Augmentation,
+    "r1": o.R1,
+    "lr": o.Lr,
+    "discriminator_lr": o.DiscriminatorLr,
+    "beta1": o.Beta1,
+    "beta2": o.Beta2,
+    "decay": o.Decay,
+    "ema_images": o.EmaImages,
+}
+STEADINESS = {
+    "skip_limit": o.SkipLimit,
+    "rollback_limit": o.RollbackLimit,
+    "on_collapse": o.OnCollapse,
+    "watch_every": o.WatchEvery,
+}
 ADVERSARIAL: Group = {
     "conditional": (o.Conditional, None),
-    "steps": (o.Steps, 20_000),
-    "batch": (o.BatchSize, 64),
-    "accumulate": (o.Accumulate, 1),
-    "seed": (o.Seed, 0),
-    "loss": (o.Loss, "non-saturating"),
-    "aug": (o.Augmentation, "none"),
-    "r1": (o.R1, 0.0),
-    "lr": (o.Lr, 2e-4),
-    "discriminator_lr": (o.DiscriminatorLr, None),
-    "beta1": (o.Beta1, 0.5),
-    "beta2": (o.Beta2, 0.99),
-    "decay": (o.Decay, 0.0),
-    "ema_images": (o.EmaImages, 20_000),
+    **with_defaults(Recipe, TRAINING),
     **MACHINE,
     "engine_arg": (o.EngineArgs, None),
-    "skip_limit": (o.SkipLimit, 20),
-    "rollback_limit": (o.RollbackLimit, 3),
-    "on_collapse": (o.OnCollapse, "warn"),
-    "watch_every": (o.WatchEvery, 500),
+    **with_defaults(Recipe, STEADINESS),
 }
-OUTPUT: Group = {"out": (o.Out, o.RUNS), "title": (o.Title, ""), "quiet": (o.Quiet, False)}
+INTERVALS = {
+    "metrics_every": o.MetricsEvery,
+    "checkpoint_every": o.CheckpointEvery,
+    "log_every": o.LogEvery,
+    "log": o.Log,
+}
 RUN: Group = {
     "resume": (o.Resume, None),
     "dry_run": (o.DryRun, False),
     "metrics": (o.Metrics, "auto"),
     "samples": (o.Samples, 5_000),
     "extractor": (o.ExtractorName, "auto"),
-    "metrics_every": (o.MetricsEvery, 0),
-    "checkpoint_every": (o.CheckpointEvery, 2_000),
-    "log_every": (o.LogEvery, 100),
-    "log": (o.Log, "none"),
+    **with_defaults(Recipe, INTERVALS),
     **OUTPUT,
 }
-CLASSIFIER: Group = {
-    "epochs": (o.Epochs, 10),
-    "batch": (o.BatchSize, 128),
-    "seed": (o.Seed, 0),
-    "lr": (o.HighestLr, 1e-3),
-    "weight_decay": (o.WeightDecay, 0.01),
-    "shift": (o.Shift, 2),
-    "flip": (o.Flip, False),
-    "smoothing": (o.Smoothing, 0.0),
-    **MACHINE,
-    **OUTPUT,
+CLASSIFYING = {
+    "epochs": o.Epochs,
+    "batch": o.BatchSize,
+    "seed": o.Seed,
+    "lr": o.HighestLr,
+    "weight_decay": o.WeightDecay,
+    "shift": o.Shift,
+    "flip": o.Flip,
+    "smoothing": o.Smoothing,
 }
+CLASSIFIER: Group = {**with_defaults(ClassifierRecipe, CLASSIFYING), **MACHINE, **OUTPUT}
 
 
 def with_options(*groups: Group, **defaults: Any) -> Callable[[Verb], Verb]:

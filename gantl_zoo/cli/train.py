@@ -11,6 +11,7 @@ from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
 from gantl_zoo.errors import Stopped, UsageError
 from gantl_zoo.registry.arguments import from_words
+from gantl_zoo.training.recipe import VERBS
 
 TRAIN_EPILOG = """Examples:
 
@@ -61,7 +62,7 @@ LatentDim = Annotated[
 CompareScratch = Annotated[
     bool,
     typer.Option(
-        "--compare-scratch", help="Train from scratch, too; tell who won.", rich_help_panel="Strategy"
+        "--compare-scratch", help="Also train from scratch, and compare.", rich_help_panel="Strategy"
     ),
 ]
 
@@ -88,7 +89,7 @@ def train(
     perform(context, generator or "", settings)
 
 
-@with_options(*(SIZE, DATA, ADVERSARIAL, RUN), steps=2_000, checkpoint_every=1_000, log_every=50)
+@with_options(SIZE, DATA, ADVERSARIAL, RUN, **VERBS["transfer"])
 def transfer(
     context: typer.Context,
     source: Annotated[
@@ -118,7 +119,7 @@ def need(name: str | None, settings: dict[str, Any], what: str) -> None:
 
 
 def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were typed; a run that goes on has its own where our defaults stand."""
+    """The settings that were typed; a resumed run has its own instead of our defaults."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     silent = {name for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
     there = {name: value for name, value in settings.items() if value not in (None, {})}
@@ -149,7 +150,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
 
 
 def dry(verb: str, name: str, settings: Any) -> str:
-    """What a new run would do."""
+    """The text that describes a new run."""
     from gantl_zoo.runs.dry_run import dry_run
     from gantl_zoo.runs.train import prepare_train
     from gantl_zoo.runs.transfer import prepare_transfer

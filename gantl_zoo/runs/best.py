@@ -1,14 +1,13 @@
 """`Best`: which of a run's models is kept.
 
-The value that a metric gives a model has noise: on ten held-out images, most of it is noise. So an earlier
-model is kept only where it is better than a later one by more than the metric's interval; of those that the
-metric can't tell from the best, the last is kept, as it was trained longest. This is the one-standard-error
-rule (Breiman et al. 1984; Hastie et al., The Elements of Statistical Learning, section 7.10), with 95 %
-intervals.
+A metric's value is noisy; with ten held-out images it is mostly noise. A run therefore keeps the newest model
+whose value lies within the 95 % interval of the best value. This is the one-standard-error rule (Breiman et
+al. 1984; Hastie et al., The Elements of Statistical Learning, section 7.10), with 95 % intervals.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +18,17 @@ class Best:
     """The best value so far, and the step of the model that is kept."""
 
     first: str = ""  # the metric that decides: the first of the first measurement
-    score: float | None = None  # the best value, as a number of which less is better
-    bound: float | None = None  # up to here a score may be the best one's noise
+    score: float | None = None  # the best value as a score; lower is better
+    bound: float | None = None  # scores up to this one lie within the best one's interval
     value: float = 0.0  # the best value itself
     at: int = 0  # its step
-    step: int = 0  # of the model that is kept
-    lost: bool = False  # whether that model is overwritten, after a roll-back
+    step: int = 0  # of the kept model
+    lost: bool = False  # whether a later model has overwritten the kept one, after a roll-back
 
     def takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
-        """Whether the model of `step` is kept in the place of the one so far. The last one is, without
-        metrics; the first, if its metric is undefined here.
+        """Whether the model of `step` replaces the kept one.
+
+        Without metrics the newest model is kept; if the metric is undefined or not finite, the first.
         """
         taken = self._takes(results, step)
         if taken:
@@ -38,21 +38,21 @@ class Best:
     def _takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
         if not results:
             return True
-        found = next((result for result in results if result["name"] == self.first), None)
-        if found is None:
+        result = next((result for result in results if result["name"] == self.first), None)
+        if result is None or not math.isfinite(result["value"]):  # not measured
             return self.step == 0 or self.lost
-        score = regret(found, found["value"])
+        score = regret(result, result["value"])
         taken = self.lost or self.bound is None or score <= self.bound
         if self.score is None or score < self.score:
-            self.score, self.bound, self.value, self.at = score, limit(found), found["value"], step
+            self.score, self.bound, self.value, self.at = score, limit(result), result["value"], step
         return taken
 
     def reason(self) -> str:
-        """Why the model that is kept is not that of the best value; nothing if it is."""
+        """Why the kept model does not have the best value; empty if it has."""
         if self.score is None or self.at == self.step:
             return ""
         where = f"{self.value:.4g} at step {self.at}"
-        return f" (the last that {self.first} can't tell from the best value, {where})"
+        return f", the last one that {self.first} can't tell from the best value ({where})"
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -61,21 +61,23 @@ class Best:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], lost: bool) -> Best:
-        """The opposite of `state`; also of one that an earlier version wrote."""
+        """The opposite of `state`; also for the states of earlier versions, whose score may be NaN."""
         score, step = state["best"], state["best_step"]
         rest = {"value": state.get("value", 0.0), "at": state.get("at", step), "step": step, "lost": lost}
+        if score is not None and not math.isfinite(score):
+            return cls(first=state.get("first", ""), **rest)
         return cls(first=state.get("first", ""), score=score, bound=state.get("bound", score), **rest)
 
 
 def limit(result: Mapping[str, Any]) -> float:
     """The worse end of a result's interval, as `regret` counts.
 
-    A metric without an interval gets one of two standard errors of a mean of n squares that spread as wide as
-    their mean: 2/√n of its value, n being how many images were compared.
+    A metric without an interval gets value ± 2/√n · |value|, with n the number of compared images: two
+    standard errors of a mean of n squares whose standard deviation equals their mean.
     """
     value = float(result["value"])
     low, high = result.get("low"), result.get("high")
-    if low is None or high is None:
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         count = min(result.get("real") or 0, result.get("samples") or 0)
         slack = 2 * abs(value) / count**0.5 if count else 0.0
         low, high = value - slack, value + slack
@@ -83,5 +85,5 @@ def limit(result: Mapping[str, Any]) -> float:
 
 
 def regret(result: Mapping[str, Any], value: float) -> float:
-    """A value of that result's metric as a number of which less is better."""
+    """A value of the result's metric as a score; lower is better."""
     return value if result["better"] == "lower" else -value

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.runs.folder import RunFolder
-from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
+from gantl_zoo.training.classifier import accuracy
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
-LEAST = 200  # held-out images that give an accuracy while a classifier is trained
+LEAST = 200  # accuracy during training is measured on at least so many held-out images, if there are as many
 
 
 class ClassifierRecorder(Observer):
-    """Writes `stats.jsonl`, a row an epoch. The model that is kept is the last."""
+    """Writes `stats.jsonl`, a row an epoch. The last model is kept: `save` writes it after the last step.
+
+    `held_out` includes training images if the images were given `in_memory`.
+    """
 
     def __init__(
-        self, folder: RunFolder, recipe: ClassifierRecipe, images: ImageData, held_out: ImageData
+        self,
+        folder: RunFolder,
+        recipe: ClassifierRecipe,
+        images: ImageData,
+        held_out: ImageData,
+        in_memory: bool = False,
+        save: Callable[[], Classifier] | None = None,
     ) -> None:
+        self.in_memory, self.save = in_memory, save
+        self.model: Classifier | None = None  # as saved
         self.folder, self.epochs, self.per_epoch = folder, recipe.epochs, recipe.per_epoch(len(images))
         self.every = recipe.pace(len(images)).log_every
-        # no more images than it learns from: measuring must not cost more than learning
+        # no more images than training images: measuring must not cost more than training
         self.shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
         self.row: dict[str, Any] = {}
 
@@ -37,7 +50,7 @@ class ClassifierRecorder(Observer):
         if step == 0:
             return
         score = accuracy(model.backbone, self.shown)
-        self.results = [result(score, self.shown)]
+        self.results = [result(score, self.shown, self.in_memory)]
         self.folder.append("stats.jsonl", self.row | {"accuracy": score})
         self.best_step, loss = step, self.row["loss"]
         words = f"loss {math.nan if loss is None else loss:.4f}  accuracy {score:.4f} of {len(self.shown):,}"
@@ -48,17 +61,22 @@ class ClassifierRecorder(Observer):
     def say(self, text: str) -> None:
         self.folder.log(text)
 
+    def finish(self) -> None:
+        if self.save is not None:
+            self.model = self.save()
+
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step // self.per_epoch)
         self.best_step = step - step % self.every
 
 
-def result(score: float, held_out: ImageData) -> dict[str, Any]:
-    """An accuracy, and what it was measured on."""
+def result(score: float, held_out: ImageData, in_memory: bool = False) -> dict[str, Any]:
+    """An accuracy and the images on which it was measured; of images `in_memory` none is held out."""
+    split = "training images (in memory, none held out)" if in_memory else f"{held_out.split} images"
     return {
         "name": "accuracy",
         "metric": "accuracy",
         "value": score,
-        "on": f"{len(held_out):,} {held_out.split} images of {held_out.name}",
+        "on": f"{len(held_out):,} {split} of {held_out.name}",  # cards read the name after " of "
         "data_fingerprint": held_out.fingerprint,
     }

@@ -23,7 +23,8 @@ from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.training import engine
 from gantl_zoo.training.callback import Callback
-from gantl_zoo.training.classifier import ClassifierRecipe, accuracy
+from gantl_zoo.training.classifier import accuracy
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.launcher import launched
 
 GENERAL = ("data", "resume", "callbacks", "out", "quiet")

@@ -9,9 +9,10 @@ from typing import Any
 
 from gantl_zoo.errors import TrainingError
 from gantl_zoo.registry.arguments import to_word
+from gantl_zoo.runs.kept_config import readable, settings_in
 from gantl_zoo.runs.settings import DataSettings
 from gantl_zoo.runs.spec import DataSpec
-from gantl_zoo.training.classifier import ClassifierRecipe
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 
 FORMAT = 1
 KIND = "classifier-run"  # never a model's kind: a run's folder must not be taken for a model's
@@ -52,6 +53,11 @@ class ClassifierJob:
     precision: str = "auto"
     title: str = ""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images were given in memory: none is held out, and resuming needs them again."""
+        return self.fingerprint is None
+
     def to_config(self) -> dict[str, Any]:
         """As config.json keeps it."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
@@ -61,24 +67,14 @@ class ClassifierJob:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: object) -> ClassifierJob:
         """The opposite of `to_config`. Raises `TrainingError` for what is not such a run."""
-        kept = {key: value for key, value in config.items() if key not in ("format", "kind")}
         if config.get("kind") != KIND:
             raise TrainingError(f"{where} is not a classifier's run")
-        if config.get("format") != FORMAT:
-            raise TrainingError(
-                f"{where} has format {config.get('format')!r:.40}, this version reads {FORMAT}; upgrade "
-                "gantl_zoo"
-            )
-        try:
+        kept = settings_in(config, FORMAT, where)
+        with readable(where):
             kept["fingerprint"] = kept["data"]["fingerprint"]
             kept["data"] = DataSpec.from_config(kept["data"])
             kept["recipe"] = ClassifierRecipe(**kept["recipe"])
             return cls(**kept)
-        except (TypeError, KeyError) as error:
-            raise TrainingError(
-                f"{where} was written by another version of gantl_zoo, or its config.json was changed: "
-                f"{error}"
-            ) from error
 
     def command(self) -> str:
         """The command line that repeats the run: what differs from the defaults; epochs and seed always."""

@@ -1,10 +1,11 @@
-"""One classifier run, from its first step or from where it stopped, to its model."""
+"""A classifier's run: start or resume, train, save the model."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gantl_zoo.errors import DataError, Stopped, UsageError, unknown
 from gantl_zoo.model.classifier import Classifier, build_classifier
 from gantl_zoo.model.lineage import ancestor, pinned
 from gantl_zoo.networks.base import blocks
+from gantl_zoo.runs.agreement import agree, option_of, refusal
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.folder import RunFolder
@@ -23,17 +25,18 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.head import fitted_head
 from gantl_zoo.training.callback import Callback, check_callbacks
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer, accuracy
+from gantl_zoo.training.classifier import ClassifierTrainer, accuracy
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named, load_model
 
-TEACHER = "teacher"  # the run of the first classifier, inside of the run that it helps
+FIRST = "teacher"  # folder of the first classifier's run within the run that uses its labels
 
 
 @dataclass(frozen=True)
 class ClassifierRun:
-    """A job, its images, and where it computes."""
+    """A job, its images and its engine."""
 
     job: ClassifierJob
     images: ImageData
@@ -43,7 +46,7 @@ class ClassifierRun:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with."""
+    """The model and strategy that a run starts with."""
 
     job: ClassifierJob  # with the source's commit, if it is one on the Hub
     model: Classifier
@@ -55,7 +58,7 @@ class Start:
 
 @training_modes()
 def start_of(job: ClassifierJob, images: ImageData) -> Start:
-    """Build or load the backbone. Raises what is wrong with names, arguments or images."""
+    """Build or load the backbone. Raises `ZooError` for wrong names, arguments or images."""
     if job.verb == "train":
         return from_scratch(job, images)
     base, hashes = base_of(job.name, images.shape[0])
@@ -96,7 +99,7 @@ def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
 
 
 def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
-    """What is fine-tuned, and the hash of its weights where they come from a folder."""
+    """The model to fine-tune, and the hash of its weights if they come from a folder."""
     if source.startswith("timm:"):
         return build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {}
     model = load_model(source)
@@ -128,7 +131,7 @@ def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], qu
 def perform(
     run: ClassifierRun, start: Start, folder: RunFolder, resume: bool, callbacks: Sequence[Callback]
 ) -> Classifier:
-    """Train in `folder`, with the helper's images if there is one."""
+    """Train in `folder`, with pseudo-labelled samples if there is a helper."""
     check_callbacks(callbacks)
     recipe = run.job.recipe
     with training_modes(), run.engine.applied():
@@ -149,8 +152,8 @@ def begun(path: Path) -> bool:
 
 
 def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
-    """The first classifier, which learns from the images alone; it goes on where it stopped."""
-    earlier = sorted(folder.path.glob(f"[0-9]*-{TEACHER}"))
+    """The first classifier, trained on the images alone; an interrupted run of it is resumed."""
+    earlier = sorted(folder.path.glob(f"[0-9]*-{FIRST}"))
     if earlier and (earlier[-1] / "model").is_dir():
         return load_classifier(earlier[-1] / "model")
     job = replace(run.job, gan=None, title="")
@@ -159,7 +162,7 @@ def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Cla
     inner = (
         RunFolder(earlier[-1], folder.quiet)
         if resume
-        else RunFolder.create(folder.path, TEACHER, config, folder.quiet)
+        else RunFolder.create(folder.path, FIRST, config, folder.quiet)
     )
     try:
         return fit(replace(run, job=job), start, job.recipe, inner, resume, ())
@@ -180,12 +183,24 @@ def fit(
     with folder.begin(resume), seeding.seeded(recipe.seed):
         trainer = ClassifierTrainer(start.model, start.strategy, images, recipe, run.engine)
     folder.log(f"engine: {run.engine}")
-    trainer.run(ClassifierRecorder(folder, recipe, images, held_out), folder.path, resume, callbacks)
+    save = partial(save_model, run, start, recipe, folder, trainer)
+    recorder = ClassifierRecorder(folder, recipe, images, held_out, job.in_memory, save)
+    trainer.run(recorder, folder.path, resume, callbacks)
+    recorder.finish()
+    assert recorder.model is not None
+    return recorder.model
+
+
+def save_model(
+    run: ClassifierRun, start: Start, recipe: ClassifierRecipe, folder: RunFolder, trainer: ClassifierTrainer
+) -> Classifier:
+    """Measure the trained model and save it into the run's folder."""
+    images, held_out, job = run.images, run.held_out, run.job
     lineage = {"data": images.about(), "seed": recipe.seed}
     training = {**asdict(recipe), "classes": list(images.classes), "command": job.command()}
     about = {"lineage": start.model.about.get("lineage", {}) | lineage, "training": training}
     model = replace(trainer.snapshot(), about=about, name=job.title or folder.path.name)
-    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out)]
+    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out, job.in_memory)]
     model.folder = model.save(folder.path / "model")
     folder.log(f"model: {model.folder}")
     return model
@@ -199,12 +214,16 @@ def load_classifier(name: str | Path) -> Classifier:
     return model
 
 
-def differing(job: ClassifierJob, wishes: Mapping[str, Any]) -> list[str]:
-    """The names of settings that are not what the job began with. Raises `UsageError` for unknown ones."""
+def check_settings(job: ClassifierJob, path: str | Path, wishes: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a setting that is unknown, or not what the run began with."""
     own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed")}
     own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
     own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
     if strange := sorted(set(wishes) - set(own)):
         raise UsageError(unknown("setting", strange, own))
-    empty: tuple[Any, ...] = (None, {}, "")
-    return [k for k, wish in wishes.items() if wish not in empty and str(wish) != str(own[k])]
+    for key, wish in wishes.items():
+        if wish in (None, {}, "") or agree(key, wish, own[key]):
+            continue
+        source = "backbone" if job.verb == "train" else "source"
+        option = source if key == "name" else option_of(key)
+        raise UsageError(refusal(path, option, own[key], wish, "start a new run"))

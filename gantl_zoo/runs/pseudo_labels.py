@@ -1,8 +1,7 @@
 """Pseudo-labels: a GAN's samples as further training images of a classifier.
 
 Lee 2013, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks",
-section 2.1, with samples in the place of unlabelled images: a GAN that has seen many images without labels
-passes on what they look like.
+section 2.1, with samples instead of unlabelled images.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ PART = 500
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """How many samples of a GAN a teacher labels, and how sure it must be of those that join.
+    """A classifier labels `samples` of a GAN; those with at least `confidence` become training images.
 
-    Raises `UsageError` for impossible values, `DataError` if the GAN makes images of another shape.
+    Raises `UsageError` for impossible values.
     """
 
     gan: GAN
@@ -39,22 +38,22 @@ class PseudoLabels:
             )
 
     def check(self, images: ImageData) -> None:
-        """Before a teacher is trained in vain."""
+        """Raises `DataError` if the GAN makes images of another shape."""
         if self.gan.image_shape != images.shape:
             raise DataError(
                 f"{self.gan.name} makes images {self.gan.image_shape} (channels, height, width), "
                 f"{images.name} has {images.shape}; bring the data to that with --image-size and --channels"
             )
 
-    def joined(self, teacher: Classifier, images: ImageData) -> ImageData:
-        """`images` and those samples that `teacher` is sure of, under the class that it names."""
-        assert images.labels is not None  # the teacher has learned from them
+    def joined(self, classifier: Classifier, images: ImageData) -> ImageData:
+        """`images`, and the samples whose class `classifier` predicts with at least `confidence`."""
+        assert images.labels is not None  # the classifier was trained on them
         pixels, labels = [images.images[:]], [images.labels]
         for start in range(0, self.samples, PART):
-            made = self.gan.generate(min(PART, self.samples - start), seed=SEED + start)
-            confidence, label = teacher(made).softmax(1).max(1)
+            samples = self.gan.generate(min(PART, self.samples - start), seed=SEED + start)
+            confidence, label = classifier(samples).softmax(1).max(1)
             sure = confidence >= self.confidence
-            pixels.append(to_uint8(made[sure]))
+            pixels.append(to_uint8(samples[sure]))
             labels.append(label[sure])
         name = f"{images.name}+{self.gan.name}"
         return ImageData(torch.cat(pixels), torch.cat(labels), images.classes, name, images.split)

@@ -1,4 +1,4 @@
-"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the best model."""
+"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the kept model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gantl_zoo.viz import curves
 from gantl_zoo.viz.grid import grid, save_picture
 
 GRID = 64  # images in `fakes….png`
-BUDGET = 0.1  # of a run's time that metrics may take if nobody says how often
+BUDGET = 0.1  # share of a run's time that metrics may take if `metrics_every` is 0
 ROUND = 50  # steps: metrics fall on multiples of it
 
 
@@ -77,17 +77,17 @@ class RunRecorder(Observer):
             lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
             learner.engine.device,
         )
-        found = self.health.diagnose(signs, step, last=step == self.recipe.steps)
+        trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only whether the run begins with a generator that is diverse
             return ""
         self.signs = signs.as_row()
-        for kind, text in found.items():
+        for kind, text in trouble.items():
             self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
-        return found.get("collapse", "") if self.health.sure(step) else ""
+        return trouble.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
-        """Every `metrics_every` steps; without it as often as costs no more than a tenth of the time, or, if
-        there is nothing to measure, a picture with each checkpoint.
+        """Every `metrics_every` steps. If that is 0: as often as takes a tenth of the run's time; without an
+        evaluator, a picture with each checkpoint.
         """
         every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:
@@ -141,11 +141,11 @@ class RunRecorder(Observer):
         return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
-        """A table of the best and the last model, curves, samples beside their neighbours."""
+        """A table of the kept and the last model, curves, samples beside their nearest training images."""
         if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
             self.say(table)
         share = self.seconds / max(self.elapsed(), 1e-9)
-        kept = f"best at step {self.best_step}{self.best.reason()}"
+        kept = f"kept step {self.best_step}{self.best.reason()}"
         self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
         if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
@@ -167,7 +167,7 @@ class RunRecorder(Observer):
 
 
 def picture(gan: GAN) -> Any:
-    """A grid of the first seeds' images; of a model that knows classes, a row for each of them."""
+    """A grid of the first seeds' images; for a class-conditional model one row per class."""
     if not gan.num_classes:
         return grid(gan.generate(GRID, seed=0))
     classes = min(gan.num_classes, GRID)
@@ -177,18 +177,18 @@ def picture(gan: GAN) -> Any:
 
 
 def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:
-    """A line a metric: at the best step, at the last, and what real images score."""
-    best = next((row for row in rows if row["step"] == best_step), None)
-    if best is None:
+    """A table with one row per metric: the kept model, the last model, and real images."""
+    kept = next((row for row in rows if row["step"] == best_step), None)
+    if kept is None:
         return ""
     last = rows[-1]
-    lines = [f"{'':28} {'best':>10} {'last':>10} {'real images':>12}"]
-    lines.append(f"{'step':28} {best['step']:>10} {last['step']:>10}")
-    for name in best:
+    lines = [f"{'':28} {'kept':>10} {'last':>10} {'real images':>12}"]
+    lines.append(f"{'step':28} {kept['step']:>10} {last['step']:>10}")
+    for name in kept:
         if name != "step" and name in last:
             floor = floors.get(name)
             beside = "" if floor is None else f"{floor:12.4g}"
-            lines.append(f"{name:28} {best[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
+            lines.append(f"{name:28} {kept[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
     return "\n".join(lines)
 
 

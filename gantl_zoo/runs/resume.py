@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo.errors import UnknownNameError, UsageError
-from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.registry.arguments import given
+from gantl_zoo.runs.agreement import agree
 from gantl_zoo.runs.classify_job import KIND as CLASSIFIER
 from gantl_zoo.runs.classify_resume import resume_classifier
 from gantl_zoo.runs.compare import compare
@@ -125,29 +122,3 @@ def settings_of(job: Job) -> dict[str, Any]:
         **asdict(job.measuring),
         **asdict(job.recipe),
     }
-
-
-def agree(key: str, wish: Any, own: Any) -> bool:
-    """Does a setting say what the run's own says, or nothing?"""
-    if key == "name":
-        return same(str(wish) if isinstance(wish, (str, Path)) else wish.name, own)
-    if key == "metrics":
-        return tuple(named(wish)) == tuple(own)
-    if isinstance(wish, TransferStrategy):
-        return str(own) == type(wish).__name__
-    if isinstance(wish, Mapping):  # what was not given is the builder's default, or follows from the images
-        as_kept = json.loads(json.dumps(wish, default=str))
-        return all(name in own and own[name] == value for name, value in as_kept.items())
-    if (key, wish) == ("compare_scratch", False):
-        return True
-    return bool(wish == own) or str(wish) == str(own) or (key, wish) == ("strategy", "auto")
-
-
-def same(wish: str, own: str) -> bool:
-    """Are these one place, or one name? A wish may leave out the commit that a run keeps of its source."""
-    if wish and os.path.exists(wish) and os.path.exists(own):
-        return Path(wish).resolve() == Path(own).resolve()
-    name, _, revision = wish.removeprefix("hf-hub:").partition("@")
-    known, _, commit = own.removeprefix("hf-hub:").partition("@")
-    moving = not re.fullmatch("[0-9a-f]{40}", revision)  # none, a branch, a tag: it may have moved since
-    return not wish or (name == known and (moving or revision == commit))

@@ -1,4 +1,4 @@
-"""`Callback`: what anybody may attach to a run. It looks on, and never changes what is trained."""
+"""`Callback`: base class for user code that observes a run and never changes training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from gantl_zoo.errors import UsageError
 from gantl_zoo.seeding import mixed
 from gantl_zoo.training.learner import Learner
-from gantl_zoo.training.modes import isolated
+from gantl_zoo.training.modes import isolated, modes_restored
 from gantl_zoo.training.observer import Observer
 
 
 class RunView:
-    """A run as a callback may read it. What it returns are copies: to change them changes nothing."""
+    """Read access to a run. It returns copies, so changing them does not change the run."""
 
     __slots__ = ("_folder", "_learner", "_losses", "_observer", "_step")
 
@@ -47,7 +47,7 @@ class RunView:
 
     @property
     def losses(self) -> dict[str, float]:
-        """What was logged last, by name: losses, and signs of health."""
+        """The values that were logged last, by name: losses and health statistics."""
         return dict(self._losses)
 
     @property
@@ -57,7 +57,7 @@ class RunView:
 
     @property
     def best_step(self) -> int:
-        """The step of the model that is kept so far; 0 before there is one."""
+        """The step of the kept model; 0 before the first."""
         return self._observer.best_step
 
     def snapshot(self) -> Any:
@@ -76,14 +76,15 @@ class RunView:
 
 
 class Callback:
-    """Overrides what it needs; each method is called with a `RunView`, in the main process only.
+    """Base class; override the methods that you need. They are called in the main process only.
 
-    Random numbers that a callback draws, and the modes of torch that it sets, are given back, so the run with
-    it is the run without it, to the bit. What a callback raises ends the run after a checkpoint.
+    The state of the random number generators, the grad mode and the default dtype are restored after each
+    call, so a run with callbacks equals the run without them, bit for bit. If a callback raises, the run
+    writes a checkpoint and ends with `TrainingError`; after the last step the run completes its work first.
     """
 
     def on_start(self, run: RunView) -> None:
-        """Before the first step, also of a run that is resumed."""
+        """Before the first step of a new or a resumed run."""
 
     def on_step(self, run: RunView) -> None:
         """After each step."""
@@ -112,27 +113,38 @@ def check_callbacks(callbacks: Sequence[Any]) -> tuple[Callback, ...]:
     return tuple(callbacks)
 
 
+def overrides(callback: Callback, hook: str) -> bool:
+    """Whether the callback has its own method `hook`."""
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+
+
 class Callbacks:
-    """Calls all callbacks of a run; the first that raises is the last that is called."""
+    """The callbacks of a run. After one has raised, none is called any more."""
 
     def __init__(self, callbacks: Sequence[Callback], view: RunView, seed: int) -> None:
         self.callbacks, self.view, self.seed = check_callbacks(callbacks), view, seed
-        self.failure = ""  # which callback raised what
-        self.cause: Exception | None = None
+        self.failure = ""  # which callback raised what, as text
+        self.cause: BaseException | None = None
 
     def call(self, hook: str, step: int, losses: dict[str, float] | None = None) -> None:
-        """Call the method `hook` of each callback after `step` steps."""
+        """Call the method `hook` of each callback that overrides it, after `step` steps."""
         self.view._step = step
         self.view._losses = self.view._losses if losses is None else losses
-        for callback in self.callbacks:
-            if self.cause is None:
-                with isolated(mixed(self.seed, step)):
+        called = [callback for callback in self.callbacks if overrides(callback, hook)]
+        if self.cause is not None or not called:  # saving the random state costs more than a small step
+            return
+        with isolated(mixed(self.seed, step)):
+            for callback in called:
+                if self.cause is None:
                     self._call(callback, hook)
 
     def _call(self, callback: Callback, hook: str) -> None:
         try:
-            getattr(callback, hook)(self.view)
-        except Exception as error:
+            with modes_restored():
+                getattr(callback, hook)(self.view)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit: the run needs its checkpoint in any case
             words = (str(error).splitlines() or [""])[0]
             self.failure = f"{type(callback).__name__}.{hook} raised {type(error).__name__}: {words}"
             self.cause = error

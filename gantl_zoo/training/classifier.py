@@ -1,4 +1,4 @@
-"""`ClassifierTrainer`: a backbone that learns classes. Cross-entropy, AdamW, one cycle of the learning rate.
+"""`ClassifierTrainer`: trains a classifier with cross-entropy, AdamW and a one-cycle learning rate.
 
 N batch, C channels, H, W image size, L classes.
 """
@@ -6,9 +6,8 @@ N batch, C channels, H, W image size, L classes.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,72 +19,26 @@ from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.errors import DataError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.networks.base import evaluating
-from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
 from gantl_zoo.seeding import seed_step
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training.augment.diffaugment import shift
 from gantl_zoo.training.batches import Batches, epochs
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.guard import Guard
-from gantl_zoo.training.learner import Learner, Pace
+from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.optimizers import adamw, one_cycle
-from gantl_zoo.training.recipe import SEED
 from gantl_zoo.training.step import Player
 
 ROLE = "backbone"
-LOOKS = 20  # at held-out images, at most, while a classifier is trained
-LIMITS: dict[str, Limit] = {
-    "epochs": AT_LEAST_ONE,
-    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
-    "seed": SEED,
-    "lr": POSITIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "shift": NOT_NEGATIVE,
-    "smoothing": BELOW_ONE,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierRecipe:
-    """Settings of a classifier's training. Raises `UsageError` for impossible values."""
-
-    epochs: int = 10
-    batch: int = 128  # images a step, at most
-    seed: int = 0
-    lr: float = 1e-3  # the highest of the cycle
-    weight_decay: float = 0.01
-    shift: int = 2  # images are shifted by up to so many pixels
-    flip: bool = False  # and mirrored, where left and right mean the same
-    smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check(self, LIMITS)
-
-    def per_epoch(self, count: int) -> int:
-        """Steps of an epoch of `count` images."""
-        return math.ceil(count / self.batch)
-
-    def pace(self, count: int) -> Pace:
-        """The steps of a run on `count` images. It logs and saves at the end of an epoch, and not of each of
-        many.
-        """
-        per_epoch = self.per_epoch(count)
-        every = math.ceil(self.epochs / LOOKS) * per_epoch
-        return Pace(
-            steps=self.epochs * per_epoch,
-            batch=round(count / per_epoch),
-            seed=self.seed,
-            log_every=every,
-            checkpoint_every=every,
-        )
 
 
 class ClassifierTrainer(Learner):
-    """One run: a copy of `model` that changes, and what of it a strategy lets learn."""
+    """One run: trains a copy of `model` by a strategy's plan."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Training a GAN that knows classes: how labels reach networks that strategies call, and who learns them.
+"""Class-conditional training: how labels reach the networks that strategies call.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -14,10 +14,10 @@ from gantl_zoo.networks.base import call
 
 
 class WithLabels:
-    """A network that is called without labels and told these (N,); all else is the network's own.
+    """Wraps a network so that each call uses the fixed labels (N,).
 
-    Of another number of inputs than N, each takes the label of its place, counted round and round: so real
-    and fake images of the same labels can go through together.
+    If the number of inputs is not N, the labels repeat: real and fake images of the same labels can go
+    through the network in one batch. All other attributes are the network's own.
     """
 
     def __init__(self, network: Any, labels: Tensor) -> None:
@@ -33,5 +33,5 @@ class WithLabels:
 
 
 def with_labels(network: Any, labels: Tensor | None) -> Any:
-    """The network as strategies meet it: itself, or, if there are labels, one that is told them."""
+    """The network, or, if there are labels, a wrapper that uses them."""
     return network if labels is None else WithLabels(network, labels)

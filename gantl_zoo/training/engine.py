@@ -17,17 +17,11 @@ from torch import nn
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training import applied
+from gantl_zoo.training.engine_settings import PRECISIONS, check
 from gantl_zoo.training.processes import Processes, join
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-MOST = 1024  # threads or workers
-COUNTS = {"threads": 0, "workers": 2}  # no threads: as torch chooses
-CHOICES: dict[str, tuple[object, ...]] = {
-    "allocator": ("auto", "keep", "default"),
-    "compile": (False, True),
-    "memory_format": ("auto", "channels-last", "contiguous"),
-    "optimizer": ("auto", "fused", "plain"),
-}
+# as in torch; "auto": a GPU if there is one
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ def choose(
     if wrong := misfit(choose, {"device": device, "precision": precision}):
         raise UsageError(wrong)
     if precision not in PRECISIONS:
-        raise UsageError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+        raise UsageError(unknown("precision", precision, PRECISIONS))
     wanted = check(settings or {})
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -113,26 +107,12 @@ def choose(
     return Engine(chosen, precision, processes=processes, **wanted)
 
 
-def check(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All engine settings, with what was not given. Raises `UsageError`."""
-    names = [*CHOICES, *COUNTS]
-    if strange := sorted(set(settings) - set(names)):
-        raise UsageError(unknown("engine setting", strange, names))
-    wanted: dict[str, Any] = {name: choices[0] for name, choices in CHOICES.items()} | COUNTS | dict(settings)
-    for name, choices in CHOICES.items():
-        if wanted[name] not in choices:
-            raise UsageError(
-                f"engine setting {name}={wanted[name]!r} is none of {', '.join(map(str, choices))}"
-            )
-    for name in COUNTS:
-        if not isinstance(wanted[name], int) or not 0 <= wanted[name] <= MOST:
-            raise UsageError(f"engine setting {name}={wanted[name]!r} is no count from 0 to {MOST}")
-    return wanted
-
-
 def _usable(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
+    except RuntimeError as error:  # its text lists all twenty kinds that torch was ever built for
+        raise UsageError(unknown("device", device, DEVICES)) from error
+    try:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         cause = str(error).splitlines()[0].partition(". ")[0]  # then comes advice for those who build torch

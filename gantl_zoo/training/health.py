@@ -1,11 +1,12 @@
-"""Signs that a run is going wrong, cheap enough to look every few hundred steps.
+"""`HealthMonitor`: checks for collapse, saturation and overfitting, cheap enough for every few hundred steps.
 
 - diversity: mean distance between features of pairs of samples, over that of real images; a collapsed
   generator makes one image, whatever the latent.
 - saturation: how often the discriminator ranks a real image above a fake one, over all pairs (the area
-  under its ROC curve, whatever the loss does to its logits): 0.5 is guessing, at 1 it teaches nothing.
+  under its ROC curve, independent of the scale of its logits): 0.5 is guessing; at 1 the generator gets no
+  useful gradient.
 - overfitting: r = (E[D(train)] - E[D(held out)]) / (E[D(train)] - E[D(fake)]) (Karras et al. 2020,
-  https://arxiv.org/abs/2006.06676, equation 1): 0 is none, 1 means that it knows its images by heart.
+  https://arxiv.org/abs/2006.06676, equation 1): 0 is none; at 1 held-out images get the logits of fakes.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from gantl_zoo.training.losses import rank
 
 LOOKED_AT = 128  # images of each kind
 ALIVE, COLLAPSED = 0.4, 0.2  # of the real images' diversity
-GRACE = 2_000  # steps in which a fresh generator may be all alike
-SURE = 0.995  # of the pairs ranked rightly
-BY_HEART = 0.7
+GRACE = 2_000  # steps in which the samples of a fresh generator may be all alike
+SURE = 0.995  # of the pairs are ranked correctly
+MEMORISED = 0.7
 
 ADVICE = {
     "collapse": "people lower --lr, add --r1 or --aug diffaugment, or go back (--on-collapse rollback)",
@@ -38,7 +39,7 @@ ADVICE = {
 
 @dataclass
 class Signs:
-    """What was seen at one step."""
+    """The statistics of one step."""
 
     diversity: float
     saturation: float
@@ -57,27 +58,28 @@ class HealthMonitor:
     features: Callable[[Tensor], Tensor]
     real: Tensor
     held_out: Tensor | None = None
-    labels: Tensor | None = None  # of `real`, for a generator that knows classes
+    labels: Tensor | None = None  # of `real`, for a class-conditional generator
     held_out_labels: Tensor | None = None
     alive: bool = False  # whether the samples have ever been diverse
     reference: float = field(init=False)
 
     def __post_init__(self) -> None:
         if len(self.real) < 2:
-            raise DataError(f"a collapse can't be told from {len(self.real)} image")
+            raise DataError(f"a collapse can't be measured with {len(self.real)} image")
         self.reference = self._spread(to_float(self.real))
 
     @torch.no_grad()
-    def look(self, generator: nn.Module, judge: Callable[..., Tensor], device: torch.device) -> Signs:
-        """Samples of `generator` from fixed latents; `judge` gives logits of images (N, C, H, W), and takes
-        their labels (N,), if the generator knows classes: samples have those of the real images in turn.
+    def look(self, generator: nn.Module, discriminator: Callable[..., Tensor], device: torch.device) -> Signs:
+        """Compute the signs from samples of `generator` from fixed latents. `discriminator` returns logits of
+        images (N, C, H, W); if the generator is class-conditional, it also takes their labels (N,): samples
+        have those of the real images in turn.
         """
         latent_dim: Any = generator.latent_dim
-        told_apart = bool(num_classes_of(generator))
+        conditional = bool(num_classes_of(generator))
 
         def logits(images: Tensor, labels: Tensor | None) -> Tensor:
-            known = (labels.to(device),) if told_apart and labels is not None else ()
-            return judge(images.to(device), *known).float()
+            known = (labels.to(device),) if conditional and labels is not None else ()
+            return discriminator(images.to(device), *known).float()
 
         asked = None if self.labels is None else self.labels[torch.arange(LOOKED_AT) % len(self.labels)]
         noise = torch.randn(LOOKED_AT, latent_dim, generator=torch.Generator().manual_seed(0))
@@ -106,11 +108,11 @@ class HealthMonitor:
         if signs.diversity < COLLAPSED and (self.sure(step) or last):
             found["collapse"] = f"the samples differ only {signs.diversity:.2f} times as much as real images"
         if signs.saturation >= SURE:
-            found["saturation"] = f"the discriminator ranks {signs.saturation:.1%} of all pairs rightly"
-        if signs.overfitting is not None and signs.overfitting > BY_HEART:
+            found["saturation"] = f"the discriminator ranks {signs.saturation:.1%} of all pairs correctly"
+        if signs.overfitting is not None and signs.overfitting > MEMORISED:
             found["overfitting"] = (
-                "the discriminator knows its training images by heart: held-out ones look "
-                f"{signs.overfitting:.0%} as fake as the samples do"
+                "the discriminator has memorised its training images: it rates held-out ones "
+                f"{signs.overfitting:.0%} as fake as samples"
             )
         return found
 

@@ -1,4 +1,4 @@
-"""`Loop`: from the first step to the last. What logs, measures and saves has its turn between steps."""
+"""`Loop`: runs all training steps; between steps it logs, measures and saves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recovery import Recovery
 
-ASK_EVERY = 10  # steps between two questions whether another process was interrupted
+ASK_EVERY = 10  # steps between two checks whether another process was interrupted
 
 
 class Clock:
-    """The time that steps take, without what comes between them."""
+    """Measures the time of the steps, without logging, measuring and saving."""
 
     def __init__(self, step: int) -> None:
         self.began, self.step = time.perf_counter(), step
@@ -42,7 +42,7 @@ class Clock:
 
 
 class Loop:
-    """Trains a learner; `observer` records, `callbacks` look on, checkpoints go into `folder`."""
+    """Trains a learner. `observer` records the run, `callbacks` observe it; checkpoints go into `folder`."""
 
     def __init__(
         self, learner: Learner, observer: Observer, folder: Path | None, callbacks: Sequence[Callback] = ()
@@ -68,6 +68,8 @@ class Loop:
             while step < self.pace.steps:
                 step = self.train_until_stop(step)
             self.callbacks.call("on_end", step)
+            if self.callbacks.cause is not None:  # all steps are done, so only the closing work is left
+                self.observer.finish()
             self.stop_if_asked(step)
 
     def train_until_stop(self, start: int) -> int:
@@ -81,23 +83,24 @@ class Loop:
                 return self.recovery.roll_back(trouble)
             with self.clock.paused():
                 self.keep(done)
-            self.stop_if_asked(done)
+            if done < self.pace.steps:
+                self.stop_if_asked(done)
         return self.pace.steps
 
     def look(self, done: int, losses: Mapping[str, Tensor]) -> str:
-        """Watch and log, if that is due. Returns why the run has to go back; the same in all processes."""
+        """Check health and log, if due. Returns the reason for a roll-back; the same in all processes."""
         trouble, watches, logs = "", self.pace.watches(done), self.pace.logs(done)
         with self.clock.paused():
             if watches:
                 trouble = self.watch(done)
             if logs or watches or self.pace.saves(done):
-                trouble = trouble or self.learner.sick()
+                trouble = trouble or self.recovery.sick(done)
         if logs:
             trouble = self.log(done, losses) or trouble
         return trouble
 
     def log(self, done: int, losses: Mapping[str, Tensor]) -> str:
-        """Log losses and rate; what is wrong if too many steps in a row were skipped."""
+        """Log losses and rate. Returns what is wrong if too many steps in a row were skipped."""
         numbers = self.learner.numbers(losses)
         shown = numbers | self.learner.health()
         self.observer.on_log(done, shown, self.clock.rate(done) * self.pace.batch)
@@ -106,7 +109,9 @@ class Loop:
         return self.learner.guard.diagnosis(numbers, self.pace.skips(done))
 
     def watch(self, step: int) -> str:
-        """Why to go back, if the run has collapsed and its recipe says so; the same in all processes."""
+        """The reason for a roll-back if the run has collapsed and its recipe asks for one; the same in all
+        processes.
+        """
         processes, recovery = self.learner.engine.processes, self.recovery
         collapsed = processes.from_main(lambda: self.observer.on_watch(step, self.learner))
         recovery.sound = recovery.sound if collapsed else step
@@ -115,23 +120,30 @@ class Loop:
         return collapsed if recovery.goes_back else ""
 
     def keep(self, done: int) -> None:
-        """Measure and save, if that is due. A model that is not finite is never kept."""
+        """Measure and save, if due. A model with values that are not finite is never kept."""
         wanted = self.observer.wants_metrics(done) or done == self.pace.steps
-        if wanted and not self.learner.sick():
+        if wanted and not self.recovery.sick(done):
             self.observer.on_metrics(done, self.learner.snapshot())
             self.callbacks.call("on_metrics", done)
         if (self.pace.saves(done) or self.observer.best_step == done) and self.recovery.save(done):
             self.callbacks.call("on_checkpoint", done)
 
     def stop_if_asked(self, step: int) -> None:
-        """After Ctrl-C in any process, or a callback that failed: a checkpoint, and how to go on."""
+        """After Ctrl-C in any process, or if a callback has raised: write a checkpoint and raise."""
         processes, callbacks = self.learner.engine.processes, self.callbacks
         if processes.count > 1 and 0 < step < self.pace.steps and step % ASK_EVERY:
             return
         if processes.any(self.interrupt.asked or callbacks.cause is not None):
             self.recovery.save(step)
             if callbacks.cause is not None:
-                words = f"stopped at step {step}: the callback {callbacks.failure}"
-                where = f"; mend it, then continue with gantl-zoo resume {self.folder}" if self.folder else ""
-                raise TrainingError(words + where) from callbacks.cause
+                raise TrainingError(self.failure(step)) from callbacks.cause
             raise Stopped(f"stopped at step {step}", self.folder)
+
+    def failure(self, step: int) -> str:
+        """What a callback raised, and what to do."""
+        failure, resume = self.callbacks.failure, f"gantl-zoo resume {self.folder}"
+        if step == self.pace.steps:
+            rest = f"; the model is in {self.folder}, and {resume} does what is left" if self.folder else ""
+            return f"all {step} steps are done, but the callback {failure}{rest}"
+        rest = f"; fix it, then continue with {resume}" if self.folder else ""
+        return f"stopped at step {step}: the callback {failure}{rest}"

@@ -1,6 +1,6 @@
 """Adversarial losses. Each is an object with `discriminator(…)` and `generator(…)`.
 
-A `Judge` maps images (N, C, H, W) to logits; augmentation and the strategy's view are already in it.
+A `Critic` maps images (N, C, H, W) to logits; augmentation and the strategy's view are already in it.
 D is the logit; σ the logistic function; softplus(x) = log(1 + eˣ) = -log σ(-x).
 """
 
@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gantl_zoo.errors import UsageError, unknown
+from gantl_zoo.errors import UnknownNameError, unknown
 
 
 @dataclass
 class Critic:
-    """The discriminator as a loss sees it.
+    """The discriminator, with augmentation, as a loss calls it.
 
-    Real and fake go through it in one batch, unless it has BatchNorm: then each has statistics of its
-    own, or the players settle on telling each other by the mixed ones. `real_logits` are those it gave
-    last, for an augmentation that adapts to them.
+    Real and fake images go through it in one batch, unless it has BatchNorm: mixed statistics would tell
+    which images are real. `real_logits` are the last ones of real images, for adaptive augmentation.
     """
 
     look: Callable[[Tensor], Tensor]
@@ -47,44 +46,44 @@ class Critic:
 class NonSaturating:
     """Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661, section 3): G maximises log σ(D(fake))."""
 
-    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        real_logits, fake_logits = judge.both(real, fake)
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
         return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
 
-    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        return functional.softplus(-judge(fake)).mean()
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return functional.softplus(-critic(fake)).mean()
 
 
 class Minimax(NonSaturating):
     """The article's objective, equation 1 of the same paper: G minimises log(1 - σ(D(fake)))."""
 
-    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        return -functional.softplus(judge(fake)).mean()
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return -functional.softplus(critic(fake)).mean()
 
 
 class Hinge:
     """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3)."""
 
-    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        real_logits, fake_logits = judge.both(real, fake)
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
         return functional.relu(1 - real_logits).mean() + functional.relu(1 + fake_logits).mean()
 
-    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        return -judge(fake).mean()
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return -critic(fake).mean()
 
 
 class Relativistic:
     """RpGAN (Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4), as R3GAN uses it.
 
-    Each fake is judged against a real one, so there is no flat region to collapse into. Wants R1.
+    Each fake is compared with a real one, so there is no flat region to collapse into. Use it with R1.
     """
 
-    def discriminator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        real_logits, fake_logits = judge.both(real, fake)
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
         return functional.softplus(fake_logits - real_logits).mean()
 
-    def generator(self, judge: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        real_logits, fake_logits = judge.both(real, fake)
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
         return functional.softplus(real_logits - fake_logits).mean()
 
 
@@ -98,9 +97,9 @@ LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
 
 
 def build_loss(name: str) -> AdversarialLoss:
-    """The loss of that name. Raises `UsageError`."""
+    """The loss of that name. Raises `UnknownNameError`."""
     if name not in LOSSES:
-        raise UsageError(unknown("loss", name, LOSSES))
+        raise UnknownNameError(unknown("loss", name, LOSSES))
     return LOSSES[name]()
 
 
@@ -114,12 +113,12 @@ class R1:
     def __init__(self, gamma: float, every: int = 16) -> None:
         self.gamma, self.every = gamma, every
 
-    def __call__(self, judge: Critic, real: Tensor, step: int) -> dict[str, Tensor]:
+    def __call__(self, critic: Critic, real: Tensor, step: int) -> dict[str, Tensor]:
         if self.gamma <= 0 or step % self.every:
             return {}
         with torch.autocast(real.device.type, enabled=False):
             real = real.detach().float().requires_grad_(True)
-            (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)  # (N, C, H, W)
+            (slope,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)  # (N, C, H, W)
             penalty = slope.square().sum(dim=(1, 2, 3)).mean()
         return {"r1": penalty * (self.gamma / 2 * self.every)}
 

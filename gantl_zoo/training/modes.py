@@ -1,4 +1,4 @@
-"""Modes of torch that the caller may have set: training leaves them outside, and gives them back."""
+"""Modes of torch that the caller may have set: training replaces them, and restores them afterwards."""
 
 from __future__ import annotations
 
@@ -33,9 +33,16 @@ def training_modes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside; these, the grad mode and the default dtype are given back."""
+    """Random numbers from `seed` inside; these, the grad mode and the default dtype are restored after it."""
+    with seeded(seed), modes_restored():
+        yield
+
+
+@contextlib.contextmanager
+def modes_restored() -> Iterator[None]:
+    """Restores the grad mode and the default dtype, whatever is set inside."""
     dtype = torch.get_default_dtype()
-    with seeded(seed), torch.set_grad_enabled(torch.is_grad_enabled()):
+    with torch.set_grad_enabled(torch.is_grad_enabled()):
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""`Observer`: the run's own record. It says when to measure, and may report a collapse; see `Callback`."""
+"""`Observer`: records a run, says when to measure and reports a collapse. User code is a `Callback`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from gantl_zoo.training.learner import Learner
 
 
 class Observer:
-    """Records nothing, as is right in every process but the main one.
+    """Base class that records nothing: for all processes but the main one.
 
     Methods are called with the number of steps that are done.
     """
 
-    best_step = 0  # of the model that is kept so far
+    best_step = 0  # of the kept model
     results: Sequence[dict[str, Any]] = ()  # of the last measurement
 
     def on_step(self, step: int) -> None:
@@ -30,7 +30,7 @@ class Observer:
         """The model as it would be saved now."""
 
     def on_watch(self, step: int, learner: Learner) -> str:
-        """Why the run has collapsed; empty if it hasn't."""
+        """Why the run has collapsed; empty if it has not."""
         return ""
 
     def say(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The processes of one run: this one's rank, and the few words that they exchange.
+"""The processes of one run: this one's rank, and the messages between them.
 
 `accelerate launch` and `torchrun` start several; a plain start is one, for which nothing here costs
 anything. Gradients are averaged in one flat message a phase. DistributedDataParallel is not used: the two
@@ -101,7 +101,7 @@ class Processes:
 
     @contextlib.contextmanager
     def _contact(self) -> Iterator[None]:
-        """A lost connection is told as what it means."""
+        """Turns a lost connection into a `TrainingError`."""
         try:
             yield
         except RuntimeError as error:  # what gloo and NCCL raise

@@ -1,4 +1,4 @@
-"""`Recipe`: every number that a run depends on, besides the networks, the strategy and the data."""
+"""`Recipe`: all settings of adversarial training. No torch until one is made."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry import arguments
-from gantl_zoo.training import engine
-from gantl_zoo.training.augment.build import build_augment
-from gantl_zoo.training.losses import build_loss
 
 SEEDS = 1 << 31
 SEED: arguments.Limit = (f"from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS)
@@ -21,13 +18,12 @@ LIMITS: dict[str, arguments.Limit] = {
     **dict.fromkeys(("beta1", "beta2"), arguments.BELOW_ONE),
     "decay": arguments.SHARE,
     "seed": SEED,
-    "precision": arguments.one_of(*engine.PRECISIONS),
     "on_collapse": arguments.one_of("warn", "rollback", "stop"),
     "log": arguments.one_of("none", "tensorboard"),
 }
 
 
-# A verb's own defaults, from Python and from the command line alike.
+# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line.
 VERBS: dict[str, dict[str, Any]] = {
     "train": {},
     "transfer": {"steps": 2_000, "checkpoint_every": 1_000, "log_every": 50},
@@ -44,12 +40,12 @@ class Recipe:
     `batch` is that of all processes together, each of which takes its share in `accumulate` rounds.
     `skip_limit`: after so many skipped steps in a row (a gradient was not finite) the run goes back to its
     last checkpoint with half the learning rate, at most `rollback_limit` times; then it stops.
-    `watch_every`: steps between two looks at how steady the run is, of which there are three more in the
-    first interval and one at the end; `on_collapse`: what to do then.
-    `metrics_every`: steps between two measurements; 0: as often as takes a tenth of the run's time, which
-    depends on the machine's pace, so give a number to a run that shall choose the same best model again.
-    `log`: "tensorboard" sends statistics and metrics there, too.
-    `engine_config`: what the engine shall not choose by itself (`engine.choose`).
+    `watch_every`: steps between two health checks; there are three more in the first interval and one at the
+    end. `on_collapse`: what a run does if its samples have collapsed.
+    `metrics_every`: steps between two measurements. With 0 they take a tenth of the run's time, so the steps
+    depend on the machine's speed; set a number for a run that must keep the same step when it is repeated.
+    `log`: "tensorboard" also sends statistics and metrics there.
+    `engine_config`: engine settings that are not chosen automatically (`engine.choose`).
     """
 
     steps: int = 20_000
@@ -78,10 +74,15 @@ class Recipe:
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
-        arguments.check(self, LIMITS)
+        # here, because the command line reads the defaults and must not wait for torch
+        from gantl_zoo.training import engine_settings
+        from gantl_zoo.training.augment.build import build_augment
+        from gantl_zoo.training.losses import build_loss
+
+        arguments.check(self, LIMITS | {"precision": arguments.one_of(*engine_settings.PRECISIONS)})
         build_loss(self.loss)
         build_augment(self.aug)
-        engine.check(self.engine_config)
+        engine_settings.check(self.engine_config)
         if self.batch % self.accumulate:
             raise UsageError(f"batch {self.batch} can't be split into {self.accumulate} equal rounds")
 

@@ -16,18 +16,27 @@ class Recovery:
     def __init__(self, learner: Learner, observer: Observer, folder: Path | None) -> None:
         self.learner, self.observer, self.folder = learner, observer, folder
         self.sound = 0  # the last step at which the collapse watch found nothing
+        self.checked = -1, ""  # the step that `sick` was computed at, and its result
 
     @property
     def goes_back(self) -> bool:
         """Whether a collapse is a reason to go back."""
         return self.learner.pace.on_collapse == "rollback"
 
+    def sick(self, step: int) -> str:
+        """`Learner.sick` after `step` steps, computed once per step: it runs the generator and waits for the
+        device.
+        """
+        if self.checked[0] != step:
+            self.checked = step, self.learner.sick()
+        return self.checked[1]
+
     def save(self, step: int) -> bool:
         """Write a checkpoint, unless steps are being skipped or weights are not finite: a run never returns
-        to a sick state. Whether one was written.
+        to such a state. Returns whether a checkpoint was written.
         """
         learner, guard = self.learner, self.learner.guard
-        if self.folder is None or not learner.engine.processes.main or guard.in_a_row or learner.sick():
+        if self.folder is None or not learner.engine.processes.main or guard.in_a_row or self.sick(step):
             return False
         state = {
             "step": step,
@@ -45,8 +54,9 @@ class Recovery:
         return True
 
     def restore(self) -> int:
-        """Everything as it was at the newest checkpoint; returns its step."""
+        """Restore everything from the newest checkpoint; returns its step."""
         assert self.folder is not None
+        self.checked = -1, ""
         learner, guard = self.learner, self.learner.guard
         state = checkpoint.restore(self.folder, learner.contents)
         self.observer.restore(state["observer"], state["step"])

@@ -1,4 +1,4 @@
-"""What a run starts from: networks, plan, labels; and the checks that they fit together."""
+"""`set_up`: prepare networks, plan and labels of a run, and check that they fit together."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Setup:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """The two players by role."""
+        """Generator and discriminator by role."""
         return {"generator": self.gan.generator, "discriminator": self.discriminator}
 
 
 @training_modes()
 def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> Setup:
-    """Let the strategy prepare `gan` for `data`, and check that everything fits together.
+    """Let the strategy prepare `gan` for `data`, and check that they fit together.
 
-    The strategy may replace weights of `gan`. `seed` is that of the layers that it adds. Raises `DataError`
-    for images without the labels that are needed, `UsageError` for a plan that can't work.
+    The strategy may replace weights of `gan`. `seed` initialises the layers that it adds. Raises `DataError`
+    if needed labels are missing, `UsageError` for a plan that can't work.
     """
     gan = trainable(gan)
     labels = labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
@@ -72,79 +72,81 @@ def trainable(gan: GAN) -> GAN:
 
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
-    """The labels (N,) that a generator which knows classes learns from, else None. Raises `DataError`."""
+    """The labels (N,) for a class-conditional generator, else None. Raises `DataError`."""
     if not num_classes_of(network):
         return None
     if data.labels is None:
         raise DataError(
-            f"{name} knows {num_classes_of(network)} classes, but {data.name} has no labels: sort its images "
+            f"{name} has {num_classes_of(network)} classes, but {data.name} has no labels: sort its images "
             f"into a folder a class, or {REMEDY}"
         )
     if len(data.classes) != num_classes_of(network):
         raise DataError(
-            f"{name} knows {num_classes_of(network)} classes, but {data.name} has {len(data.classes)}; with "
-            "--conditional the data says how many there are"
+            f"{name} has {num_classes_of(network)} classes, but {data.name} has {len(data.classes)}; with "
+            "--conditional the number follows from the data"
         )
     return data.labels
 
 
 def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
-    """Somebody learns and somebody teaches what the generator's classes are, or `UsageError`."""
-    generator, rival = networks["generator"], networks["discriminator"]
-    plays = bool(plan.groups.get("discriminator"))
+    """Check that both networks can learn the classes. Raises `UsageError`."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
+    trained = bool(plan.groups.get("discriminator"))
     if not num_classes_of(generator):
         return
-    if plays and num_classes_of(rival) != num_classes_of(generator):
+    if trained and num_classes_of(discriminator) != num_classes_of(generator):
         raise UsageError(
-            f"the generator knows {num_classes_of(generator)} classes, but its discriminator "
-            f"{type(rival).__name__} knows {num_classes_of(rival)}, so nobody would teach it "
-            f"them: take one that takes num_classes (dcgan, resnet), or {REMEDY}"
+            f"the generator has {num_classes_of(generator)} classes, but its discriminator "
+            f"{type(discriminator).__name__} has {num_classes_of(discriminator)}, so they could not be "
+            f"learned: use one that takes num_classes (dcgan, resnet), or {REMEDY}"
         )
     inputs = {"generator": torch.zeros(1, generator.latent_dim)}
-    if plays:
+    if trained:
         inputs["discriminator"] = torch.zeros(1, *generator.image_shape)
     for role, zeros in inputs.items():
         if not distinguishes_classes(networks[role], zeros + 0.5, plan, role):
             raise UsageError(
-                f"the {role}'s classes are all alike, and by this strategy nothing of it learns that could "
-                f"tell them apart: take another strategy, or {REMEDY}"
+                f"the {role} treats all classes alike, and this strategy trains no parameter that could "
+                f"change that: use another strategy, or {REMEDY}"
             )
 
 
 def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -> bool:
-    """Whether the network tells two classes apart, or a parameter learns that isn't for both alike."""
+    """Whether the network's output differs between two classes, or has a trainable parameter whose gradient
+    differs between classes.
+    """
     if num_classes_of(network) < 2:
         return True
     learning = [p for group in plan.groups.get(role, []) for p in group.parameters if p.requires_grad]
-    if not learning:  # at rest, which somebody wanted
+    if not learning:  # frozen on purpose
         return True
     inputs = inputs.to(learning[0].device)
-    slopes, made = [], []
+    gradients, outputs = [], []
     network = evaluating(network)
     with torch.enable_grad():
         for label in (0, 1):
             output = network(inputs, torch.tensor([label], device=inputs.device))
-            made.append(output.detach())
-            slopes.append(torch.autograd.grad(output.sum(), learning, allow_unused=True))
-    if not torch.equal(*made):
+            outputs.append(output.detach())
+            gradients.append(torch.autograd.grad(output.sum(), learning, allow_unused=True))
+    if not torch.equal(*outputs):
         return True
     alike = [
         a is b or (a is not None and b is not None and torch.equal(a, b))
-        for a, b in zip(*slopes, strict=True)
+        for a, b in zip(*gradients, strict=True)
     ]
     return not all(alike)
 
 
 def discriminator_of(gan: GAN, plan: Plan) -> nn.Module:
-    """The discriminator that a run keeps: the plan's, or else the model's own. Raises `UsageError`."""
+    """The discriminator of a run: the plan's, or else the model's own. Raises `UsageError`."""
     found: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
     if found is None:
-        raise UsageError("the source has no discriminator, and a run keeps one even where it rests")
+        raise UsageError("the source has no discriminator; a run needs one even if it is frozen")
     return found
 
 
 def check_engine(recipe: Recipe, engine: Engine) -> None:
-    """Raises `UsageError` for a recipe that this engine can't follow."""
+    """Raises `UsageError` for a recipe that this engine can't run."""
     if recipe.batch % (engine.processes.count * recipe.accumulate):
         raise UsageError(
             f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
@@ -156,13 +158,13 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
         )
 
 
-ANYWAY = "{} tensors that are fresh or knew no colours learn, whatever the strategy"
+ANYWAY = "{} tensors without weights of the source are trained, whatever the strategy"
 
 
 def unfreeze_fresh(plan: Plan, gan: GAN) -> int:
-    """Let learn, whatever the strategy would have rest for good, what the source could not teach: tensors of
-    the blocks that are fresh, and those whose colours are all alike. Returns how many were added to the plan.
-    What a schedule lets wait, waits.
+    """Unfreeze tensors that the source has no weights for, even if the strategy freezes them: fresh ones
+    of the blocks, and those whose colour channels are copies of one. Tensors that a schedule unfreezes
+    later stay in the schedule. Returns how many were added to the plan.
     """
     count = 0
     for role, found in gan.about.get("fitted", {}).items():
@@ -173,8 +175,8 @@ def unfreeze_fresh(plan: Plan, gan: GAN) -> int:
         network = getattr(gan, role)
         own = {id(p) for block in blocks(network) for p in block.parameters()}  # a frozen backbone isn't
         fresh = [p for n, p in network.named_parameters() if n in colours | set(found["fresh"])]
-        untaught = [p for p in fresh if id(p) in own - listed]
-        if untaught:
-            plan.groups[role].append(Group(untaught))
-        count += len(untaught)
+        added = [p for p in fresh if id(p) in own - listed]
+        if added:
+            plan.groups[role].append(Group(added))
+        count += len(added)
     return count

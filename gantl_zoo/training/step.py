@@ -1,7 +1,7 @@
-"""One step: the discriminator learns, then the generator. Nothing else happens here.
+"""One step: update the discriminator, then the generator. Nothing else happens here.
 
-No value leaves the device: losses are read when somebody prints them, and a step whose gradient is not
-finite is skipped without asking.
+No value leaves the device: losses are read only when they are logged, and the device itself skips a step
+whose gradient is not finite.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Input = TypeVar("Input")
 
 
 class Player:
-    """A network and the optimizer that may change it; without one it rests."""
+    """A network and its optimizer; without one the network is frozen."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Player:
 
     @property
     def learns(self) -> bool:
-        """Whether anything of this player may change now."""
+        """Whether any parameter is trained now."""
         return bool(self.optimizer and self.plan.parameters(self.role))
 
     def set_rates(self, factor: float, beta1: float | None = None) -> None:
@@ -118,20 +118,20 @@ class Game:
     engine: Engine
     rounds: int = 1  # in which a batch is worked off
 
-    def judge(self, step: int, labels: Tensor | None = None) -> Critic:
-        """The discriminator behind the augmentation, as the strategy sees it."""
+    def critic(self, step: int, labels: Tensor | None = None) -> Critic:
+        """The discriminator behind the augmentation, as the strategy calls it."""
         network = self.discriminator.network
-        seen = with_labels(network, labels)
+        labelled = with_labels(network, labels)
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Critic(lambda x: self.strategy.discriminate(seen, self.augment(x), step), not statistics)
+        return Critic(lambda x: self.strategy.discriminate(labelled, self.augment(x), step), not statistics)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
     """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
 
-    `labels` (N,), for networks that know classes, are those of both, so that classes are as frequent in both.
+    `labels` (N,), for class-conditional networks, are those of both: each class is equally frequent in both.
 
     Returns each loss term, still on the device. With one round both players see the same fakes, so the
     generator runs once; with more they are made anew for each player, since their graphs are what memory
@@ -142,7 +142,7 @@ def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tenso
     shared = [make_batch(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
     losses = LossTerms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
-        player.failed = torch.zeros_like(player.failed)  # one that rests from now on has not failed again
+        player.failed = torch.zeros_like(player.failed)  # a network frozen from now on has not failed again
         if player.learns:
             batches = shared or (make_batch(game, *r, step, player is game.generator) for r in rounds)
             losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
@@ -157,24 +157,24 @@ def make_batch(
     with game.engine.autocast(), torch.set_grad_enabled(gradients):
         noise = game.strategy.latents(noise, step)
         fake = call(network, noise, labels).float()  # (N, C, H, W)
-    rival = with_labels(game.discriminator.network, labels)
-    return Batch(step, real, noise, fake, with_labels(network, labels), rival, labels, game.augment)
+    discriminator = with_labels(game.discriminator.network, labels)
+    return Batch(step, real, noise, fake, with_labels(network, labels), discriminator, labels, game.augment)
 
 
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
-    """Tell real from fake."""
+    """The discriminator's losses."""
     with game.engine.autocast():
-        judge = game.judge(batch.step, batch.labels)
-        adversarial = game.loss.discriminator(judge, batch.real, batch.fake.detach())
-        if judge.real_logits is not None:
-            game.augment.adapt(judge.real_logits, game.engine.processes)
+        critic = game.critic(batch.step, batch.labels)
+        adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
+        if critic.real_logits is not None:
+            game.augment.adapt(critic.real_logits, game.engine.processes)
         terms = game.strategy.discriminator_loss(adversarial, batch)
-        return terms | game.r1(judge, batch.real, batch.step)
+        return terms | game.r1(critic, batch.real, batch.step)
 
 
 def generator_terms(game: Game, batch: Batch) -> LossTerms:
-    """Fool the discriminator, which has just learned."""
+    """The generator's losses against the updated discriminator."""
     with game.engine.autocast():
-        judge = game.judge(batch.step, batch.labels)
-        adversarial = game.loss.generator(judge, batch.real, batch.fake)
+        critic = game.critic(batch.step, batch.labels)
+        adversarial = game.loss.generator(critic, batch.real, batch.fake)
         return game.strategy.generator_loss(adversarial, batch)

@@ -21,11 +21,12 @@ from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.guard import Guard
-from gantl_zoo.training.learner import Learner, Pace
+from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
 from gantl_zoo.training.losses import R1, build_loss
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.optimizers import adam
+from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import Setup, check_engine
 from gantl_zoo.training.step import Game, Player, train_step

@@ -1,1 +1,1 @@
-"""Augmentation of the images that the discriminator sees."""
+"""Augmentation of the discriminator's input images."""

@@ -47,7 +47,7 @@ class AdaptiveAugment(Augment):
 
     @torch.no_grad()
     def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
-        votes = rank(real_logits)  # (N,): an image counts once, however many patches of it are judged
+        votes = rank(real_logits)  # (N,): an image counts once, however many patches of it get logits
         signs = votes.sign().sum()
         signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(votes))]))
         self.signs += signs

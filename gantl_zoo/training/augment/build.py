@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gantl_zoo.errors import UsageError, unknown
+from gantl_zoo.errors import UnknownNameError, unknown
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
 
@@ -20,7 +20,7 @@ AUGMENTS: dict[str, Callable[[], Augment]] = {"ada": adaptive, "diffaugment": Di
 
 
 def build_augment(name: str) -> Augment:
-    """The augmentation of that name. Raises `UsageError`."""
+    """The augmentation of that name. Raises `UnknownNameError`."""
     if name not in AUGMENTS:
-        raise UsageError(unknown("augmentation", name, AUGMENTS))
+        raise UnknownNameError(unknown("augmentation", name, AUGMENTS))
     return AUGMENTS[name]()

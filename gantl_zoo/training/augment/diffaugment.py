@@ -1,5 +1,5 @@
-"""Augmentation of what the discriminator sees: real and fake in every phase, so nothing leaks into the
-generator; differentiable.
+"""Differentiable augmentation of the discriminator's input. Real and fake images are augmented in every
+phase, so nothing leaks into the generator.
 
 DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3): brightness, saturation,
 contrast; translation by up to an eighth; a cut-out of half the side. Written from the paper.

@@ -1,0 +1,59 @@
+"""`ClassifierRecipe`: all settings of a classifier's training. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
+from gantl_zoo.training.recipe import SEED
+
+if TYPE_CHECKING:
+    from gantl_zoo.training.pace import Pace
+
+LOOKS = 20  # accuracy is measured at most so often during training
+LIMITS: dict[str, Limit] = {
+    "epochs": AT_LEAST_ONE,
+    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
+    "seed": SEED,
+    "lr": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "shift": NOT_NEGATIVE,
+    "smoothing": BELOW_ONE,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecipe:
+    """Settings of a classifier's training. Raises `UsageError` for impossible values."""
+
+    epochs: int = 10
+    batch: int = 128  # images a step, at most
+    seed: int = 0
+    lr: float = 1e-3  # the highest of the cycle
+    weight_decay: float = 0.01
+    shift: int = 2  # images are shifted by up to so many pixels
+    flip: bool = False  # and mirrored, where left and right mean the same
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, LIMITS)
+
+    def per_epoch(self, count: int) -> int:
+        """Steps of an epoch of `count` images."""
+        return math.ceil(count / self.batch)
+
+    def pace(self, count: int) -> Pace:
+        """The pace of a run on `count` images. It logs and saves after epochs, at most `LOOKS` times."""
+        from gantl_zoo.training.pace import Pace
+
+        per_epoch = self.per_epoch(count)
+        every = math.ceil(self.epochs / LOOKS) * per_epoch
+        return Pace(
+            steps=self.epochs * per_epoch,
+            batch=round(count / per_epoch),
+            seed=self.seed,
+            log_every=every,
+            checkpoint_every=every,
+        )
