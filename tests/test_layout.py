@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -227,3 +228,38 @@ def test_classes_whose_names_have_commas_and_colons(tmp_path: Path) -> None:
         ("x:y,a,b,a", ("x:y", "a,b", "a")),
     ):
         assert data.load(f"{tmp_path / 'odd'}:{wanted}").classes == classes
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("train/cats", "train/dogs", "unlabeled/cats"), ("cats/train", "cats/test", "dogs/train", "dogs/test")],
+    ids=str,
+)
+def test_a_split_never_becomes_a_class(folders: tuple[str, ...], tmp_path: Path) -> None:
+    for i, folder in enumerate(folders):
+        (tmp_path / folder).mkdir(parents=True)
+        for j in range(4):
+            Image.fromarray(np.full((8, 8), 10 * i + j, np.uint8)).save(tmp_path / folder / f"{j}.png")
+    with pytest.raises(gz.DataError, match="are named after splits"):
+        data.load(tmp_path)
+
+
+def test_dev_is_a_test_split(tmp_path: Path) -> None:
+    for i, folder in enumerate(("train/cats", "train/dogs", "dev/cats", "dev/dogs")):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / folder / "a.png")
+    assert data.load(tmp_path).classes == ("cats", "dogs")
+    assert len(data.load(tmp_path, split="test")) == 2
+
+
+def test_files_without_a_suffix_and_zips_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name)
+    (tmp_path / "a.png").rename(tmp_path / "picture")
+    (tmp_path / "more.zip").write_bytes(b"")
+    data.load(tmp_path)
+    assert (
+        "2 files of kinds that can't be read (.zip, without a suffix) are left out" in capsys.readouterr().err
+    )

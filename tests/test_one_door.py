@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import zipfile
 from dataclasses import fields, replace
@@ -235,8 +236,8 @@ def test_a_classifier_is_not_a_gan(images: ImageData) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"image_size": "28"}, "image_size must be int, not '28'"),
-        ({"steps": 2.5}, "steps must be int, not 2.5"),
+        ({"image_size": "28"}, "image_size must be a whole number, not '28'"),
+        ({"steps": 2.5}, "steps must be a whole number, not 2.5"),
         ({"generator_config": ["width=8"]}, r"generator_config must be .*dict.*, not \['width=8'\]"),
         ({"out": 5}, "out must be a path, not 5"),
         ({"resume": 5}, "resume must be a path, not 5"),
@@ -266,3 +267,52 @@ def test_numbers_of_numpy_are_numbers(photos: Path, tmp_path: Path) -> None:
     settings = {key: np.int64(v) if isinstance(v, int) else v for key, v in settings.items()}
     made = gz.train("dcgan", data=photos, out=tmp_path, **settings)
     assert made.lineage["data"]["images"] == 9
+
+
+@pytest.mark.parametrize("name", ["dcgan", "resnet"])
+def test_activations_are_counted_alike_without_and_with_memory(name: str, images: ImageData) -> None:
+    networks = prepare_train(name, images, {"generator_config": {"width": 8}}).setup.networks
+    players = [networks["generator"], networks["discriminator"]]
+
+    def forward(generator: Any, discriminator: Any, device: str) -> None:
+        discriminator(generator(torch.zeros(2, generator.latent_dim, device=device)))
+
+    counted = [
+        memory._counted([copy.deepcopy(p).to(d) for p in players], forward, d) for d in ("meta", "cpu")
+    ]
+    assert counted[0] == pytest.approx(counted[1], rel=0.01) and counted[0] > 0
+
+
+def test_too_wide_networks_and_too_large_classifiers_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(gz.UsageError, match=r"dcgan .*needs about .* GiB of memory.*smaller width"):
+        gz.train("dcgan", data="glyphs", shots=10, generator_config={"width": 1_000_000}, out=tmp_path)
+    with pytest.raises(gz.UsageError, match=r"a step of 27 images at 2048×2048 needs about"):
+        config = {"widths": [4096]}
+        gz.classify_train("cnn", data=photos, image_size=2048, backbone_config=config, out=tmp_path)
+    with pytest.raises(gz.UsageError, match=r"images take .* GiB: generate fewer at a time"):
+        gz.build_gan("dcgan").generate(1 << 31)
+    assert not list(tmp_path.glob("0*"))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_run_that_learned_nothing_is_never_done(steps: int, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(gz.TrainingError, match="not finite"):
+        gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **TINY | {"steps": steps, "lr": 1e30})
+    with pytest.raises(gz.TrainingError, match="not finite"):
+        gz.classify_train("cnn", data=photos, image_size=16, epochs=steps, lr=1e30, out=tmp_path)
+    assert not list(tmp_path.rglob("model"))
+
+
+def test_a_model_is_evaluated_in_float32_whatever_the_caller_has_set(photos: Path) -> None:
+    classifier = gz.load_model("cnn-mnist")
+    assert isinstance(classifier, gz.Classifier)
+    images = ImageData(
+        torch.zeros(10, 1, 28, 28, dtype=torch.uint8), torch.arange(10), tuple(classifier.classes)
+    )
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert gz.classify_evaluate("cnn-mnist", data=images)["value"] >= 0
+        assert gz.load_model("dcgan-mnist").dtype == torch.float32
+        gz.evaluate("dcgan-mnist", data=photos, channels=1, **MEASURED)
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -45,9 +45,15 @@ def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
     """
     if isinstance(value, ImageData):
         return value
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_meta):
+        raise DataError(f"data is not valid: a tensor without ordinary memory ({value.layout}); {FORMS}")
     if isinstance(value, Tensor | np.ndarray):
         return ImageData(_batch(value))
-    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__") or not hasattr(value, "__len__"):
+    if (
+        isinstance(value, str | bytes | type)
+        or not hasattr(value, "__getitem__")
+        or not hasattr(value, "__len__")
+    ):
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
     if isinstance(value, dict) or not len(value):
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
@@ -143,6 +149,8 @@ def _tensor(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
 
 def _kind(value: Any) -> str:
     """The value's type, and its shape if it has one."""
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_meta):
+        raise DataError(f"data is not valid: a tensor without ordinary memory ({value.layout}); {FORMS}")
     if isinstance(value, Tensor | np.ndarray):
         return f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     return (

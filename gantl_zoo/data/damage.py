@@ -79,7 +79,7 @@ def _jpeg(content: bytes) -> Iterator[bytes]:
             at += 1
             continue
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        adobe = content[at + 1] == 0xEE and content[at + 4 : at + 9] == b"Adobe"
+        adobe = content[at + 1] == 0xEE and content[at + 4 : at + 9] == b"Adobe" and end - at >= 16
         if adobe or not (0xE0 <= content[at + 1] <= 0xEF or content[at + 1] == 0xFE):
             yield content[at:end]
         at = end

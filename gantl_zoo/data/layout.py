@@ -13,7 +13,7 @@ from gantl_zoo.errors import DataError
 
 TRAIN = ("train", "training")
 # the first of these that exists holds the test split
-TESTS = ("test", "testing", "val", "valid", "validation")
+TESTS = ("test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,13 @@ def layout(
             f"{source}: {loose} images beside the folders of classes make a class of their own, '.'; move "
             "them into a folder, or out of the data"
         )
-    return Layout(paths, splits, classes, tuple(sorted(set(classes.values()))))
+    names = tuple(sorted(set(classes.values())))
+    if mixed := [name for name in names if "/" in name and {*name.lower().split("/")} & {*TRAIN, *TESTS}]:
+        raise DataError(
+            f"{source}: the classes {', '.join(mixed[:3])} are named after splits, so test images would be "
+            "trained on: put the folders train and test above those of the classes, and nothing beside them"
+        )
+    return Layout(paths, splits, classes, names)
 
 
 def below_shared(images: dict[str, str]) -> tuple[PurePosixPath, dict[str, str]]:

@@ -51,17 +51,21 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
     files = {name: path for name, path in _listed(source).items() if not _junk(PurePosixPath(path))}
     images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
     left_out = Counter(suffix for path in files.values() if (suffix := _suffix(path)) in _unreadable())
+    left_out.update("without a suffix" for path in files.values() if not _suffix(path))
+    left_out.update(".zip" for path in files.values() if _suffix(path) == ".zip")
     summary = (
         f"{left_out.total()} files of kinds that can't be read ({', '.join(sorted(left_out))})"
         if left_out
         else ""
     )
     if not images:
-        remedy = f"; it has {summary}: convert them to .png or .jpg" if summary else ""
+        remedy = f"; it has {summary}: convert, rename or unpack them" if summary else ""
         raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
     if summary and warned:
         warn(f"{source}: {summary} are left out")
-    tables = {path: name for name, path in files.items() if PurePosixPath(path).name == "dataset.json"}
+    tables = {
+        path: name for name, path in files.items() if PurePosixPath(path).name.lower() == "dataset.json"
+    }
     return dict(sorted(images.items(), key=lambda item: item[1])), tables
 
 
@@ -100,7 +104,11 @@ def _listed(source: Path) -> dict[str, str]:
 def _walk(source: Path) -> Iterator[Path]:
     """All files below a folder, also behind links to folders, each of which is entered once."""
     entered = set()
-    for place, folders, files in os.walk(source, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        warn(f"{source}: {error.filename} can't be listed ({error.strerror}); it is left out")
+
+    for place, folders, files in os.walk(source, followlinks=True, onerror=refuse):
         if (real := os.path.realpath(place)) in entered:
             folders.clear()
             continue
@@ -108,4 +116,4 @@ def _walk(source: Path) -> Iterator[Path]:
         here = Path(place)
         folders[:] = [name for name in folders if not _junk(PurePosixPath(name))]
         folders.sort(key=lambda name: ((here / name).is_symlink(), name))
-        yield from (path for name in files if (path := here / name).is_file())
+        yield from (path for name in files if os.path.isfile(path := here / name))

@@ -54,6 +54,8 @@ def load(
             raise DataError(unknown(what, value, choices))
     image_size, channels = _size(image_size), _whole("channels", channels)
     shots, data_seed = _whole("shots", shots), _whole("data_seed", data_seed)
+    if data_seed is not None and not 0 <= data_seed < 1 << 31:
+        raise UsageError(f"data_seed must be from 0 to {(1 << 31) - 1:,}, not {data_seed}")
     place = source_of(source, image_size)
     if isinstance(place, ImageData):
         images = place

@@ -86,6 +86,14 @@ class Model:
         """All networks in float16."""
         return self.to(torch.float16)
 
+    def bfloat16(self) -> Self:
+        """All networks in bfloat16."""
+        return self.to(torch.bfloat16)
+
+    def double(self) -> Self:
+        """All networks in float64."""
+        return self.to(torch.float64)
+
     def float(self) -> Self:
         """All networks in float32."""
         return self.to(torch.float32)

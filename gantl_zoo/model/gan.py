@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.base import Model, check_arguments, metadata_from
-from gantl_zoo.model.sampling import CHUNK, drawn_classes, labels_of, latents, scale, seeds_of
+from gantl_zoo.model.sampling import CHUNK, check_count, drawn_classes, labels_of, latents, scale, seeds_of
 from gantl_zoo.networks.base import call, evaluating, num_classes_of
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
@@ -76,6 +76,7 @@ class GAN(Model):
         for those that are not whole, for both ways to give seeds at once, and for unknown labels.
         """
         numbers = seeds_of(n, seed, seeds)
+        check_count(len(numbers), self.image_shape)
         noise = latents(numbers, self.latent_dim) * scale(truncation)
         if labels is None and self.num_classes:
             labels = drawn_classes(numbers, self.num_classes)

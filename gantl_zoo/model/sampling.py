@@ -18,6 +18,7 @@ from gantl_zoo.errors import UsageError
 CHUNK = 16
 
 
+MOST_BYTES = 1 << 40
 SEEDS = 1 << 32  # a generator of random numbers looks at no more bits
 
 
@@ -53,6 +54,12 @@ def whole_numbers(name: str, values: Any) -> list[int]:
     return [whole(f"a {name}", value) for value in values]
 
 
+def check_count(count: int, image_shape: tuple[int, int, int]) -> None:
+    """Raises `UsageError` for images that no memory holds."""
+    if (size := 4 * count * math.prod(image_shape)) > MOST_BYTES:
+        raise UsageError(f"{count:,} images take {size / 2**30:,.0f} GiB: generate fewer at a time")
+
+
 def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
     """The seeds of `n` images from `seed` on, or those in `seeds`; without any of them one of seed 0.
 
@@ -64,9 +71,10 @@ def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
         count, first = whole("n", 1 if n is None else n), whole("seed", 0 if seed is None else seed)
         if count < 0 or first < 0:
             raise UsageError(f"generate needs n and seed >= 0, not {count}, {first}")
-        found: Sequence[int] = range(first, first + count)
-    else:
-        found = whole_numbers("seed", seeds)
+        if first + count > SEEDS:
+            raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {first + count - 1:,}")
+        return range(first, first + count)
+    found = whole_numbers("seed", seeds)
     if wrong := [number for number in found if not 0 <= number < SEEDS]:
         raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {wrong[0]}")
     return found

@@ -5,8 +5,9 @@ Whatever is wrong with it is a `WeightsError`: who loads a folder did not write 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def build(
             if type(takes.get(key)) is int and takes[key] != wanted:
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
         # loading draws no numbers that the caller would miss
-        with torch.random.fork_rng(devices=[]), Bounded(stored, math.prod(images or ())):
+        with torch.random.fork_rng(devices=[]), float32(), Bounded(stored, math.prod(images or ())):
             return source.build_empty(name, **config)
     except (PluginError, WeightsError, UnknownNameError):
         raise
@@ -108,6 +109,17 @@ def build(
             f"{where} can't be built, {name!r} with {str(config)[:300]}: {type(error).__name__}: "
             f"{str(error)[:500]}. {LIKELY}"
         ) from error
+
+
+@contextlib.contextmanager
+def float32() -> Iterator[None]:
+    """Networks built inside are float32, whatever default the caller has set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 class Bounded(TorchFunctionMode):

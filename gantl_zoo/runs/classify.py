@@ -26,6 +26,7 @@ from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.classifier import accuracy
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.launcher import launched
+from gantl_zoo.training.modes import training_modes
 
 GENERAL = ("data", "resume", "callbacks", "out", "quiet")
 HELPER = ("gan", "gan_samples", "gan_confidence")
@@ -94,6 +95,7 @@ def classify_transfer(
     return begin(prepared("transfer", str(source), data, own, settings), out, callbacks, quiet)
 
 
+@training_modes()
 def classify_evaluate(
     model: str | Path | Classifier, *, data: Data, **settings: Unpack[DataSettings]
 ) -> dict[str, Any]:

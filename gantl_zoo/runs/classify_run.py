@@ -19,6 +19,7 @@ from gantl_zoo.runs.agreement import agree, option_of, refusal
 from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
 from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.memory import check_classifier
 from gantl_zoo.runs.pseudo_labels import PseudoLabels
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.strategy.base import TransferStrategy
@@ -123,6 +124,7 @@ def check_channels(model: Classifier, images: ImageData) -> None:
 def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], quiet: bool) -> Classifier:
     """A new run in a numbered folder under `out`."""
     start = start_of(run.job, run.images)
+    check_classifier(start.model.backbone, run.images, run.job.recipe.batch)
     folder = RunFolder.create(out, start.folder_name, start.job.to_config(), quiet)
     with folder.begin(resume=False, refusal=UsageError):
         return perform(replace(run, job=start.job), start, folder, False, callbacks)

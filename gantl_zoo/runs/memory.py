@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -36,17 +37,41 @@ def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
     config = registry.generators.configure(generator, **networks.generator_config)
     sizes = {"image_size": int(size), "channels": spec.channels or 3}
     wanted = {key: value for key, value in sizes.items() if key in config} | networks.generator_config
-    try:
-        with torch.device("meta"):
-            weights = STATES * bytes_of(registry.generators.build_empty(generator, **wanted))
-    except ZooError:
-        raise
-    except Exception:  # a plug-in's builder may need real memory; then building it will tell
-        weights = 0
+    weights = weights_of(generator, wanted)
     images = data_room.estimate(spec.source, image_size=size, channels=spec.channels) or 0
     images = min(images, memory_limit())  # larger sets are streamed
     where = f"{generator} at {size}×{size} with its images"
     check(where, weights + images, free_memory(), "choose a smaller --image-size")
+
+
+def weights_of(generator: str, config: Mapping[str, Any]) -> int:
+    """Bytes of a generator's weights with what training adds to them. Allocates none."""
+    try:
+        with torch.device("meta"):
+            return STATES * bytes_of(registry.generators.build_empty(generator, **config))
+    except ZooError:
+        raise
+    except Exception:  # a plug-in's builder may need real memory; then building it will tell
+        return 0
+
+
+def check_weights(generator: str, config: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a generator whose weights exceed the free memory."""
+    check(
+        f"{generator} with its gradients",
+        weights_of(generator, config),
+        free_memory(),
+        "choose a smaller width",
+    )
+
+
+def check_classifier(backbone: nn.Module, images: ImageData, batch: int) -> None:
+    """Raises `UsageError` for a classifier's step that exceeds the free memory."""
+    shape = (PROBED, *images.shape)
+    passing = kept_for_backward([backbone], lambda it, device: it(torch.zeros(shape, device=device)))
+    need = STATES * bytes_of(backbone) + passing * min(batch, len(images)) // PROBED
+    what = f"a step of {min(batch, len(images))} images at {shape[2]}×{shape[3]}"
+    check(what, need, free_memory(), "choose a smaller --image-size or --batch")
 
 
 def check_step(setup: Setup, images: ImageData, recipe: Recipe, machine: Engine) -> None:
@@ -96,20 +121,41 @@ def bytes_of(network: nn.Module) -> int:
 
 def activations(networks: Mapping[str, Any], images: int) -> int:
     """Bytes that the discriminator's phase keeps for its backward pass, in float32; counted on two images."""
+    players = [networks[role] for role in ("generator", "discriminator")]
+    latent_dim = players[0].latent_dim
+
+    def forward(generator: Any, discriminator: Any, device: str) -> None:
+        labels = torch.zeros(2 * PROBED, dtype=torch.long, device=device)
+        fake = call(generator, torch.zeros(PROBED, latent_dim, device=device), labels[:PROBED])
+        call(discriminator, torch.cat([fake, fake]), labels)
+
+    return kept_for_backward(players, forward) * images // PROBED
+
+
+def kept_for_backward(networks: Sequence[nn.Module], forward: Callable[..., object]) -> int:
+    """Bytes of the tensors that `forward(*networks, device)` keeps for the backward pass.
+
+    Counted on the meta device, without memory, or on the CPU where a network can't be run there.
+    """
+    try:
+        return _counted([copy.deepcopy(evaluating(n)).to("meta") for n in networks], forward, "meta")
+    except (NotImplementedError, RuntimeError):
+        return _counted([evaluating(network) for network in networks], forward, "cpu")
+
+
+def _counted(networks: Sequence[nn.Module], forward: Callable[..., object], device: str) -> int:
+    weights = {p.untyped_storage()._cdata for network in networks for p in network.parameters()}
     sizes: dict[int, int] = {}
-    weights = {p.data_ptr() for network in networks.values() for p in network.parameters()}
+    kept: list[Tensor] = []  # else a storage that is freed would be counted for the next one
 
     def note(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in weights:
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            kept.append(tensor)  # else its place in memory is given to the next one
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            sizes[storage._cdata] = storage.nbytes()
+            kept.append(tensor)
         return tensor
 
-    kept: list[Tensor] = []
-    generator, discriminator = (evaluating(networks[role]) for role in ("generator", "discriminator"))
     hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
     with seeded(0), torch.enable_grad(), hooks:
-        labels = torch.zeros(2 * PROBED, dtype=torch.long)
-        fake = call(generator, torch.randn(PROBED, generator.latent_dim), labels[:PROBED])
-        call(discriminator, torch.cat([fake, fake]), labels)
-    return sum(sizes.values()) * images // PROBED
+        forward(*networks, device)
+    return sum(sizes.values())

@@ -18,7 +18,7 @@ from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
 from gantl_zoo.runs.job import Job, Measuring, Networks
-from gantl_zoo.runs.memory import check_networks, check_step
+from gantl_zoo.runs.memory import check_networks, check_step, check_weights
 from gantl_zoo.runs.monitor import Monitor, monitor_of
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.seeding import seeded
@@ -189,6 +189,7 @@ def _source(job: Job) -> GAN:
 
 def _built(job: Job, images: ImageData) -> GAN:
     """New networks for the images. Raises `UsageError` for networks that can't learn from them."""
+    check_weights(job.name, job.networks.generator_config)
     gan = build_gan(job.name, name=job.name, **asdict(job.networks))
     if gan.image_shape != images.shape:
         raise UsageError(

@@ -24,6 +24,9 @@ MOST_SAMPLES = 10_000_000
 Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
 
 
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+
+
 class DataSettings(TypedDict, total=False):
     """How images are read (`DataSpec`)."""
 
@@ -108,9 +111,9 @@ def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
 
 
 def spelled(kind: Any) -> str:
-    """A type as people write it: `int | None` is "int"."""
+    """A type in words: `int | None` is "a whole number"."""
     kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
-    return " or ".join(str(getattr(one, "__name__", one)) if not get_args(one) else str(one) for one in kinds)
+    return " or ".join(WORDS.get(one, str(one)) for one in kinds)
 
 
 def check_path(name: str, value: Any) -> None:

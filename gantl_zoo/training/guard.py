@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.step import Player
 
+LARGEST = 1e15  # of a weight: a run that gets there has diverged, though its numbers are finite
+
 
 class Guard:
     """Counts skipped steps, and undoes what they did to the running statistics of `modules`."""
@@ -62,6 +64,6 @@ def not_finite(modules: Mapping[str, nn.Module]) -> str:
         tensors = [tensor for tensor in tensors if tensor.numel()]
         # the largest number: it takes no memory, and no square overflows
         largest = [n.float() for n in torch._foreach_norm(tensors, math.inf)] if tensors else []
-        if largest and not torch.stack(largest).isfinite().all():
+        if largest and not (torch.stack(largest) <= LARGEST).all():  # false for NaN, too
             broken.append(name)
-    return f"the weights of {', '.join(broken)} are not finite" if broken else ""
+    return f"the weights of {', '.join(broken)} are not finite, or beyond {LARGEST:g}" if broken else ""

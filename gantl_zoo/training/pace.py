@@ -45,4 +45,4 @@ class Pace:
     def skips(self, done: int) -> int:
         """How many skipped steps in a row are too many: at the end of a short run, half of its steps."""
         most = self.skip_limit
-        return min(most, max(2, self.steps // 2)) if done == self.steps else most
+        return min(most, max(1, self.steps // 2)) if done == self.steps else most
