@@ -200,7 +200,7 @@ def test_a_colour_backbone_sees_grey_images_in_three_channels(
 def test_a_judge_that_is_the_teacher_is_told(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
     """Its scores fall because they are what is learned."""
     settings: dict[str, Any] = {"data": photos, "channels": 1, "metrics": ("kd",), "samples": 20, "steps": 1}
-    said = "the discriminator sees with cnn-mnist, and so does what measures"
+    said = "the discriminator and the metrics both use cnn-mnist"
     for strategy in ("vision-aided", "projected"):
         for eye in ("cnn-mnist", "cnn-fashion-mnist"):
             out = tmp_path / f"{strategy}-{eye}"

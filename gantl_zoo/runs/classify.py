@@ -141,5 +141,5 @@ def prepared(
         raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
     for one in images.classes:
         storable(one, f"the class of {images.name}", DataError)
-    job = replace(job, fingerprint=None if spec.in_memory else images.fingerprint)
+    job = replace(job, fingerprint=images.fingerprint)
     return ClassifierRun(job, images, held_out_of(spec), machine)

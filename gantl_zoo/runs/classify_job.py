@@ -42,7 +42,7 @@ class ClassifierJob:
     name: str  # the backbone's name, or the source's
     data: DataSpec
     recipe: ClassifierRecipe
-    fingerprint: str | None = None  # of the training images; None for images in memory
+    fingerprint: str | None = None  # of the training images
     backbone_config: dict[str, Any] = field(default_factory=dict)  # of a training from scratch
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class ClassifierJob:
     @property
     def in_memory(self) -> bool:
         """Whether the images were given in memory: none is held out, and resuming needs them again."""
-        return self.fingerprint is None
+        return self.data.in_memory
 
     def to_config(self) -> dict[str, Any]:
         """As config.json keeps it."""

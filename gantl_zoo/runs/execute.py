@@ -1,4 +1,4 @@
-"""One run, from its first step or from where it stopped, to its best model. Everything is prepared."""
+"""One run, from its first step or from where it stopped, to the model that it keeps. Everything is prepared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def folder_of(run: Prepared, out: str | Path, name: str, quiet: bool) -> RunFold
 def execute(
     run: Prepared, folder: RunFolder, *, resume: bool = False, callbacks: Sequence[Callback] = ()
 ) -> GAN:
-    """Train in `folder`, and return the best model. The same in every process; the main one calls
+    """Train in `folder`, and return the model that is kept. The same in every process; the main one calls
     `callbacks`.
     """
     with training_modes(), run.engine.applied():
@@ -70,7 +70,7 @@ def described(run: Prepared, folder: RunFolder) -> GAN:
 
 
 def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) -> RunRecorder:
-    """What writes the run's statistics, pictures and best model."""
+    """What writes the run's statistics, pictures and the kept model."""
     job, images, monitor = run.job, run.data.train, run.monitor
     if not resume:
         save_picture(grid(images.images[:64]), folder.path / "reals.png")

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import TrainingError
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import ancestor
+from gantl_zoo.runs.kept_config import readable, settings_in
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.training.recipe import Recipe
@@ -76,28 +76,17 @@ class Job:
         """The opposite of `to_config`. Raises `TrainingError` for what is not a run of this version or of an
         earlier one.
         """
-        kept = {key: value for key, value in config.items() if key not in ("format", "kind")}
-        if config.get("format", FORMAT) != FORMAT:
-            raise TrainingError(
-                f"{where} has format {config['format']!r:.40}, this version reads {FORMAT}; upgrade gantl_zoo"
-            )
-        try:
+        kept = settings_in(config, FORMAT, where)
+        with readable(where):
             measuring = {f.name: kept.pop(f.name) for f in fields(Measuring)}
-            return cls(
-                **kept
-                | {
-                    "data": DataSpec.from_config(kept["data"]),
-                    "fingerprint": kept["data"]["fingerprint"],
-                    "recipe": Recipe(**kept["recipe"]),
-                    "networks": Networks(**kept["networks"]),
-                    "measuring": Measuring(**measuring | {"metrics": named(measuring["metrics"])}),
-                }
-            )
-        except (TypeError, KeyError) as error:
-            raise TrainingError(
-                f"{where} was written by another version of gantl_zoo, or its config.json was changed: "
-                f"{error}"
-            ) from error
+            typed = {
+                "data": DataSpec.from_config(kept["data"]),
+                "fingerprint": kept["data"]["fingerprint"],
+                "recipe": Recipe(**kept["recipe"]),
+                "networks": Networks(**kept["networks"]),
+                "measuring": Measuring(**measuring | {"metrics": named(measuring["metrics"])}),
+            }
+            return cls(**kept | typed)
 
     def lineage(self, gan: GAN, images: ImageData) -> dict[str, Any]:
         """The ancestors of the model that this job makes of `gan`."""

@@ -11,7 +11,7 @@ from gantl_zoo.errors import UnknownNameError, UsageError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.registry.arguments import given
-from gantl_zoo.runs.agreement import agree
+from gantl_zoo.runs.agreement import agree, option_of, refusal
 from gantl_zoo.runs.classify_job import KIND as CLASSIFIER
 from gantl_zoo.runs.classify_resume import resume_classifier
 from gantl_zoo.runs.compare import compare
@@ -104,11 +104,8 @@ def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> Non
                 f"{path} is a run of {job.name} on {job.data.name}, not of {wish}: --resume never means "
                 f"transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
             )
-        word = key.replace("_config", "-arg").replace("_", "-")
-        raise UsageError(
-            f"{path} began with {word} {own[key]}, not {wish}, and --resume goes on with what a run began "
-            f"with: leave {word} out, or begin anew from its model with gantl-zoo transfer {path} --data …"
-        )
+        instead = f"begin anew from its model with gantl-zoo transfer {path} --data …"
+        raise UsageError(refusal(path, option_of(key), own[key], wish, instead))
 
 
 def settings_of(job: Job) -> dict[str, Any]:
