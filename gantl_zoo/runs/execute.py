@@ -1,4 +1,4 @@
-"""One run, from its first step or from where it stopped, to the model that it keeps. Everything is prepared."""
+"""One run, from its first step or from where it stopped, to the model that it keeps. All is prepared."""
 
 from __future__ import annotations
 

@@ -35,8 +35,9 @@ def train(
     quiet: bool = False,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
-    """Train a GAN from scratch on `data`; returns the model that is kept: the best one by the first
-    metric, or the last one that the metric cannot tell from it.
+    """Train a GAN from scratch on `data`, and return the model that is kept.
+
+    That is the best model by the first metric, or the last one that the metric can't tell from it.
 
     `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
     (`image_size` in pixels, `channels`, `shots`, …), choose the networks (`discriminator`,

@@ -38,8 +38,9 @@ def transfer(
     quiet: bool = False,
     **settings: Unpack[TransferSettings],
 ) -> GAN:
-    """Adapt `source` to `data` with a strategy; returns the model that is kept: the best one by the first
-    metric, or the last one that the metric cannot tell from it.
+    """Adapt `source` to `data` with a strategy, and return the model that is kept.
+
+    That is the best model by the first metric, or the last one that the metric can't tell from it.
 
     Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
     channel count or number of classes, or from latents of another size than `latent_dim`, is fitted to these
