@@ -264,7 +264,7 @@ def test_weights_that_are_not_finite_end_a_run_and_are_never_saved(
     settings = STEADY | {"log_every": 2, "rollback_limit": 1, "steps": 6}
     with pytest.raises(
         gz.TrainingError,
-        match=rf"weights of .*{where}.* not finite, or beyond 1e.15, after 1 roll-backs .*--lr",
+        match=rf"weights of .*{where}.* not finite, .*after 1 roll-backs .*--lr",
     ):
         gz.transfer(gan, data=images, strategy=Poisons(where, since=3), out=tmp_path, **settings)
     (run,) = tmp_path.iterdir()
@@ -275,7 +275,7 @@ def test_weights_that_are_not_finite_end_a_run_and_are_never_saved(
 
 
 def test_a_rate_that_is_much_too_high_is_no_success(images: ImageData, tmp_path: Path) -> None:
-    with pytest.raises(gz.TrainingError, match="not finite.*, after 3 roll-backs"):
+    with pytest.raises(gz.TrainingError, match=r"not finite.*, after 3 roll-backs"):
         gz.train("dcgan", data=images, out=tmp_path, **TINY | {"lr": 1e30})
 
 
