@@ -70,7 +70,8 @@ def size_of(content: bytes) -> tuple[int, int]:
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
-        return image.size
+        width, height = image.size
+    return width, height
 
 
 def is_deep(image: Picture, content: bytes) -> bool:

@@ -71,7 +71,8 @@ class RunFolder:
                 except FileExistsError:  # another run took the number at this very moment
                     continue
             try:
-                (path / "config.json").write_text(text, encoding="utf-8")
+                with replace_file(path / "config.json") as beside:
+                    beside.write_text(text, encoding="utf-8")
             except OSError:
                 shutil.rmtree(path, ignore_errors=True)  # a run folder has a config that can be read
                 raise
