@@ -23,7 +23,7 @@ Calls = list[tuple[int, ...]]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What glibc is told."""
+    """The options that are passed to glibc."""
     made: Calls = []
 
     class Libc:

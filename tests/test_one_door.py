@@ -167,7 +167,7 @@ def test_python_and_the_command_line_have_the_same_defaults(
 def test_the_command_of_a_card_is_the_run_that_it_describes(
     verb: str, photos: Path, gan: gz.GAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever started it: Python's call and the command on its card are the same job."""
+    """A call from Python and the command on its card describe the same job."""
     monkeypatch.chdir(tmp_path)
     settings = {"image_size": 28, "channels": 1, "steps": 3, "batch": 4, "log_every": 2, "lr": 1e-3}
     settings |= {"metrics": "kd", "samples": 20, "extractor": "pixels", "shots": 9, "out": "python"}
@@ -316,3 +316,8 @@ def test_a_model_is_evaluated_in_float32_whatever_the_caller_has_set(photos: Pat
         gz.evaluate("dcgan-mnist", data=photos, channels=1, **MEASURED)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_evaluating_a_release_reads_each_image_once(photos: Path, decoded: list[int]) -> None:
+    gz.evaluate("dcgan-mnist", data=photos, channels=1, **MEASURED)
+    assert len(decoded) == 30

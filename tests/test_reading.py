@@ -1,4 +1,4 @@
-"""Whoever reads a model, in however many threads and in whatever dtype, leaves it as it was."""
+"""Reading a model changes neither its modes nor its buffers, in any number of threads and in any dtype."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.errors import Stopped
+from gantl_zoo.cli.shared import print_run
 
 EPILOG = """Examples:
 
@@ -34,13 +33,5 @@ def resume(
 ) -> None:
     """Continue a run from its newest checkpoint. Its folder is the last line on standard output."""
     from gantl_zoo.runs import resume as runs
-    from gantl_zoo.training.launcher import is_main
 
-    try:
-        model = runs.resume(run, data=data or None, quiet=quiet)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        raise
-    assert model.folder is not None
-    if is_main():
-        print(model.folder.parent)
+    print_run(lambda: runs.resume(run, data=data or None, quiet=quiet))

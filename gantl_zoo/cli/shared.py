@@ -7,11 +7,13 @@ def transfer(source: …, **settings: object) -> None: …
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from gantl_zoo.cli import options as o
+from gantl_zoo.errors import Stopped
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.recipe import Recipe
 
@@ -109,3 +111,16 @@ def with_options(*groups: Group, **defaults: Any) -> Callable[[Verb], Verb]:
         return verb
 
     return decorate
+
+
+def print_run(train: Callable[[], Any]) -> None:
+    """Train, and print the run's folder in the main process; after Ctrl-C, how to go on."""
+    from gantl_zoo.training.launcher import is_main
+
+    try:
+        model = train()
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
+    if is_main():
+        print(model.folder.parent)

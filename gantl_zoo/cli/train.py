@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli.options import expand
-from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, with_options
-from gantl_zoo.errors import Stopped, UsageError
+from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, print_run, with_options
+from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.training.recipe import VERBS
 
@@ -130,7 +129,6 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     """Call the function of that verb; the main process prints the run's path."""
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
-    from gantl_zoo.training.launcher import is_main
 
     verb = str(context.info_name)
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
@@ -139,14 +137,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
         return
     if settings["resume"] is not None:
         settings = {"quiet": settings["quiet"]} | said(context, settings)
-    try:
-        gan = (train if verb == "train" else transfer)(name or None, **settings)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        raise
-    assert gan.folder is not None
-    if is_main():
-        print(gan.folder.parent)
+    print_run(lambda: (train if verb == "train" else transfer)(name or None, **settings))
 
 
 def dry(verb: str, name: str, settings: Any) -> str:

@@ -72,7 +72,7 @@ def _png(content: bytes) -> Iterator[bytes]:
 
 
 def _jpeg(content: bytes) -> Iterator[bytes]:
-    """All segments but comments and applications'; Adobe's tells how colours are stored."""
+    """All segments except comments and application data; Adobe's is kept, since it describes the colours."""
     at = 2
     while content[at] == 0xFF and content[at + 1] != 0xDA:  # start of scan
         if content[at + 1] == 0xFF:  # fill bytes

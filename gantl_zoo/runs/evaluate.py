@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.data import ImageData, overlap, source_of, to_uint8
+from gantl_zoo.data import NAMES, ImageData, overlap, source_of, to_uint8
 from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
@@ -21,7 +21,7 @@ from gantl_zoo.metrics.report import Report
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.runs.extractor import choose_extractor
-from gantl_zoo.runs.settings import check_samples
+from gantl_zoo.runs.settings import Data, check_samples
 from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
 from gantl_zoo.training import engine
 from gantl_zoo.training.modes import training_modes
@@ -96,7 +96,7 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
 def evaluate(
     model: str | Path | GAN,
     *,
-    data: str | Path | ImageData,
+    data: Data,
     metrics: str | Sequence[str] = AUTO,
     samples: int = 10_000,
     extractor: str = AUTO,
@@ -111,7 +111,7 @@ def evaluate(
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
     images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
-    samples; which images the model was trained on is not known then, so there is no floor. Processes that a
+    samples; there is no floor then, since the training images are unknown. Processes that a
     launcher started share the work, and all of them get the report. The report warns if held-out images were
     trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
     are too few, `UsageError` for an unknown metric or extractor.
@@ -132,11 +132,7 @@ def evaluate(
     with machine.applied():  # its allocator halves the time
         evaluator = evaluator_for(spec, extractor, named(metrics), samples, crew=crew, progress=progress)
         held_out = evaluator.evaluator.held_out
-        if held_out.shape[0] != gan.image_shape[0]:
-            raise DataError(
-                f"{gan.name} makes images with {gan.image_shape[0]} channel(s), {held_out.name} has "
-                f"{held_out.shape[0]}; convert the data with --channels {gan.image_shape[0]}"
-            )
+        check_channels(gan, held_out)
         report = evaluator(gan)
     report.notes += trained_on(gan, held_out)
     return report
@@ -155,12 +151,22 @@ def evaluator_for(
     return ModelEvaluator(Evaluator(chosen, train, held_out, metrics, samples, learned, **rest))
 
 
+def check_channels(gan: GAN, images: ImageData) -> None:
+    """Raises `DataError` for images of other channels than the model's."""
+    if images.shape[0] != gan.image_shape[0]:
+        raise DataError(
+            f"{gan.name} makes images with {gan.image_shape[0]} channel(s), {images.name} has "
+            f"{images.shape[0]}; convert the data with --channels {gan.image_shape[0]}"
+        )
+
+
 def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
     """The specification with the split by path, if an earlier version trained the model on these images: its
     lineage has no sketch, and held-out images were chosen by their paths then.
     """
     trained = gan.lineage.get("data", {})
-    if "trained_on" in trained or place_of(spec.source) is None:
+    elsewhere = trained.get("name") in NAMES or place_of(spec.source) is None
+    if "trained_on" in trained or elsewhere:  # and these images are not read twice
         return spec
     early = replace(spec, split_by=OLD_SPLIT)
     return early if RunData.read(early).fingerprint == trained.get("fingerprint") else spec
