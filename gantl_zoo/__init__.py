@@ -17,12 +17,19 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry.arguments import starting_weights
-from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
+from gantl_zoo.registry.builtins import (
+    backbones,
+    datasets,
+    discriminators,
+    generators,
+    models,
+    strategies,
+)
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo.data import ImageData
+    from gantl_zoo.data import ImageData, check_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
     from gantl_zoo.hub.search import hub_models, search_hub
@@ -51,6 +58,7 @@ _LAZY = {
     "TransferStrategy": "strategy.base",
     "build_classifier": "model.classifier",
     "build_gan": "model.gan",
+    "check_data": "data",
     "classify_evaluate": "runs.classify",
     "classify_train": "runs.classify",
     "classify_transfer": "runs.classify",
@@ -86,9 +94,11 @@ __all__ = [
     "backbones",
     "build_classifier",
     "build_gan",
+    "check_data",
     "classify_evaluate",
     "classify_train",
     "classify_transfer",
+    "datasets",
     "discriminators",
     "evaluate",
     "generators",

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "released": set(),
     "registry": {"errors", "console", "version"},
     "storage": {"errors", "console"},
-    "data": {"storage"},
+    "data": {"storage", "registry"},
     "networks": {"registry", "storage", "seeding"},
     "metrics": {"data", "networks"},
     "viz": {"data", "storage"},

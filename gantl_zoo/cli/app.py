@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli import bench, classify, evaluate, listing, output, resume, sample, share, train
+from gantl_zoo.cli import bench, classify, data, evaluate, listing, output, resume, sample, share, train
 from gantl_zoo.errors import UsageError, ZooError
 
 EPILOG = """Examples:
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 listing.add(app)
 sample.add(app)
+data.add(app)
 train.add(app)
 resume.add(app)
 evaluate.add(app)

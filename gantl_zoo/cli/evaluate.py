@@ -35,6 +35,9 @@ def evaluate(
     channels: o.Channels = None,
     shots: o.Shots = None,
     data_seed: o.DataSeed = 0,
+    fit: Annotated[
+        str | None, typer.Option(help="crop or pad; as in training by default.", rich_help_panel=o.DATA)
+    ] = None,
     metrics: o.Metrics = "auto",
     samples: o.Samples = 10_000,
     extractor: o.ExtractorName = "auto",
@@ -60,6 +63,7 @@ def evaluate(
         data_root=data_root,
         shots=shots,
         data_seed=data_seed,
+        fit=fit,
         progress=plain if quiet or not sys.stderr.isatty() else bar,
     )
     if not is_main():  # the others have helped

@@ -35,7 +35,7 @@ def list_names(
     hub: Annotated[bool, typer.Option("--hub", help="Models on the Hub; PATTERN is part of a name.")] = False,
     endpoint: Endpoint = None,
 ) -> None:
-    """List names: models, generators, discriminators, backbones, strategies."""
+    """List names: models, generators, discriminators, backbones, strategies, datasets."""
     if hub and kind not in (None, "models"):
         raise UsageError(f"--hub lists models, so --kind {kind} has no meaning with it")
     if endpoint and not hub:
@@ -106,6 +106,8 @@ def describe(name: str, entry: Entry) -> None:
     )
     target: Any = entry.load()
     print(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
+    if entry.kind == "datasets":  # called with a split, not built from arguments
+        return
     defaults = REGISTRIES[entry.kind].configure(name)
     print("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
 

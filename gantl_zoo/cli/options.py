@@ -39,6 +39,9 @@ DataSeed = Annotated[int, typer.Option("--data-seed", help="Which subset.", rich
 ImageSize = Annotated[
     int | None, typer.Option("--image-size", help="Side to which images are resized.", rich_help_panel=DATA)
 ]
+Fit = Annotated[
+    str, typer.Option(help="Make images square: crop to the centre, or pad.", rich_help_panel=DATA)
+]
 Channels = Annotated[int | None, typer.Option(help="Convert to 1 (grey) or 3 (RGB).", rich_help_panel=DATA)]
 
 Conditional = Annotated[

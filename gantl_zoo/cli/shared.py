@@ -26,6 +26,7 @@ DATA: Group = {
     "shots": (o.Shots, None),
     "data_seed": (o.DataSeed, 0),
     "channels": (o.Channels, None),
+    "fit": (o.Fit, "crop"),
 }
 SIZE: Group = {"image_size": (o.ImageSize, None)}
 OUTPUT: Group = {"out": (o.Out, o.RUNS), "title": (o.Title, ""), "quiet": (o.Quiet, False)}

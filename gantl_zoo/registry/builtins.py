@@ -65,6 +65,21 @@ models = Registry(
 )
 
 
+datasets = Registry(
+    "datasets",
+    {
+        "cifar10": "gantl_zoo.data.builtin:cifar10",
+        "digits": "gantl_zoo.data.builtin:digits",
+        "fashion-mnist": "gantl_zoo.data.builtin:fashion_mnist",
+        "glyphs": "gantl_zoo.data.glyphs:glyphs",
+        "kmnist": "gantl_zoo.data.builtin:kmnist",
+        "mnist": "gantl_zoo.data.builtin:mnist",
+        "portraits": "gantl_zoo.data.builtin:portraits",
+        "stacked-mnist": "gantl_zoo.data.builtin:stacked_mnist",
+    },
+)
+
+
 # The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
 # beside it, in `network_config` say, or among those of the builder that passes them on.
 NETWORKS = {
@@ -76,7 +91,7 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
+REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies, datasets)}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from gantl_zoo.networks.base import blocks
 from gantl_zoo.runs.memory import needed
 from gantl_zoo.runs.prepare import Prepared
+from gantl_zoo.runs.spec import note_on
 from gantl_zoo.strategy.base import Plan
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.setup import ANYWAY
@@ -18,6 +19,7 @@ def dry_run(run: Prepared) -> str:
     gan, plan = setup.gan, setup.plan
     lines = [run.why] if run.why else []
     lines += [f"data: {len(images):,} images {images.shape} of {images.name} ({images.fingerprint})"]
+    lines += [note] if (note := note_on(images)) else []
     lines += [summary(gan.about["fitted"])] if "fitted" in gan.about else []
     for role, network in setup.networks.items():
         brought = role == "discriminator" and plan.discriminator is not None

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.data import NAMES, ImageData, overlap, source_of, to_uint8
+from gantl_zoo.data import ImageData, is_name, overlap, source_of, to_uint8
 from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
@@ -22,7 +22,7 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.settings import Data, check_samples
-from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
+from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, fit_of, place_of
 from gantl_zoo.training import engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
@@ -104,13 +104,15 @@ def evaluate(
     data_root: str | Path | None = None,
     shots: int | None = None,
     data_seed: int = 0,
+    fit: str | None = None,
     progress: Progress = plain,
 ) -> Report:
     """Measure `samples` images of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
+    images the model was trained on, for the metrics of memorisation. `fit` is "crop" or "pad"; None takes
+    that of the training. Images in memory are compared with the
     samples; there is no floor then, since the training images are unknown. Processes that a
     launcher started share the work, and all of them get the report. The report warns if held-out images were
     trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
@@ -125,6 +127,7 @@ def evaluate(
         root=data_root,
         shots=shots,
         data_seed=data_seed,
+        fit=fit or fit_of(gan.lineage),
     )
     spec = split_as_in_training(gan, spec)
     machine = engine.choose("cpu", "fp32")
@@ -165,7 +168,7 @@ def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
     lineage has no sketch, and held-out images were chosen by their paths then.
     """
     trained = gan.lineage.get("data", {})
-    elsewhere = trained.get("name") in NAMES or place_of(spec.source) is None
+    elsewhere = is_name(trained.get("name")) or place_of(spec.source) is None
     if "trained_on" in trained or elsewhere:  # and these images are not read twice
         return spec
     early = replace(spec, split_by=OLD_SPLIT)

@@ -13,6 +13,7 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.monitor import health_monitor
 from gantl_zoo.runs.prepare import Prepared
 from gantl_zoo.runs.recorder import RunRecorder
+from gantl_zoo.runs.spec import note_on
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.modes import training_modes
@@ -50,6 +51,8 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
     with folder.begin(resume):
         check_callbacks(callbacks)
         trainer = Trainer(setup, images, run.job.recipe, run.engine)
+    if note := note_on(images):
+        folder.log(note)
     folder.log(f"engine: {run.engine}")
     folder.log(learning(setup))
     observer = recorder_of(run, setup, folder, resume) if processes.main else Observer()

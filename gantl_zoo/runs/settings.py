@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gantl_zoo.data import ImageData, source_of
+from gantl_zoo.data import CROP, ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.registry.arguments import fits, given
@@ -35,6 +35,7 @@ class DataSettings(TypedDict, total=False):
     data_root: str | Path | None
     shots: int | None
     data_seed: int | None
+    fit: str | None
 
 
 class MeasuringSettings(TypedDict, total=False):
@@ -133,6 +134,7 @@ def data_spec(data: Data, settings: DataSettings) -> DataSpec:
         root=settings.get("data_root"),
         shots=settings.get("shots"),
         data_seed=settings.get("data_seed") or 0,
+        fit=settings.get("fit") or CROP,
     )
 
 

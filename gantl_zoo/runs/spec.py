@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gantl_zoo import data as data_room
-from gantl_zoo.data import ImageData
+from gantl_zoo.data import CROP, FITS, ImageData
 from gantl_zoo.errors import DataError
 
 OLD_SPLIT = "path"  # how runs held images out before they wrote it down
@@ -22,7 +22,8 @@ class DataSpec:
 
     `source` is a data name, a folder, a zip, or images in memory. `image_size` (pixels) and `channels` (1 or
     3) convert the images; `root` is the folder of torchvision's data sets; `shots` takes a subset of the
-    training images by `data_seed`. `split_by` is "content" or "path", as in `gantl_zoo.data.load`. `place` is
+    training images by `data_seed`. `split_by` is "content" or "path", `fit` "crop" or
+    "pad", as in `gantl_zoo.data.load`. `place` is
     the absolute path of a source on disk, by which a run finds its images from another working directory;
     `memory` marks images that were given in memory.
     """
@@ -36,6 +37,7 @@ class DataSpec:
     split_by: str = "content"
     place: str | None = None
     memory: bool = False
+    fit: str = CROP
 
     @property
     def in_memory(self) -> bool:
@@ -58,6 +60,7 @@ class DataSpec:
             data_seed=self.data_seed,
             root=self.root,
             split_by=self.split_by,
+            fit=self.fit,
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class DataSpec:
             "data_seed": self.data_seed,
             "split_by": self.split_by,
             "memory": self.in_memory,
+            "fit": self.fit,
         }
 
     @classmethod
@@ -85,13 +89,24 @@ def place_of(source: str | Path | ImageData) -> str | None:
     """The absolute path of a source that is a folder or a zip on disk."""
     if isinstance(source, ImageData):
         return None
-    if isinstance(source, str) and {source, source.rpartition(":")[0]} & set(data_room.NAMES):
-        return None  # a data name, whatever lies in the working directory
+    if data_room.is_name(source):
+        return None
     expanded = os.path.expanduser(source)
     folder, colon, classes = expanded.rpartition(":")
     if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
         return os.path.abspath(folder) + colon + classes
     return os.path.abspath(expanded) if os.path.exists(expanded) else None
+
+
+def fit_of(lineage: Mapping[str, Any]) -> str:
+    """How a model's training images were made square; earlier versions always cropped them."""
+    fit = lineage.get("data", {}).get("fit")
+    return fit if fit in FITS else CROP
+
+
+def note_on(images: ImageData) -> str:
+    """One line for a run's log that says how its images were changed; "" if they were not."""
+    return f"data: {len(images):,} images of {images.name}: {images.changes}" if images.changes else ""
 
 
 @dataclass(frozen=True)
