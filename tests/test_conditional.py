@@ -70,13 +70,13 @@ def test_missing_labels_are_explained(gan: gz.GAN) -> None:
     with pytest.raises(gz.UsageError, match="need as many labels, not none"):
         known.decode(torch.randn(2, 8))
     for network, shape in ((known.generator, (2, 8)), (known.discriminator, (2, 1, 28, 28))):
-        with pytest.raises(gz.UsageError, match="knows 3 classes: give it a label, 0 to 2, for each row"):
+        with pytest.raises(gz.UsageError, match="on 3 classes: pass a label from 0 to 2 for each"):
             network(torch.zeros(shape))
     with pytest.raises(gz.UsageError, match="small knows no classes"):
         gan.decode(torch.randn(2, 8), torch.tensor([0, 1]))
     for kind, count in product((registry.generators, registry.discriminators), (-1,)):
         for name in FAMILIES:
-            with pytest.raises(gz.UsageError, match=f"{name}: num_classes is a count of classes"):
+            with pytest.raises(gz.UsageError, match=f"{name}: num_classes must be at least 0"):
                 kind.build(name, image_size=28, num_classes=count)
     with pytest.raises(gz.UsageError, match="knows 2 classes, generator 'dcgan' 3"):
         knowing("dcgan", 3, num_classes=2)

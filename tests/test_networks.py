@@ -190,7 +190,7 @@ def test_flat_blocks_let_the_dcgan_discriminator_see_more_of_the_image(flat: int
     assert features.shape == (2, 4 << (1 + flat), 7, 7)
     (slope,) = torch.autograd.grad(features[:, :, 3, 3].sum(), images)
     assert slope.abs().sum(dim=(0, 1, 3)).count_nonzero() == seen
-    with pytest.raises(gz.UsageError, match="flat is a count of blocks, not -1"):
+    with pytest.raises(gz.UsageError, match="flat must be a number of blocks from 0 to 8, not -1"):
         gz.discriminators.build("dcgan", flat=-1)
 
 
@@ -283,12 +283,12 @@ def test_flat_arguments_of_a_backbone_are_kept_flat(tmp_path: Path) -> None:
     ("config", "said"),
     [
         ({"weights": "dcgan-mnist"}, "weights: dcgan-mnist is a GAN; a classifier is needed"),
-        ({"weights": "cnn-mnist", "channels": 3}, "to start from it pass .*'channels': 1"),
+        ({"weights": "cnn-mnist", "channels": 3}, "to start from it, pass .*'channels': 1"),
         (
             {"backbone_config": {"widths": [4]}, "pooling": 2},
-            "backbone: put pooling into backbone_config, too",
+            "backbone: pass pooling in backbone_config",
         ),
-        ({"backbone_config": {"channels": 3}}, "channels=3 in backbone_config, but sees=1"),
+        ({"backbone_config": {"channels": 3}}, "channels=3 in backbone_config contradicts sees=1"),
         ({"backbone_config": {"widht": 3}}, "backbone 'cnn' takes no argument 'widht'"),
         ({"backbone": "cnm"}, "unknown backbone 'cnm'; did you mean cnn"),
     ],

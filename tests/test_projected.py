@@ -113,7 +113,7 @@ def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, imag
     [
         ({"backbone": "cnn"}, "an architecture without weights"),
         ({"backbone": "dcgan-mnist"}, "dcgan-mnist is a GAN; a classifier is needed"),
-        ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be had"),
+        ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be loaded"),
     ],
 )
 def test_a_backbone_that_cant_see_is_explained(
