@@ -25,7 +25,7 @@ from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-BRINGS = {"projected": "BackboneDiscriminator has 0, so they could not be learned"}
+BRINGS = {"projected": "BackboneDiscriminator has 0, so the classes can't be learned"}
 SETTINGS: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
 
 
@@ -157,7 +157,7 @@ def test_a_transfer_takes_classes_up_keeps_and_leaves_them(
     assert left.lineage["fitted"]["generator"]["adapted"]["blocks.0.norm.bias"] == "mean of 2 classes"
     one = gz.transfer(told.folder, out=tmp_path / "one", **settings | {"data": f"{photos}:dogs"})
     assert one.num_classes == 1 and one.classes == ["dogs"]
-    assert "1 of 1 classes by their names" in one.lineage["fitted"]["generator"]["adapted"].values()
+    assert "1 of 1 classes by name" in one.lineage["fitted"]["generator"]["adapted"].values()
     same = gz.transfer(told, out=tmp_path / "same", compare_scratch=True, **settings)
     assert same.num_classes == 2 and "fitted" not in same.lineage
 

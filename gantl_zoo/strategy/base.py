@@ -26,7 +26,7 @@ class Group:
 
     With `lr_multiplier=0` the parameters get gradients, but only the strategy updates them. Set `written` if
     the strategy updates them in addition to the optimizer. Two strategies that update the same parameters
-    can't be combined.
+    themselves can't be combined.
     """
 
     parameters: list[nn.Parameter]

@@ -132,8 +132,8 @@ class Combined(TransferStrategy):
                 )
             if own and not own & trainable:
                 raise UsageError(
-                    f"{name}: the other parts freeze all of the {role}'s weights that {name} updates; leave out "
-                    "the part that freezes them"
+                    f"{name}: the other parts freeze all of the {role}'s weights that {name} updates; leave "
+                    "out the part that freezes them"
                 )
             owners |= dict.fromkeys(own, name)
 
