@@ -1,5 +1,7 @@
-"""Residual GAN (Miyato et al. 2018, "Spectral normalization", https://arxiv.org/abs/1802.05957, appendix B,
-table 4; the blocks are those of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, appendix F).
+"""Residual GAN with spectral normalization.
+
+Miyato et al. 2018, https://arxiv.org/abs/1802.05957, appendix B, table 4. The blocks are those of Gulrajani
+et al. 2017, https://arxiv.org/abs/1704.00028, appendix F.
 
 The image size is 7 or 4 times a power of two. The generator doubles that grid block by block. The
 discriminator halves the image to 8×8 (7×7 for sizes such as 28); two blocks at that size follow. In

@@ -174,7 +174,7 @@ def check_count(name: str, count: int, network: nn.Module) -> int:
     return count
 
 
-def which(name: str, network: str) -> tuple[str, ...]:
+def roles_of(name: str, network: str) -> tuple[str, ...]:
     """The roles that a strategy's argument `network` selects; always includes "backbone"."""
     choices = {
         "both": ("generator", "discriminator"),

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from torch import nn
 
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import TransferStrategy, which
+from gantl_zoo.strategy.base import TransferStrategy, roles_of
 
 
 class Freeze(TransferStrategy):
     """Freeze all blocks but the last of `network`: "discriminator", "generator" or "both"."""
 
     def __init__(self, *, network: str = "discriminator") -> None:
-        self.roles = which("freeze", network)
+        self.roles = roles_of("freeze", network)
 
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
         return blocks(network)[-1:] if role in self.roles else blocks(network)

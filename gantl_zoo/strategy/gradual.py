@@ -10,7 +10,7 @@ from torch import nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import Group, Plan, TransferStrategy, unique, which
+from gantl_zoo.strategy.base import Group, Plan, TransferStrategy, roles_of, unique
 
 
 class Gradual(TransferStrategy):
@@ -19,7 +19,7 @@ class Gradual(TransferStrategy):
     def __init__(self, *, every: int = 200, network: str = "both") -> None:
         if every < 1:
             raise UsageError(f"gradual: every must be at least 1 step, not {every}")
-        self.every, self.roles = every, which("gradual", network)
+        self.every, self.roles = every, roles_of("gradual", network)
 
     def group(self, network: nn.Module, role: str) -> list[Group]:
         if role not in self.roles:

@@ -35,8 +35,9 @@ class Mirror(TransferStrategy):
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         config = pretrained_config("mirror", self.backbone, target.image_shape)
         network = registry.discriminators.build("backbone", **config).backbone
-        sources = [m for m in wide(network) if m.groups == 1 and m.in_channels != m.out_channels]
-        targets = wide(target.generator)[::-1]
+        convolutions = spatial_convolutions(network)
+        sources = [m for m in convolutions if m.groups == 1 and m.in_channels != m.out_channels]
+        targets = spatial_convolutions(target.generator)[::-1]
         if not sources or not targets:
             raise UsageError(f"mirror: {self.backbone} or {source.name} has no convolution to use")
         with torch.no_grad():
@@ -45,7 +46,7 @@ class Mirror(TransferStrategy):
         return super().prepare(source, target, data)
 
 
-def wide(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
+def spatial_convolutions(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
     """The convolutions with kernels larger than 1×1, in order."""
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     return [conv for conv in layers if conv.kernel_size != (1, 1)]

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from torch import nn
 
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import TransferStrategy, check_count, which
+from gantl_zoo.strategy.base import TransferStrategy, check_count, roles_of
 
 
 class Partial(TransferStrategy):
     """Train only the last `last` blocks of `network`: "discriminator", "generator" or "both"."""
 
     def __init__(self, *, last: int = 2, network: str = "both") -> None:
-        self.last, self.roles = last, which("partial", network)
+        self.last, self.roles = last, roles_of("partial", network)
 
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
         if role not in self.roles:

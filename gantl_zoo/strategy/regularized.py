@@ -14,7 +14,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import drawn_classes, latents
 from gantl_zoo.networks.base import blocks, call, evaluating
-from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, which
+from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, roles_of
 
 
 class Anchor(nn.Module):
@@ -57,7 +57,7 @@ class L2SP(TransferStrategy):
     """
 
     def __init__(self, *, weight: float = 0.01, network: str = "both") -> None:
-        self.weight, self.roles = positive("l2-sp", weight), which("l2-sp", network)
+        self.weight, self.roles = positive("l2-sp", weight), roles_of("l2-sp", network)
         self.anchors: dict[str, Anchor] = {}
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:

@@ -20,7 +20,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.backbones.discriminator_features import DiscriminatorBackbone
 from gantl_zoo.networks.base import blocks, call
-from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, unique, which
+from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, roles_of, unique
 
 LIMIT = 10_000  # images with latents of their own
 DIRECTIONS = 64  # random projections of the sliced distance
@@ -49,7 +49,7 @@ class ScaleShift(TransferStrategy):
         normal: float = 0.1,
         rate: float = 10.0,
     ) -> None:
-        self.roles = which("scale-shift", network)
+        self.roles = roles_of("scale-shift", network)
         self.per_image, self.perceptual, self.normal, self.rate = latents, perceptual, normal, rate
         if latents and network != "generator":
             raise UsageError("scale-shift: latents=true trains only the generator; leave network out")
