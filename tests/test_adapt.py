@@ -249,7 +249,7 @@ RED = ImageData(torch.tensor([255, 0, 0]).view(1, 3, 1, 1).expand(8, 3, 28, 28).
 
 
 @pytest.mark.parametrize("strategy", ["freeze-d", "freeze", "partial", "scale-shift", "gradual", "full"])
-def test_what_the_source_could_not_teach_learns_whatever_the_strategy(strategy: str) -> None:
+def test_tensors_without_weights_of_the_source_are_always_trained(strategy: str) -> None:
     gan = source("dcgan", "dcgan", (1, 28, 28))
     assert gan is not None
     made = fitted(gan, (3, 64, 64), 0)
@@ -321,8 +321,8 @@ def test_a_transfer_may_take_another_latent_size(tmp_path: Path, photos: Path) -
     assert torch.equal(gz.transfer(resume=run).generate(2), made.generate(2))
 
 
-def test_a_run_teaches_what_fitting_made_fresh(gan: gz.GAN, tmp_path: Path) -> None:
-    """Not the plan of a dry run alone: red images teach a block that `freeze-d` lets rest."""
+def test_a_run_trains_fresh_tensors(gan: gz.GAN, tmp_path: Path) -> None:
+    """Not only in the plan of a dry run: red images train a block that `freeze-d` freezes."""
     settings: Any = {k: v for k, v in TINY.items() if "config" not in k} | {"data": RED, "lr": 1e-2}
     made = gz.transfer(gan, strategy="freeze-d", out=tmp_path, **settings)
     (run,) = tmp_path.glob("0*")

@@ -117,8 +117,9 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
     class Bringer(TransferStrategy):
         def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
             plan = super().prepare(source, target, data)
-            judge = registry.discriminators.build("dcgan", width=4)
-            plan.discriminator, plan.groups["discriminator"] = judge, self.group(judge, "discriminator")
+            discriminator = registry.discriminators.build("dcgan", width=4)
+            plan.discriminator = discriminator
+            plan.groups["discriminator"] = self.group(discriminator, "discriminator")
             return plan
 
     class Looker(TransferStrategy):

@@ -1,4 +1,4 @@
-"""Models that know classes: images by class, fitting to other classes, training, what is refused."""
+"""Class-conditional models: images by class, fitting to other classes, training, what is refused."""
 
 from __future__ import annotations
 

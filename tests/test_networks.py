@@ -28,12 +28,12 @@ CASES = [(size, channels, 0) for size in SIZES for channels in CHANNELS] + [(28,
 
 
 def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
-    """The network, or a skip if it says that it has no such size, or knows no classes."""
+    """The network; skips the test if it has no such size or can't be class-conditional."""
     takes = source.configure(name)
     if "width" in takes:
         config["width"] = 4
     if "num_classes" not in takes and config.pop("num_classes", 0):
-        pytest.skip(f"{name} knows no classes")
+        pytest.skip(f"{name} can't be class-conditional")
     try:
         return source.build(name, **config)
     except gz.UsageError as error:
@@ -129,7 +129,7 @@ def test_an_image_depends_on_its_seed_alone(name: str) -> None:
 
 
 def test_whoever_looks_puts_each_block_back_as_it_was(gan: gz.GAN, images: ImageData) -> None:
-    """A block that rests in a strategy's plan is in eval mode while the others learn."""
+    """A frozen block is in eval mode while the others are trained."""
     model = gz.build_classifier("cnn", {"widths": [4, 8]})
     floats = to_float(images.images)
     looks: list[tuple[nn.Module, Callable[[], object]]] = [

@@ -1,4 +1,4 @@
-"""`scale-shift` with a latent for each image: it learns to paint the training images, without a rival."""
+"""`scale-shift` with a latent for each image: it reconstructs the images without a discriminator."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_a_collapsed_generator_is_seen_and_a_diverse_one_left_alone(gan: gz.GAN,
 
 
 def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
-    """The judge knows the training images by heart: all else looks fake to it."""
+    """The discriminator has memorised the training images and rejects all others."""
     known = {tuple(image.flatten().tolist()) for image in images.images}
 
     def by_heart(seen: Tensor) -> Tensor:
