@@ -72,7 +72,7 @@ def check_trained(name: str, prefix: str, lacks: str = "weights") -> None:
 
 
 def find(
-    name: str, prefix: str, folder_of: Callable[[str], Path] = registry.release_folder, **config: Any
+    name: str, prefix: str, folder_of: Callable[[str], Path] = registry.release_folder, /, **config: Any
 ) -> Trained:
     """Find the trained classifier of a release, a folder or `timm:NAME`.
 
