@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
+from gantl_zoo.model.remote import Pretrained
+from gantl_zoo.registry.model_info import ModelInfo, class_names, from_config
 from gantl_zoo.storage import card, schema
 from gantl_zoo.storage.folder import SHARD, write_folder
 from gantl_zoo.storage.schema import FORMAT
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 ABOUT = ("lineage", "training", "metrics", "license")
 
 
-class Model:
+class Model(Pretrained):
     """Networks of registered names and what is known about them.
 
     `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds lineage, training and metrics; both as
@@ -42,9 +45,25 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        """The classes' names in order, or numbers where nobody named them."""
-        names = list(self.about.get("training", {}).get("classes") or ())
-        return names if len(names) == self.num_classes else list(map(str, range(self.num_classes)))
+        """The names of the classes in order, or their numbers if they have no names."""
+        return class_names(self.about.get("training", {}).get("classes"), self.num_classes)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The measurements that the model carries: each with a "name", a "value" and what it is "on"."""
+        return [dict(row) for row in self.about.get("metrics", [])]
+
+    @property
+    def license(self) -> str:
+        """The id of the model's licence, such as "mit"; "" if none is stated. It can be set."""
+        return str(self.about.get("license", ""))
+
+    @license.setter
+    def license(self, value: str) -> None:
+        """Raises `UsageError` for anything but one line of text."""
+        if wrong := schema.licence(value):
+            raise UsageError(f"a license {wrong}, not {str(value)[:80]!r}")
+        self.about["license"] = value
 
     @property
     def lineage(self) -> dict[str, Any]:
@@ -101,6 +120,11 @@ class Model:
     def num_parameters(self) -> int:
         """The number of parameters in all networks."""
         return sum(p.numel() for network in self.networks().values() for p in network.parameters())
+
+    def info(self) -> ModelInfo:
+        """Name, kind, sizes, classes, parameters, licence, lineage and metrics as data."""
+        dtype, count = str(self.dtype).removeprefix("torch."), self.num_parameters()
+        return from_config(copy.deepcopy(self.config(dtype)), parameters=count, folder=self.folder)
 
     def summary(self) -> list[str]:
         """What `repr` says between the name and the number of parameters."""
