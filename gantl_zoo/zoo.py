@@ -90,7 +90,7 @@ def locate(
     """
     from gantl_zoo.model.info import check_kind  # here, since listing names needs none of them
     from gantl_zoo.storage.origin import pulled_from
-    from gantl_zoo.storage.schema import parts_of
+    from gantl_zoo.storage.schema import parts_of, read_config
 
     def parts(config: Mapping[str, Any]) -> list[str]:
         check_kind(text, config, kind)
@@ -104,9 +104,11 @@ def locate(
         what = "a folder" if place or is_path(name) else "not a repository on the Hub (user/name)"
         raise UsageError(f"revision={revision!r} has no meaning for {name}, which is {what}; leave it out")
     try:
-        return place or release_folder(name), pulled_from(place) if place else None
+        folder = place or release_folder(name)
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}, and a model on the Hub is user/name[@revision]") from None
+    check_kind(text, read_config(folder) if kind else {}, kind)
+    return folder, pulled_from(place) if place else None
 
 
 def revised(name: str, revision: str | None) -> str:
@@ -199,5 +201,5 @@ def _load(
     place = None if device is None else usable_device(device)
     numbers = None if dtype is None else float_dtype(dtype)
     folder, origin = locate(name, discriminator, kind=kind, revision=revision, **options)
-    model = load_folder(folder, kind=kind, discriminator=discriminator, origin=origin)
+    model = load_folder(folder, discriminator=discriminator, origin=origin)
     return model if place is None and numbers is None else model.to(place, numbers)

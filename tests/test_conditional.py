@@ -78,7 +78,7 @@ def test_missing_labels_are_explained(gan: gz.GAN) -> None:
         for name in FAMILIES:
             with pytest.raises(gz.UsageError, match=f"{name}: num_classes is a count of classes"):
                 kind.build(name, image_size=28, num_classes=count)
-    with pytest.raises(gz.UsageError, match="knows 2 classes, generator 'dcgan' 3"):
+    with pytest.raises(gz.UsageError, match="has 2 classes, generator 'dcgan' has 3"):
         knowing("dcgan", 3, num_classes=2)
 
 

@@ -1,4 +1,4 @@
-"""`Model`: what a GAN and a classifier have in common, which is how they are kept in a folder."""
+"""`Model`: what a GAN and a classifier have in common: place, data about them, saving to a folder."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ ABOUT = ("lineage", "training", "metrics", "license")
 
 
 class Model(Pretrained):
-    """Networks of registered names and what is known about them.
+    """Networks that are built by registered names, with lineage, training, metrics and licence.
 
-    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds lineage, training and metrics; both as
-    in `config.json`.
+    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds the rest; both as in `config.json`.
     """
 
     kind: ClassVar[str]  # as folders say it
@@ -67,22 +66,22 @@ class Model(Pretrained):
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
+        """Where the model comes from: base model and its lineage, strategy, data and seed."""
         return dict(self.about.get("lineage", {}))
 
     @property
     def main(self) -> nn.Module:
-        """The network that answers."""
+        """The network that computes the model's output."""
         raise NotImplementedError
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The dtype of the weights."""
         return next((t.dtype for t in self._tensors() if t.is_floating_point()), torch.float32)
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -91,7 +90,7 @@ class Model(Pretrained):
 
     def to(self, *place: Any, **options: Any) -> Self:
         """Move all networks to a device or a dtype, as `nn.Module.to`; returns the model itself. Raises
-        `UsageError` for a place that is not there.
+        `UsageError` for a device or a dtype that can't be used.
         """
         try:
             for network in self.networks().values():
@@ -127,7 +126,7 @@ class Model(Pretrained):
         return from_config(copy.deepcopy(self.config(dtype)), parameters=count, folder=self.folder)
 
     def summary(self) -> list[str]:
-        """What `repr` says between the name and the number of parameters."""
+        """The words of `repr` between the networks' names and the number of parameters."""
         return []
 
     def __repr__(self) -> str:
@@ -137,11 +136,11 @@ class Model(Pretrained):
         return f"{type(self).__name__}({self.name!r}: {', '.join(words)})"
 
     def networks(self) -> dict[str, nn.Module]:
-        """What is saved, by the names of its files."""
+        """The networks by the names of their files, without suffix."""
         raise NotImplementedError
 
     def sizes(self) -> dict[str, Any]:
-        """What `config.json` tells of images and latents."""
+        """The keys of `config.json` for images and latents."""
         return {}
 
     def config(self, dtype: str = "float32") -> dict[str, Any]:

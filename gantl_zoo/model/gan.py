@@ -50,8 +50,8 @@ def check_pair(networks: tuple[Any, Any], generator: str, discriminator: str) ->
     classes, theirs = map(num_classes_of, networks)
     if theirs not in (0, classes):
         raise UsageError(
-            f"discriminator {discriminator!r} knows {theirs} classes, generator {generator!r} {classes}; "
-            "give both the same num_classes, or the discriminator none"
+            f"discriminator {discriminator!r} has {theirs} classes, generator {generator!r} has {classes}; "
+            "give both the same num_classes, or none to the discriminator"
         )
     shape = tuple(networks[0].image_shape)
     if (expected := tuple(getattr(networks[1], "image_shape", shape))) != shape:
@@ -100,7 +100,7 @@ def build_gan(
 def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
     """The GAN of a model folder, float32, in eval mode. Raises `WeightsError`.
 
-    `discriminator=False` neither builds nor reads it.
+    `discriminator=False` neither builds nor reads the discriminator.
     """
     config = read_config(folder)
     if config["kind"] != "gan":
@@ -130,8 +130,8 @@ def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mappin
     discriminator = networks.get("discriminator")
     if num_classes_of(discriminator) not in (0, has["num_classes"]):
         raise WeightsError(
-            f"{folder}: its discriminator knows {num_classes_of(discriminator)} classes, its generator "
-            f"{has['num_classes']}"
+            f"{folder}: its discriminator has {num_classes_of(discriminator)} classes, its generator "
+            f"has {has['num_classes']}"
         )
     expected = getattr(discriminator, "image_shape", None)
     if expected is not None and tuple(expected) != has["image"]:

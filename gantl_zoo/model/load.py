@@ -6,29 +6,21 @@ from pathlib import Path
 
 from gantl_zoo.model.classifier import Classifier, load_classifier
 from gantl_zoo.model.gan import GAN, load_gan
-from gantl_zoo.model.info import check_kind
 from gantl_zoo.registry.releases import check_name
 from gantl_zoo.storage.schema import read_config
 
 
 def load_folder(
-    folder: str | Path,
-    *,
-    kind: str | None = None,
-    discriminator: bool = True,
-    origin: dict[str, str] | None = None,
+    folder: str | Path, *, discriminator: bool = True, origin: dict[str, str] | None = None
 ) -> GAN | Classifier:
     """The model of a folder, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
     `discriminator=False` neither builds nor reads a GAN's discriminator. `origin` is the repository and the
-    commit that the folder was fetched from. Raises `WeightsError`, and `UsageError` if the model is not of
-    the `kind` given.
+    commit that the folder was fetched from. Raises `WeightsError`.
     """
     folder = Path(check_name(folder))
     model: GAN | Classifier
-    config = read_config(folder)
-    check_kind(origin["repo"] if origin else folder, config, kind)
-    if config["kind"] == "gan":
+    if read_config(folder)["kind"] == "gan":
         model = load_gan(folder, discriminator=discriminator)
     else:
         model = load_classifier(folder)

@@ -24,12 +24,12 @@ def usable_device(device: str | int | torch.device) -> torch.device:
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError, ValueError):  # torch's own text lists twenty kinds
-        raise UsageError(unknown("device", device, DEVICES)) from None
+        raise UsageError(unknown("device", str(device), DEVICES)) from None
     if found.type == "meta":
         raise UsageError("device 'meta' holds shapes without numbers; choose another device, such as 'cpu'")
     try:
         torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         cause = str(error).splitlines()[0].partition(". ")[0]  # what follows is for people who build torch
         raise UsageError(f"device {str(device)!r} can't be used here: {cause}; try 'cpu'") from None
     return found
