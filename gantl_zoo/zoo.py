@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import HubError, UnknownNameError, UsageError, ZooError, unknown
 from gantl_zoo.registry.builtins import models
-from gantl_zoo.registry.model_info import ModelInfo
 from gantl_zoo.registry.releases import NEITHER, check_name, folder_at, is_path, no_folder, release_folder
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from gantl_zoo.hub.fetch import Parts
     from gantl_zoo.model.classifier import Classifier
     from gantl_zoo.model.gan import GAN
+    from gantl_zoo.registry.model_info import ModelInfo
 
 # a kind of model as people call it, and as folders do
 LISTED = {"gan": "gan", "classifier": "backbone", "backbone": "backbone"}

@@ -14,12 +14,14 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
-from gantl_zoo.registry.model_info import ModelInfo
 from gantl_zoo.registry.plugins import Entry, installed, normalise, resolve, singular, wrong_name
+
+if TYPE_CHECKING:
+    from gantl_zoo.registry.model_info import ModelInfo
 
 T = TypeVar("T")
 
