@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from gantl_zoo.data import ImageData
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
-    from gantl_zoo.hub.search import hub_models, search_hub
+    from gantl_zoo.hub.search import HubModel, hub_models, search_hub
     from gantl_zoo.model.classifier import Classifier, build_classifier
     from gantl_zoo.model.gan import GAN, build_gan
+    from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
     from gantl_zoo.training.callback import Callback, RunView
+    from gantl_zoo.viz.images import Images
 
 __version__ = VERSION
 
@@ -45,7 +47,10 @@ _LAZY = {
     "Classifier": "model.classifier",
     "GAN": "model.gan",
     "Group": "strategy.base",
+    "HubModel": "hub.search",
     "ImageData": "data",
+    "Images": "viz.images",
+    "ModelInfo": "registry.model_info",
     "Plan": "strategy.base",
     "RunView": "training.callback",
     "TransferStrategy": "strategy.base",
@@ -72,7 +77,10 @@ __all__ = [
     "DataError",
     "Group",
     "HubError",
+    "HubModel",
     "ImageData",
+    "Images",
+    "ModelInfo",
     "NameTakenError",
     "Plan",
     "PluginError",

@@ -54,7 +54,7 @@ def test_an_image_depends_on_its_seed_and_class_alone(name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([0, 3], "knows the 3 classes 0, 1, 2; there is no class 3"),
+        ([0, 3], "has the 3 classes 0, 1, 2; there is no class 3"),
         ([-1, 0], "there is no class -1"),
         ([1], r"2 image\(s\) need as many labels, not labels of shape \(1,\)"),
         ([0.5, 1.0], "a label is a whole number"),
@@ -72,13 +72,13 @@ def test_missing_labels_are_explained(gan: gz.GAN) -> None:
     for network, shape in ((known.generator, (2, 8)), (known.discriminator, (2, 1, 28, 28))):
         with pytest.raises(gz.UsageError, match="on 3 classes: pass a label from 0 to 2 for each"):
             network(torch.zeros(shape))
-    with pytest.raises(gz.UsageError, match="small knows no classes"):
+    with pytest.raises(gz.UsageError, match="small is unconditional, so it takes no labels"):
         gan.decode(torch.randn(2, 8), torch.tensor([0, 1]))
     for kind, count in product((registry.generators, registry.discriminators), (-1,)):
         for name in FAMILIES:
             with pytest.raises(gz.UsageError, match=f"{name}: num_classes must be at least 0"):
                 kind.build(name, image_size=28, num_classes=count)
-    with pytest.raises(gz.UsageError, match="knows 2 classes, generator 'dcgan' 3"):
+    with pytest.raises(gz.UsageError, match="has 2 classes, generator 'dcgan' has 3"):
         knowing("dcgan", 3, num_classes=2)
 
 

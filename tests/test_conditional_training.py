@@ -233,7 +233,7 @@ def test_a_class_is_sampled_by_its_number(tmp_path: Path, capsys: pytest.Capture
                 ["sample", str(folder), "--seeds", "0-3", "--class", label, "--out", str(tmp_path / "it.png")]
             )
         assert bool(stop.value.code) == bool(code)
-    assert "small knows the 2 classes 0, 1; there is no class 2" in capsys.readouterr().err
+    assert "small has the 2 classes 0, 1; there is no class 2" in capsys.readouterr().err
     assert json.loads((folder / "config.json").read_text())["generator"]["config"]["num_classes"] == 2
 
 
