@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from gantl_zoo.cli.app import ClickError, app
 from gantl_zoo.data import NAMES
 from gantl_zoo.metrics.catalogue import METRICS, ON_REQUEST
 from gantl_zoo.registry.builtins import REGISTRIES
+from gantl_zoo.strategy.auto import GUIDE
 
 ROOT = Path(__file__).parent.parent
 DOCS, PICTURES = ROOT / "docs", ROOT / "docs" / "pictures"
@@ -133,6 +135,15 @@ def test_tables_of_names_are_complete() -> None:
         assert f"| `{name}` |" in section("data", "Data names"), name
 
 
+def test_the_guide_of_strategies_has_the_lines_of_the_code() -> None:
+    text = section("strategies", "Which one?")
+    for line in GUIDE:
+        settings = "".join(f" {key}={value}" for key, value in line.settings.items())
+        assert f"`{line.strategy}{settings}`" in text, line
+        assert math.isinf(line.most) or f"| to {line.most} |" in text, line
+        assert math.isinf(line.farthest) or f"(to {line.farthest})" in text, line
+
+
 def test_metrics_page_says_which_metrics_auto_leaves_out() -> None:
     text = section("metrics", "The metrics")
     omitted, table = text.split("\n\n| metric |")
@@ -163,7 +174,7 @@ def commands(page: Path) -> list[str]:
 
 
 def parse(command: str) -> None:
-    """Parse a command as the command line does, and run nothing. Raises what typer raises."""
+    """Parse a command as the command line does, and call nothing. Raises what typer raises."""
     part: Any = typer.main.get_command(app)
     _, *words = shlex.split(command, comments=True)
     context = part.make_context("gantl-zoo", [], resilient_parsing=True)
@@ -171,6 +182,8 @@ def parse(command: str) -> None:
         verb, *words = words
         part = part.get_command(context, verb)
         assert part is not None, f"{verb} is not a verb"
+    for option in part.params:  # nothing acts: --install-completion would write into the home folder
+        option.callback = None
     part.make_context("gantl-zoo", words)
 
 
@@ -191,6 +204,12 @@ def test_commands_have_only_verbs_and_options_that_exist(page: Path) -> None:
 def test_a_wrong_command_is_found(command: str) -> None:
     with pytest.raises((AssertionError, ClickError, gz.UsageError)):
         parse(f"gantl-zoo {command}")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=named)
+def test_make_has_every_target_that_is_named(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text_of(page), re.M)) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
