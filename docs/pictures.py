@@ -70,7 +70,8 @@ def filters(classifier: gz.Classifier) -> Tensor:
     """The filters of the first convolution (N, C, k, k), each stretched to [-1, 1]."""
     weights = next(p for p in classifier.backbone.parameters() if p.ndim == 4).detach().float()
     low, high = weights.amin((1, 2, 3), keepdim=True), weights.amax((1, 2, 3), keepdim=True)
-    return (weights - low) / (high - low) * 2 - 1
+    stretched: Tensor = (weights - low) / (high - low) * 2 - 1
+    return stretched
 
 
 def release(name: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import math
 import re
 import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from PIL import Image
@@ -122,6 +125,38 @@ def test_pictures_are_small_described_and_used() -> None:
             assert picture.getpixel((4, picture.height // 2)) == (*CARD, 255), path.name
 
 
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module docs/pictures.py, which writes into `tmp_path`."""
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PICTURES", tmp_path)
+    return module
+
+
+@pytest.mark.parametrize("name", [name for name in own("models") if name.startswith("dcgan")])
+def test_pictures_are_those_that_the_script_makes(name: str, script: Any, tmp_path: Path) -> None:
+    script.release(name)
+    drawn = sorted(path.name for path in tmp_path.iterdir())
+    assert drawn == [f"samples-{name}.png", f"thumbnail-{name}.png"]
+    for file in drawn:  # another processor rounds differently, so not to the byte
+        ours, kept = (np.asarray(Image.open(folder / file)).astype(int) for folder in (tmp_path, PICTURES))
+        assert ours.shape == kept.shape and np.abs(ours - kept).mean() < 2, "python docs/pictures.py"
+
+
+def test_the_demos_picture_is_made_of_a_run(script: Any, photos: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"channels": 1, "steps": 1, "batch": 4, "metrics": "none", "quiet": True}
+    gan = gz.transfer("dcgan-mnist", data=photos, compare_scratch=True, out=tmp_path / "runs", **settings)
+    assert gan.folder is not None
+    script.demo(gan.folder.parent)
+    with Image.open(tmp_path / "demo.png") as picture:
+        assert picture.size == (4 * 252, 252 + script.HEAD)
+        panels = [np.asarray(picture)[:, i * 252 : (i + 1) * 252] for i in range(4)]
+    assert all((a != b).any() for a, b in pairwise(panels))
+
+
 def test_tables_of_names_are_complete() -> None:
     readme, models = text_of(ROOT / "README.md"), section("models", "The released models")
     for name in own("models"):
@@ -158,7 +193,7 @@ def test_the_command_lines_page_lists_every_verb() -> None:
     verbs: list[str] = []
     for verb in command.list_commands(context):  # type: ignore[attr-defined]
         inner = command.get_command(context, verb)  # type: ignore[attr-defined]
-        deeper = getattr(inner, "list_commands", lambda _: [])(context)
+        deeper = inner.list_commands(context) if hasattr(inner, "list_commands") else []
         verbs += [f"{verb} {name}" for name in deeper] or [verb]
     assert verbs
     for verb in verbs:
