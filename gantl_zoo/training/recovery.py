@@ -73,7 +73,7 @@ class Recovery:
         """
         learner, guard = self.learner, self.learner.guard
         if self.folder is None or guard.rollbacks >= learner.pace.rollback_limit:
-            tried = f", after {guard.rollbacks} roll-backs, each with half the learning rate"
+            tried = f", after {guard.rollbacks} roll-backs with half the learning rate each"
             raise TrainingError(f"{why}{tried}; {learner.advice}")
         rollbacks = guard.rollbacks + 1
         if self.goes_back and learner.engine.processes.main:
