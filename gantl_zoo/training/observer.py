@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gantl_zoo.training.learner import Learner
@@ -15,7 +15,7 @@ class Observer:
     """
 
     best_step = 0  # of the kept model
-    results: Sequence[dict[str, Any]] = ()  # of the last measurement
+    results: Sequence[Mapping[str, Any]] = ()  # of the last measurement
 
     def on_step(self, step: int) -> None:
         """After each step."""
