@@ -1,6 +1,6 @@
-"""What a generator and a discriminator are. A family's class gives `blocks`, and these call them in order.
+"""`Generator` and `Discriminator`: what a network must have; base classes that call their blocks in order.
 
-A network from elsewhere need not be one of these classes: its attributes and its `forward` count.
+A network need not derive from a class of this file: its attributes and its `forward` count.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -8,7 +8,8 @@ N batch, C channels, H, W image size, Z latent size.
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -17,7 +18,43 @@ from gantl_zoo.errors import UsageError
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Generator(nn.Module):
+@runtime_checkable
+class Generator(Protocol):
+    """What a generator has: a `torch.nn.Module` that maps noise (N, Z) to images (N, C, H, W) in [-1, 1].
+
+    A class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def latent_dim(self) -> int: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, noise: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """What a discriminator has: a `torch.nn.Module` that maps images (N, C, H, W) in [-1, 1] to logits (N,).
+
+    A class-conditional one also takes labels (N,). `blocks` run from the image to the logits, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+class BlockGenerator(nn.Module):
     """Noise (N, Z), and labels (N,) if it is class-conditional, to images (N, C, H, W) in [-1, 1].
 
     `blocks` run from the latent to the image; each parameter that may learn is in one of them.
@@ -35,7 +72,7 @@ class Generator(nn.Module):
         return features
 
 
-class Discriminator(nn.Module):
+class BlockDiscriminator(nn.Module):
     """Images (N, C, H, W) in [-1, 1], and labels (N,) if it is class-conditional, to logits (N,).
 
     `blocks` run from the image to the logits; only the last one, the head, gets labels.
