@@ -95,7 +95,8 @@ class Timed(Progress):
         steps, seconds = (0, 0.0) if self.began is None else (self.done - self.began[0], now - self.began[1])
         if steps > 0 and seconds > 0:
             words += [f"{steps * self.images / seconds:.0f} images/s"] if self.images else []
-            words += [f"{duration((self.total - self.done) * seconds / steps)} left"]
+            left = (self.total - self.done) * seconds / steps
+            words += [f"{duration(left)} left"] if left > 0 else []
         return "  ".join(words)
 
     def show(self, status: str) -> None:
