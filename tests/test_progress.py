@@ -184,7 +184,7 @@ def test_training_shows_a_bar_and_its_messages(
     terminal = watch(monkeypatch)
     gz.train("dcgan", data=images, out=tmp_path, **QUICK)
     text = terminal.getvalue()
-    assert "3/3" in text and "engine:" in text and capsys.readouterr().out == ""
+    assert "3/3" in text and "images/s" in text and "engine:" in text and capsys.readouterr().out == ""
 
 
 def test_classifying_shows_a_bar(images: ImageData, tmp_path: Path, notebook: Kernel) -> None:

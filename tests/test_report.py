@@ -55,6 +55,8 @@ def test_the_table_is_aligned_and_says_how_it_was_measured(report: gz.Report) ->
     assert lines[-4] == f"measured on {HOW['on']} (fingerprint abc)"
     assert lines[-2].startswith("extractor pixels") and lines[-1] == "warning: <few> images"
     assert str(gz.Report()) == "nothing was measured"
+    assert repr(report).startswith("<Report mine: fd_pixels 30, kd_pixels 0.5, precision_pixels 0.875, ")
+    assert repr(gz.Report()) == "<Report: nothing was measured>"
 
 
 def test_markdown_shows_every_text_as_it_is(report: gz.Report) -> None:

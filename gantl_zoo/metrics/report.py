@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gantl_zoo.metrics.picture import Picture
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The results for one model. `report["fd"]` is a value; iteration gives the `Result` dicts.
 
@@ -50,6 +50,10 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.results)
+
+    def __repr__(self) -> str:
+        values = [f"{result['name']} {result['value']:.4g}" for result in self.results]
+        return f"<Report {self.model}: {', '.join(values) or 'nothing was measured'}>".replace(" :", ":")
 
     def __str__(self) -> str:
         if not self.results:

@@ -31,7 +31,7 @@ class Progress:
 class TerminalBar(Progress):
     """A bar on standard error; `transient` removes it at the end."""
 
-    def __init__(self, total: int, title: str, transient: bool = False) -> None:
+    def __init__(self, total: int, title: str, images: int = 0, transient: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,12 +45,14 @@ class TerminalBar(Progress):
             transient=transient,
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # results go to a file or a pipe
         )
-        self.text = ""
+        self.text, self.images = "", images
         self.task = self.bar.add_task(title, total=total, text="")
 
     def update(self, done: int, text: str | None = None) -> None:
         self.text = self.text if text is None else text
-        self.bar.update(self.task, completed=done, text=self.text)
+        speed = self.bar.tasks[0].speed  # steps a second
+        rate = f"  {speed * self.images:.0f} images/s" if speed and self.images else ""
+        self.bar.update(self.task, completed=done, text=self.text + rate)
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -185,7 +187,7 @@ def progress_of(
     if in_notebook() and not quiet:
         return NotebookBar(total, title, images, transient=not images)
     if in_terminal() and not quiet:
-        return TerminalBar(total, title, transient=not images)
+        return TerminalBar(total, title, images, transient=not images)
     return Lines(total, title, images, write)
 
 
