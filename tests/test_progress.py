@@ -124,6 +124,9 @@ def test_brief_work_without_images_has_no_line(clock: Clock) -> None:
     brief = Lines(2, "reading", 0, lines.append)
     brief.update(1)
     brief.update(2)
+    once = Lines(1, "reading", 0, lines.append)
+    clock.now += 10
+    once.update(1)
     assert not lines
     clock.now += 10
     brief.update(1)

@@ -83,7 +83,7 @@ class Timed(Progress):
         if self.began is None or done < self.done:  # a run may go back to an earlier checkpoint
             self.began = (done, now)
         self.done, self.text = done, self.text if text is None else text
-        if now >= self.due or (done == self.total and self.wants_last()):
+        if self.wants_last() if done == self.total else now >= self.due:
             self.due, self.shown = now + self.every, self.shown + 1
             self.show(self.status(now))
 
