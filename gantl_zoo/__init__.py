@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from gantl_zoo.data import ImageData, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
-    from gantl_zoo.hub.search import hub_models, search_hub
+    from gantl_zoo.hub.search import HubModel, hub_models, search_hub
     from gantl_zoo.metrics.report import Report
     from gantl_zoo.metrics.result import Result
     from gantl_zoo.model.classifier import Classifier, build_classifier
     from gantl_zoo.model.gan import GAN, build_gan
     from gantl_zoo.networks.base import Discriminator, Generator
+    from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from gantl_zoo.training.callback import Callback, RunView
     from gantl_zoo.training.classifier_recipe import ClassifierRecipe
     from gantl_zoo.training.recipe import Recipe
+    from gantl_zoo.viz.images import Images
 
 __version__ = VERSION
 
@@ -56,7 +58,10 @@ _LAZY = {
     "GAN": "model.gan",
     "Generator": "networks.base",
     "Group": "strategy.base",
+    "HubModel": "hub.search",
     "ImageData": "data",
+    "Images": "viz.images",
+    "ModelInfo": "registry.model_info",
     "Plan": "strategy.base",
     "Recipe": "training.recipe",
     "Report": "metrics.report",
@@ -93,7 +98,10 @@ __all__ = [
     "Generator",
     "Group",
     "HubError",
+    "HubModel",
     "ImageData",
+    "Images",
+    "ModelInfo",
     "NameTakenError",
     "Plan",
     "PluginError",

@@ -247,7 +247,7 @@ def test_callbacks_look_on_and_change_nothing(photos: Path, tmp_path: Path) -> N
             seen.append((run.step, run.losses["loss"], run.results[0]["value"]))
             with torch.no_grad():
                 run.snapshot().backbone.blocks[0][0].weight.zero_()
-            with pytest.raises(gz.UsageError, match="no samples"):
+            with pytest.raises(gz.UsageError, match="can't generate samples"):
                 run.sample()
 
     settings = QUICK | {"backbone_config": SMALL, "data": photos}

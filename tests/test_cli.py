@@ -185,7 +185,11 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "at least 1",
         ),
         (["bench", "classifiers", "--trials", "0"], 2, "trials must be at least 1"),
-        (["sample", "dcgan-mnist", "--class", "3", "--out", "x.png"], 2, "knows no classes"),
+        (
+            ["sample", "dcgan-mnist", "--class", "3", "--out", "x.png"],
+            2,
+            "is unconditional, so it takes no labels",
+        ),
         (["sample", "cnn-mnist", "--out", "x.png"], 2, "a backbone, which makes no images"),
         (["sample", "dcgan-mnist"], 2, "say where the images go"),
         (["sample", "dcgan-mnist", "--out", "{tmp}/file/x.png"], 1, "can't write the picture"),

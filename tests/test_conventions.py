@@ -23,20 +23,21 @@ MAY_IMPORT = {
     "console": set(),
     "version": set(),
     "seeding": set(),
+    "pixels": set(),
     "released": set(),
     "registry": {"errors", "console", "version"},
     "storage": {"errors", "console"},
-    "data": {"storage"},
+    "data": {"storage", "pixels"},
     "networks": {"registry", "storage", "seeding"},
     "metrics": {"data", "networks"},
-    "viz": {"data", "storage"},
-    "model": {"networks"},
+    "viz": {"storage", "pixels"},
+    "model": {"networks", "viz"},
     "surgery": {"model"},
     "strategy": {"model", "data"},
-    "hub": {"model", "viz"},
+    "hub": {"model"},
     "zoo": {"hub"},
     "training": {"strategy", "surgery", "data"},
-    "runs": {"training", "metrics", "viz", "zoo"},
+    "runs": {"training", "metrics", "zoo"},
     "bench": {"runs"},
     "__init__": {"runs", "zoo"},
     "cli": {"bench"},
@@ -223,3 +224,24 @@ def test_readme_tells_which_metrics_auto_leaves_out() -> None:
 def test_readme_opens_with_the_two_commands() -> None:
     opening = (ROOT / "README.md").read_text()[:1600]
     assert "make demo" in opening and "make test" in opening and 'load_model("dcgan-mnist")' in opening
+
+
+# Files whose references, "package.module:object", may lead up: the tables of names, and two doors.
+REFERRING = {
+    "registry/builtins.py",
+    "registry/registry.py",  # `models.info`
+    "model/remote.py",  # `from_pretrained` and `push_to_hub`
+}
+
+
+def test_references_to_other_floors_are_few_and_lead_somewhere() -> None:
+    from gantl_zoo.registry.plugins import resolve
+
+    found = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if re.fullmatch(r"gantl_zoo(\.\w+)+:\w+", text):
+                found[text] = str(path.relative_to(PACKAGE))
+    assert set(found.values()) == REFERRING
+    assert all(resolve(reference) is not None for reference in found)

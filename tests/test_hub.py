@@ -132,7 +132,7 @@ def test_a_private_one_stays_private(hub: LoopbackHub, folder: Path, monkeypatch
     for what in (lambda: gz.pull(f"{NAME}@main"), lambda: gz.push(folder, NAME)):
         with pytest.raises(gz.HubError, match="private and you are not known: log in with `hf auth login`"):
             what()
-    assert [row["name"] for row in gz.hub_models()] == ["me/open"]
+    assert [row.name for row in gz.hub_models()] == ["me/open"]
 
 
 def test_sampling_fetches_what_it_needs(hub: LoopbackHub, folder: Path, gan: gz.GAN) -> None:
@@ -203,8 +203,8 @@ def test_classifiers_are_shared_too(hub: LoopbackHub, tmp_path: Path) -> None:
     assert isinstance(there, gz.Classifier) and isinstance(here, gz.Classifier)
     assert torch.equal(there(images), here(images))
     rows = gz.hub_models("eyes")
-    assert rows[0]["metrics"] == {"accuracy, 10,000 test images of mnist": 0.9965}
-    assert rows[0]["license"] == "mit" and not gz.hub_models("nobody")
+    assert rows[0].metrics == {"accuracy, 10,000 test images of mnist": 0.9965}
+    assert rows[0].license == "mit" and not gz.hub_models("nobody")
 
 
 PULL = """

@@ -100,7 +100,7 @@ def test_one_odd_card_does_not_spoil_the_list(
     usual = {"modelId": "", "private": False, "tags": ["gantl-zoo"], "pipeline_tag": "\x1b[31m"}
     told = [usual | {"id": "they/odd", "cardData": card}, usual | {"id": "me/fine", "cardData": {}}]
     hub.faults += [Fault("GET /api/models$", swap=json.dumps(told).encode(), times=2)]
-    assert [row["name"] for row in gz.hub_models()] == ["they/odd", "me/fine"]
+    assert [row.name for row in gz.hub_models()] == ["they/odd", "me/fine"]
     with pytest.raises(SystemExit):
         main(["list", "--hub"])
     said = capsys.readouterr().out

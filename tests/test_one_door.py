@@ -242,7 +242,7 @@ def test_a_classifier_is_not_a_gan(images: ImageData) -> None:
         ({"out": 5}, "out must be a path, not 5"),
         ({"resume": 5}, "resume must be a path, not 5"),
         ({"samples": 1}, "samples must be at least 2"),
-        ({"callbacks": [3]}, "a callback is an object of a class derived from gz.Callback"),
+        ({"callbacks": [3]}, "a callback must be an object of a class derived from gz.Callback"),
     ],
     ids=lambda value: str(value)[:20],
 )

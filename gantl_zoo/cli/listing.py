@@ -48,7 +48,7 @@ def list_names(
         {"kind": k, "name": name, "owner": entry.owner, "version": entry.version}
         for k in ([kind] if kind else KINDS)
         for name in REGISTRIES[k].names(pattern)
-        for entry in [REGISTRIES[k].info(name)]
+        for entry in [REGISTRIES[k].entry(name)]
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -66,13 +66,13 @@ def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
 
     rows = search_hub(query, endpoint=endpoint)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([row.to_dict() for row in rows], indent=2))
         return
     if not rows:
         raise UnknownNameError(f"no model of gantl_zoo on the Hub has {query!r} in its name")
     for row in rows:
-        print(f"{row['name']:32} {row['task'] or '':32} {row['license'] or ''}".rstrip())
-        for metric, value in row["metrics"].items():
+        print(f"{row.name:32} {row.task or '':32} {row.license or ''}".rstrip())
+        for metric, value in row.metrics.items():
             print(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
 
 

@@ -4,9 +4,10 @@
 """
 
 from gantl_zoo.data.arrays import as_image_data, source_of
-from gantl_zoo.data.images import ImageData, overlap, to_float, to_uint8
+from gantl_zoo.data.images import ImageData, overlap
 from gantl_zoo.data.sources import NAMES, estimate, load, spoken
 from gantl_zoo.data.stream import Stream
+from gantl_zoo.pixels import to_float, to_uint8
 
 __all__ = [
     "NAMES",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gantl_zoo.registry.plugins import Entry
-from gantl_zoo.registry.registry import Registry
+from gantl_zoo.registry.registry import Registry, Releases
 
 generators = Registry(
     "generators",
@@ -53,7 +53,7 @@ strategies = Registry(
 )
 
 
-models = Registry(
+models = Releases(
     "models",
     {
         "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
@@ -76,7 +76,9 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
+REGISTRIES: dict[str, Registry] = {
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies)
+}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

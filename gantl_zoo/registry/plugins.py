@@ -44,13 +44,7 @@ class Entry:
         if self.target is not None:
             return self.target
         try:
-            module, _, path = self.reference.partition(":")
-            if not module or not path:
-                raise ValueError("a reference reads 'package.module:object'")
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
-            return found
+            return resolve(self.reference)
         except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
             if self.owner == "gantl_zoo":
                 raise
@@ -69,6 +63,17 @@ class Plugin:
     version: str
     entries: tuple[Entry, ...]
     wrong: tuple[str, ...] = ()  # names that can't be had
+
+
+def resolve(reference: str) -> Any:
+    """Import the object of a reference, `package.module:object`."""
+    module, _, path = reference.partition(":")
+    if not module or not path:
+        raise ValueError("a reference reads 'package.module:object'")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def singular(kind: str) -> str:

@@ -14,11 +14,14 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
-from gantl_zoo.registry.plugins import Entry, installed, normalise, singular, wrong_name
+from gantl_zoo.registry.plugins import Entry, installed, normalise, resolve, singular, wrong_name
+
+if TYPE_CHECKING:
+    from gantl_zoo.registry.model_info import ModelInfo
 
 T = TypeVar("T")
 
@@ -67,6 +70,10 @@ class Registry:
         return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
 
     def info(self, name: str) -> Entry:
+        """What is known about `name`: its entry. Raises `UnknownNameError`."""
+        return self.entry(name)
+
+    def entry(self, name: str) -> Entry:
         """The entry of `name`, without importing it. Raises `UnknownNameError`."""
         found = self.lookup(name)
         if len(found) == 1:
@@ -85,7 +92,7 @@ class Registry:
 
     def load(self, name: str) -> Any:
         """Import what `name` refers to. Raises `UnknownNameError`, or `PluginError` if that fails."""
-        return self.info(name).load()
+        return self.entry(name).load()
 
     def configure(self, name: str, /, **config: Any) -> dict[str, Any]:
         """The full builder arguments: names and types checked against the builder, defaults filled in. Raises
@@ -148,7 +155,7 @@ class Registry:
     def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
         """The entry of `name`, and those of the networks inside, at any depth."""
         inside = [e for _, source, part, own in self.parts(config) for e in source.entries(part, own)]
-        return [self.info(name), *inside]
+        return [self.entry(name), *inside]
 
     def parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
         """Each network that an argument names: the argument, its registry, its name, and its own arguments
@@ -175,7 +182,7 @@ class Registry:
         return known, any(p.kind is p.VAR_KEYWORD for p in found)
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-        entry = self.info(name)
+        entry = self.entry(name)
         builder = entry.load()
         if not callable(builder):
             raise PluginError(f"{singular(self.kind)} {name!r} is a {type(builder).__name__}, not a callable")
@@ -205,3 +212,18 @@ class Registry:
         """The name as model folders keep it: that of a prefix without what else it may be written with."""
         found = self.lookup(name)
         return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name
+
+
+class Releases(Registry):
+    """The registry of released models, whose names lead to model folders."""
+
+    describe = "gantl_zoo.model.info:release_info"  # reads a folder, so it stands with the models
+
+    def info(self, name: str) -> ModelInfo:  # type: ignore[override]
+        """Sizes, image shape, classes, origin and metrics of a released model, read from its folder without
+        torch; `entry` gives only the package that brings it, and costs no import of a plug-in.
+
+        Raises `UnknownNameError`, `PluginError`, `WeightsError`.
+        """
+        found: ModelInfo = resolve(self.describe)(self.entry(name))
+        return found

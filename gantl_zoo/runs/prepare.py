@@ -173,7 +173,7 @@ def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
         return pinned(gan, str(source)), None if folder is None else str(folder.absolute())
     if gan.folder is None or "hub" in gan.about:
         return pinned(gan, gan.name), None
-    if gan.name in models and gan.folder == release_folder(f"{models.info(gan.name).owner}:{gan.name}"):
+    if gan.name in models and gan.folder == release_folder(f"{models.entry(gan.name).owner}:{gan.name}"):
         return gan.name, None
     return address_of(gan.folder) or gan.name, str(gan.folder.absolute())
 

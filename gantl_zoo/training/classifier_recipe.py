@@ -12,10 +12,10 @@ from gantl_zoo.training.recipe import SEED
 if TYPE_CHECKING:
     from gantl_zoo.training.pace import Pace
 
-LOOKS = 20  # accuracy is measured at most so often during training
+LOOKS = 20  # maximum number of evaluations during training
 LIMITS: dict[str, Limit] = {
     "epochs": AT_LEAST_ONE,
-    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
+    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm needs several images
     "seed": SEED,
     "lr": POSITIVE,
     "weight_decay": NOT_NEGATIVE,

@@ -1,4 +1,4 @@
-"""`Recipe`: all settings of adversarial training. No torch until one is made."""
+"""`Recipe`: all settings of adversarial training. Creating one imports torch; this module doesn't."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Recipe:
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
-        # here, because the command line reads the defaults and must not wait for torch
+        # here, because the command line reads the defaults without importing torch
         from gantl_zoo.training import engine_settings
         from gantl_zoo.training.augment.build import build_augment
         from gantl_zoo.training.losses import build_loss

@@ -28,7 +28,13 @@ def load_and_generate() -> Tensor:
     return images
 
 
-# `gan.sample` and `GAN.from_pretrained` have their place here.
+def pictures() -> None:
+    gan = gz.GAN.from_pretrained("dcgan-mnist")
+    assert_type(gan, gz.GAN)
+    samples = gan.sample(16, seed=3)
+    assert_type(samples, gz.Images)
+    samples.save("grid.png")
+    gan.sample(16, sead=3)  # type: ignore[call-arg]
 
 
 def train_and_transfer(photos: Path, images: gz.ImageData) -> gz.GAN:
