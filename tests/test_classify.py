@@ -100,7 +100,7 @@ def test_a_machine_that_is_none_leaves_no_folder(
 def test_classes_are_known_by_their_names_in_any_order(tmp_path: Path) -> None:
     settings: dict[str, Any] = QUICK | {"epochs": 8, "batch": 25}
     model = gz.classify_train("cnn", data="digits", shots=200, out=tmp_path, **settings)
-    scores = [gz.classify_evaluate(model, data=name)["value"] for name in ("digits", "digits:5-9,0-4")]
+    scores = [gz.classify_evaluate(model, data=name)["accuracy"] for name in ("digits", "digits:5-9,0-4")]
     assert scores[0] == scores[1] > 0.3
 
 

@@ -116,7 +116,7 @@ def test_a_distance_is_shown_with_its_multiple_of_the_floor(gan: gz.GAN) -> None
     report = evaluator(Images.of(gan.generate(200)))
     (found,) = report.results
     assert found["real"] == 200 and found["floor"] > 0
-    assert f"{found['value'] / found['floor']:.1f} × the floor" in str(report)
+    assert f"{found['value'] / found['floor']:,.1f} × real images" in str(report)
     assert found["floor_on"] == "200 train images against the same"
 
 

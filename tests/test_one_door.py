@@ -311,7 +311,7 @@ def test_a_model_is_evaluated_in_float32_whatever_the_caller_has_set(photos: Pat
     )
     torch.set_default_dtype(torch.float64)
     try:
-        assert gz.classify_evaluate("cnn-mnist", data=images)["value"] >= 0
+        assert gz.classify_evaluate("cnn-mnist", data=images)["accuracy"] >= 0
         assert gz.load_model("dcgan-mnist").dtype == torch.float32
         gz.evaluate("dcgan-mnist", data=photos, channels=1, **MEASURED)
     finally:

@@ -97,8 +97,8 @@ def evaluate(
     need_data(data)
     from gantl_zoo.runs.classify import classify_evaluate
 
-    result = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
-    print(f"accuracy {result['value']:.4f} on {result['on']}")
+    report = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
+    print(f"accuracy {report['accuracy']:.4f} on {report.result('accuracy')['on']}")
 
 
 def need_data(data: object) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +44,6 @@ def evaluate(
     """Measure a GAN against held-out images. A score carries its extractor's name."""
     if not data:
         raise UsageError("--data is missing: the images to compare with")
-    from gantl_zoo.metrics.extract import plain
     from gantl_zoo.runs import evaluate as runs
     from gantl_zoo.training.launcher import is_main
 
@@ -60,7 +57,7 @@ def evaluate(
         data_root=data_root,
         shots=shots,
         data_seed=data_seed,
-        progress=plain if quiet or not sys.stderr.isatty() else bar,
+        quiet=quiet,
     )
     if not is_main():  # the others have helped
         return
@@ -70,11 +67,3 @@ def evaluate(
             as_json.write_text(json.dumps(report.results, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(f"can't write {as_json}: {error.strerror}") from error
-
-
-def bar(steps: Iterable[int], what: str) -> Iterable[int]:
-    """Progress on standard error."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(steps, what, console=Console(stderr=True), transient=True)

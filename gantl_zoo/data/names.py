@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from gantl_zoo.console import say
+from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
 # Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
@@ -67,11 +67,6 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
         path: name for name, path in files.items() if PurePosixPath(path).name.lower() == "dataset.json"
     }
     return dict(sorted(images.items(), key=lambda item: item[1])), tables
-
-
-def warn(text: str) -> None:
-    """One line on standard error."""
-    say(f"warning: {text}")
 
 
 def _unreadable() -> frozenset[str]:

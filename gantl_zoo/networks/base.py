@@ -1,7 +1,7 @@
-"""Base classes of generators and discriminators, and helpers for all networks.
+"""`Generator` and `Discriminator`: what a network must have; base classes and helpers.
 
-A subclass defines `blocks`; the base class calls them in order. Networks of plug-ins need not derive from
-these classes: the same attributes and the same `forward` are enough.
+A subclass of `BlockGenerator` or `BlockDiscriminator` defines `blocks`; the base class calls them in order.
+Networks of plug-ins need not derive from these classes.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -9,7 +9,8 @@ N batch, C channels, H, W image size, Z latent size.
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -18,7 +19,43 @@ from gantl_zoo.errors import UsageError
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Generator(nn.Module):
+@runtime_checkable
+class Generator(Protocol):
+    """What a generator has: a `torch.nn.Module` that maps noise (N, Z) to images (N, C, H, W) in [-1, 1].
+
+    A class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def latent_dim(self) -> int: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, noise: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """What a discriminator has: a `torch.nn.Module` that maps images (N, C, H, W) in [-1, 1] to logits (N,).
+
+    A class-conditional one also takes labels (N,). `blocks` run from the image to the logits, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+class BlockGenerator(nn.Module):
     """Maps noise (N, Z), and labels (N,) if class-conditional, to images (N, C, H, W) in [-1, 1].
 
     `blocks` run from the latent to the image. Together they hold all trainable parameters.
@@ -36,7 +73,7 @@ class Generator(nn.Module):
         return features
 
 
-class Discriminator(nn.Module):
+class BlockDiscriminator(nn.Module):
     """Maps images (N, C, H, W) in [-1, 1], and labels (N,) if class-conditional, to logits (N,).
 
     `blocks` run from the image to the logits. Only the last one, the head, takes labels.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError, unknown
-from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
+from gantl_zoo.networks.base import BlockDiscriminator, BlockGenerator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
     ConditionalSequential,
@@ -66,7 +66,7 @@ def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: boo
     return ConditionalSequential(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
 
 
-class DCGANGenerator(Generator):
+class DCGANGenerator(BlockGenerator):
     """A stem, then transposed convolutions: (N, Z) -> (N, 4w, 7, 7) -> … -> (N, C, H, W)."""
 
     def __init__(
@@ -123,7 +123,7 @@ def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float
     return nn.Sequential(layers)
 
 
-class DCGANDiscriminator(Discriminator):
+class DCGANDiscriminator(BlockDiscriminator):
     """Strided convolutions, then a linear head: (N, C, H, W) -> (N, w, H/2, W/2) -> … -> (N,)."""
 
     def __init__(

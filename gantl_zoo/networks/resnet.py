@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError, unknown
-from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
+from gantl_zoo.networks.base import BlockDiscriminator, BlockGenerator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
     ConditionalSequential,
@@ -82,7 +82,7 @@ class Stem(nn.Module):
         return features.contiguous(memory_format=torch.channels_last)  # the layout of the convolutions
 
 
-class ResNetGenerator(Generator):
+class ResNetGenerator(BlockGenerator):
     """A stem, residual blocks that double the side, a last convolution: (N, Z) -> (N, C, H, W)."""
 
     def __init__(
@@ -146,7 +146,7 @@ class Head(nn.Module):
         return logits if self.classes is None else logits + self.classes(features, labels)
 
 
-class ResNetDiscriminator(Discriminator):
+class ResNetDiscriminator(BlockDiscriminator):
     """Residual blocks that halve the side, two that keep it, a head: (N, C, H, W) -> (N,)."""
 
     def __init__(self, image_size: int, channels: int, width: int, norm: str, num_classes: int = 0) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.console import say
 from gantl_zoo.errors import PluginError
 from gantl_zoo.version import VERSION
 
@@ -142,7 +141,8 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
-            text = f"warning: {place} is damaged, so it brings no names ({error}); install it anew"
-            say(text)
+            from gantl_zoo.console import warn  # logging takes longer to import than names to list
+
+            warn(f"{place} is damaged, so it brings no names ({error}); install it anew")
         return ()
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

@@ -30,7 +30,14 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """How a run's model is measured: names of metrics, number of samples, name of the extractor."""
+    """How a run's model is measured.
+
+    `metrics`: names of metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes,
+    modes; auto (all that fit the data) or none.
+    `samples`: number of samples that are measured.
+    `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
+    channelwise:NAME.
+    """
 
     metrics: tuple[str, ...] = (AUTO,)
     samples: int = 5_000

@@ -19,6 +19,7 @@ from gantl_zoo.runs.job import Measuring, Networks
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe
 
+GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of every verb that trains
 MOST_SAMPLES = 10_000_000
 # a name, a folder or a zip; or images in memory (`gantl_zoo.data.as_image_data`)
 Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
@@ -27,14 +28,19 @@ Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | 
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
 
 
-class DataSettings(TypedDict, total=False):
-    """How images are read (`DataSpec`)."""
+class ImageSettings(TypedDict, total=False):
+    """How images are read, apart from their size (`DataSpec`)."""
 
-    image_size: int | None
     channels: int | None
     data_root: str | Path | None
     shots: int | None
     data_seed: int | None
+
+
+class DataSettings(ImageSettings, total=False):
+    """How images are read (`DataSpec`)."""
+
+    image_size: int | None
 
 
 class MeasuringSettings(TypedDict, total=False):
@@ -43,6 +49,10 @@ class MeasuringSettings(TypedDict, total=False):
     metrics: str | Sequence[str] | None
     samples: int | None
     extractor: str | None
+
+
+class EvaluateSettings(MeasuringSettings, ImageSettings, total=False):
+    """Keyword arguments of `evaluate`; the model has the images' size."""
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -75,14 +85,24 @@ class RecipeSettings(TypedDict, total=False):
 
 
 class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
-    """What `train` and `transfer` have in common."""
+    """What `train` and `transfer` have in common.
+
+    `conditional`: whether the model is conditioned on the classes of the data. By default a new model is not,
+    and a transferred one is if its source is.
+    `title`: name of the model. By default it is that of the run's folder.
+    """
 
     conditional: bool | None
     title: str | None
 
 
 class TrainSettings(RunSettings, total=False):
-    """Keyword arguments of `train`."""
+    """Keyword arguments of `train`.
+
+    `discriminator`: name of a registered discriminator. By default it is the generator's counterpart.
+    `generator_config`: arguments of the generator's builder.
+    `discriminator_config`: arguments of the discriminator's builder.
+    """
 
     discriminator: str | None
     generator_config: dict[str, Any] | None
@@ -90,7 +110,12 @@ class TrainSettings(RunSettings, total=False):
 
 
 class TransferSettings(RunSettings, total=False):
-    """Keyword arguments of `transfer`."""
+    """Keyword arguments of `transfer`.
+
+    `strategy_config`: arguments of the strategy.
+    `latent_dim`: size of the latent vector. By default it is that of the source.
+    `compare_scratch`: also train from scratch with the same settings, and compare.
+    """
 
     strategy_config: dict[str, Any] | None
     latent_dim: int | None
@@ -122,17 +147,16 @@ def check_path(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be a path, not {value!r:.80}")
 
 
-def data_spec(data: Data, settings: DataSettings) -> DataSpec:
+def data_spec(data: Data, settings: ImageSettings) -> DataSpec:
     """Which images are used."""
     chosen: DataSettings = given(settings)  # type: ignore[assignment]  # numpy's numbers become Python's
-    settings = chosen
     return DataSpec(
         source=source_of(data),
-        image_size=settings.get("image_size"),
-        channels=settings.get("channels"),
-        root=settings.get("data_root"),
-        shots=settings.get("shots"),
-        data_seed=settings.get("data_seed") or 0,
+        image_size=chosen.get("image_size"),
+        channels=chosen.get("channels"),
+        root=chosen.get("data_root"),
+        shots=chosen.get("shots"),
+        data_seed=chosen.get("data_seed") or 0,
     )
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from gantl_zoo.console import silent
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.prepare import Prepared, from_scratch
 from gantl_zoo.runs.resume import check_and_resume
+from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import (
+    GENERAL,
     Data,
+    RunSettings,
     TrainSettings,
     check_known,
     check_path,
@@ -23,8 +27,10 @@ from gantl_zoo.runs.settings import (
     recipe_of,
 )
 from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.recipe import VERBS, Recipe
 
 
+@with_settings(TrainSettings, Recipe, RunSettings, TrainSettings, **VERBS["train"])
 def train(
     generator: str | None = None,
     *,
@@ -33,6 +39,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
     """Train a GAN from scratch on `data`, and return the model that is kept.
@@ -44,7 +51,7 @@ def train(
     `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. A
     `conditional` model is conditioned on the classes of the data. The generator is "dcgan" where none is
     named. `callbacks` are called while it trains (`Callback`). The run's folder is a numbered one in `out`;
-    `quiet` prints nothing.
+    `progress=False` (or `quiet`) prints nothing: messages go to the logger `gantl_zoo` alone.
 
     `resume` continues a run folder with its own settings; what is given beside it must agree with them.
 
@@ -52,7 +59,8 @@ def train(
     made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
     Ctrl-C.
     """
-    check_known(settings, TrainSettings, "data", "resume", "callbacks", "out", "quiet")
+    check_known(settings, TrainSettings, *GENERAL)
+    quiet = silent(quiet, progress)
     check_path("out", out)
     if resume is not None:
         return check_and_resume(resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet)

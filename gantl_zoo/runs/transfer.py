@@ -8,14 +8,18 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from gantl_zoo.console import silent
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.compare import compare
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.prepare import Prepared, from_source
 from gantl_zoo.runs.resume import check_and_resume
+from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import (
+    GENERAL,
     Data,
+    RunSettings,
     TransferSettings,
     check_known,
     check_path,
@@ -25,8 +29,10 @@ from gantl_zoo.runs.settings import (
 )
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.recipe import VERBS, Recipe
 
 
+@with_settings(TransferSettings, Recipe, RunSettings, TransferSettings, **VERBS["transfer"])
 def transfer(
     source: str | Path | GAN | None = None,
     *,
@@ -36,6 +42,7 @@ def transfer(
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[TransferSettings],
 ) -> GAN:
     """Adapt `source` to `data` with a strategy, and return the model that is kept.
@@ -52,7 +59,8 @@ def transfer(
 
     `settings`, `callbacks` and errors as for `train`; `WeightsError` for a source that is damaged.
     """
-    check_known(settings, TransferSettings, "data", "strategy", "resume", "callbacks", "out", "quiet")
+    check_known(settings, TransferSettings, *GENERAL, "strategy")
+    quiet = silent(quiet, progress)
     check_path("out", out)
     if resume is not None:
         return check_and_resume(

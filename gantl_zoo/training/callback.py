@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class RunView:
         return dict(self._losses)
 
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> list[Mapping[str, Any]]:
         """The rows of the last evaluation, as in a report; empty before the first one."""
         return copy.deepcopy(list(self._observer.results))
 

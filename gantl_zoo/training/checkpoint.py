@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gantl_zoo.console import say
+from gantl_zoo.console import warn
 from gantl_zoo.errors import TrainingError, WeightsError
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import read_tensors
@@ -95,7 +95,7 @@ def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
             return path, state, read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
-            say(f"warning: checkpoint {path.name} is damaged ({error}); trying the previous one")
+            warn(f"checkpoint {path.name} is damaged ({error}); trying the previous one")
     raise TrainingError(f"{folder} has no complete checkpoint to resume from; start again without --resume")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gantl_zoo.training.learner import Learner
@@ -15,7 +15,7 @@ class Observer:
     """
 
     best_step = 0  # the step of the model that the run keeps
-    results: Sequence[dict[str, Any]] = ()  # rows of the last evaluation
+    results: Sequence[Mapping[str, Any]] = ()  # rows of the last evaluation
 
     def on_step(self, step: int) -> None:
         """Called after each step."""

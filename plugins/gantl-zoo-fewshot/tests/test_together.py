@@ -18,7 +18,8 @@ from gantl_zoo.registry import plugins
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.classifier import ClassifierTrainer
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
 Trained = Callable[..., Any]  # the fixture
@@ -75,7 +76,8 @@ def test_frozen_blocks_rest_in_either_order(
     gan: gz.GAN, images: ImageData, trained: Trained, order: str
 ) -> None:
     for name in ("adam", "lora", "svd"):
-        settings: dict[str, Any] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}.get(name, {})
+        early: dict[str, dict[str, Any]] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}
+        settings = early.get(name, {})
         _, changed = trained(copy.deepcopy(gan), images, order.format(name, "freeze-g"), **settings)
         assert {tensor.split(".")[1] for step in changed for tensor in step["generator"]} == {"2", "3"}
     _, changed = trained(copy.deepcopy(gan), images, order.format("svd", "freeze-d"), rate=1.0)
@@ -163,7 +165,14 @@ def test_a_source_without_a_discriminator_is_explained(
 def test_what_is_refused_at_its_first_step_leaves_no_folder(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
-    settings = {"data": images, "steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
+    settings: Any = {
+        "data": images,
+        "steps": 1,
+        "batch": 4,
+        "metrics": (),
+        "precision": "fp32",
+        "out": tmp_path,
+    }
     with pytest.raises(gz.UsageError, match="put mirror before it"):
         gz.transfer(gan, strategy="lora+mirror", **settings)
     assert not list(tmp_path.iterdir())
@@ -219,7 +228,7 @@ def test_who_only_waits_is_waited_for(gan: gz.GAN, images: ImageData, trained: T
 
 
 def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = gz.load_model("dcgan-mnist")
+    gan: Any = gz.load_model("dcgan-mnist")
     own = ImageData(to_uint8(gan.generate(20, seed=0)), name="own")
     settings: dict[str, Any] = {"steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
     assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "mine"
