@@ -17,7 +17,7 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry.arguments import starting_weights
-from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
+from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, presets, strategies
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
     from gantl_zoo.training.callback import Callback, RunView
+    from gantl_zoo.training.presets import Preset
 
 __version__ = VERSION
 
@@ -47,6 +48,7 @@ _LAZY = {
     "Group": "strategy.base",
     "ImageData": "data",
     "Plan": "strategy.base",
+    "Preset": "training.presets",
     "RunView": "training.callback",
     "TransferStrategy": "strategy.base",
     "build_classifier": "model.classifier",
@@ -76,6 +78,7 @@ __all__ = [
     "NameTakenError",
     "Plan",
     "PluginError",
+    "Preset",
     "RunView",
     "TrainingError",
     "TransferStrategy",
@@ -96,6 +99,7 @@ __all__ = [
     "list_models",
     "load_model",
     "models",
+    "presets",
     "pull",
     "push",
     "resume",
