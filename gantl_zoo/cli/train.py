@@ -82,7 +82,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a GAN from scratch. The run's folder is the last line on standard output."""
-    need(generator, settings, "a generator, such as dcgan")
+    need(generator or settings["preset"], settings, "a generator, such as dcgan")
     settings["discriminator"] = discriminator
     settings["generator_config"] = from_words(generator_arg or (), "--generator-arg")
     settings["discriminator_config"] = from_words(discriminator_arg or (), "--discriminator-arg")
@@ -112,7 +112,7 @@ def need(name: str | None, settings: dict[str, Any], what: str) -> None:
     """Name and data are needed, unless a run is resumed."""
     if settings["resume"] is not None:
         return
-    if not name and not (settings["preset"] and "strategy" not in settings):
+    if not name:
         raise UsageError(f"which one? name {what}, or continue a run with --resume RUN")
     if not settings["data"]:
         raise UsageError("--data is missing: a data name (mnist, glyphs, …), a folder or a zip of images")
