@@ -17,7 +17,7 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry.arguments import starting_weights
-from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
+from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, presets, strategies
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gantl_zoo.strategy.combine import build_strategy
     from gantl_zoo.training.callback import Callback, RunView
     from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+    from gantl_zoo.training.presets import Preset
     from gantl_zoo.training.recipe import Recipe
     from gantl_zoo.viz.images import Images
 
@@ -66,6 +67,7 @@ _LAZY = {
     "Recipe": "training.recipe",
     "Report": "metrics.report",
     "Result": "metrics.result",
+    "Preset": "training.presets",
     "RunView": "training.callback",
     "TransferStrategy": "strategy.base",
     "build_classifier": "model.classifier",
@@ -105,6 +107,7 @@ __all__ = [
     "NameTakenError",
     "Plan",
     "PluginError",
+    "Preset",
     "Recipe",
     "Report",
     "Result",
@@ -130,6 +133,7 @@ __all__ = [
     "load_data",
     "load_model",
     "models",
+    "presets",
     "pull",
     "push",
     "resume",

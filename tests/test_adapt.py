@@ -202,8 +202,8 @@ def test_a_transfer_fits_its_source_and_is_resumed(
     with pytest.raises(SystemExit) as stop:
         main(["transfer", str(folder), "--data", str(photos), "--image-size", "64", "--dry-run"])
     said = capsys.readouterr().out
-    assert not stop.value.code and "fitted discriminator: tensors:" in said
-    assert "blocks.0.linear.weight: adapted (grid 7×7 to 4×4)" in said
+    assert not stop.value.code and "fitted         discriminator, tensors: " in said
+    assert "adapted (grid 7×7 to 4×4" in said
     with pytest.raises(SystemExit):
         words = ["--image-size", "64", "--strategy", "freeze-d", "--dry-run"]
         main(["transfer", str(folder), "--data", str(photos), *words])

@@ -35,7 +35,7 @@ def list_names(
     hub: Annotated[bool, typer.Option("--hub", help="Models on the Hub; PATTERN is part of a name.")] = False,
     endpoint: Endpoint = None,
 ) -> None:
-    """List names: models, generators, discriminators, backbones, strategies."""
+    """List names: models, generators, discriminators, backbones, strategies, presets."""
     if hub and kind not in (None, "models"):
         raise UsageError(f"--hub lists models, so --kind {kind} has no meaning with it")
     if endpoint and not hub:
@@ -81,9 +81,9 @@ def info(
 ) -> None:
     """Say what a name is, who brings it, its lineage and its metrics."""
     entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
-    if entries:
-        for entry in entries:
-            describe(name, entry)
+    for entry in entries:
+        describe(name, entry)
+    if entries and name not in REGISTRIES["models"]:  # a released model's recipe is a preset of its name
         return
     from gantl_zoo.storage import card
     from gantl_zoo.storage.schema import read_config
@@ -99,8 +99,20 @@ def info(
     print("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
 
 
+def describe_preset(name: str) -> None:
+    """A preset: what it is for, its settings, and where each was measured."""
+    from gantl_zoo.training.presets import load_preset
+
+    preset = load_preset(name)
+    print(f"preset {name}: {preset.description}")
+    for key, value, measured in preset.describe():
+        print(f"  {key:20} {value!s:16} {measured}")
+
+
 def describe(name: str, entry: Entry) -> None:
     """A registered name, as it was asked for: its owner, arguments and documentation."""
+    if entry.kind == "presets":
+        return describe_preset(name)
     print(
         f"{singular(entry.kind)} {entry.name}: {entry.reference}, from {entry.owner} {entry.version}".rstrip()
     )

@@ -51,6 +51,18 @@ Conditional = Annotated[
 ]
 
 Steps = Annotated[int, typer.Option(help="Training steps.", rich_help_panel=TRAINING)]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="As many steps as take so many minutes here.", rich_help_panel=TRAINING),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="A recipe by name (gantl-zoo list --kind presets); other options replace its settings.",
+        rich_help_panel=TRAINING,
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch", help="Images a step.", rich_help_panel=TRAINING)]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)]
 Loss = Annotated[

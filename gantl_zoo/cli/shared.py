@@ -61,6 +61,8 @@ STEADINESS = {
 }
 ADVERSARIAL: Group = {
     "conditional": (o.Conditional, None),
+    "preset": (o.PresetName, None),
+    "minutes": (o.Minutes, None),
     **with_defaults(Recipe, TRAINING),
     **MACHINE,
     "engine_arg": (o.EngineArgs, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from gantl_zoo.cli.options import expand
 from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, print_run, with_options
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.arguments import from_words
-from gantl_zoo.training.recipe import VERBS
+from gantl_zoo.training.recipe import VERBS, Recipe
 
 TRAIN_EPILOG = """Examples:
 
@@ -47,7 +48,7 @@ DiscriminatorName = Annotated[
 Strategy = Annotated[
     str,
     typer.Option(
-        help="How to transfer: a name (gantl-zoo list --kind strategies), or several joined by +.",
+        help="How to transfer: a name (gantl-zoo list --kind strategies), several joined by +, or auto.",
         rich_help_panel="Strategy",
     ),
 ]
@@ -81,7 +82,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a GAN from scratch. The run's folder is the last line on standard output."""
-    need(generator, settings, "a generator, such as dcgan")
+    need(generator or settings["preset"], settings, "a generator, such as dcgan")
     settings["discriminator"] = discriminator
     settings["generator_config"] = from_words(generator_arg or (), "--generator-arg")
     settings["discriminator_config"] = from_words(discriminator_arg or (), "--discriminator-arg")
@@ -94,7 +95,7 @@ def transfer(
     source: Annotated[
         str | None, typer.Argument(help="A GAN: a release, a model or run folder.", callback=expand)
     ] = None,
-    strategy: Strategy = "full",
+    strategy: Strategy = "auto",
     strategy_arg: StrategyArgs = None,
     latent_dim: LatentDim = None,
     compare_scratch: CompareScratch = False,
@@ -132,11 +133,15 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
 
     verb = str(context.info_name)
     settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
+    typed = said(context, settings)
+    recipe = {field.name for field in fields(Recipe)}  # the verb has defaults of its own, or a preset's
+    settings = {key: value for key, value in settings.items() if key in typed or key not in recipe}
+    settings |= {"strategy": typed.get("strategy")} if verb == "transfer" else {}
     if settings.pop("dry_run"):
         print(dry(verb, name, settings))
         return
     if settings["resume"] is not None:
-        settings = {"quiet": settings["quiet"]} | said(context, settings)
+        settings = {"quiet": settings["quiet"]} | typed
     print_run(lambda: (train if verb == "train" else transfer)(name or None, **settings))
 
 
@@ -150,5 +155,5 @@ def dry(verb: str, name: str, settings: Any) -> str:
         raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
     data = settings.pop("data")
     if verb == "train":
-        return dry_run(prepare_train(name, data, settings))
+        return dry_run(prepare_train(name or None, data, settings))
     return dry_run(prepare_transfer(name, data, settings.pop("strategy"), settings))

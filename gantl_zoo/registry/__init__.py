@@ -7,6 +7,7 @@ from gantl_zoo.registry.builtins import (
     discriminators,
     generators,
     models,
+    presets,
     requirements,
     strategies,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "is_path",
     "models",
     "no_folder",
+    "presets",
     "release_folder",
     "requirements",
     "starting_weights",

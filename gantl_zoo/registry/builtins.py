@@ -65,6 +65,23 @@ models = Releases(
 )
 
 
+presets = Registry(
+    "presets",
+    {
+        "article": "gantl_zoo.training.presets:article",
+        "dcgan-faces": "gantl_zoo.training.presets:dcgan_faces",
+        "dcgan-fashion-mnist": "gantl_zoo.training.presets:dcgan_fashion_mnist",
+        "dcgan-mnist": "gantl_zoo.training.presets:dcgan_mnist",
+        "fast": "gantl_zoo.training.presets:fast",
+        "few-shot": "gantl_zoo.training.presets:few_shot",
+        "quality": "gantl_zoo.training.presets:quality",
+        "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",
+        "transfer": "gantl_zoo.training.presets:transfer",
+        "transfer-64": "gantl_zoo.training.presets:transfer_64",
+    },
+)
+
+
 # The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
 # beside it, in `network_config` say, or among those of the builder that passes them on.
 NETWORKS = {
@@ -77,7 +94,7 @@ for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
 REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (models, generators, discriminators, backbones, strategies)
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets)
 }
 
 

@@ -113,7 +113,8 @@ def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> Non
 
 def settings_of(job: Job) -> dict[str, Any]:
     """What `train` or `transfer` was called with, by the names of their arguments."""
-    parts = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title", "compare_scratch")
+    networks = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title")
+    parts = (*networks, "compare_scratch", "preset", "minutes")
     data = ("image_size", "channels", "shots", "data_seed")
     return {
         **{key: getattr(job, key) for key in parts},

@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 from gantl_zoo.data import ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
-from gantl_zoo.registry.arguments import fits, given
+from gantl_zoo.registry.arguments import fits, given, plain
+from gantl_zoo.runs.choice import Open
 from gantl_zoo.runs.job import Measuring, Networks
 from gantl_zoo.runs.spec import DataSpec
-from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.recipe import Recipe, open_settings
 
 GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of every verb that trains
 MOST_SAMPLES = 10_000_000
@@ -94,6 +95,8 @@ class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
 
     conditional: bool | None
     title: str | None
+    preset: str | None
+    minutes: float | None
 
 
 class TrainSettings(RunSettings, total=False):
@@ -164,6 +167,22 @@ def recipe_of(verb: str, settings: RecipeSettings) -> Recipe:
     """The recipe of a verb: its defaults, and what is given. Raises `UsageError`."""
     chosen = {key: value for key, value in settings.items() if key in RecipeSettings.__annotations__}
     return Recipe.for_verb(verb, **chosen)
+
+
+def open_of(verb: str, asked: RunSettings, settings: RunSettings) -> Open:
+    """What is left to choose if `asked` was given, and `settings` are these and a preset's.
+
+    Minutes replace a preset's steps. Raises `UsageError` for minutes beside steps, or of an impossible value.
+    """
+    minutes = asked.get("minutes")
+    if minutes is not None:
+        if asked.get("steps") is not None:
+            raise UsageError("steps and minutes are both given: give one, since minutes say how many steps")
+        if not minutes > 0:
+            raise UsageError(f"minutes must be above 0, not {minutes!r}")
+    return Open(
+        settings=open_settings(verb, settings), preset=asked.get("preset") or "", minutes=plain(minutes)
+    )
 
 
 def measuring_of(settings: MeasuringSettings) -> Measuring:

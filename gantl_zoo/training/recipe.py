@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +24,15 @@ LIMITS: dict[str, arguments.Limit] = {
 }
 
 
-# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line.
+# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line. None: chosen for
+# the images (`gantl_zoo.runs.choice`).
 VERBS: dict[str, dict[str, Any]] = {
     "train": {},
-    "transfer": {"steps": 2_000, "checkpoint_every": 1_000, "log_every": 50},
+    "transfer": {
+        **dict.fromkeys(("steps", "batch", "loss", "aug", "r1", "lr")),
+        "checkpoint_every": 1_000,
+        "log_every": 50,
+    },
 }
 
 
@@ -96,4 +102,9 @@ class Recipe:
         """The recipe of "train" or "transfer": the verb's defaults, replaced by `settings` that are not None.
         Raises `UsageError`.
         """
-        return cls(**VERBS[verb] | arguments.given(settings))
+        return cls(**arguments.given(VERBS[verb]) | arguments.given(settings))
+
+
+def open_settings(verb: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """The settings that the verb chooses for the images, because `settings` has no value for them."""
+    return frozenset(key for key, value in VERBS[verb].items() if value is None and settings.get(key) is None)
