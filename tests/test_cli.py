@@ -20,7 +20,8 @@ from gantl_zoo.cli.app import explain, main
 from gantl_zoo.cli.options import seeds
 from gantl_zoo.registry.arguments import from_words, to_word
 from gantl_zoo.runs.classify_job import ClassifierJob
-from gantl_zoo.runs.job import Job, Measuring
+from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe

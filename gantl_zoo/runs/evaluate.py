@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,16 @@ def evaluate(
     data_root: str | Path | None = None,
     shots: int | None = None,
     data_seed: int = 0,
+    device: str | None = None,
     progress: Progress = plain,
 ) -> Report:
     """Measure `samples` images of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
+    images the model was trained on, for the metrics of memorisation. `device` is where images are generated
+    and features extracted: "cpu", "cuda", "auto", …. By default features are extracted on the CPU, and the
+    model stays where it is. Images in memory are compared with the
     samples; there is no floor then, since the training images are unknown. Processes that a
     launcher started share the work, and all of them get the report. The report warns if held-out images were
     trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
@@ -127,15 +131,28 @@ def evaluate(
         data_seed=data_seed,
     )
     spec = split_as_in_training(gan, spec)
-    machine = engine.choose("cpu", "fp32")
+    machine = engine.choose(device or "cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
         evaluator = evaluator_for(spec, extractor, named(metrics), samples, crew=crew, progress=progress)
         held_out = evaluator.evaluator.held_out
         check_channels(gan, held_out)
-        report = evaluator(gan)
+        evaluator.evaluator.extractor.to(machine.device)
+        with moved(gan, machine.device) if device else contextlib.nullcontext():
+            report = evaluator(gan)
     report.notes += trained_on(gan, held_out)
     return report
+
+
+@contextlib.contextmanager
+def moved(gan: GAN, device: torch.device) -> Iterator[None]:
+    """The model on another device, and back on its own afterwards."""
+    before = gan.device
+    try:
+        gan.to(device)
+        yield
+    finally:
+        gan.to(before)
 
 
 def evaluator_for(

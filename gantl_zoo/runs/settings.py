@@ -15,7 +15,8 @@ from gantl_zoo.data import ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.registry.arguments import fits, given
-from gantl_zoo.runs.job import Measuring, Networks
+from gantl_zoo.runs.job import Networks
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe
 
