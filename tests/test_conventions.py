@@ -207,7 +207,7 @@ def test_readme_names_only_verbs_and_options_that_exist(capsys: pytest.CaptureFi
         words = command.split("#")[0].split()
         verb = words[1:3] if words[1] in ("classify", "bench") else words[1:2]
         with pytest.raises(SystemExit):
-            main([*verb, "--help"])
+            main([*verb, "--help-all"])
         said = capsys.readouterr().out
         for word in words:
             assert not word.startswith("--") or word in said, command

@@ -11,6 +11,7 @@ import typer
 
 from gantl_zoo.cli import output
 from gantl_zoo.cli.command import group
+from gantl_zoo.cli.help import metavar
 from gantl_zoo.errors import UsageError, ZooError, closest
 
 EPILOG = """Examples:
@@ -163,6 +164,8 @@ def parsing(error: Any) -> str:
         near = closest(error.option_name, options)
         added = f"; did you mean {' or '.join(near)}?" if near else ""
         return f"unknown option {error.option_name!r}{added} ({hint})"
+    if type(error).__name__ == "MissingParameter" and error.param:
+        return f"{metavar(error.param)} is missing ({hint})"
     if isinstance(error, typer.BadParameter) and error.message and "must be" in error.message:
         return f"{error.message} ({hint})"
     return f"{error.format_message().rstrip('.')} ({hint})"

@@ -36,6 +36,7 @@ app = typer.Typer(
     help="Run benchmarks: a published protocol, and strategies side by side.",
     epilog=EPILOG,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

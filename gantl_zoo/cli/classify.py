@@ -36,12 +36,13 @@ app = typer.Typer(
     help="Train, fine-tune and evaluate a classifier.",
     epilog=EPILOG,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "gan"))
+@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "gan"))
 def train(
     context: typer.Context,
     backbone: Annotated[
@@ -87,7 +88,7 @@ def train(
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "strategy"))
+@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "strategy"))
 def transfer(
     context: typer.Context,
     source: Annotated[
@@ -109,7 +110,7 @@ def transfer(
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, {"as_json": (o.JsonFile, None)})
+@with_options(DATA, SIZE, {"as_json": (o.JsonFile, None)})
 def evaluate(
     name: Annotated[
         str,

@@ -35,7 +35,7 @@ class Command(TyperCommand):
             ctx.exit()
         json = next((p for p in self.params if JSON in p.opts and not getattr(p, "is_flag", False)), None)
         if json is not None:
-            args = with_value(args, json.metavar == "FILE")
+            args = with_value(args, json.metavar == "[FILE]")
         rest: list[str] = super().parse_args(ctx, args)
         return rest
 
@@ -103,8 +103,8 @@ def group(modules: dict[str, str]) -> type[Verbs]:
 
 
 def with_value(words: Sequence[str], any_word: bool) -> list[str]:
-    """The words, with `-` after a `--json` whose file was left out. The file is the next word: any word but
-    an option where `any_word`, else `-` or a name that ends with .json.
+    """The words, with `-` after a `--json` whose file was left out. The next word is the file if it is `-` or
+    ends with .json, or, where `any_word`, if it is not an option.
     """
     found: list[str] = []
     for i, word in enumerate(words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,7 +173,15 @@ def variables() -> dict[str, str]:
     """The environment variables that change what this package does. Of a secret only that it is set."""
     found = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
     found |= {name: "" for name in os.environ if name == "HF_TOKEN"}
-    return {name: "set" if secret(name) else home_as_tilde(value) for name, value in found.items()}
+    return {
+        name: "set" if secret(name) else home_as_tilde(without_password(value))
+        for name, value in found.items()
+    }
+
+
+def without_password(value: str) -> str:
+    """A value in which the user and password of an address are left out."""
+    return re.sub(r"//[^/@]*@", "//…@", value)
 
 
 def secret(name: str) -> bool:

@@ -43,15 +43,14 @@ def usage(command: Any, arguments: Iterable[Any]) -> list[str]:
 def option_sections(
     options: list[Any], often: tuple[str, ...], ctx: Any, width: int, everything: bool
 ) -> Iterator[str]:
-    """The options in panels; in the plain help of a verb that names those used `often`, these in one."""
+    """The options used `often` in one section, or all if none are named; by panels for `everything`."""
     panels: dict[str, list[tuple[str, str]]] = {}
-    short = bool(often) and not everything
     order = sorted(options, key=lambda p: often.index(p.name) if p.name in often else len(often))
-    for option in order if short else options:
-        title = OPTIONS if short else panel(option)
-        if not short or option.name in often or option.name == "help":
+    for option in options if everything else order:
+        title = panel(option) if everything else OPTIONS
+        if everything or not often or option.name in (*often, "help"):
             panels.setdefault(title, []).append((spelled(option), text_of(option, ctx)))
-    if short:
+    if often and not everything:
         panels[OPTIONS].append(("--help-all", f"Show all {len(options)} options."))
     for title in sorted(panels, key=lambda title: title == OPTIONS):
         yield from section(title, panels[title], width)

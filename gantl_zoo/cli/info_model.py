@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantl_zoo.cli.model_facts import model_facts, parameters
-from gantl_zoo.cli.printing import bold, facts as columns, megabytes, section, shape, table, wrapped
+from gantl_zoo.cli.printing import (
+    bold,
+    facts as columns,
+    megabytes,
+    paragraph,
+    section,
+    shape,
+    table,
+    width,
+    wrapped,
+)
 from gantl_zoo.registry.builtins import models
 
 RECIPE = {
@@ -50,14 +60,14 @@ def facts(name: str) -> dict[str, Any]:
 def page(found: Mapping[str, Any]) -> str:
     """The page for people."""
     config, training = found["config"], found["config"].get("training", {})
-    lines = [bold(f"{found['name']}: {found['summary']}"), ""]
+    lines = [*map(bold, wrapped(f"{found['name']}: {found['summary']}")), ""]
     lines += columns(rows(found, config))
-    lines += section("Lineage", wrapped(" → ".join(lineage(config.get("lineage", {}), found["name"]))))
+    lines += section("Lineage", paragraph(" → ".join(lineage(config.get("lineage", {}), found["name"]))))
     recipe = ", ".join(recipe_words(training))
-    lines += section("Recipe", wrapped(recipe) if recipe else [])
+    lines += section("Recipe", paragraph(recipe))
     lines += section("Metrics", metrics(config.get("metrics", [])))
     if command := training.get("command"):
-        lines += section("Train it again", [" ".join(command.split())])
+        lines += section("Train it again", continued(" ".join(command.split())))
     lines += section("Examples", examples(found["name"], config))
     return "\n".join(lines)
 
@@ -92,7 +102,7 @@ def network(part: Mapping[str, Any], size: int | None) -> str:
 def origin(found: Mapping[str, Any]) -> str:
     """Who brings a model."""
     if hub := found["hub"]:
-        return f"the Hub: {hub['repo']} at commit {hub['revision']}"
+        return f"{hub['repo']}@{hub['revision']} on the Hub"
     if "owner" not in found:
         return "a folder"
     built_in = found["owner"] == "gantl_zoo"
@@ -134,7 +144,16 @@ def metrics(found: list[Mapping[str, Any]]) -> list[str]:
     if all(one.get("floor") is None for one in found):
         lines = [line[:2] for line in lines[1:]]
     on = dict.fromkeys(str(one["on"]) for one in found if one.get("on"))
-    return [*table(lines, right=(1, 2)), *(f"on {text}" for text in on)]
+    return [*table(lines, right=(1, 2)), *(line for text in on for line in paragraph(f"on {text}"))]
+
+
+def continued(command: str) -> list[str]:
+    """A command in lines that fit the page and can be pasted; one line if a value is quoted."""
+    if "'" in command or '"' in command:
+        return [command]
+    options = command.replace(" --", "\n--").split("\n")
+    lines = wrapped(" ".join(option.replace(" ", "\0") for option in options), width() - 8)
+    return " \\\n  ".join(line.replace("\0", " ") for line in lines).split("\n")
 
 
 def examples(name: str, config: Mapping[str, Any]) -> list[str]:
@@ -147,4 +166,4 @@ def examples(name: str, config: Mapping[str, Any]) -> list[str]:
         ]
     else:
         lines = [f"gantl-zoo classify transfer {word} --data ./photos"]
-    return [*lines, f"python: gantl_zoo.load_model({json.dumps(name, ensure_ascii=False)})"]
+    return [*lines, f"import gantl_zoo as gz; model = gz.load_model({json.dumps(name, ensure_ascii=False)})"]

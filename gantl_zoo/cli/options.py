@@ -176,13 +176,15 @@ Quiet = Annotated[
 ]
 Json = Annotated[
     str | None,
-    typer.Option("--json", metavar="[FILE]", help="Print JSON in place of the table, or write it to FILE."),
+    typer.Option(
+        "--json", metavar="[FILE.json]", help="Print JSON in place of the table, or write it to a file."
+    ),
 ]
 JsonFile = Annotated[
     str | None,
     typer.Option(
         "--json",
-        metavar="FILE",
+        metavar="[FILE]",
         help="Write the results to FILE as JSON. Without FILE, or with -, print JSON and nothing else.",
         rich_help_panel=OUTPUT,
         callback=expand,

@@ -68,6 +68,11 @@ def wrapped(text: str, size: int = 0) -> list[str]:
     return textwrap.wrap(text, size or width(), break_long_words=False, break_on_hyphens=False)
 
 
+def paragraph(text: str) -> list[str]:
+    """The lines of a paragraph inside a section."""
+    return wrapped(text, width() - 2)
+
+
 def print_page(text: str) -> None:
     """Print a page. Control characters that a stranger's file may hold are escaped; ours for bold are not."""
     from gantl_zoo.storage.untrusted import escaped

@@ -95,7 +95,7 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=TRANSFER_EPILOG)(transfer)
 
 
-@with_options(SIZE, DATA, ADVERSARIAL, RUN, often=(*OFTEN, "conditional", "loss"))
+@with_options(DATA, SIZE, ADVERSARIAL, RUN, often=(*OFTEN, "conditional", "loss"))
 def train(
     context: typer.Context,
     generator: GeneratorName = None,
@@ -112,7 +112,7 @@ def train(
     perform(context, generator or "", settings)
 
 
-@with_options(SIZE, DATA, ADVERSARIAL, RUN, often=(*OFTEN, "shots", "strategy"), **VERBS["transfer"])
+@with_options(DATA, SIZE, ADVERSARIAL, RUN, often=(*OFTEN, "shots", "strategy"), **VERBS["transfer"])
 def transfer(
     context: typer.Context,
     source: SourceName = None,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Measuring:
     """How a run's model is measured.
 
-    `metrics`: metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes, modes. auto takes
-    all that fit the data, none takes none.
+    `metrics`: metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes, modes. auto
+    takes all that fit the data, none takes none.
     `samples`: number of samples that are measured.
     `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
     channelwise:NAME.

@@ -47,7 +47,7 @@ class Recipe:
     `beta1`: decay rate of Adam's running average of gradients.
     `beta2`: decay rate of Adam's running average of squared gradients.
     `ema_images`: half-life of the generator's moving average, in images (Karras et al. 2019, `ema_kimg`).
-    Early in a run it is 5 % of the images seen so far.
+    Early in a run it is 5% of the images seen so far.
     `precision`: number format of the computation: auto, fp32, bf16 or fp16. auto is bf16 if the processor
     multiplies it in hardware.
     `device`: where to train: auto, cpu, cuda, cuda:1 or mps. auto is a GPU if there is one.
@@ -59,7 +59,7 @@ class Recipe:
     `on_collapse`: what a run does if its samples have collapsed: warn, rollback or stop.
     `watch_every`: steps between two health checks. There are three more checks in the first interval, and one
     at the end.
-    `log`: tensorboard also writes statistics and metrics for TensorBoard; none does not.
+    `log`: where statistics and metrics are written besides the run's own files: none or tensorboard.
     `log_every`: steps between two lines of the log.
     `metrics_every`: steps between two measurements. With 0, measuring takes a tenth of the run's time, so the
     steps depend on the machine's speed.
