@@ -349,3 +349,31 @@ def test_a_type_that_we_do_not_convert_is_left_to_typer() -> None:
     assert Converter(list[int]).coerce(["1", "2"], None, None) == [1, 2]
     with pytest.raises(typer.BadParameter, match="--steps must be a number, not 'x'"):
         Converter(float).coerce("x", type("P", (), {"opts": ["--steps"]}), None)
+
+
+def test_features_are_computed_on_the_device_of_the_extractor(tmp_path: Path) -> None:
+    """The device "meta" computes shapes alone; cached features of one device are not another's."""
+    import torch
+
+    from gantl_zoo.metrics.extractors import Channelwise, ClassifierFeatures
+
+    network = gz.backbones.build("cnn", channels=1, num_classes=3, widths=[4, 8])
+    extractor = ClassifierFeatures("small", network)
+    stacked = Channelwise(extractor, 2)
+    assert extractor.look(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))[0].device.type == "cpu"
+    stacked.to(torch.device("meta"))
+    features, logits = stacked.look(torch.zeros(2, 2, 8, 8, dtype=torch.uint8))
+    assert stacked.device == extractor.device == features.device == torch.device("meta")
+    assert features.shape == (2, 16) and logits is not None and logits.shape == (2, 9)
+
+
+def test_a_model_that_was_moved_to_be_measured_returns(gan: gz.GAN) -> None:
+    import torch
+
+    from gantl_zoo.runs.evaluate import moved
+
+    moves: list[str] = []
+    gan.to = lambda device: moves.append(str(device))  # type: ignore[method-assign,assignment]
+    with pytest.raises(ValueError), moved(gan, torch.device("cuda")):
+        raise ValueError
+    assert moves == ["cuda", "cpu"]

@@ -9,7 +9,7 @@ import typer
 
 from gantl_zoo.cli.options import Json, expand, names
 from gantl_zoo.cli.printing import print_page, write_json
-from gantl_zoo.errors import UnknownNameError, unknown
+from gantl_zoo.errors import UnknownNameError, closest, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.releases import is_path
 
@@ -54,9 +54,9 @@ def check(name: str) -> None:
     if is_path(name) or "/" in name or ":" in name or os.path.isdir(name):
         return
     if not any(registry.lookup(name) for registry in REGISTRIES.values()):
-        every = dict.fromkeys(one for registry in REGISTRIES.values() for one in registry.names())
-        hint = "gantl-zoo list shows all; a folder is ./NAME, a model on the Hub is user/name"
-        raise UnknownNameError(unknown("name", name, every, hint=hint))
+        near = closest(name, (one for registry in REGISTRIES.values() for one in registry.names()))
+        hint = f"gantl-zoo list shows all; there is no folder {name}, and a model on the Hub is user/name"
+        raise UnknownNameError(unknown("name", name, near, hint=hint))
 
 
 def pages(kind: str, name: str) -> tuple[str, dict[str, Any]]:
