@@ -69,7 +69,7 @@ def test_info_names_the_commit_and_fetches_no_weights(
     with pytest.raises(SystemExit):
         main(["info", NAME])
     said = capsys.readouterr().out
-    assert f"from the Hub: {NAME} at commit {hub.repos[NAME].refs['main']}" in said
+    assert f"{NAME}@{hub.repos[NAME].refs['main']} on the Hub" in " ".join(said.split())
     assert f'gz.load_model("{NAME}")' in said and fetched(hub) == {"config.json"}
 
 

@@ -13,7 +13,7 @@ import gantl_zoo as gz
 from gantl_zoo import data
 from gantl_zoo.registry.field_help import field_help
 from gantl_zoo.runs.classify_job import ClassifierSettings
-from gantl_zoo.runs.job import Measuring
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.settings import DataSettings, EvaluateSettings, MeasuringSettings, RecipeSettings
 from gantl_zoo.training.recipe import VERBS
 

@@ -34,6 +34,13 @@ class Extractor:
     channels: int | None = None  # of the images that it takes; None: any
     trained_on: str = ""  # the data whose classes its logits name
     num_logits = 0
+    device = torch.device("cpu")  # where features are computed
+
+    def to(self, device: torch.device) -> None:
+        """Move the network, if there is one, to a device."""
+        if isinstance(network := getattr(self, "network", None), torch.nn.Module):
+            self.network: Any = network.to(device)
+            self.device = device
 
     def look(self, images: Tensor) -> Looks:
         """Features and logits of images (N, C, H, W), uint8."""
@@ -75,7 +82,7 @@ class ClassifierFeatures(Extractor):
 
     def look(self, images: Tensor) -> Looks:
         network = self.network = evaluating(self.network)  # whatever the caller did, whose network stays
-        floats = to_float(images)
+        floats = to_float(images).to(self.device)
         embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None
@@ -102,6 +109,10 @@ class Channelwise(Extractor):
         self.num_features = channels * inner.num_features
         self.num_logits = inner.num_logits**channels
         self.trained_on = f"stacked-{inner.trained_on}"
+
+    def to(self, device: torch.device) -> None:
+        self.inner.to(device)
+        self.device = self.inner.device
 
     def look(self, images: Tensor) -> Looks:
         count, channels = images.shape[:2]

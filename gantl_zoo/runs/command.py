@@ -8,7 +8,8 @@ from typing import Any
 
 from gantl_zoo.metrics.catalogue import NONE
 from gantl_zoo.registry.arguments import to_word
-from gantl_zoo.runs.job import Job, Measuring
+from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.training.recipe import Recipe, open_settings
 
 ALWAYS = ("steps", "batch", "seed")  # and what a verb chooses for its images

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,24 +107,28 @@ def evaluate(
     data: Data,
     quiet: bool = False,
     progress: bool | None = None,
+    device: str | None = None,
     **settings: Unpack[EvaluateSettings],
 ) -> Report:
     """Measure samples of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
-    samples; there is no floor then, since the training images are unknown. Processes that a
-    launcher started share the work, and all of them get the report. `progress=False` (or `quiet`) shows no
-    progress. The report warns if held-out images were
-    trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
-    are too few, `UsageError` for an unknown metric or extractor.
+    images the model was trained on, for the metrics of memorisation. `device` is where images are generated
+    and features are extracted: "cpu", "cuda", "auto", …. By default features are extracted on the CPU, and
+    the model stays where it is. Images in memory are compared with the samples; there is no floor then, since
+    the training images are unknown. Processes that a launcher started share the work, and each of them gets
+    the report. `progress=False` (or `quiet`) shows no progress. The report warns if the model was trained on
+    held-out images, as far as its lineage says.
+
+    Raises `DataError` for images that don't fit the model or are too few, `UsageError` for an unknown metric
+    or extractor.
     """
-    check_known(settings, EvaluateSettings, "model", "data", "quiet", "progress")
+    check_known(settings, EvaluateSettings, "model", "data", "quiet", "progress", "device")
     measuring = measuring_of({"samples": SAMPLES, **given(settings)})  # type: ignore[typeddict-item]
     gan = gan_named(model, discriminator=False)
     spec = split_as_in_training(gan, replace(data_spec(data, settings), image_size=gan.image_shape[1]))
-    machine = engine.choose("cpu", "fp32")
+    machine = engine.choose(device or "cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
         bar = tracked(silent(quiet, progress)) if machine.processes.main else plain
@@ -131,10 +136,23 @@ def evaluate(
         evaluator = evaluator_for(spec, *chosen, crew=crew, progress=bar)
         held_out = evaluator.evaluator.held_out
         check_channels(gan, held_out)
-        report = evaluator(gan)
+        evaluator.evaluator.extractor.to(machine.device)
+        with moved(gan, machine.device) if device else contextlib.nullcontext():
+            report = evaluator(gan)
     report.model = gan.name
     report.notes += trained_on(gan, held_out)
     return report
+
+
+@contextlib.contextmanager
+def moved(gan: GAN, device: torch.device) -> Iterator[None]:
+    """The model on another device, and back on its own afterwards."""
+    before = gan.device
+    try:
+        gan.to(device)
+        yield
+    finally:
+        gan.to(before)
 
 
 def evaluator_for(

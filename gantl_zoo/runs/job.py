@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics.catalogue import AUTO, named
+from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import ancestor
 from gantl_zoo.runs.kept_config import readable, settings_in
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.training.recipe import Recipe
@@ -26,22 +27,6 @@ class Networks:
     discriminator: str | None = None
     generator_config: dict[str, Any] = field(default_factory=dict)
     discriminator_config: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measuring:
-    """How a run's model is measured.
-
-    `metrics`: names of metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes,
-    modes; auto (all that fit the data) or none.
-    `samples`: number of samples that are measured.
-    `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
-    channelwise:NAME.
-    """
-
-    metrics: tuple[str, ...] = (AUTO,)
-    samples: int = 5_000
-    extractor: str = AUTO
 
 
 @dataclass(frozen=True, kw_only=True)

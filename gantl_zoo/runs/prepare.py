@@ -18,7 +18,8 @@ from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
 from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness
-from gantl_zoo.runs.job import Job, Measuring, Networks
+from gantl_zoo.runs.job import Job, Networks
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step, check_weights
 from gantl_zoo.runs.monitor import monitor_of
 from gantl_zoo.runs.prepared import Prepared, within_budget, without_r1

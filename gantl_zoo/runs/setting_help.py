@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
 from gantl_zoo.registry.field_help import field_help
-from gantl_zoo.runs.job import Measuring
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])

@@ -16,7 +16,8 @@ from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.registry.arguments import fits, given, plain
 from gantl_zoo.runs.choice import Open
-from gantl_zoo.runs.job import Measuring, Networks
+from gantl_zoo.runs.job import Networks
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe, open_settings
 
@@ -91,6 +92,8 @@ class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
     `conditional`: whether the model is conditioned on the classes of the data. By default a new model is not,
     and a transferred one is if its source is.
     `title`: name of the model. By default it is that of the run's folder.
+    `preset`: name of a recipe (`gz.presets.names()`), which sets what is not given.
+    `minutes`: train for as many steps as take that long on this machine, in the place of `steps`.
     """
 
     conditional: bool | None
