@@ -39,8 +39,8 @@ def info(
 ) -> None:
     """Show what a name means. Of a model: sizes, origin, recipe and metrics; else the arguments."""
     check(name)
-    owners = [kind for kind in REGISTRIES if kind != "models" and name in REGISTRIES[kind]]
-    found = [pages(kind, name) for kind in owners] or [model_pages(name)]
+    kinds = [kind for kind in REGISTRIES if name in REGISTRIES[kind]] or ["models"]
+    found = [model_pages(name) if kind == "models" else pages(kind, name) for kind in kinds]
     if as_json is not None:
         write_json(found[0][1] if len(found) == 1 else [facts for _, facts in found], as_json)
     else:

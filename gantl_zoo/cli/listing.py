@@ -47,7 +47,7 @@ def list_names(
     ] = False,
     endpoint: Endpoint = None,
 ) -> None:
-    """List all names: models, networks, strategies, data sets and presets. gantl-zoo info NAME describes one."""
+    """List all names: models, networks, strategies, data sets, presets. gantl-zoo info NAME describes one."""
     if hub and kind not in (None, "models"):
         raise UsageError(f"--hub lists models, so it can't be used with --kind {kind}")
     if endpoint and not hub:
@@ -71,8 +71,19 @@ def row(kind: str, name: str) -> dict[str, Any]:
     from gantl_zoo.registry.summary import summary
 
     entry = REGISTRIES[kind].lookup(name)[0]
-    known = model_row(entry) if kind == "models" else {"summary": summary(entry)}
+    if kind == "models":
+        known = model_row(entry)
+    else:
+        known = {"summary": preset_summary(entry) if kind == "presets" else summary(entry)}
     return {"kind": kind, "name": name, "owner": entry.owner, "version": entry.version, **known}
+
+
+def preset_summary(entry: Entry) -> str:
+    """The description of a preset that can be read without importing a plug-in."""
+    from gantl_zoo.training.presets import Preset
+
+    target = entry.load() if entry.owner == "gantl_zoo" else entry.target
+    return target.description if isinstance(target, Preset) else ""
 
 
 def model_row(entry: Entry) -> dict[str, Any]:
