@@ -17,12 +17,20 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry.arguments import starting_weights
-from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, presets, strategies
+from gantl_zoo.registry.builtins import (
+    backbones,
+    datasets,
+    discriminators,
+    generators,
+    models,
+    presets,
+    strategies,
+)
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo.data import ImageData, load as load_data
+    from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
     from gantl_zoo.hub.search import HubModel, hub_models, search_hub
@@ -73,6 +81,7 @@ _LAZY = {
     "build_classifier": "model.classifier",
     "build_gan": "model.gan",
     "build_strategy": "strategy.combine",
+    "check_data": "data",
     "classify_evaluate": "runs.classify",
     "classify_train": "runs.classify",
     "classify_transfer": "runs.classify",
@@ -122,9 +131,11 @@ __all__ = [
     "build_classifier",
     "build_gan",
     "build_strategy",
+    "check_data",
     "classify_evaluate",
     "classify_train",
     "classify_transfer",
+    "datasets",
     "discriminators",
     "evaluate",
     "generators",

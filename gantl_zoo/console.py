@@ -10,9 +10,13 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 LOGGER = "gantl_zoo"
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -21,8 +25,24 @@ def say(text: str, *, quiet: bool = False) -> None:
 
 
 def warn(text: str) -> None:
-    """Log a warning, which is printed after the word "warning". Never raises."""
+    """Log a warning, which is printed after the word "warning", or add it to the list of `collected`. Never
+    raises.
+    """
+    if (texts := _collected.get()) is not None:
+        texts.append(text)
+        return
     logger().warning(text, extra={"quiet": False}, stacklevel=2)
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """The texts of warnings, which are not logged meanwhile."""
+    texts: list[str] = []
+    token = _collected.set(texts)
+    try:
+        yield texts
+    finally:
+        _collected.reset(token)
 
 
 def silent(quiet: bool, progress: bool | None) -> bool:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "released": set(),
     "registry": {"errors", "console", "version"},
     "storage": {"errors", "console"},
-    "data": {"storage", "pixels"},
+    "data": {"storage", "registry", "pixels"},
     "networks": {"registry", "storage", "seeding"},
     "metrics": {"data", "networks"},
     "viz": {"storage", "pixels"},

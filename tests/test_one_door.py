@@ -36,9 +36,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     decode = files.decode
 
-    def counting(content: bytes, image_size: int | None) -> Any:
+    def counting(content: bytes, **settings: Any) -> Any:
         seen.append(len(content))
-        return decode(content, image_size)
+        return decode(content, **settings)
 
     monkeypatch.setattr(files, "decode", counting)
     return seen

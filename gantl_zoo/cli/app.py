@@ -29,6 +29,7 @@ VERBS = {
     "list": "listing",
     "info": "info",
     "sample": "sample",
+    "data": "data",
     "train": "train",
     "transfer": "train",
     "resume": "resume",

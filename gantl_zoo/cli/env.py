@@ -146,13 +146,13 @@ def caches() -> dict[str, str]:
     """The folders that keep files between runs, and their sizes."""
     from huggingface_hub import constants
 
-    from gantl_zoo.data.sources import _root as data_root
+    from gantl_zoo.data.registered import root_of
     from gantl_zoo.metrics.cache import folder
 
     features_at = folder()
     return {
         "hub": sized(Path(constants.HF_HUB_CACHE)),
-        "data": sized(data_root(None)),
+        "data": sized(root_of(None)),
         "features": "off" if features_at is None else sized(features_at),
     }
 

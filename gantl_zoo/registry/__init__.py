@@ -4,6 +4,7 @@ from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import (
     REGISTRIES,
     backbones,
+    datasets,
     discriminators,
     generators,
     models,
@@ -19,6 +20,7 @@ __all__ = [
     "Registry",
     "backbones",
     "check_name",
+    "datasets",
     "discriminators",
     "folder_at",
     "generators",

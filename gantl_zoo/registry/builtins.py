@@ -81,6 +81,20 @@ presets = Registry(
     },
 )
 
+datasets = Registry(
+    "datasets",
+    {
+        "cifar10": "gantl_zoo.data.builtin:cifar10",
+        "digits": "gantl_zoo.data.builtin:digits",
+        "fashion-mnist": "gantl_zoo.data.builtin:fashion_mnist",
+        "glyphs": "gantl_zoo.data.glyphs:glyphs",
+        "kmnist": "gantl_zoo.data.builtin:kmnist",
+        "mnist": "gantl_zoo.data.builtin:mnist",
+        "portraits": "gantl_zoo.data.builtin:portraits",
+        "stacked-mnist": "gantl_zoo.data.builtin:stacked_mnist",
+    },
+)
+
 
 # The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
 # beside it, in `network_config` say, or among those of the builder that passes them on.
@@ -94,7 +108,7 @@ for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
 REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets)
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets)
 }
 
 

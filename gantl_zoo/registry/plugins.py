@@ -19,7 +19,7 @@ from gantl_zoo.version import VERSION
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets")
+KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets", "datasets")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Names, and where they lead. Imports no torch and, until `load`, no plug-in.
 
-Five registries of one class: a name maps to a reference `"package.module:object"`, which is imported
+All registries are of one class: a name maps to a reference `"package.module:object"`, which is imported
 at the first `load` or `build`. Built-ins are the tables in `builtins.py`; `plugins.py` finds those of
 installed packages; scripts use `register`. `owner:name`, such as `gantl_zoo:dcgan`, means that owner's.
 

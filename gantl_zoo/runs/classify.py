@@ -21,7 +21,7 @@ from gantl_zoo.runs.classify_resume import held_out_of, resume_classifier
 from gantl_zoo.runs.classify_run import ClassifierRun, begin, check_channels, load_classifier
 from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import GENERAL, Data, DataSettings, check_known, data_spec
-from gantl_zoo.runs.spec import RunData
+from gantl_zoo.runs.spec import RunData, fit_of
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.training import engine
@@ -115,7 +115,10 @@ def classify_evaluate(
     """
     check_known(settings, DataSettings, "model", "data")
     classifier = model if isinstance(model, Classifier) else load_classifier(model)
-    held_out = held_out_of(data_spec(data, settings))
+    spec = data_spec(data, settings)
+    if settings.get("fit") is None:
+        spec = replace(spec, fit=fit_of(classifier.about.get("lineage", {})))
+    held_out = held_out_of(spec)
     if len(held_out.classes) != classifier.num_classes:
         raise DataError(
             f"{classifier.name} has {classifier.num_classes} classes, {held_out.name} has "

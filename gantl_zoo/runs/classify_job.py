@@ -88,6 +88,7 @@ class ClassifierJob:
         spec = {key: getattr(self.data, key) for key in ("shots", "image_size", "channels")}
         options = {key: value for key, value in spec.items() if value is not None}
         options |= {"data_seed": self.data.data_seed} if self.data.data_seed else {}
+        options |= {"fit": self.data.fit} if self.data.fit != "crop" else {}
         own = {"device": "auto", "precision": "auto", "title": ""}
         options |= {k: getattr(self, k) for k, default in own.items() if getattr(self, k) != default}
         options |= {"strategy": self.strategy} if self.verb == "transfer" else {}

@@ -23,6 +23,7 @@ def command_line(job: Job) -> str:
         "data-seed": job.data.data_seed or None,
         "channels": job.data.channels,
         "image-size": job.data.image_size,
+        "fit": None if job.data.fit == "crop" else job.data.fit,
     }
     if job.verb == "train":
         options["discriminator"] = job.networks.discriminator

@@ -22,6 +22,7 @@ def dry_run(run: Prepared) -> str:
     """What the run would build, load and train, a line a thing."""
     setup, images, job = run.setup, run.data.train, run.job
     rows = [("data", f"{len(images):,} images {size(images.shape)} of {images.name} ({images.fingerprint})")]
+    rows += [("", images.changes)] if images.changes else []
     start = (
         "new networks"
         if job.verb == "train"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from gantl_zoo.console import silent
-from gantl_zoo.data import NAMES, ImageData, overlap, to_uint8
+from gantl_zoo.data import ImageData, is_name, overlap, to_uint8
 from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
@@ -28,7 +28,7 @@ from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.progress import tracked
 from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import Data, EvaluateSettings, check_known, data_spec, measuring_of
-from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
+from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, fit_of, place_of
 from gantl_zoo.training import engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
@@ -114,7 +114,8 @@ def evaluate(
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. `device` is where images are generated
+    images the model was trained on, for the metrics of memorisation. `fit` is "crop" or
+    "pad"; by default it is that of the training. `device` is where images are generated
     and features are extracted: "cpu", "cuda", "auto", …. By default features are extracted on the CPU, and
     the model stays where it is. Images in memory are compared with the samples; there is no floor then, since
     the training images are unknown. Processes that a launcher started share the work, and each of them gets
@@ -127,7 +128,9 @@ def evaluate(
     check_known(settings, EvaluateSettings, "model", "data", "quiet", "progress", "device")
     measuring = measuring_of({"samples": SAMPLES, **given(settings)})  # type: ignore[typeddict-item]
     gan = gan_named(model, discriminator=False)
-    spec = split_as_in_training(gan, replace(data_spec(data, settings), image_size=gan.image_shape[1]))
+    fit = settings.get("fit") or fit_of(gan.lineage)
+    spec = replace(data_spec(data, settings), image_size=gan.image_shape[1], fit=fit)
+    spec = split_as_in_training(gan, spec)
     machine = engine.choose(device or "cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
@@ -182,7 +185,7 @@ def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
     lineage has no sketch, and held-out images were chosen by their paths then.
     """
     trained = gan.lineage.get("data", {})
-    elsewhere = trained.get("name") in NAMES or place_of(spec.source) is None
+    elsewhere = is_name(trained.get("name")) or place_of(spec.source) is None
     if "trained_on" in trained or elsewhere:  # and these images are not read twice
         return spec
     early = replace(spec, split_by=OLD_SPLIT)

@@ -13,6 +13,7 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.monitor import health_monitor
 from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.recorder import RunRecorder
+from gantl_zoo.runs.spec import note_on
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.modes import training_modes
@@ -53,6 +54,8 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
         check_callbacks(callbacks)
         cost = "" if resume else str(run.estimate())
         trainer = Trainer(setup, images, run.job.recipe, run.engine)
+    if note := note_on(images):
+        folder.log(note)
     folder.log(f"engine: {run.engine}")
     folder.log(learning(setup))
     if cost:

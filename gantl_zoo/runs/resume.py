@@ -115,7 +115,7 @@ def settings_of(job: Job) -> dict[str, Any]:
     """What `train` or `transfer` was called with, by the names of their arguments."""
     networks = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title")
     parts = (*networks, "compare_scratch", "preset", "minutes")
-    data = ("image_size", "channels", "shots", "data_seed")
+    data = ("image_size", "channels", "shots", "data_seed", "fit")
     return {
         **{key: getattr(job, key) for key in parts},
         **asdict(job.networks),

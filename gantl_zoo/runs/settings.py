@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gantl_zoo.data import ImageData, source_of
+from gantl_zoo.data import CROP, ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
 from gantl_zoo.registry.arguments import fits, given, plain
@@ -37,6 +37,7 @@ class ImageSettings(TypedDict, total=False):
     data_root: str | Path | None
     shots: int | None
     data_seed: int | None
+    fit: str | None
 
 
 class DataSettings(ImageSettings, total=False):
@@ -163,6 +164,7 @@ def data_spec(data: Data, settings: ImageSettings) -> DataSpec:
         root=chosen.get("data_root"),
         shots=chosen.get("shots"),
         data_seed=chosen.get("data_seed") or 0,
+        fit=chosen.get("fit") or CROP,
     )
 
 

@@ -30,6 +30,7 @@ class DataSpec:
     `root`: folder of the data sets that are downloaded by name.
     `shots`: number of training images that are used, a random subset of all.
     `data_seed`: seed of that subset.
+    `fit`: how images that are not square become square: crop to the centre, or pad.
     `split_by`: how held-out images are chosen: by content or by path, as in `gantl_zoo.data.load`.
     `place`: absolute path of a source on disk, where a run finds its images from any working directory.
     `memory`: whether the images were given in memory.
@@ -44,6 +45,7 @@ class DataSpec:
     split_by: str = "content"
     place: str | None = None
     memory: bool = False
+    fit: str = "crop"
 
     @property
     def in_memory(self) -> bool:
@@ -72,6 +74,7 @@ class DataSpec:
             data_seed=self.data_seed,
             root=self.root,
             split_by=self.split_by,
+            fit=self.fit,
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class DataSpec:
             "data_seed": self.data_seed,
             "split_by": self.split_by,
             "memory": self.in_memory,
+            "fit": self.fit,
         }
 
     @classmethod
@@ -97,17 +101,30 @@ class DataSpec:
 
 def place_of(source: str | Path | ImageData) -> str | None:
     """The absolute path of a source that is a folder or a zip on disk."""
-    from gantl_zoo.data import NAMES, ImageData
+    from gantl_zoo.data import ImageData, is_name
 
     if isinstance(source, ImageData):
         return None
-    if isinstance(source, str) and {source, source.rpartition(":")[0]} & set(NAMES):
-        return None  # a data name, whatever lies in the working directory
+    if is_name(source):
+        return None
     expanded = os.path.expanduser(source)
     folder, colon, classes = expanded.rpartition(":")
     if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
         return os.path.abspath(folder) + colon + classes
     return os.path.abspath(expanded) if os.path.exists(expanded) else None
+
+
+def fit_of(lineage: Mapping[str, Any]) -> str:
+    """How a model's training images were made square; earlier versions always cropped them."""
+    from gantl_zoo.data import CROP, FITS
+
+    fit = lineage.get("data", {}).get("fit")
+    return fit if fit in FITS else CROP
+
+
+def note_on(images: ImageData) -> str:
+    """One line for a run's log that says how its images were changed; "" if they were not."""
+    return f"data: {len(images):,} images of {images.name}: {images.changes}" if images.changes else ""
 
 
 @dataclass(frozen=True)
