@@ -265,7 +265,7 @@ def test_a_plug_ins_model_goes_there_and_back(
 ) -> None:
     done = gz.push("resize-digits", "me/resized", license="mit")
     text = hub.repos["me/resized"].commits[done.commit]["README.md"].decode()
-    assert "It needs a plug-in: `pip install gantl-zoo-example==" in text
+    assert "The model needs a plug-in: `pip install gantl-zoo-example==" in text
     assert gz.pull("me/resized", to=tmp_path / "to").commit == done.commit
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
     plugins.rescan()

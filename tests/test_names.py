@@ -62,7 +62,7 @@ def test_a_model_folder_comes_first_and_the_owner_leads_to_the_release(use: str,
     (here / name).mkdir()
     (here / name / "config.json").write_text("{}")
     for mine in (name, f"./{name}"):
-        with pytest.raises(gz.WeightsError, match="describes no gantl_zoo model"):
+        with pytest.raises(gz.WeightsError, match="is not the config of a gantl_zoo model"):
             USES[use](mine)
     USES[use](f"gantl_zoo:{name}")
 
