@@ -59,10 +59,12 @@ def test_the_channelwise_classifier_reads_each_digit(digits: ImageData) -> None:
 def test_a_channelwise_extractor_wants_a_classifier_of_grey_images(images: ImageData, tmp_path: Path) -> None:
     backbone = gz.build_classifier("cnn", config={"channels": 3})
     backbone.save(tmp_path / "rgb")
-    with pytest.raises(gz.UsageError, match="sees 3 channels at once"):
+    with pytest.raises(gz.UsageError, match="takes 3 channels at once"):
         choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
     with pytest.raises(gz.UsageError, match="is a GAN"):
         choose_extractor("channelwise:dcgan-mnist", images)
+    with pytest.raises(gz.UnknownNameError, match="^unknown extractor 'pixel'; did you mean pixels"):
+        choose_extractor("pixel", images)
     with pytest.raises(gz.UsageError, match="timm:resnet10t is an architecture without a trained classifier"):
         choose_extractor("channelwise:timm:resnet10t", images)
 

@@ -35,7 +35,7 @@ def kept(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("me/nothing", "can't pull me/nothing .*no such repository.*neither is there a folder me/nothing"),
+        ("me/nothing", "can't pull me/nothing .*no such repository.*there is also no folder me/nothing"),
         (f"{NAME}@v9", "no branch, tag or commit 'v9'.*/me/my-gan/tree/main"),
         ("me/empty", "a file is missing there: the repository holds no whole model"),
         ("me/a--b", "no name on the Hub: write user/name"),

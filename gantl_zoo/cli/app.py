@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gantl_zoo.cli import bench, classify, evaluate, listing, output, resume, sample, share, train
-from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.errors import UsageError, ZooError, suggestion
 
 EPILOG = """Examples:
 
@@ -78,6 +78,9 @@ def explain(error: Exception) -> int:
         text, code = error.format_message(), 2  # type: ignore[attr-defined]
         if not text:  # a verb alone: its help was the answer
             return code
+        if options := getattr(error, "possibilities", None):  # click lists them in alphabetical order
+            option = getattr(error, "option_name", "")
+            text = f"no such option {option}{suggestion(option, options)}"
         text = f"{text.rstrip('.')} (gantl-zoo VERB --help shows what there is)"
     elif isinstance(error, ZooError):
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
