@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib.util
 import json
 import math
 import re
@@ -159,3 +161,16 @@ def test_wrong_input_is_told(capsys: pytest.CaptureFixture[str], words: tuple[st
     with pytest.raises(SystemExit) as stop:
         main(["bench", "stacked-mnist", *words])
     assert stop.value.code == 2 and text in capsys.readouterr().err
+
+
+SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").rglob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_import_only_what_exists(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gantl_zoo"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                assert hasattr(module, alias.name) or importlib.util.find_spec(name), name
