@@ -157,7 +157,7 @@ def test_a_strangers_discriminator_is_checked_like_any_network(gan: gz.GAN, tmp_
     path = folder / "discriminator.safetensors"
     sound = path.read_bytes()
     path.write_bytes(sound[:-4] + bytes([sound[-4] ^ 1]) + sound[-3:])
-    with pytest.raises(gz.WeightsError, match=r"is not the file that config.json pins"):
+    with pytest.raises(gz.WeightsError, match=r"does not match its SHA-256 in config.json"):
         gz.backbones.build("discriminator", of=str(folder))
     path.write_bytes(sound)
     config = read_config(folder)
@@ -241,7 +241,7 @@ def test_the_table_of_classifiers_is_filled_once(tmp_path: Path, monkeypatch: py
     before = path.read_text()
     assert bench.classifier_table((100,), trials=2, out=tmp_path).read_text() == before
     assert "| | 100 images (2 seeds) |" in before and "| probe | " in before and " ± " in before
-    with pytest.raises(gz.UsageError, match=r"shots of 100 \(0: all\)"):
+    with pytest.raises(gz.UsageError, match=r"shots must be among 100 \(0: all\), not 7"):
         bench.classifier_table((7,), out=tmp_path)
 
 

@@ -199,7 +199,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         (["sample", "dcgan-mnist", "--out", "{tmp}/file/x.png"], 1, "can't write the picture"),
         (["sample", "dcgan-mnist", "--out", "{tmp}/x.qqq"], 1, "can't write the picture"),
         (["sample", "me/my-gan", "--out", "x.png"], 1, "HF_HUB_OFFLINE is set"),
-        (["sample", "{tmp}", "--out", "x.png"], 2, "no model or run folder"),
+        (["sample", "{tmp}", "--out", "x.png"], 2, "not a model or run folder"),
         (["train", "dcgan", "--data", "{tmp}/empty"], 1, "holds no image"),
         (["train", "dcgan", "--data", "nowhere"], 1, "unknown data 'nowhere'"),
         (["train", "dcgan"], 2, "--data is missing"),

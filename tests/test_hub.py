@@ -277,7 +277,7 @@ def test_a_repository_of_another_library(hub: LoopbackHub, tmp_path: Path) -> No
     }
     hub.repos["they/bert"].commit("main", files, "theirs")
     for call in (lambda: gz.load_model("they/bert"), lambda: gz.pull("they/bert", to=tmp_path / "to")):
-        with pytest.raises(gz.WeightsError, match="describes no gantl_zoo model"):
+        with pytest.raises(gz.WeightsError, match="is not the config of a gantl_zoo model"):
             call()
     with pytest.raises(gz.HubError, match="model of another library, whose files would be lost"):
         gz.push("cnn-mnist", "they/bert")

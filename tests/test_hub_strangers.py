@@ -57,7 +57,7 @@ def test_the_configs_hashes_hold_for_the_generator_alone(
     commit(hub, generator_safetensors=bytes(data))  # the Hub's own hash fits these bytes
     for call in (lambda: gz.load_model(NAME, discriminator=False), lambda: gz.pull(NAME, to=tmp_path / "to")):
         with pytest.raises(
-            gz.WeightsError, match=r"generator\.safetensors is not the file that config.json pins"
+            gz.WeightsError, match=r"generator\.safetensors does not match its SHA-256 in config.json"
         ):
             call()
     assert not (tmp_path / "to").exists() and not list(tmp_path.glob(".to*"))

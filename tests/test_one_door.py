@@ -226,9 +226,9 @@ def test_a_transfer_is_named_after_the_run_that_it_starts_from() -> None:
     "wrong", [3, object(), b"name", ["dcgan-mnist"]], ids=["int", "object", "bytes", "list"]
 )
 def test_what_is_not_a_gan_is_refused_in_one_line(wrong: Any, images: ImageData) -> None:
-    with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
+    with pytest.raises(gz.UsageError, match="a model must be a name or a folder, not"):
         gz.transfer(wrong, data=images)
-    with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
+    with pytest.raises(gz.UsageError, match="a model must be a name or a folder, not"):
         gz.evaluate(wrong, data=images)
 
 

@@ -169,7 +169,7 @@ def test_a_folder_here_is_not_taken_for_the_usual_eye(
     (tmp_path / "cnn-mnist").mkdir()
     monkeypatch.chdir(tmp_path)
     assert pretrained_config("projected", "auto", (1, 28, 28))["backbone"] == "cnn"
-    with pytest.raises(gz.UnknownNameError, match="is a folder, but no model"):
+    with pytest.raises(gz.UnknownNameError, match="is a folder, but not a model"):
         pretrained_config("projected", "./cnn-mnist", (1, 28, 28))
     assert pretrained_config("projected", "cnn-mnist", (1, 28, 28))["backbone"] == "cnn"
 

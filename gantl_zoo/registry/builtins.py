@@ -1,4 +1,4 @@
-"""The names that are built in. A new family or strategy adds a line to a table here."""
+"""The built-in names. A new family or strategy adds a line to a table here."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ datasets = Registry(
 )
 
 
-# The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
-# beside it, in `network_config` say, or among those of the builder that passes them on.
+# Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
+# The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
 NETWORKS = {
     "backbone": (backbones,),
     "generator": (generators,),
@@ -113,5 +113,5 @@ REGISTRIES: dict[str, Registry] = {
 
 
 def requirements(*entries: Entry) -> dict[str, str]:
-    """`{"plug-in": "version"}` of those entries that are not built in, for a folder's `requires`."""
+    """`{"plug-in": "version"}` of the entries that are not built in, for a model folder's `requires`."""
     return {e.owner: e.version for e in entries if e.owner not in ("gantl_zoo", "script")}
