@@ -1,14 +1,14 @@
-"""Thousands of broken model folders: none may load as something else than its files say, or do harm.
+"""Load thousands of damaged model folders: each must be rejected, or load exactly what its files contain.
 
     python benchmarks/fuzz.py [--cases 20000] [--seed 0] [--workers 1] [--only KIND] [--index I]
 
-A case passes if loading raises `WeightsError`, or if the folder is still valid: then the model's tensors
-equal to the bit what a second reader (`benchmarks/reader.py`, JSON and NumPy alone) finds in the files, all
-are finite, its builders' arguments are those of config.json, and each pinned file has its hash. So a
-changed bit of a finite number is valid where no hash is pinned, and refused where one is. A case fails if
-anything else is raised, if the process dies or hangs, or if loading takes more than a gigabyte or a second of
-the processor's time (the better of two; not by the clock on the wall, since others use the machine too).
-Prints a table; ends with an error, and the cases' numbers, if one failed.
+A case passes if loading raises `WeightsError`, or if the folder is still valid. Valid means: the model's
+tensors are bit-identical to those that a second reader (`benchmarks/reader.py`, JSON and NumPy only) finds in
+the files, all are finite, the builders' arguments are those of config.json, and each file matches its hash in
+config.json. So a changed bit of a finite number is valid without a hash, and rejected with one. A case fails
+if it raises another error, if the process dies or hangs, or if loading takes more than a gigabyte of memory
+or a second of processor time (the better of two; wall-clock time would depend on other processes). Prints a
+table; exits with an error, and the numbers of the cases, if one fails.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ import gantl_zoo as gz
 SECONDS, BYTES = 1.0, 1 << 30
 Answer = tuple[int, str, str, str, str, float, int]  # number, base, kind, result, text, seconds, bytes
 GOOD = ("refused", "valid", "unchanged")
-LONGEST = 2000  # characters of an error that a person would read
+LONGEST = 2000  # characters: a longer error message is unreadable
 PATIENCE = 60.0  # seconds after which a process counts as hung
 
 
 def bases(place: Path) -> dict[str, Files]:
-    """Valid folders: GANs and a classifier, pinned and not, in one file and in shards, half floats too."""
+    """Valid folders: GANs and a classifier, with and without hashes, in shards, in half precision."""
     torch.manual_seed(0)
     gan = gz.build_gan(
         "dcgan",
@@ -58,8 +58,10 @@ def bases(place: Path) -> dict[str, Files]:
         "training": {"steps": 3, "command": "train", "curves": {"metric": "fd", "curves": {"a": {"0": 1.5}}}},
         "metrics": [{"name": "fd_x", "value": 1.5, "floor": None}],
     }  # fmt: skip
-    seeing = {"backbone": "cnn", "widths": [4, 8], "width": 4, "num_classes": 3}
-    sees = gz.build_gan("dcgan", "backbone", generator_config={"width": 4}, discriminator_config=seeing)
+    backbone = {"backbone": "cnn", "widths": [4, 8], "width": 4, "num_classes": 3}
+    projected = gz.build_gan(
+        "dcgan", "backbone", generator_config={"width": 4}, discriminator_config=backbone
+    )
     plain = gz.build_gan(
         "dcgan", generator_config={"width": 4, "latent_dim": 8}, discriminator_config={"width": 4}
     )
@@ -67,7 +69,7 @@ def bases(place: Path) -> dict[str, Files]:
     found = {}
     for name, model, settings in (
         ("gan", gan, {}), ("half", plain, {"dtype": "float16"}), ("shards", gan, {"max_shard_size": 6000}),
-        ("sees", sees, {}), ("classifier", classifier, {}),
+        ("projected", projected, {}), ("classifier", classifier, {}),
         ("classifier-shards", classifier, {"max_shard_size": 1500}),
     ):  # fmt: skip
         folder = model.save(place / name, **settings)
@@ -80,7 +82,7 @@ def bases(place: Path) -> dict[str, Files]:
 
 
 def case(seed: int, number: int, valid: dict[str, Files], only: str | None = None) -> tuple[str, str, Files]:
-    """The base, the kind and the files of a case: they depend on the seed and the number alone."""
+    """The base, the kind and the files of a case, as a function of seed and number only."""
     chance = random.Random(f"{seed}/{number}")
     kind = only or sorted(KINDS)[number % len(KINDS)]
     base = chance.choice(sorted(valid))
@@ -100,7 +102,7 @@ def write(folder: Path, files: Files) -> None:
 
 
 def outcome(folder: Path, files: Files, valid: Files) -> tuple[str, str]:
-    """What happens when the folder is loaded: "refused", "valid" or "unchanged", or how it fails, and why."""
+    """Load a folder; returns "refused", "valid", "unchanged" or a kind of failure, and the message."""
     try:
         model = gz.load_model(folder)
     except gz.WeightsError as error:
@@ -121,7 +123,7 @@ def outcome(folder: Path, files: Files, valid: Files) -> tuple[str, str]:
 
 
 def peak(forget: bool = False) -> int:
-    """The most memory that this process has held (since it was last told to forget), in bytes."""
+    """The peak memory of this process in bytes. `forget` resets it first, where the system can."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -131,7 +133,7 @@ def peak(forget: bool = False) -> int:
     return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
-def judge(folder: Path, files: Files, valid: Files) -> tuple[str, str, float, int]:
+def check_case(folder: Path, files: Files, valid: Files) -> tuple[str, str, float, int]:
     """Outcome, message, seconds and bytes of one case."""
     write(folder, files)
     seconds = math.inf
@@ -148,20 +150,20 @@ def judge(folder: Path, files: Files, valid: Files) -> tuple[str, str, float, in
 
 
 def serve(pipe: Connection, seed: int, only: str | None) -> None:
-    """Judge cases by number until there is no more."""
+    """Check the cases whose numbers arrive in the pipe, until it is None."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
         valid = bases(Path(place))
         for name, files in valid.items():
-            assert judge(Path(place) / "case", files, files)[0] == "unchanged", name
+            assert check_case(Path(place) / "case", files, files)[0] == "unchanged", name
         pipe.send("ready")
         while (number := pipe.recv()) is not None:
             base, kind, files = case(seed, number, valid, only)
-            pipe.send((base, kind, *judge(Path(place) / "case", files, valid[base])))
+            pipe.send((base, kind, *check_case(Path(place) / "case", files, valid[base])))
 
 
 class Worker:
-    """A process of its own, since a case might end it."""
+    """A separate process, since a case may crash it."""
 
     def __init__(self, seed: int, only: str | None) -> None:
         self.pipe, theirs = multiprocessing.Pipe()
@@ -172,7 +174,7 @@ class Worker:
         assert self.pipe.poll(10 * PATIENCE) and self.pipe.recv() == "ready"
 
     def ask(self, number: int) -> tuple[str, str, str, str, float, int] | None:
-        """What became of a case; None if the process died or hung."""
+        """The result of a case; None if the process died or hung."""
         try:
             self.pipe.send(number)
             return self.pipe.recv() if self.pipe.poll(PATIENCE) else None
@@ -192,7 +194,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--only", choices=sorted(KINDS))
-    parser.add_argument("--index", type=int, help="one case, and what becomes of it")
+    parser.add_argument("--index", type=int, help="run this case only, and print its result")
     asked = parser.parse_args()
     numbers = list(range(asked.cases)) if asked.index is None else [asked.index]
     start = time.perf_counter()
@@ -210,7 +212,7 @@ def main() -> int:
 
 
 def run(numbers: list[int], seed: int, only: str | None) -> list[Answer]:
-    """What became of these cases, in one process after the other if cases end them."""
+    """The results of these cases. Starts a new process after a case that crashed or hung."""
     worker, answers = Worker(seed, only), []
     for number in numbers:
         answer = worker.ask(number)
@@ -224,9 +226,9 @@ def run(numbers: list[int], seed: int, only: str | None) -> list[Answer]:
 
 
 def report(counts: Counter[tuple[str, str]], cases: int) -> None:
-    """How often each mutation ended how, as a Markdown table."""
+    """Print the counts of results per mutation as a Markdown table."""
     results = [*GOOD, *sorted({result for _, result in counts} - set(GOOD))]
-    print(f"| what was done to a folder | {' | '.join(results)} |")
+    print(f"| mutation | {' | '.join(results)} |")
     print("|---" * (len(results) + 1) + "|")
     for kind in sorted({kind for kind, _ in counts}):
         print(f"| {kind} | {' | '.join(str(counts[kind, result]) for result in results)} |")

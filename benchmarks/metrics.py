@@ -1,10 +1,10 @@
-"""Time and memory of our metrics beside torchmetrics' and torch-fidelity's, on the same features.
+"""Time and memory of our metrics and those of torchmetrics and torch-fidelity, on the same features.
 
     python benchmarks/metrics.py [--count 10000] [--features 128] [--rounds 5] [--only kd pr]
 
-One interleaved run: every round measures each contestant in a process of its own, on normal features that it
-draws from the same seed. Ratios are taken within a round; the median over the rounds is printed.
-Seconds are those of the computation alone; MiB are the peak that it added to the process.
+Each round measures every implementation once, in a separate process, on normal features drawn from the same
+seed. Prints the median over rounds of ratios within a round. Seconds are those of the computation only; MiB
+are the increase of the process's peak memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Contest = dict[str, dict[str, Callable[[Tensor, Tensor], float]]]
 
 
 def torchmetrics_of(name: str, **settings: Any) -> Callable[[Tensor, Tensor], float]:
-    """A metric of torchmetrics, fed in blocks with features that are there already."""
+    """A metric of torchmetrics that gets features, in blocks, in place of images."""
 
     def measure(real: Tensor, fake: Tensor) -> float:
         from torchmetrics.image import fid, kid, mifid
@@ -91,7 +91,7 @@ def contests() -> Contest:
             "ours": lambda real, fake: informed(frechet(real, fake), fake, real),
             "torchmetrics": torchmetrics_of("mifid"),
         },
-        "pr": {  # ours gives density and coverage, too
+        "pr": {  # ours also computes density and coverage
             "ours": lambda real, fake: manifolds(real, fake)["precision"],
             "torch-fidelity": fidelity_pr,
             "torch-fidelity, sparing": fidelity_pr_sparing,
@@ -100,7 +100,7 @@ def contests() -> Contest:
 
 
 def child(metric: str, who: str, count: int, features: int) -> None:
-    """Measure once, and print what it took."""
+    """Measure one implementation once, and print its time and memory as JSON."""
     warnings.simplefilter("ignore")
     real, fake = (
         torch.randn(count, features, generator=torch.Generator().manual_seed(seed)) + 0.1 * seed

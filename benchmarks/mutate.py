@@ -1,7 +1,7 @@
-"""Ways to break the files of a model folder, `{file name: bytes}`. A mutation changes it in place.
+"""Mutations that damage the files of a model folder, `{file name: bytes}`, in place.
 
-It draws all its chance from the `random.Random` that it is given. `None` in place of bytes makes a sub-folder
-of that name. A mutation may leave a folder valid: whether it did, `benchmarks/fuzz.py` decides.
+All randomness comes from the given `random.Random`. `None` in place of bytes makes a sub-folder of that name.
+A mutation may leave a folder valid; `benchmarks/fuzz.py` finds out.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def pick(random: random.Random, files: Files, ending: str) -> str:
 
 
 def split(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """A safetensors file's header and what follows."""
+    """Split a safetensors file into its header and the tensors' bytes."""
     end = 8 + int.from_bytes(data[:8], "little")
     return json.loads(data[8:end]), data[end:]
 
@@ -76,12 +76,12 @@ def join(header: Any, rest: bytes) -> bytes:
 
 
 def many(count: int) -> bytes:
-    """The inside of an object of so many keys, the last of them twice."""
+    """The inside of a JSON object with `count` keys, the last of them duplicated."""
     return b",".join(b'"%d":0' % key for key in [*range(count), max(count - 1, 0)])
 
 
 def flip(random: random.Random, data: bytes, low: int = 0, high: int | None = None) -> bytes:
-    """Some bits of `data[low:high]` turned."""
+    """Flip some bits of `data[low:high]`."""
     changed = bytearray(data)
     for _ in range(random.choice([1, 1, 1, 2, 8])):
         changed[random.randrange(low, high or len(data))] ^= 1 << random.randrange(8)
@@ -120,7 +120,7 @@ def exchange_files(random: random.Random, files: Files) -> None:
 
 
 def exchange_tensors(random: random.Random, files: Files) -> None:
-    """Two tensors of a file change their names, their places, their shapes or all of it."""
+    """Swap the offsets, shapes or dtypes of two tensors of a file, or all three."""
     name = pick(random, files, ".safetensors")
     header, rest = split(files[name])
     names = [key for key in header if key != "__metadata__"]
@@ -133,7 +133,7 @@ def exchange_tensors(random: random.Random, files: Files) -> None:
 
 
 def header_entry(random: random.Random, files: Files) -> None:
-    """A dtype, a shape, an offset or a name of a header."""
+    """Change a dtype, a shape, an offset or a name in a header."""
     name = pick(random, files, ".safetensors")
     header, rest = split(files[name])
     key = random.choice(list(header))
@@ -172,7 +172,7 @@ def header_length(random: random.Random, files: Files) -> None:
 
 
 def header_json(random: random.Random, files: Files) -> None:
-    """A header that is long, deep, has a key twice, or is no object."""
+    """Replace a header by one that is long, deeply nested, has a duplicate key, or is not an object."""
     name = pick(random, files, ".safetensors")
     header, rest = split(files[name])
     text = json.dumps(header).encode()
@@ -209,7 +209,7 @@ def other_file(random: random.Random, files: Files) -> None:
 
 
 def files_there(random: random.Random, files: Files) -> None:
-    """A file is missing, called otherwise, a folder, or there once more."""
+    """Remove, rename or copy a file, or replace it by a folder."""
     name = random.choice(sorted(files))
     what = random.randrange(4)
     data = files[name] if what == 3 else files.pop(name)

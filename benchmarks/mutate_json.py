@@ -1,6 +1,6 @@
-"""Ways to break the JSON of a model folder: its config.json, and the index of its shards.
+"""Mutations that damage the JSON of a model folder: config.json, and the index of shards.
 
-As in `benchmarks/mutate.py`; `KINDS` holds all mutations of both files by name.
+`KINDS` has all mutations of this file and of `benchmarks/mutate.py` by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mutate import NUMBERS, ODD, PATHS, RAW, WEIGHTS, Files, join, many, pick, s
 
 
 def at(random: random.Random, tree: Any, want: Callable[[str, Any], bool]) -> tuple[Any, Any]:
-    """A random place (container, key) of a tree whose key and value `want` accepts."""
+    """A random position (container, key) in a tree for whose key and value `want` is true."""
     places = []
     todo = [tree]
     while todo:
@@ -28,7 +28,7 @@ def at(random: random.Random, tree: Any, want: Callable[[str, Any], bool]) -> tu
 
 
 def edit(random: random.Random, files: Files, want: Callable[[str, Any], bool], values: list[Any]) -> None:
-    """Another value at a place of config.json."""
+    """Change a value in config.json."""
     tree = json.loads(files["config.json"])
     node, key = at(random, tree, want)
     node[key] = random.choice(values)
@@ -50,7 +50,7 @@ def json_name(random: random.Random, files: Files) -> None:
 
 
 def json_arguments(random: random.Random, files: Files) -> None:
-    """A builder's arguments: more, fewer, others."""
+    """Add, remove or change an argument of a builder."""
     tree = json.loads(files["config.json"])
     part = random.choice([key for key in ("generator", "discriminator", "backbone") if key in tree])
     config = tree[part]["config"]
@@ -63,7 +63,7 @@ def json_arguments(random: random.Random, files: Files) -> None:
 
 
 def json_key(random: random.Random, files: Files) -> None:
-    """A key too many or too few, or another name of one."""
+    """Add, remove or rename a key."""
     tree = json.loads(files["config.json"])
     node, key = at(random, {"": tree}, lambda key, value: isinstance(value, dict))
     node = node[key]
@@ -82,7 +82,7 @@ def json_written(files: Files, tree: Any) -> None:
 
 
 def json_twice(random: random.Random, files: Files) -> None:
-    """A key twice, in config.json or an index; one of thousands, too."""
+    """Duplicate a key in config.json or an index, also one of thousands."""
     name = pick(random, files, ".json")
     if random.random() < 0.1:
         files[name] = files[name].rstrip()[:-1] + b"," + many(random.randrange(90_000)) + b"}"
@@ -94,7 +94,7 @@ def json_twice(random: random.Random, files: Files) -> None:
 
 
 def json_raw(random: random.Random, files: Files) -> None:
-    """A number that JSON doesn't know, or a text of another encoding."""
+    """Insert a number that is not valid JSON, or change the encoding of the text."""
     name = pick(random, files, ".json")
     text = files[name].decode()
     if random.random() < 0.2:
@@ -117,7 +117,7 @@ def json_deep(random: random.Random, files: Files) -> None:
 
 
 def pins(random: random.Random, files: Files) -> None:
-    """Another hash, another file pinned, or pins of another form."""
+    """Change a hash, its file, or the layout of the hashes."""
     tree = json.loads(files["config.json"])
     found = tree.setdefault("files", {})
     digest = "".join(random.choice("0123456789abcdefABCDEFg") for _ in range(random.choice([64, 64, 63, 65])))
@@ -129,7 +129,7 @@ def pins(random: random.Random, files: Files) -> None:
 
 
 def index(random: random.Random, files: Files) -> None:
-    """An index of shards: other places, names, sums, keys."""
+    """Change positions, names, the total size or keys of an index of shards."""
     indices = sorted(name for name in files if name.endswith(".index.json"))
     if not indices:
         return pins(random, files)
@@ -174,5 +174,5 @@ JSON = (
     index,
 )
 KINDS: dict[str, Callable[[random.Random, Files], None]] = {
-    made.__name__.replace("_", " "): made for made in (*WEIGHTS, *JSON)
+    mutation.__name__.replace("_", " "): mutation for mutation in (*WEIGHTS, *JSON)
 }

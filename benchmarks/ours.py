@@ -1,4 +1,4 @@
-"""The contestant of `throughput.py` that is this package: `Trainer.step`, all that a run does in a step.
+"""This package's training step for `throughput.py`: `Trainer.step`, which has all work of a step.
 
 python benchmarks/ours.py WORKLOAD BATCH PRECISION
 """

@@ -1,8 +1,9 @@
-"""What the processor can do: the rate of one large convolution.
+"""The speed of one large convolution, as a limit of what the processor can do.
 
     python benchmarks/rate.py PRECISION
 
-5×5, 256 to 128 channels at 7×7, as in the 28×28 DCGAN, at batch 128; channels-last, freed memory kept.
+5×5, 256 to 128 channels at 7×7, as in the 28×28 DCGAN, at batch 128; channels-last, without returning freed
+memory to the system.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A second reader of model folders, which shares nothing with the package: is a model what its files say?"""
+"""A second, independent reader of model folders: checks that a loaded model matches its files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mutate import Files
 
-NUMPY = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}  # what the folders made here hold
+NUMPY = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}  # the dtypes in the folders of fuzz.py
 KEYS = {
     "format", "kind", "name", "dtype", "generator", "discriminator", "backbone", "image", "latent_dim",
     "num_classes", "requires", "lineage", "training", "metrics", "license", "files",
@@ -18,7 +18,7 @@ KEYS = {
 
 
 def compare(model: Any, files: Files) -> None:
-    """The model is what the files say, read anew and independently. Raises otherwise."""
+    """Raise `AssertionError` unless the model has exactly the content of the files."""
     config = strictly(files["config.json"])
     assert set(config) <= KEYS and config["format"] == 1, "keys"
     roles = ("generator", "discriminator") if config["kind"] == "gan" else ("backbone",)
@@ -27,10 +27,10 @@ def compare(model: Any, files: Files) -> None:
         if role == "discriminator" and network is None:
             assert not config.get(role)
             continue
-        said = config[role]
-        assert set(said) <= {"name", "config"} and model.parts[role]["name"] == said["name"], "name"
-        assert json.dumps(model.parts[role]["config"]) == json.dumps(said.get("config", {})), "arguments"
-        for value in said.get("config", {}).values():
+        part = config[role]
+        assert set(part) <= {"name", "config"} and model.parts[role]["name"] == part["name"], "name"
+        assert json.dumps(model.parts[role]["config"]) == json.dumps(part.get("config", {})), "arguments"
+        for value in part.get("config", {}).values():
             assert not isinstance(value, (int, float)) or abs(value) <= 1 << 16, "range"
         tensors = second_reader(files, "model" if role == "backbone" else role, config)
         state = network.state_dict()
@@ -51,7 +51,7 @@ def compare(model: Any, files: Files) -> None:
 
 
 def second_reader(files: Files, part: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The tensors of a network, by JSON and NumPy. Raises for anything doubtful."""
+    """Read the tensors of a network with JSON and NumPy only. Raises for anything invalid."""
     whole, index = f"{part}.safetensors", f"{part}.safetensors.index.json"
     placed = strictly(files[index])["weight_map"] if index in files else None
     assert (index in files) != (whole in files), "one file, or shards"

@@ -1,8 +1,8 @@
-"""Make a run's best model a release: half precision, measured as it will be loaded.
+"""Make a release of a run's best model: convert it to half precision, then measure the converted model.
 
     python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor cnn-mnist]
 
-The metrics of `config.json` are those of the released file, not of the float32 model that it was made from.
+The metrics in `config.json` are those of the released weights, not of the float32 model.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ def main() -> None:
         model.about["training"]["curves"] = curves(Path(options.run))
         print(report)
     else:
-        model.about["metrics"] = [gz.classify_evaluate(model, data=options.data, data_root=options.data_root)]
-        print(model.about["metrics"])
+        report = gz.classify_evaluate(model, data=options.data, data_root=options.data_root)
+        kept = ("name", "metric", "value", "on", "data_fingerprint")
+        model.about["metrics"] = [{key: value for key, value in one.items() if key in kept} for one in report]
+        print(report)
     save(model, options)
 
 
 def curves(run: Path) -> dict[str, Any]:
-    """What the run measured while it trained, and its rival from scratch, if it had one."""
+    """The metrics of the run during training, and those of its from-scratch baseline, if it has one."""
     found: dict[str, dict[str, float]] = {}
     scratch = list(run.glob("*-scratch"))
     files = {("transfer" if scratch else "this run"): run / "metrics.jsonl"}
@@ -60,7 +62,7 @@ def curves(run: Path) -> dict[str, Any]:
 
 
 def save(model: gz.GAN | gz.Classifier, options: argparse.Namespace) -> None:
-    """Write the release; its card is kept in `model_cards/`, not beside it."""
+    """Write the release without its card, which is in `model_cards/`."""
     model.name, model.about["license"] = options.name, LICENCE
     folder = model.save(options.into / options.name, dtype="float16")
     (folder / "README.md").unlink()

@@ -1,10 +1,10 @@
-"""Images a second with one process and with two, and what that means for more. One interleaved run.
+"""Images per second with one process and with two, interleaved, and a projection to more.
 
     python benchmarks/scaling.py [--workload NAME …] [--batch 128] [--rounds 9] [--precision auto]
 
-Two processes of one thread each share the batch and average their gradients through gloo on loopback; one
-process has all threads. Prints the bytes that a step exchanges, the compute that goes with them, and a
-projection to 8 GPUs and to 64 on 8 machines, with its assumptions.
+Two processes with one thread each share the batch and average their gradients with gloo on loopback; the
+single process has all threads. Prints the bytes that a step exchanges, its compute, and a projection to 8
+GPUs and to 64 GPUs on 8 machines, with the assumptions below.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import throughput
 import workloads
 
 HERE = Path(__file__).parent
-# what the projection assumes of a GPU and its wires; none of it was measured
-GPU_FLOP = 0.3 * 400e12  # a second in bf16: a third of what a data sheet says of a 2024 card
-MESSAGES = 3  # a step: one a player, one for running statistics
+# assumptions of the projection about GPUs and their network; none is measured
+GPU_FLOP = 0.3 * 400e12  # per second in bf16: 30 % of the specification of a 2024 card
+MESSAGES = 3  # per step: one per network, one for running statistics
 
 
 @dataclass(frozen=True)
 class Wire:
-    """Bytes a second that a GPU sends, and seconds until a short message has gone round."""
+    """A network: bytes per second that a GPU sends, and seconds for an all-reduce of a short message."""
 
     rate: float
     latency: float
@@ -38,7 +38,7 @@ WITHIN, BETWEEN = Wire(200e9, 40e-6), Wire(25e9, 150e-6)  # NVLink; 200 Gb/s bet
 
 
 class Pair(throughput.Contestant):
-    """Two processes that take each step together."""
+    """Two processes that share each step."""
 
     def start(self) -> None:
         with socket.socket() as probe:
@@ -59,7 +59,7 @@ class Pair(throughput.Contestant):
 
 
 def bytes_a_step(workload: str) -> int:
-    """What each process sends: float32 gradients of both players, and running statistics."""
+    """The bytes that each process sends: float32 gradients of both networks, and running statistics."""
     gan = workloads.build(workload)
     networks = (gan.generator, gan.discriminator)
     floats = sum(p.numel() for n in networks for p in n.parameters())
@@ -68,8 +68,9 @@ def bytes_a_step(workload: str) -> int:
 
 
 def project(flop: float, sent: int, count: int, wire: Wire) -> float:
-    """Of perfect scaling at the same batch a GPU: compute over compute and a ring's all-reduce, which don't
-    overlap here.
+    """The fraction of perfect scaling at the same batch per GPU.
+
+    Compute time, divided by compute time plus that of a ring all-reduce; the two don't overlap here.
     """
     compute = flop / GPU_FLOP
     exchange = 2 * (count - 1) / count * sent / wire.rate + MESSAGES * wire.latency

@@ -1,6 +1,6 @@
-"""How a contestant talks to `throughput.py`: a line with a count of steps in, a line of JSON out.
+"""The protocol between a contestant and `throughput.py`: a number of steps in, a line of JSON out.
 
-Only the standard library, since an opponent may live in an environment of its own.
+Needs only the standard library, since an opponent may run in its own environment.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 
 def serve(run: Callable[[int], None], about: dict[str, Any]) -> None:
-    """Say what this is, then run blocks of steps until standard input ends."""
-    out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not mix with the answers
+    """Print `about`, then run blocks of steps until standard input ends."""
+    out, sys.stdout = sys.stdout, sys.stderr  # output of libraries must not mix with the answers
     print(json.dumps(about), file=out, flush=True)
     for line in sys.stdin:
         before, clock = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

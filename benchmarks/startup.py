@@ -1,4 +1,4 @@
-"""Start-up times: whole processes, interleaved, medians of eleven rounds after one that warms up."""
+"""Start-up times of whole processes: medians of eleven interleaved rounds after a warm-up round."""
 
 from __future__ import annotations
 

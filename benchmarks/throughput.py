@@ -1,11 +1,11 @@
-"""Images a second, beside the loops that people run today. One interleaved run: A B C, A B C, …
+"""Images per second of our training loop and of usual ones, measured in turn: A B C, A B C, …
 
     python benchmarks/throughput.py [--workload NAME …] [--batch N …] [--rounds 9] [--keras PYTHON]
 
-Each contestant is a process that stays alive and runs a block of steps when its turn comes. A ratio is
-taken within a round, and the median over the rounds is told. A round in which a contestant got less of the
-processor than usual was disturbed by something else: it is thrown away and counted. `--keras` names the
-Python of an environment with tensorflow-cpu, for the article's loop (28×28 only).
+Each contestant is a process that stays alive and runs a block of steps in its turn. Prints the median over
+rounds of ratios within a round. A round in which a contestant had less processor time than usual was
+disturbed by another program: it is discarded and counted. `--keras` is the Python of an environment with
+tensorflow-cpu, for the article's loop (28×28 only).
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BLOCK = 2.0  # seconds
-PATIENCE = 3  # times the wanted rounds, and not longer
-DISTURBED = 0.9  # of the usual share of the processor
+PATIENCE = 3  # stop after this many times the requested rounds
+DISTURBED = 0.9  # a round is disturbed below this fraction of the usual processor time
 
 
 @dataclass
 class Contestant:
-    """A process that runs steps when it is asked."""
+    """A process that runs steps on request."""
 
     name: str
     command: list[str]
     batch: int
     blocks: list[dict[str, float]] = field(default_factory=list)
-    environment: dict[str, str] | None = None  # None: ours
+    environment: dict[str, str] | None = None  # None: that of this process
 
     def start(self) -> None:
         self.process = self._process()
         self.about: dict[str, Any] = json.loads(self._answer())
         first = self.ask(2)["seconds"] / 2
         self.count = max(2, round(BLOCK / first))
-        self.ask(self.count)  # warm
+        self.ask(self.count)  # warm-up
 
     def _process(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
@@ -65,24 +65,24 @@ class Contestant:
         return line
 
     def share(self, block: dict[str, float]) -> float:
-        """Of the processor, in cores."""
+        """Processor time per second of a block, in cores."""
         return (block["user"] + block["system"]) / block["seconds"]
 
     def undisturbed(self) -> set[int]:
-        """The rounds in which it got its usual share."""
+        """The rounds with the usual processor time."""
         usual = median(self.share(block) for block in self.blocks)
         return {i for i, block in enumerate(self.blocks) if self.share(block) >= DISTURBED * usual}
 
 
 def contest(contestants: list[Contestant], rounds: int) -> list[int]:
-    """Run until `rounds` rounds were undisturbed; returns their numbers."""
+    """Run until `rounds` rounds are undisturbed; returns their numbers."""
     for contestant in contestants:
         contestant.start()
     good: set[int] = set()
     for number in range(rounds * PATIENCE):
         for contestant in contestants:
             contestant.blocks.append(contestant.ask(contestant.count))
-            time.sleep(0.2)  # its idle threads spin for a moment
+            time.sleep(0.2)  # its idle threads keep spinning for a moment
         good = set.intersection(*(contestant.undisturbed() for contestant in contestants))
         if len(good) >= rounds and number + 1 >= rounds:
             break
@@ -93,7 +93,7 @@ def contest(contestants: list[Contestant], rounds: int) -> list[int]:
 
 
 def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant]:
-    """Ours at both precisions, the opponents, and the processor's own rate at both precisions."""
+    """Our loop and a large convolution, each in both precisions, and the opponents."""
     words = [workload, str(batch)]
     found = [
         Contestant("ours", [sys.executable, f"{HERE}/ours.py", *words, "auto"], batch),
@@ -108,7 +108,7 @@ def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant
 
 
 def report(workload: str, batch: int, runners: list[Contestant], good: list[int]) -> None:
-    """A row of the table in README.md, and what it rests on."""
+    """Print a row of the table in README.md, and the page faults to standard error."""
     by_name = {runner.name: runner for runner in runners}
 
     def ratio(one: str, other: str) -> float:
@@ -116,7 +116,7 @@ def report(workload: str, batch: int, runners: list[Contestant], good: list[int]
 
     def of_rate(one: str, other: str) -> float:
         ours, limit = by_name[one], by_name[other]
-        work = ours.about["flop"] / batch / limit.about["flop"]  # convolutions an image
+        work = ours.about["flop"] / batch / limit.about["flop"]  # large convolutions per image
         return median(work * ours.blocks[i]["rate"] / limit.blocks[i]["rate"] for i in good)
 
     cells = [workload, str(batch)]

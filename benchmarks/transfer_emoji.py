@@ -1,9 +1,9 @@
-"""The colour pair, emoji that are no faces to faces, 64×64: `python benchmarks/transfer_emoji.py ZIP CIFAR`.
+"""The colour pair, other emoji to faces, at 64×64: `python benchmarks/transfer_emoji.py ZIP CIFAR`.
 
-ZIP holds Noto's emoji as `emoji_u1f600.png`, …. Faces are the code points 1f600 to 1f644, every second one
-held out. The budget is smaller than the other pairs', for the sake of a CPU. CIFAR is a zip or folder of
-CIFAR-10's images: a classifier of them measures, trained here, since the released one teaches `projected` and
-`vision-aided`.
+ZIP has Noto's emoji as `emoji_u1f600.png`, …. Faces are the code points 1f600 to 1f644, every second one held
+out. The budget is smaller than that of the other pairs, since this is run on a CPU. CIFAR is a zip or folder
+of CIFAR-10's images. A classifier of them is trained here as feature extractor, since the released one is the
+backbone of `projected` and `vision-aided`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gantl_zoo.bench import transfer as bench
 
 HERE = Path(__file__).parent
 OUT = Path("runs/transfer-emoji")
-JUDGE = OUT / "judge"
+EXTRACTOR = OUT / "judge"  # the name is in the keys of finished cells
 FACES = range(0x1F600, 0x1F645)
 BUDGET = bench.Budget(steps=600, batch=16, looks=6, samples=500, source_steps=1500)
 PAIR = bench.Pair(
@@ -27,8 +27,8 @@ PAIR = bench.Pair(
     f"{OUT}/faces.zip",
     learn=f"{OUT}/others.zip",
     note="colour: emoji that are no faces to faces",
-    extractor=str(JUDGE),
-    metric="kd",  # 34 held-out faces are fewer than features
+    extractor=str(EXTRACTOR),
+    metric="kd",  # fewer held-out faces (34) than features
 )
 OWN = ("l2-sp", "gradual", "freeze", "mirror", "ewc", "partial", "freeze-g", "scale-shift")
 FEW_SHOT = ("mine", "lora", "adam", "cdc", "svd")  # from the plug-in gantl-zoo-fewshot
@@ -41,7 +41,7 @@ PHASES = (
 
 
 def split(source: Path) -> None:
-    """Faces, every second one held out, and all others, as two zips. What is there stays."""
+    """Write two zips: faces, every second one held out, and all other emoji. Skips existing ones."""
     OUT.mkdir(parents=True, exist_ok=True)
     if all((OUT / f"{name}.zip").exists() for name in ("faces", "others")):
         return
@@ -59,11 +59,11 @@ def split(source: Path) -> None:
                 others.writestr(file, emoji.read(name))
 
 
-def train_judge(cifar: Path) -> None:
-    """The classifier that measures, if it isn't there."""
-    if not JUDGE.is_dir():
+def train_extractor(cifar: Path) -> None:
+    """Train the feature extractor, unless it exists."""
+    if not EXTRACTOR.is_dir():
         settings = {"epochs": 8, "lr": 0.004, "flip": True, "title": "cnn-cifar10"}
-        classify_train("cnn", data=str(cifar), out=OUT / "judges", **settings).save(JUDGE)
+        classify_train("cnn", data=str(cifar), out=OUT / "judges", **settings).save(EXTRACTOR)
 
 
 def main() -> None:
@@ -75,9 +75,9 @@ def main() -> None:
     options = parser.parse_args()
     split(options.zip)
     if not options.report:
-        if options.cifar is None and not JUDGE.is_dir():
-            parser.error("name CIFAR-10's zip or folder: what measures learns from it")
-        train_judge(options.cifar)
+        if options.cifar is None and not EXTRACTOR.is_dir():
+            parser.error("name CIFAR-10's zip or folder: the feature extractor is trained on it")
+        train_extractor(options.cifar)
     if not (OUT / bench.RESULTS).exists() and (HERE / "transfer-emoji.jsonl").exists():
         shutil.copy(HERE / "transfer-emoji.jsonl", OUT / bench.RESULTS)
     part = bench.choose_part(options.part)

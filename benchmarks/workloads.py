@@ -1,4 +1,4 @@
-"""What the benchmarks train: three pairs of networks, and noise for images."""
+"""The benchmarks' workloads: three pairs of networks, and random images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGES = 2_048
 
 
 def build(name: str) -> gz.GAN:
-    """Generator and discriminator of a workload, at their default widths (64; 256 and 128 for resnet)."""
+    """Build the networks of a workload with their default widths (64; 256 and 128 for resnet)."""
     config = dict(WORKLOADS[name])
     architecture = str(config.pop("generator"))
     with torch.random.fork_rng():

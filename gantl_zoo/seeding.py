@@ -1,4 +1,4 @@
-"""Chance as a function of seed and step, so that a resumed run draws what an unbroken one would have."""
+"""Random numbers as a function of seed and step: a resumed run draws the same as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Chance from `seed` inside, the caller's own chance untouched afterwards."""
+    """Seed all generators inside the block, and restore the caller's states afterwards."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     others = random.getstate(), np.random.get_state()
     try:
@@ -26,12 +26,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def mixed(seed: int, step: int, rank: int = 0) -> int:
-    """One number of 32 bits: torch's generator on a CPU looks at no bit above these."""
-    return (seed * 0x9E3779B1 + rank * 0x85EBCA6B + step) % (1 << 32)  # odd: no two seeds begin alike
+    """Mix seed, step and rank into 32 bits: torch's CPU generator ignores all higher bits."""
+    return (seed * 0x9E3779B1 + rank * 0x85EBCA6B + step) % (
+        1 << 32
+    )  # odd factors: distinct seeds stay distinct
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed every generator for one step of one process."""
+    """Seed Python's, NumPy's and torch's generators for one step of one process."""
     number = mixed(seed, step, rank)
     torch.manual_seed(number)
     random.seed(number)
@@ -39,18 +41,18 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
 
 
 def order(count: int, *, batch: int, seed: int, start: int, steps: int) -> Iterator[Tensor]:
-    """Indices (batch,) into `count` images for each step from `start` to `steps`.
+    """Yield indices (batch,) into `count` images for each step from `start` up to `steps`.
 
-    Every epoch is a shuffle of its own, and epochs join without a short batch between them. The indices
-    depend on the seed and the step alone.
+    Each epoch is shuffled anew. Batches run across the end of an epoch, so none is short. The indices depend
+    only on the seed and the step.
     """
     epoch, shuffled = -1, torch.empty(0, dtype=torch.long)
     for step in range(start, steps):
-        wanted = torch.arange(step * batch, (step + 1) * batch)
+        positions = torch.arange(step * batch, (step + 1) * batch)
         parts = []
-        for number in range(int(wanted[0]) // count, int(wanted[-1]) // count + 1):
+        for number in range(int(positions[0]) // count, int(positions[-1]) // count + 1):
             if number != epoch:
                 generator = torch.Generator().manual_seed(mixed(seed, number))
                 epoch, shuffled = number, torch.randperm(count, generator=generator)
-            parts.append(shuffled[wanted[wanted // count == number] % count])
+            parts.append(shuffled[positions[positions // count == number] % count])
         yield torch.cat(parts)

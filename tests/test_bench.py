@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib.util
 import json
 import math
 import re
@@ -59,10 +61,12 @@ def test_the_channelwise_classifier_reads_each_digit(digits: ImageData) -> None:
 def test_a_channelwise_extractor_wants_a_classifier_of_grey_images(images: ImageData, tmp_path: Path) -> None:
     backbone = gz.build_classifier("cnn", config={"channels": 3})
     backbone.save(tmp_path / "rgb")
-    with pytest.raises(gz.UsageError, match="sees 3 channels at once"):
+    with pytest.raises(gz.UsageError, match="takes 3 channels at once"):
         choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
     with pytest.raises(gz.UsageError, match="is a GAN"):
         choose_extractor("channelwise:dcgan-mnist", images)
+    with pytest.raises(gz.UnknownNameError, match=r"^unknown extractor 'pixel'; did you mean pixels"):
+        choose_extractor("pixel", images)
     with pytest.raises(gz.UsageError, match="timm:resnet10t is an architecture without a trained classifier"):
         choose_extractor("channelwise:timm:resnet10t", images)
 
@@ -110,7 +114,7 @@ def test_the_benchmark_goes_on_where_it_stopped_and_repeats_nothing(
         with pytest.raises(pytest.fail.Exception, match="trained again"):
             bench.stacked_mnist(steps=4, out=out)
     text = straight.read_text()
-    assert "| `a` | 4 | 1 |" in text and "78.9 ± 6.5" in text and "The budget was cut" in text
+    assert "| `a` | 4 | 1 |" in text and "78.9 ± 6.5" in text and "A shorter run:" in text
     kept, _ = map(json.loads, (out / "cells.jsonl").read_text().splitlines())
     assert 1 <= kept["modes"] <= 1000 and kept["results"][0]["samples"] == 200
 
@@ -143,7 +147,7 @@ def test_several_trials_are_a_mean_and_a_deviation() -> None:
     ]
     rows = [{"recipe": "a", "modes": m, "mode_kl": m / 10, "results": results} for m in (1.0, 3.0)]
     assert "| `a` | 100,000 | 2 | 2.0 ± 1.4 | 0.20 ± 0.14 |" in bench.report(rows, bench.STEPS)
-    assert "budget was cut" not in bench.report(rows, bench.STEPS)
+    assert "shorter run" not in bench.report(rows, bench.STEPS)
 
 
 @pytest.mark.parametrize(
@@ -157,3 +161,16 @@ def test_wrong_input_is_told(capsys: pytest.CaptureFixture[str], words: tuple[st
     with pytest.raises(SystemExit) as stop:
         main(["bench", "stacked-mnist", *words])
     assert stop.value.code == 2 and text in capsys.readouterr().err
+
+
+SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").rglob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_import_only_what_exists(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gantl_zoo"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                assert hasattr(module, alias.name) or importlib.util.find_spec(name), name

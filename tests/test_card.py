@@ -121,7 +121,7 @@ def test_text_in_the_folder_goes_along_and_so_does_its_change(hub: LoopbackHub, 
     text = (folder / "README.md").read_text(encoding="utf-8").replace("Because", "Surely because")
     (folder / "README.md").write_text(text, encoding="utf-8")
     gz.push(folder, NAME)
-    assert "Surely because" in on_hub(hub), "nobody has touched the Hub's text, so ours takes its place"
+    assert "Surely because" in on_hub(hub), "the Hub's text is unchanged, so the folder's replaces it"
 
 
 def test_text_that_was_written_on_the_hub_stays_there(hub: LoopbackHub, folder: Path, gan: gz.GAN) -> None:
@@ -224,7 +224,7 @@ def test_a_dry_run_shows_all_and_asks_nobody(hub: LoopbackHub, folder: Path) -> 
 
 def test_heads_that_are_no_yaml(hub: LoopbackHub, folder: Path) -> None:
     (folder / "README.md").write_text("---\n: [\n---\nhello\n")
-    with pytest.raises(gz.UsageError, match=r"head of README.md, between the lines ---, is no YAML"):
+    with pytest.raises(gz.UsageError, match=r"head of README.md, between the --- lines, is not valid YAML"):
         gz.push(folder, NAME)
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(gz.UsageError, match="can't be read as text"):

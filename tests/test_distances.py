@@ -189,13 +189,13 @@ def test_a_score_of_few_samples_has_no_interval() -> None:
 
 def test_too_few_images_are_refused_with_what_would_do() -> None:
     with pytest.raises(
-        gz.DataError, match=r"needs more than 2 images a side, not 10 real ones and 2 samples"
+        gz.DataError, match=r"needs more than 2 images per set, not 10 real images and 2 samples"
     ):
         frechet(normal(10, 2), normal(2, 2))
-    with pytest.raises(gz.DataError, match="take 3 or more, or the metric kd"):
+    with pytest.raises(gz.DataError, match="use 3 or more, or the metric kd"):
         frechet(normal(2, 2), normal(10, 2))
-    with pytest.raises(gz.DataError, match="at least 2 images a side, not 10 real and 1"):
+    with pytest.raises(gz.DataError, match="at least 2 images per set, not 10 real images and 1"):
         kernel(normal(10, 2), normal(1, 2))
     assert kernel(normal(3, 2), normal(9, 2)) == distance.Interval(kernel(normal(3, 2), normal(9, 2)).value)
-    with pytest.raises(gz.DataError, match="at least 6 images a side, not 5 real and 9"):
+    with pytest.raises(gz.DataError, match="at least 6 images per set, not 5 real images and 9"):
         manifolds(normal(5, 2), normal(9, 2))

@@ -35,7 +35,7 @@ def kept(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("me/nothing", "can't pull me/nothing .*no such repository.*neither is there a folder me/nothing"),
+        ("me/nothing", "can't pull me/nothing .*no such repository.*there is also no folder me/nothing"),
         (f"{NAME}@v9", "no branch, tag or commit 'v9'.*/me/my-gan/tree/main"),
         ("me/empty", "a file is missing there: the repository holds no whole model"),
         ("me/a--b", "no name on the Hub: write user/name"),
@@ -265,7 +265,7 @@ def test_a_plug_ins_model_goes_there_and_back(
 ) -> None:
     done = gz.push("resize-digits", "me/resized", license="mit")
     text = hub.repos["me/resized"].commits[done.commit]["README.md"].decode()
-    assert "It needs a plug-in: `pip install gantl-zoo-example==" in text
+    assert "The model needs a plug-in: `pip install gantl-zoo-example==" in text
     assert gz.pull("me/resized", to=tmp_path / "to").commit == done.commit
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
     plugins.rescan()

@@ -77,10 +77,10 @@ def test_what_is_missing_is_said_at_once(
     images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "page.pth").write_text("<html>not found</html>")
-    with pytest.raises(gz.WeightsError, match=r"page.pth holds no Inception weights"):
+    with pytest.raises(gz.WeightsError, match=r"page.pth does not have Inception weights"):
         choose_extractor(f"inception:{tmp_path / 'page.pth'}", images)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(gz.WeightsError, match="the Inception weights can't be had"):
+    with pytest.raises(gz.WeightsError, match="the Inception weights can't be loaded"):
         choose_extractor(f"inception:{tmp_path / 'other.pth'}", images)
     monkeypatch.setitem(sys.modules, "torch_fidelity.utils", None)
     with pytest.raises(gz.UsageError, match=r"pip install 'gantl_zoo\[fidelity\]'"):

@@ -69,9 +69,9 @@ def test_the_extractor_is_in_eval_mode_whatever_the_caller_did(images: ImageData
 
 
 def test_the_extractor_refuses_other_channels_and_broken_samples(images: ImageData) -> None:
-    with pytest.raises(gz.DataError, match="extractor cnn-mnist sees 1 channels, these images have 3"):
+    with pytest.raises(gz.DataError, match="extractor cnn-mnist takes 1 channels, but these images have 3"):
         extractor()(images.fit(None, 3).images)
-    with pytest.raises(gz.DataError, match="NaN or infinity, so nothing can be measured"):
+    with pytest.raises(gz.DataError, match="NaN or infinite values, so the model can't be measured"):
         extractor()(torch.full((2, 1, 28, 28), torch.nan))
 
 
@@ -84,7 +84,7 @@ def test_pixels_work_for_any_images(photos: Path) -> None:
 
 
 def test_timm_is_an_extractor_and_says_so_when_its_weights_cant_be_had(images: ImageData) -> None:
-    with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:resnet10t can't be had"):
+    with pytest.raises(gz.WeightsError, match=r"pretrained weights of timm:resnet10t can't be loaded"):
         choose_extractor("timm:resnet10t", images)
     network = gz.backbones.build("timm:resnet10t", channels=1, pretrained=False)
     features = ClassifierFeatures("timm:resnet10t", network, opinion=False)
@@ -104,7 +104,7 @@ def test_a_report_tells_everything_about_its_making(gan: gz.GAN) -> None:
     assert (kernel["better"], precision["better"]) == ("lower", "higher")
     assert precision["metric"] == "precision" and precision["floor"] is None, "nobody knows what it learned"
     assert report["kd"] == report["kd_cnn-mnist"] == kernel["value"]
-    assert kernel["extractor_sha256"] in str(report) and "none were trained on" in str(report)
+    assert kernel["extractor_sha256"] in str(report) and "no training images are known" in str(report)
     json.dumps(report.results, allow_nan=False)
     with pytest.raises(KeyError):
         report["fd"]
@@ -116,7 +116,7 @@ def test_a_distance_is_shown_with_its_multiple_of_the_floor(gan: gz.GAN) -> None
     report = evaluator(Images.of(gan.generate(200)))
     (found,) = report.results
     assert found["real"] == 200 and found["floor"] > 0
-    assert f"{found['value'] / found['floor']:.1f} × the floor" in str(report)
+    assert f"{found['value'] / found['floor']:,.1f} × real images" in str(report)
     assert found["floor_on"] == "200 train images against the same"
 
 
@@ -176,7 +176,7 @@ def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: 
     refused("extractor dcgan-mnist is a GAN", extractor="dcgan-mnist")
     refused("extractor cnn is an architecture without weights", extractor="cnn")
     refused("photos has 3; convert the data with --channels 1", channels=None, extractor="pixels")
-    refused("take 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
+    refused("use 129 or more, or the metric kd", metrics=("fd",), extractor="cnn-mnist")
     refused("the metric is needs a classifier", metrics=("is",), extractor="pixels")
     refused("needs a classifier of photos as extractor; cnn-mnist was trained on mnist", metrics=("classes",))
     refused("at least 5 held-out images", metrics=("memory",))
@@ -248,9 +248,9 @@ class Counting(PixelFeatures):
 
     seen = 0
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         Counting.seen += len(images)
-        return super().look(images)
+        return super().forward(images)
 
 
 def test_the_cache_goes_by_content_and_survives_damage(images: ImageData) -> None:
@@ -310,7 +310,7 @@ def test_metrics_have_names_in_a_text_or_in_a_sequence() -> None:
         "fdkd": "unknown metric fdkd; did you mean",
         "none,fd": "unknown metric none.* none alone",
     }
-    wrong |= {("fd", "f,d"): "unknown metric f,d", ("fd", 5): "are names, such as", 5: "are names, such as"}
+    wrong |= {("fd", "f,d"): "unknown metric f,d", ("fd", 5): "must be names", 5: "must be names, such as"}
     for wish, text in wrong.items():
         with pytest.raises(gz.UsageError, match=text):
             named(wish)  # type: ignore[arg-type]
@@ -383,8 +383,8 @@ def test_images_in_memory_have_no_floor_and_were_not_trained_on(gan: gz.GAN, ima
     names = {result["metric"] for result in report.results}
     assert "kd" in names and "copies" not in names
     assert all(result["floor"] is None for result in report.results)
-    assert "none were trained on, as far as is known" in str(report)
-    with pytest.raises(gz.DataError, match="the metric memory asks how near samples come"):
+    assert "no training images are known" in str(report)
+    with pytest.raises(gz.DataError, match="the metric memory compares samples with the training images"):
         gz.evaluate(gan, data=images, samples=40, metrics="memory")
 
 

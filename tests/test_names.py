@@ -13,7 +13,7 @@ import torch
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.errors import closest, unknown
-from gantl_zoo.networks.backbones.timm import resolved
+from gantl_zoo.networks.backbones.timm import current_name
 from gantl_zoo.networks.pretrained import find, pretrained_config
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.storage.atomic import replace_file
@@ -50,7 +50,7 @@ def test_a_folder_without_a_model_hides_no_release(use: str, here: Path) -> None
     USES[use](name)
     USES[use](f"gantl_zoo:{name}")
     for path in (f"./{name}", str(here / name), f"{name}/"):
-        with pytest.raises(gz.UnknownNameError, match="is a folder, but no model or run folder"):
+        with pytest.raises(gz.UnknownNameError, match="is a folder, but not a model or run folder"):
             USES[use](path)
     with pytest.raises(gz.UnknownNameError, match=r"there is no folder \./nothing"):
         USES[use]("./nothing")
@@ -62,7 +62,7 @@ def test_a_model_folder_comes_first_and_the_owner_leads_to_the_release(use: str,
     (here / name).mkdir()
     (here / name / "config.json").write_text("{}")
     for mine in (name, f"./{name}"):
-        with pytest.raises(gz.WeightsError, match="describes no gantl_zoo model"):
+        with pytest.raises(gz.WeightsError, match="is not the config of a gantl_zoo model"):
             USES[use](mine)
     USES[use](f"gantl_zoo:{name}")
 
@@ -78,7 +78,7 @@ def test_the_home_folder_is_found(use: str, here: Path) -> None:
 def test_a_folder_hides_nothing_on_the_hub(pushed: Path, here: Path) -> None:
     (here / "me" / "my-gan").mkdir(parents=True)
     assert gz.load_model("me/my-gan").about["hub"]["repo"] == "me/my-gan"
-    with pytest.raises(gz.HubError, match="me/nothing is a folder, but no model"):
+    with pytest.raises(gz.HubError, match="me/nothing is a folder, but not a model"):
         (here / "me" / "nothing").mkdir()
         gz.load_model("me/nothing")
 
@@ -100,7 +100,7 @@ def test_the_cache_may_be_in_the_home_folder(here: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", [3, None, "", b"dcgan-mnist", ["dcgan-mnist"]])
 def test_what_is_no_name_is_refused(name: Any) -> None:
-    with pytest.raises(gz.UsageError, match="a model is given by its name or its folder, not by"):
+    with pytest.raises(gz.UsageError, match="a model must be a name or a folder, not"):
         gz.load_model(name)
 
 
@@ -113,7 +113,7 @@ def test_a_model_in_the_hand_is_pushed_and_taken(gan: gz.GAN, tmp_path: Path, hu
     assert gan_named(gan) is gan
     with pytest.raises(gz.UsageError, match="eye is a backbone, not a GAN"):
         gan_named(gz.build_classifier("cnn", name="eye"))  # type: ignore[arg-type]
-    with pytest.raises(gz.UsageError, match="not by an object of type GAN"):
+    with pytest.raises(gz.UsageError, match="not an object of type GAN"):
         gz.load_model(gan)  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def test_a_model_in_the_hand_is_pushed_and_taken(gan: gz.GAN, tmp_path: Path, hu
     ],
 )
 def test_timm_names_of_all_times_are_known(name: str, present: str) -> None:
-    assert resolved(name) == present
+    assert current_name(name) == present
 
 
 @pytest.mark.parametrize("prefix", ["timm/", "hf-hub:timm/", "hf_hub:timm/"])
@@ -249,6 +249,8 @@ def test_close_names_come_first_and_else_all() -> None:
         "unknown setting stepz, zzz; did you mean steps?"
     )
     assert unknown("loss", "x", []) == "unknown loss 'x'" and closest("hing", losses) == ["hinge"]
+    options = ["--loss", "--samples", "--seed", "--shots", "--steps"]
+    assert closest("--stpes", options) == ["--steps", "--samples", "--shots"], "dashes don't count"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

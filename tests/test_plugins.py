@@ -81,7 +81,7 @@ def test_two_plugins_with_one_name_stay_reachable(install: Install) -> None:
     install("second", BUILD, generators={"twin": "second:build"})
     assert {"first:twin", "second:twin"} <= set(registry.generators.names())
     assert "twin" not in registry.generators.names()
-    with pytest.raises(UnknownNameError, match="say which: first:twin, second:twin"):
+    with pytest.raises(UnknownNameError, match="name one of first:twin, second:twin"):
         registry.generators.build("twin")
     assert registry.generators.build("second:twin") == ("built", 1)
 
@@ -103,7 +103,7 @@ def test_info_tells_the_twin_that_was_asked_for(install: Install, capsys: pytest
         with pytest.raises(SystemExit) as stop:
             main(["info", name])
         said = capsys.readouterr().out
-        assert not stop.value.code and "from first 0.3" in said and said.rstrip().endswith("size=1")
+        assert not stop.value.code and "from first 0.3" in said and "size=1" in said
 
 
 def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
@@ -125,7 +125,7 @@ def test_plugins_tells_what_is_wrong(install: Install, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stop:
         main(["plugins"])
     said = capsys.readouterr().out
-    assert stop.value.code == 0
+    assert stop.value.code == 1
     assert "bad-one 0.3" in said and "BROKEN" in said and "No module named 'not_there_at_all'" in said
     assert "gantl-zoo-example" in said
 
@@ -145,14 +145,14 @@ def test_a_damaged_installation_breaks_nothing_else(
     plugins.rescan()
     assert "nice-net" in registry.generators.names() and "torn-net" not in registry.generators.names()
     said = capsys.readouterr().err
-    assert "torn-0.3.dist-info is damaged, so it brings no names" in said and "foreign" not in said
+    assert "torn-0.3.dist-info is damaged, so its names are missing" in said and "foreign" not in said
     assert "bytes-1.0.dist-info is damaged" in said
 
 
 def test_a_models_entry_that_is_no_folder_is_the_plugins_fault(install: Install) -> None:
     install("nice", BUILD, models={"nice-model": "nice:build"})
     with pytest.raises(
-        PluginError, match="nice's model 'nice-model' is a function, where the path of its folder"
+        PluginError, match="nice's model 'nice-model' is a function, but must be the path of its folder"
     ):
         gz.load_model("nice-model")
     with pytest.raises(gz.UnknownNameError):
@@ -185,7 +185,7 @@ def test_a_folder_tells_which_of_two_plugins_it_needs(install: Install, gan: gz.
     made = gz.build_gan("twin", generator_config={"width": 4}, discriminator_config={"width": 4})
     folder = made.save(tmp_path / "model")
     install("second", code, generators={"twin": "second:build"})
-    with pytest.raises(UnknownNameError, match="brought by two plug-ins"):
+    with pytest.raises(UnknownNameError, match="two plug-ins have a"):
         registry.generators.info("twin")
     loaded = gz.load_model(folder)
     assert isinstance(loaded, gz.GAN) and loaded.parts["generator"]["name"] == "first:twin"

@@ -101,7 +101,7 @@ def test_texts_are_escaped_and_only_what_is_printable_is_stored(text: str, shown
         return
     with pytest.raises(gz.DataError) as error:
         storable(text, "the data", gz.DataError)
-    assert f"the data '{shown}' can't be kept" in str(error.value) and str(error.value).isprintable()
+    assert f"the data '{shown}' can't be stored" in str(error.value) and str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_name_that_cant_be_stored_is_refused_before_the_first_step(
     with pytest.raises(SystemExit) as stop:
         main([*words, "--data", str(data)])
     error = capsys.readouterr().err
-    assert stop.value.code in (1, 2) and escaped(name) in error and "can't be kept" in error
+    assert stop.value.code in (1, 2) and escaped(name) in error and "can't be stored" in error
     assert error.count("\n") == 1 and not (tmp_path / "runs").exists()
 
 

@@ -52,7 +52,7 @@ def test_cells_are_done_once_and_shared_by_parts(tmp_path: Path, monkeypatch: py
 
 
 def test_a_pair_of_ones_own_may_be_small_and_in_colour(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(gz.UsageError, match="photos has 3 held-out images; a table needs at least 10"):
+    with pytest.raises(gz.UsageError, match="photos has 3 held-out images, but a table needs at least 10"):
         bench.choose_pairs((), "dcgan-mnist", str(photos))
     for i, file in enumerate(sorted(photos.rglob("*.png"))):
         place = photos / ("train" if i % 2 else "test")
@@ -105,7 +105,7 @@ def test_a_strategy_may_have_settings(tmp_path: Path) -> None:
 def test_scratch_and_strategies_share_the_augmentation(tmp_path: Path) -> None:
     budget = replace(BUDGET, aug="ada")
     path = bench.transfer_table((PAIR,), ("full",), (10,), trials=1, budget=budget, out=tmp_path)
-    assert "8 images, lr 0.0008, r1 0.5, augmentation ada, from scratch too" in path.read_text()
+    assert "8 images, lr 0.0008, r1 0.5, augmentation ada, also from scratch" in path.read_text()
     configs = [json.loads(file.read_text()) for file in tmp_path.glob("halves-10-*/0*/config.json")]
     assert {(kept["verb"], kept["recipe"]["aug"]) for kept in configs} == {
         ("train", "ada"),
@@ -165,7 +165,7 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
     [
         (("--pair", "x"), "unknown pair x; there are: mnist-fashion, mnist-glyphs, digits"),
         (("--source", "dcgan-mnist"), "needs both --source and --data"),
-        (("--part", "3/2"), "part '3/2' is no I/N"),
+        (("--part", "3/2"), "part '3/2' is not a valid I/N"),
         (("--trials", "0"), "trials must be at least 1"),
         (("--steps", "0"), "steps must be at least 1, not 0"),
         (("--aug", "x"), "unknown augmentation 'x'; there are: ada, diffaugment, none"),
@@ -186,7 +186,7 @@ def test_wrong_input_is_told(
 
 def test_a_line_that_is_no_cell_is_named(tmp_path: Path) -> None:
     (tmp_path / bench.RESULTS).write_text('{"key": "a"}\nhalf a li')
-    with pytest.raises(gz.UsageError, match=r"cells.jsonl, line 2 is no finished cell .*; remove that line"):
+    with pytest.raises(gz.UsageError, match=r"cells.jsonl, line 2 is not a valid cell .*; remove the line"):
         run(tmp_path)
 
 

@@ -1,9 +1,9 @@
-"""The article's Keras loop: `predict`, two `train_on_batch` for the discriminator, one for both players.
+"""The article's Keras loop: `predict`, two `train_on_batch` for the discriminator, one for both networks.
 
     python benchmarks/opponents/article.py BATCH
 
-Needs tensorflow-cpu, in an environment of its own. Networks as in the article's 28×28 DCGAN with its faults
-mended: 7×7×256 → 7×7×128 → 14×14×64 → 28×28×1 with 5×5 kernels; the discriminator has 64 and 128 channels.
+Needs an environment with tensorflow-cpu. Networks as in the article's 28×28 DCGAN, with its bugs fixed:
+7×7×256 → 7×7×128 → 14×14×64 → 28×28×1 with 5×5 kernels; the discriminator has 64 and 128 channels.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def make_discriminator() -> keras.Model:
 
 
 def check(discriminator: keras.Model, combined: keras.Model, real: np.ndarray, ones: np.ndarray) -> None:
-    """Each step must change the discriminator, or leave it, as the algorithm says: else it does less work."""
+    """Check that each step changes the discriminator exactly if the algorithm trains it there."""
     for model, inputs, moves in (
         (discriminator, real, True),
         (combined, np.random.normal(size=(len(real), LATENT)), False),
@@ -77,7 +77,7 @@ def main(batch: int) -> None:
     noise = keras.Input((LATENT,))
     combined = keras.Model(noise, discriminator(generator(noise)))
     combined.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
-    # Keras 3 looks at `trainable` when a model takes its first step, and keeps what it found then
+    # Keras 3 reads `trainable` in the first step of a model, and ignores later changes
     discriminator.trainable = False
     combined.train_on_batch(np.random.normal(size=(batch, LATENT)), ones)
     discriminator.trainable = True

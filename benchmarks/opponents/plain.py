@@ -1,5 +1,5 @@
-"""The ordinary PyTorch loop, as tutorials have it: float32, a DataLoader with PIL transforms, two backward
-passes for the discriminator, `.item()` in each step.
+"""The usual PyTorch loop of tutorials: float32, a DataLoader with PIL transforms, two backward passes for the
+discriminator, `.item()` in each step.
 
     python benchmarks/opponents/plain.py WORKLOAD BATCH
 """
@@ -22,7 +22,7 @@ from serve import serve
 
 
 class Images(Dataset[Tensor]):
-    """Arrays that become PIL images, then tensors, one at a time."""
+    """Arrays that are converted to PIL images, then to tensors, one at a time."""
 
     def __init__(self, name: str) -> None:
         self.arrays = workloads.images(name).permute(0, 2, 3, 1).squeeze(-1).numpy()

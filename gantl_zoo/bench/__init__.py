@@ -1,1 +1,1 @@
-"""Benchmarks with a published protocol, run like everything else: resumable, from the command line."""
+"""Benchmarks with fixed protocols, run from the command line. An interrupted benchmark can be continued."""

@@ -1,4 +1,4 @@
-"""Cells: runs that a table is made of. A finished one is a line in a file, an unfinished one a run folder."""
+"""Cells, the runs that a table consists of: finished ones are lines of `cells.jsonl`, others run folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESULTS = "cells.jsonl"
 
 
 def finished(path: Path) -> dict[str, Row]:
-    """The rows in `path` by their key. Raises `UsageError` for a line that is none."""
+    """The finished rows in `path` by their keys. Raises `UsageError` for an invalid line."""
     if not path.is_file():
         return {}
     rows = {}
@@ -30,18 +30,18 @@ def finished(path: Path) -> dict[str, Row]:
             rows[row["key"]] = row
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{path}, line {number} is no finished cell ({error}); remove that line"
+                f"{path}, line {number} is not a valid cell ({error}); remove the line"
             ) from error
     return rows
 
 
 def once(path: Path, key: str, make: Callable[[], Row]) -> Row:
-    """The finished row of that key, or the one that `make` gives, which is finished from now on."""
+    """The finished row of `key`; if there is none, compute it with `make` and append it to the file."""
     return finished(path).get(key) or finish(path, key, make())
 
 
 def finish(path: Path, key: str, row: Row) -> Row:
-    """Append the row, in one write, so that several processes may share the file."""
+    """Append a row with a single write, as processes may share the file. Raises `TrainingError`."""
     kept = {"key": key} | row
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def finish(path: Path, key: str, row: Row) -> Row:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write or replace a file as a whole. Raises `TrainingError` if that can't be done."""
+    """Write a file atomically. Raises `TrainingError` if it can't be written."""
     try:
         with replace_file(path) as beside:
             beside.write_text(text, encoding="utf-8")
@@ -62,19 +62,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
-    """The mean, and the deviation where there are several."""
+    """Format the mean, with the standard deviation if there are several values."""
     mean = show(statistics.mean(values))
     return mean if len(values) < 2 else f"{mean} ± {show(statistics.stdev(values))}"
 
 
 def folder(out: Path, name: str, key: str) -> Path:
-    """The place of a cell's run: another for another key, so that no run of another recipe goes on."""
+    """The folder of a cell's runs. It depends on the key, so that no run of another recipe is continued."""
     return out / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
 def trained(folder: Path, start: Callable[[], GAN], quiet: bool) -> tuple[GAN, RunFolder]:
-    """What `start` trains into `folder`, or what an earlier, interrupted call did; and its run folder."""
-    begun = begun_in(folder)
-    gan = resume(begun, quiet=quiet) if begun else start()
-    assert isinstance(gan, GAN)  # cells train no classifiers
+    """Train with `start`, or resume the interrupted run in `folder`; returns the GAN and its run folder."""
+    unfinished = begun_in(folder)
+    gan = resume(unfinished, quiet=quiet) if unfinished else start()
+    assert isinstance(gan, GAN)  # cells don't train classifiers with it
     return gan, RunFolder(runs_in(folder)[-1])

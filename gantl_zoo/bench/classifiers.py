@@ -1,7 +1,8 @@
-"""Classifiers on few labels: strategies from `cnn-mnist`, linear probes of GANs, a GAN's samples as help.
+"""Benchmark of classifiers on few labels: transfer from `cnn-mnist`, linear probes of GANs' discriminators,
+and a GAN's samples as additional training images.
 
-The target is Fashion-MNIST. All methods get the same images, batches and number of steps; with samples there
-are two classifiers, the one that names them and the one that is measured, of so many steps each.
+The target is Fashion-MNIST. All methods have the same images, batch size and number of steps. The method with
+samples trains two classifiers with that many steps each: one that labels the samples, and the measured one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RECIPES: dict[int, dict[str, int]] = {
 
 @dataclass(frozen=True)
 class Method:
-    """How a classifier comes about: from `source` with a strategy, or from scratch without one."""
+    """How a classifier is trained: from `source` with a strategy, or from scratch if `source` is empty."""
 
     name: str
     source: str = ""
@@ -58,11 +59,11 @@ def classifier_table(
     quiet: bool = True,
     say: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Fill the table; returns the report's path. What is finished in `out` is not done again."""
-    unknown = sorted(set(shots) - set(RECIPES))
-    if trials < 1 or unknown:
-        known = ", ".join(map(str, RECIPES))
-        raise UsageError(f"trials must be at least 1 and shots of {known} (0: all): {trials}, {unknown}")
+    """Run all cells and write the report; returns its path. Skips the cells that are finished in `out`."""
+    if trials < 1:
+        raise UsageError(f"trials must be at least 1, not {trials}")
+    if unknown := sorted(set(shots) - set(RECIPES)):
+        raise UsageError(f"shots must be among {', '.join(map(str, RECIPES))} (0: all), not {unknown[0]}")
     out = Path(out)
     for count, seed, method in product(shots, range(trials), METHODS):
         settings = RECIPES[count] | {"shots": count or None, "data_seed": seed, "seed": seed} | method.extra
@@ -76,12 +77,12 @@ def classifier_table(
 
 
 def current(row: Row) -> bool:
-    """Whether a finished row is of this table: its data, and the recipe of today."""
+    """Whether a finished row has this table's data and the current recipe."""
     return bool(row["data"] == DATA and row["recipe"] == RECIPES.get(row["shots"]))
 
 
 def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
-    """Train one classifier."""
+    """Train and measure one classifier."""
     if method.source:
         model = classify_transfer(method.source, data=DATA, strategy=method.strategy, **settings)
     else:
@@ -92,7 +93,7 @@ def measured(method: Method, shots: int, settings: dict[str, Any]) -> Row:
 
 
 def report(rows: Sequence[Row]) -> str:
-    """Markdown: a line a method, a column a number of images."""
+    """The report as Markdown: a row per method, a column per number of images."""
     counts = sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf"))
     seeds = {n: len({row["seed"] for row in rows if row["shots"] == n}) for n in counts}
     titles = [f"{n or 'all'} images ({seeds[n]} seed{'s' * (seeds[n] > 1)})" for n in counts]
@@ -103,7 +104,9 @@ def report(rows: Sequence[Row]) -> str:
             found = [100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)]
             cells.append(spread(found, "{:.1f}".format) if found else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    head = f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± deviation over seeds"
+    head = (
+        f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± standard deviation over seeds"
+    )
     steps = "; ".join(
         f"{n or 'all'} images: {r['epochs']} epochs of batches of {r['batch']}" for n, r in RECIPES.items()
     )

@@ -1,8 +1,8 @@
 """Stacked MNIST: how many of 1,000 modes a GAN covers (Metz et al. 2016, https://arxiv.org/abs/1611.02163).
 
-The protocol is VEEGAN's (Srivastava et al. 2017, https://arxiv.org/abs/1705.07761) as PacGAN's code runs it
-(Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4.1.2): 128,000 stacks, 50 epochs of batches of
-64, the last generator's 26,000 samples. Ours differs in five points, which every report repeats.
+The protocol is that of VEEGAN (Srivastava et al. 2017, https://arxiv.org/abs/1705.07761), as in PacGAN's code
+(Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4.1.2): 128,000 stacks, 50 epochs with batch 64,
+26,000 samples of the last generator. Ours differs in five points, which each report lists (`DIFFERENCES`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ DATA, EXTRACTOR = "stacked-mnist", "channelwise:cnn-mnist"
 STEPS, SAMPLES = 100_000, 26_000
 Recipe = dict[str, Any]
 RECIPES: dict[str, Recipe] = {
-    # Radford et al. 2015, section 4, with BatchNorm in both networks and the last weights, not their average
+    # Radford et al. 2015, section 4: BatchNorm in both networks; the last weights, not their average
     "dcgan": {
         "discriminator_config": {"norm": "batch"},
         "beta2": 0.999,
         "ema_images": 0,
     },
-    # the loss that R3GAN proposes against collapse (Huang et al. 2024, https://arxiv.org/abs/2501.05441,
-    # section 2.1), a gradient penalty, and a discriminator that sees whole digits
+    # the loss that R3GAN proposes against mode collapse (Huang et al. 2024, https://arxiv.org/abs/2501.05441,
+    # section 2.1), a gradient penalty, and a discriminator whose receptive field covers a whole digit
     "relativistic": {
         "discriminator_config": {"width": 32, "flat": 1},
         "loss": "relativistic",
@@ -43,12 +43,12 @@ PUBLISHED = (
     ("PacDCGAN2", "1000", "0.06"),
 )
 DIFFERENCES = (
-    "the generator is `dcgan` for 28×28 (7×7, 14×14, 28×28) where the protocol's starts at 2×2; the "
-    "discriminator halves twice, not four times",
+    "the generator is `dcgan` for 28×28 (7×7, 14×14, 28×28), the protocol's starts at 2×2; the "
+    "discriminator halves the side twice, not four times",
     "latents are normal, not uniform",
-    "one generator step for one discriminator step, not two",
+    "one generator step per discriminator step, not two",
     "stacks are drawn from the 60,000 training digits, not from all 70,000",
-    "stacks come in a new order each epoch",
+    "stacks are shuffled in each epoch",
 )
 
 
@@ -62,9 +62,9 @@ def stacked_mnist(
     quiet: bool = True,
     say: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Train recipes (all by default), each with seeds 0 to `trials` - 1; returns the report's path.
+    """Train the recipes (all by default) with the seeds 0 to `trials` - 1; returns the report's path.
 
-    What is finished in `out` is not done again, and a run that was interrupted goes on. Raises `UsageError`.
+    Skips finished runs in `out`, and resumes interrupted ones. Raises `UsageError`.
     """
     if strange := sorted(set(recipes) - set(RECIPES)):
         raise UsageError(unknown("recipe", strange, RECIPES))
@@ -84,14 +84,14 @@ def stacked_mnist(
 def trial(
     out: Path, name: str, seed: int, steps: int, data_root: str | Path | None, quiet: bool
 ) -> dict[str, Any]:
-    """One run and its measurement, kept in a line of `cells.jsonl`; read from there if it is finished."""
+    """The row of one run, read from `cells.jsonl`, or else trained, measured and appended to it."""
     settings: Recipe = {"steps": steps, "seed": seed, "data_root": data_root, "metrics": ()} | RECIPES[name]
     key = json.dumps({"recipe": name, "settings": settings | {"data_root": None}}, sort_keys=True)
     return once(out / RESULTS, key, partial(measured, out, name, settings, key, quiet))
 
 
 def measured(out: Path, name: str, settings: Recipe, key: str, quiet: bool) -> Row:
-    """Train and measure."""
+    """Train and measure one run."""
     seed, steps = settings["seed"], settings["steps"]
     place = folder(out, f"{name}-{steps}-{seed}", key)
     settings |= {"title": f"{name}-{seed}", "out": place, "quiet": quiet}
@@ -109,7 +109,7 @@ def measured(out: Path, name: str, settings: Recipe, key: str, quiet: bool) -> R
 
 
 def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
-    """Markdown: ours beside what was published, and how they differ."""
+    """The report as Markdown: our results beside published ones, and the differences in protocol."""
     lines = ["# Stacked MNIST", "", "| recipe | steps | runs | modes of 1,000 | reverse KL |"]
     lines.append("|---|---|---|---|---|")
     for name in dict.fromkeys(row["recipe"] for row in rows):
@@ -123,9 +123,12 @@ def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
     lines.append(f"| real test stacks | | | {floors['modes']:.0f} | {floors['mode_kl']:.2f} |")
     lines += [f"| published: {name} | {STEPS:,} | | {modes} | {kl} |" for name, modes, kl in PUBLISHED]
     how = rows[0]["results"][0]
-    reader = f"each digit is read by `{how['extractor']}` ({how['extractor_sha256']})"
-    lines += ["", f"{SAMPLES:,} samples; {reader}; the KL divergence is that from equally many of each mode."]
+    reader = f"digits are classified by `{how['extractor']}` ({how['extractor_sha256']})"
+    lines += [
+        "",
+        f"{SAMPLES:,} samples; {reader}; the KL divergence is to a uniform distribution over modes.",
+    ]
     if steps != STEPS:
-        lines += ["", f"The budget was cut: {steps:,} of the protocol's {STEPS:,} steps of 64 images."]
-    lines += ["", "What differs from the published protocol:", "", *(f"- {text}" for text in DIFFERENCES)]
+        lines += ["", f"A shorter run: {steps:,} of the protocol's {STEPS:,} steps with batch 64."]
+    lines += ["", "Differences from the published protocol:", "", *(f"- {text}" for text in DIFFERENCES)]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""Which strategy wins when: strategies × shots × seeds for a pair of source and target, in one fixed budget.
+"""Benchmark of transfer strategies: strategies × shots × seeds for pairs of source and target.
 
-Every cell has the same networks, recipe, augmentation and number of steps; the first row of each table is
-from scratch. A cell's model is the best of its run by the pair's metric, for all strategies alike.
+All cells have the same networks, recipe, augmentation and number of steps. The first row of each table is the
+from-scratch baseline. The measured model of a cell is the best of its run by the pair's metric.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.zoo import gan_named
 
 SHOTS = (10, 100, 1000, 0)  # 0: all
-LEAST = 10  # held-out images of a user's own pair
-ENOUGH = 1_000  # held-out images for a Fréchet distance; with fewer it is the kernel distance
+LEAST = 10  # the fewest held-out images of a user's own pair
+ENOUGH = 1_000  # the fewest held-out images for the Fréchet distance; below, the kernel distance is used
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
-SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 million parameters
+LOSS = "non-saturating"
+SMALL: dict[str, Any] = {  # a source that trains quickly: 0.38 and 0.07 million parameters
     "generator_config": {"width": 16},
     "discriminator_config": {"width": 16, "flat": 1},
 }
@@ -46,7 +47,7 @@ SMALL: dict[str, Any] = {  # a source that is quick to train: 0.38 and 0.07 mill
 
 @dataclass(frozen=True)
 class Pair:
-    """Where from and where to. `source` is a model, or else one is trained on the data `learn` first."""
+    """A source and a target. `source` is a model; if empty, one is first trained on the data `learn`."""
 
     name: str
     data: str
@@ -54,11 +55,11 @@ class Pair:
     learn: str = ""
     note: str = ""
     extractor: str = "auto"
-    metric: str = "fd"  # or "kd", where there are fewer held-out images than features
+    metric: str = "fd"  # or "kd" if there are fewer held-out images than features
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All that a cell is measured by, the one that chooses its model first."""
+        """The metrics of a cell; the first one chooses its best model."""
         return tuple(dict.fromkeys((self.metric, "kd", "pr", "memory")))
 
 
@@ -72,10 +73,10 @@ PAIRS = (
 def choose_pairs(
     names: Sequence[str], source: str, data: str, data_root: str | Path | None = None
 ) -> tuple[Pair, ...]:
-    """The pairs of those names, all if there are none, or one of a user's own. Raises `UsageError`."""
+    """The pairs with these names (all by default), or a user's own pair. Raises `UsageError`."""
     if source or data:
         if names or not (source and data):
-            raise UsageError("a pair of your own needs both --source and --data, and no --pair")
+            raise UsageError("a pair of your own needs both --source and --data, without --pair")
         return (own_pair(source, data, data_root),)
     known = {pair.name: pair for pair in PAIRS}
     if strange := sorted(set(names) - set(known)):
@@ -84,15 +85,15 @@ def choose_pairs(
 
 
 def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
-    """A user's pair. Its name contains the images, so that its table has no others."""
+    """A user's pair. Its name has the fingerprint of the images, so that other images get another table."""
     gan = gan_named(source)
     check_rival(gan)
     size = gan.image_shape[1]
     images, held_out = (load(data, split=s, image_size=size, root=data_root) for s in ("train", "test"))
     if len(held_out) < LEAST:
         raise UsageError(
-            f"{images.name} has {len(held_out)} held-out images; a table needs at least {LEAST}: ten times "
-            "as many images, or folders train and test"
+            f"{images.name} has {len(held_out)} held-out images, but a table needs at least {LEAST}: "
+            "add images (one in ten is held out), or make folders train and test"
         )
     title = re.sub(r"[^a-z0-9]+", "-", f"{Path(source).name}-{Path(data).name}".lower())
     metric = "fd" if len(held_out) >= ENOUGH else "kd"
@@ -107,8 +108,9 @@ def check(
     budget: Budget,
     data_root: str | Path | None,
 ) -> None:
-    """Raises what a cell would stop at, before hours of work: a strategy that these networks can't have, more
-    images than there are, too few samples.
+    """Raise the errors of all cells before hours of training.
+
+    Such as a strategy that doesn't work with these networks, more shots than images, or too few samples.
     """
     for strategy in strategies:
         build_strategy(*spelled(strategy))
@@ -130,33 +132,33 @@ def check(
 
 
 def choose_part(text: str) -> tuple[int, int]:
-    """`"2/3"` as (2, 3). Raises `UsageError`."""
+    """Parse `"2/3"` to (2, 3). Raises `UsageError`."""
     if not (found := re.fullmatch(r"(\d+)/(\d+)", text)) or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"part {text!r} is no I/N, such as 1/2 and 2/2 for two processes")
+        raise UsageError(f"part {text!r} is not a valid I/N: give 1/2 and 2/2 for two processes")
     return int(found[1]), int(found[2])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What each cell may spend, and how it is measured."""
+    """The training budget of each cell, and how it is measured."""
 
-    steps: int = 4500  # at which scratch's curve on 1,000 images is nearly flat
+    steps: int = 4500  # here the curve of the from-scratch baseline on 1,000 images is nearly flat
     batch: int = 32
-    looks: int = 20  # points of the curve
+    looks: int = 20  # evaluations during training
     samples: int = 2_000
-    source_steps: int = 8_000  # of 64 images, where a source is trained first
-    aug: str = "diffaugment"  # for scratch too: beating a baseline without any would prove nothing
+    source_steps: int = 8_000  # with batch 64, for a pair without `source`
+    aug: str = "diffaugment"  # also for the baseline, which is much weaker without
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
-        build_augment(self.aug)  # a wrong name is refused before hours of work
+        build_augment(self.aug)  # raises for an unknown name before hours of training
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the table."""
+    """One run of a table."""
 
     pair: Pair
     shots: int
@@ -169,7 +171,7 @@ class Cell:
         return f"{self.pair.name}-{self.shots or 'all'}-{strategy}-{self.seed}"
 
     def key(self, budget: Budget) -> str:
-        """All that its result depends on but the code and the source's weights."""
+        """A key of everything that determines the result, except the code and the source's weights."""
         return json.dumps([asdict(self), asdict(budget), RECIPE, SMALL], sort_keys=True)
 
 
@@ -186,10 +188,11 @@ def transfer_table(
     quiet: bool = True,
     say: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Fill the table's cells, scratch first; returns the report's path. What is finished is not done again.
+    """Run the cells of the tables, from-scratch baselines first; returns the report's path.
 
-    A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) takes each n-th cell, so that n
-    processes share the work. The report has all finished cells of this budget in `out`. Raises `UsageError`.
+    Skips finished cells. A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) runs every n-th
+    cell, so that n processes can share the work. The report has all finished cells of this budget in `out`.
+    Raises `UsageError`.
     """
     budget = budget or Budget()
     if trials < 1:
@@ -207,18 +210,18 @@ def transfer_table(
 
 
 def write_report(out: Path, budget: Budget) -> Path:
-    """The report of all finished cells of one budget in `out`."""
+    """Write the report of all finished cells of one budget in `out`; returns its path."""
     return report(out, [row for row in finished(out / RESULTS).values() if row["budget"] == asdict(budget)])
 
 
 def spelled(strategy: str) -> tuple[str, dict[str, Any]]:
-    """`"freeze-d first=2"` as a name and settings. Raises `UsageError`."""
+    """Parse `"freeze-d first=2"` to a name and settings. Raises `UsageError`."""
     name, *words = strategy.split() or [""]
     return name, from_words(words, f"strategy {name}:")
 
 
 def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> Row:
-    """Run one cell and measure its best model."""
+    """Run a cell and measure its best model."""
     source = source_of(cell.pair, budget, out, data_root, quiet)
     few: dict[str, Any] = {"shots": cell.shots or None, "data_seed": cell.seed, "data_root": data_root}
     settings: dict[str, Any] = (
@@ -229,6 +232,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "batch": budget.batch,
             "seed": cell.seed,
             "aug": budget.aug,
+            "loss": LOSS,
             "metrics": (cell.pair.metric,),
             "metrics_every": max(1, budget.steps // budget.looks),
             "samples": budget.samples,
@@ -254,27 +258,27 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
         "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in scores.results},
         "floors": {result["metric"]: result["floor"] for result in scores.results},
         "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
-        "seconds": round(seconds, 1) if whole else None,  # one that was interrupted took longer
+        "seconds": round(seconds, 1) if whole else None,  # unknown for a resumed run
     }
 
 
 def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
-    """Start the run of a cell: from the source's weights, or from scratch with its architecture."""
+    """Train a cell from the source's weights, or the baseline from scratch with the source's architecture."""
     if cell.strategy != SCRATCH:
         strategy, config = spelled(cell.strategy)
         return transfer(source, data=cell.pair.data, strategy=strategy, strategy_config=config, **settings)
     gan = gan_named(source)
     size = gan.image_shape[1]
     images = load(cell.pair.data, image_size=size, root=settings["data_root"])
-    parts = fitted_to(images, gan, None, 0).parts  # what the transfer trains
-    networks = {f"{part}_config": said["config"] for part, said in parts.items()}
+    parts = fitted_to(images, gan, None, 0).parts  # the networks that a transfer would train
+    networks = {f"{role}_config": part["config"] for role, part in parts.items()}
     generator, discriminator = (parts[part]["name"] for part in ("generator", "discriminator"))
     settings = settings | {"image_size": size, "conditional": bool(gan.num_classes) or None}
     return train(generator, data=cell.pair.data, discriminator=discriminator, **networks, **settings)
 
 
 def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:
-    """The name of the model that is adapted; one that the benchmark trains is kept beside the cells."""
+    """The name or folder of the source model. Trains it first if the pair has none, and keeps it in `out`."""
     if pair.source:
         return pair.source
     recipe: dict[str, Any] = RECIPE | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
@@ -285,7 +289,7 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     except OSError as error:
         raise TrainingError(f"can't write into {out}: {error.strerror}") from error
     recipe |= {"extractor": pair.extractor, "data_root": data_root, "out": place, "quiet": quiet}
-    with FileLock(place / "lock"):  # other processes wait until it is trained
+    with FileLock(place / "lock"):  # other processes wait for its training
         if not (done := place / "done").is_file():
             _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)
             write_text(done, run.path.name)

@@ -1,4 +1,4 @@
-"""The table of `bench transfer` as Markdown, and its curves as pictures."""
+"""The tables of `bench transfer` as Markdown, and their curves as pictures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from gantl_zoo.storage.atomic import replace_file
 SCRATCH = "scratch"
 COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
 LEGEND = (
-    "fd, KID: Fréchet and kernel distance of the best model of each run to held-out images of the target, "
-    "mean ± deviation over seeds; the first of them chose the model. of scratch: that over scratch's with "
-    "the same seeds. nearest: median distance of samples to the nearest image that was trained on, over that "
-    "of held-out images (1: as far as new images; 0: a replay). beats scratch at: the first look at which "
-    "the curve is below the best of scratch's mean curve (in brackets: in how many runs)."
+    "fd, KID: Fréchet and kernel distance between samples of each run's best model and held-out images of "
+    "the target, mean ± standard deviation over seeds; the first of them chose the best model. of scratch: "
+    "the mean, divided by that of the from-scratch baseline with the same seeds. nearest: median distance "
+    "of samples to their nearest training image, divided by that of held-out images (1: as new images; 0: "
+    "copies). beats scratch at: the first evaluation at which the curve is below the best point of the "
+    "baseline's mean curve (in brackets: in how many runs)."
 )
 
 
 def report(out: Path, rows: Sequence[Row]) -> Path:
-    """Write `report.md` and a picture a pair into `out`. Raises `TrainingError` if that can't be done."""
+    """Write `report.md` and a picture per pair into `out`. Raises `TrainingError` if it can't."""
     if not rows:
-        raise TrainingError(f"no cell of this budget is finished in {out}")
+        raise TrainingError(f"{out} has no finished cells with this budget")
     sections = [head(rows)]
     try:
         for name in dict.fromkeys(row["pair"]["name"] for row in rows):
@@ -41,25 +42,25 @@ def report(out: Path, rows: Sequence[Row]) -> Path:
 
 
 def head(rows: Sequence[Row]) -> str:
-    """The budget and how things were measured."""
+    """The head of a report: the budget, and how models were measured."""
     budget, how = rows[0]["budget"], rows[0]["how"]
-    seen = f"{how['extractor']} ({how['extractor_sha256']})"
-    looks = f"{budget['looks']} looks of {budget['samples']:,} samples each"
+    extractor = f"{how['extractor']} ({how['extractor_sha256']})"
+    looks = f"{budget['looks']} evaluations with {budget['samples']:,} samples each"
     recipe = ", ".join(f"{name} {value}" for name, value in json.loads(rows[0]["key"])[2].items())
     return (
-        "# Transfer strategies, side by side\n\n"
+        "# Comparison of transfer strategies\n\n"
         f"Every run: {budget['steps']:,} steps of {budget['batch']} images, {recipe}, augmentation "
-        f"{budget['aug']}, from scratch too; {looks}. Features: {seen}.\n\n{LEGEND}"
+        f"{budget['aug']}, also from scratch; {looks}. Feature extractor: {extractor}.\n\n{LEGEND}"
     )
 
 
 def pair_section(rows: Sequence[Row], picture: str) -> str:
-    """One pair: its sources, its curves, a table a number of shots."""
+    """The section of a pair: its source, its curves, a table per number of shots."""
     pair = rows[0]["pair"]
     title = f"## {pair['name']}" + (f" ({pair['note']})" if pair["note"] else "")
     sources = sorted({row["base_sha256"][:12] for row in rows if row["base_sha256"]})
     steps = rows[0]["budget"]["source_steps"]
-    source = pair["source"] or f"a small GAN that learned from {pair['learn']} for {steps:,} steps"
+    source = pair["source"] or f"a small GAN, trained on {pair['learn']} for {steps:,} steps"
     text = f"{source} (sha256 {', '.join(sources) or 'none yet'}) → {pair['data']}."
     parts = [title, text, f"![curves]({picture})"]
     for shots in sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf")):
@@ -72,7 +73,7 @@ def pair_section(rows: Sequence[Row], picture: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line a strategy, the best first, below scratch and above real images."""
+    """A table of strategies, best first, between the from-scratch baseline and real images."""
     by: dict[str, list[Row]] = {}
     for row in rows:
         by.setdefault(row["strategy"], []).append(row)
@@ -98,22 +99,22 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def row_of(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def metric_of(rows: Sequence[Row]) -> str:
-    """The score that chose each run's model."""
+    """The metric that chose the best model of each run."""
     return str(rows[0]["pair"]["metric"])
 
 
 def measured(rows: Sequence[Row]) -> list[str]:
-    """The scores that there are, the one that chose the models first."""
+    """The columns of the measured scores."""
     return [key for key in COLUMNS if key in rows[0]["scores"]]
 
 
 def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
-    """One strategy's line."""
+    """The row of one strategy."""
     cells = [spread([row["scores"][key] for row in rows], partial(number, key=key)) for key in measured(rows)]
     metric = metric_of(rows)
     ratio = f"{mean(rows, metric) / fair(rows, scratch, metric):.2f}" if scratch else ""
@@ -126,18 +127,18 @@ def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
 
 
 def alike(rows: Sequence[Row], scratch: Sequence[Row]) -> list[Row]:
-    """Scratch's runs with the seeds, and so the images, of these."""
+    """The baseline's runs with the same seeds, and so the same images, as `rows`."""
     seeds = {row["seed"] for row in rows}
     return [row for row in scratch if row["seed"] in seeds] or list(scratch)
 
 
 def fair(rows: Sequence[Row], scratch: Sequence[Row], metric: str) -> float:
-    """What scratch's runs alike score; 1 where there are none."""
+    """The mean score of the baseline's runs with the same seeds; 1 if there are none."""
     return mean(alike(rows, scratch), metric) if scratch else 1.0
 
 
 def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
-    """The mean step at which runs are first below scratch's best; how many of them get there."""
+    """The mean step at which runs are first below the baseline's best, and the number of such runs."""
     goal = min(mean_curve(scratch).values())
     found = [step for row in rows if (step := first_below(row["curve"], goal)) is not None]
     if not found:
@@ -147,34 +148,35 @@ def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
 
 
 def first_below(curve: dict[str, float], goal: float) -> int | None:
-    """The first step at which a curve is at most `goal`."""
+    """The first step at which a curve is at most `goal`; None if it never is."""
     return next((int(step) for step, value in curve.items() if value <= goal), None)
 
 
 def mean_curve(rows: Sequence[Row]) -> dict[int, float]:
-    """The curve that is the runs' mean, without the look before the first step."""
+    """The mean of the runs' curves, without the evaluation before the first step."""
     steps = [step for step in rows[0]["curve"] if all(step in row["curve"] for row in rows) and step != "0"]
     return {int(step): statistics.mean(row["curve"][step] for row in rows) for step in steps}
 
 
 def mean(rows: Sequence[Row], key: str) -> float:
+    """The mean of a score over runs."""
     return float(statistics.mean(row["scores"][key] for row in rows))
 
 
 def number(value: float, key: str) -> str:
-    """Three digits for distances, two decimals for shares."""
+    """Format a value: three digits for distances, two decimals for shares."""
     return f"{value:.3g}" if key in ("fd", "kd") else f"{value:.2f}"
 
 
 def draw(path: Path, rows: Sequence[Row]) -> Path:
-    """Distance against steps, a panel a number of shots, a line a strategy: the mean of its runs."""
+    """Plot the mean distance of each strategy against steps, with a panel per number of shots."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     counts = sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf"))
     figure = Figure(figsize=(4.6 * len(counts), 4.2), layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: nothing global, no display
+    FigureCanvasAgg(figure)  # not pyplot, which has global state and may need a display
     names = [SCRATCH, *sorted({row["strategy"] for row in rows} - {SCRATCH})]
     colours = dict(zip(names, ["black", *colormaps["tab20"].colors], strict=False))  # type: ignore[attr-defined]
     for axes, shots in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):

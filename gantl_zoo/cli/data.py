@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.cli.options import field_options
+from gantl_zoo.cli.shared import SPOKEN, with_options
+from gantl_zoo.errors import UsageError
+from gantl_zoo.runs.spec import DataSpec
 
 EPILOG = """Examples:
 
@@ -23,6 +25,9 @@ EPILOG = """Examples:
   gantl-zoo data ./photos --fit pad --image-size 64 --json -"""
 
 
+OPTIONS = field_options(DataSpec, o.DATA, only=("image_size", "fit", "root"), names=SPOKEN)
+
+
 def expanded(places: list[str]) -> list[str]:
     return [o.expand(place) for place in places]
 
@@ -31,56 +36,42 @@ def add(app: typer.Typer) -> None:
     app.command("data", epilog=EPILOG)(check)
 
 
+@with_options(OPTIONS, often=("image_size", "fit", "data_root", "sheet", "as_json"))
 def check(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE…", help="Folders, zips or data names.", callback=expanded)
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="Folders, zips or names of data sets.", callback=expanded),
     ],
-    image_size: o.ImageSize = None,
-    fit: o.Fit = "crop",
-    data_root: o.DataRoot = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
-            help="Write a contact sheet to this picture.", rich_help_panel=o.OUTPUT, callback=o.expand
-        ),
-    ] = None,
-    as_json: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            help="Write the findings to this file; - prints them.",
+            metavar="FILE",
+            help="Write a contact sheet to this picture.",
             rich_help_panel=o.OUTPUT,
             callback=o.expand,
         ),
     ] = None,
+    as_json: o.JsonFile = None,
+    **settings: Any,
 ) -> None:
     """Check images before training: counts, sizes, copies, damage, what cropping loses."""
     if sheet is not None and len(sources) > 1:
         raise UsageError(f"--sheet draws one source, not {len(sources)}: check each by itself")
+    from gantl_zoo.cli.printing import write_json
     from gantl_zoo.data import check_data
     from gantl_zoo.viz.grid import save_picture
 
+    settings["root"] = settings.pop("data_root")
     reports = []
     for source in sources:
         with progress(source) as count:
-            reports.append(check_data(source, image_size=image_size, fit=fit, root=data_root, progress=count))
+            reports.append(check_data(source, progress=count, **settings))
     if as_json != "-":
         print("\n\n".join(map(str, reports)))
     if as_json is not None:
-        write(json.dumps([report.to_dict() for report in reports], indent=2, ensure_ascii=False), as_json)
+        write_json([report.to_dict() for report in reports], as_json)
     if sheet is not None:
         save_picture(reports[0].sheet(), sheet)
-
-
-def write(text: str, place: str) -> None:
-    """The text into a file, or on standard output for "-"."""
-    if place == "-":
-        print(text)
-        return
-    try:
-        Path(place).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"can't write {place}: {error.strerror}") from error
 
 
 @contextmanager

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantl_zoo.console import warn
 from gantl_zoo.data.decode import Decoded, Pixels, decode, quiet, size_of
 from gantl_zoo.data.fit import CROP
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
 from gantl_zoo.data.memory import free_memory, memory_limit
-from gantl_zoo.data.names import image_files, warn
+from gantl_zoo.data.names import image_files
 from gantl_zoo.data.split import HELD_OUT, hashes, held_out, held_out_by_path, ids_of
 from gantl_zoo.data.stream import Stream
 from gantl_zoo.data.treatment import Treatment

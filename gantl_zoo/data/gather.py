@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gantl_zoo import console
 from gantl_zoo.data import files, names as naming, sources
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, layout
@@ -90,7 +91,7 @@ def of_files(source: Path, progress: Callable[[int, int], None]) -> Gathered:
 
 def layout_of(source: Path, listed: naming.Listing, gathered: Gathered) -> Layout:
     """Splits and classes; one without them if training would refuse the folders, which `gathered` notes."""
-    with naming.collected() as texts:
+    with console.collected() as texts:
         try:
             laid_out = layout(source, listed.images, listed.tables, files.reader(source))
         except DataError as error:

@@ -198,16 +198,6 @@ def overlap(sketched: str, data: ImageData) -> int:
     return 0 if data.ids is None else splitting.overlap(sketched, data.ids)
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 [0, 255] to float32 [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """float [-1, 1] to uint8 [0, 255], clamped and rounded."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
 def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
     if isinstance(images, Stream):
         shape = (channels, *images.image_shape[1:])

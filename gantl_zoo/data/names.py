@@ -6,13 +6,11 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from gantl_zoo.console import say
+from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
 # Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
@@ -32,7 +30,6 @@ PICTURES = {
     ".webp", ".wmf", ".x3f", ".xcf",
 }  # fmt: skip
 TABLE = "dataset.json"
-_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 @cache
@@ -101,26 +98,6 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
     if listed.summary and warned:
         warn(f"{source}: {listed.summary} are left out")
     return listed.images, listed.tables
-
-
-def warn(text: str) -> None:
-    """One line on standard error, or in the list of `collected`."""
-    kept = _collected.get()
-    if kept is None:
-        say(f"warning: {text}")
-    else:
-        kept.append(text)
-
-
-@contextmanager
-def collected() -> Iterator[list[str]]:
-    """The texts of warnings, which are not printed meanwhile."""
-    texts: list[str] = []
-    token = _collected.set(texts)
-    try:
-        yield texts
-    finally:
-        _collected.reset(token)
 
 
 def _unreadable() -> frozenset[str]:

@@ -1,5 +1,5 @@
-"""How good a GAN is: features of a named extractor, distances between them, what a classifier predicts.
+"""Metrics of GANs: distances between features of a named extractor, and predictions of a classifier.
 
-A score carries its extractor's name: `fd_cnn-mnist`, never bare "FID". Images become features (`seen`),
-features become numbers (`table`), numbers become a report (`evaluate`).
+The name of a score includes its extractor: `fd_cnn-mnist`, never just "FID". `extract.py` turns images into
+features, `catalogue.py` turns features into values, `evaluator.py` collects the values in a report.
 """

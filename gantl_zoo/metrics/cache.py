@@ -1,6 +1,7 @@
-"""Features of real images, kept between runs: by the content of the images and of the extractor.
+"""A cache on disk for features of real images. Keys are hashes of the images and of the extractor.
 
-In GANTL_ZOO_CACHE, or the user's cache folder; "off" keeps nothing. Deleting the folder is always safe.
+The environment variable GANTL_ZOO_CACHE names the folder (default `~/.cache/gantl_zoo/features`); "off"
+disables the cache. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from gantl_zoo.metrics.extractors import Looks
+from gantl_zoo.metrics.extractors import Outputs
 from gantl_zoo.storage.atomic import replace_file
 
-FORMAT = 1  # to be raised when what is kept, or how it is computed, changes
+FORMAT = 1  # increase it when the stored content, or its computation, changes
 
 
 def folder() -> Path | None:
-    """Where features are kept, or None."""
+    """The cache folder; None if the cache is disabled."""
     place = os.environ.get("GANTL_ZOO_CACHE", "")
     if place == "off":
         return None
     return Path(os.path.expanduser(place)) if place else Path.home() / ".cache" / "gantl_zoo" / "features"
 
 
-def kept(key: tuple[object, ...], make: Callable[[], Looks]) -> Looks:
-    """What is kept under `key`, or else what `make` gives, which is kept from now on."""
+def kept(key: tuple[object, ...], make: Callable[[], Outputs]) -> Outputs:
+    """The cached features of `key`; if there are none, compute them with `make` and cache them."""
     place = folder()
     if place is None:
         return make()
@@ -40,14 +41,14 @@ def kept(key: tuple[object, ...], make: Callable[[], Looks]) -> Looks:
     try:
         found = load_file(path)
         return found["features"], found.get("logits")
-    except (OSError, SafetensorError, KeyError):  # not there, or cut short: it is made anew
-        made = make()
-    keep(path, made)
-    return made
+    except (OSError, SafetensorError, KeyError):  # missing or truncated: compute it again
+        outputs = make()
+    keep(path, outputs)
+    return outputs
 
 
-def keep(path: Path, made: Looks) -> None:
-    """Keep features. A full disk or a read-only home costs only the time next time."""
-    tensors = {k: v for k, v in zip(("features", "logits"), made, strict=True) if v is not None}
+def keep(path: Path, outputs: Outputs) -> None:
+    """Write features to the cache. Ignores a full disk or a read-only home: they only cost time."""
+    tensors = {k: v for k, v in zip(("features", "logits"), outputs, strict=True) if v is not None}
     with contextlib.suppress(OSError, SafetensorError), replace_file(path) as beside:
         save_file(tensors, beside)

@@ -1,7 +1,7 @@
-"""The metrics that have a name. Each measures samples (`fake`) against held-out images (`real`).
+"""The registered metrics. Each compares samples (`fake`) with held-out images (`real`).
 
-`train` are the images that the model was trained on. A metric's floor is what it says of real images in the
-samples' place: as many training images, or held-out ones where training images would be the answer.
+`train` are the images that the model was trained on. A metric's floor is its value for real images in place
+of samples: as many training images, or held-out images for metrics of memorisation.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gantl_zoo.metrics.neighbours import check_manifolds, manifolds
 from gantl_zoo.registry.arguments import fits
 
 Values = Mapping[str, float | Interval]
-FEW = 1000  # training images up to which a set counts as few
-UNSEEN = 5  # held-out images that tell how near new ones come
+FEW = 1000  # the most training images for the metric diversity
+UNSEEN = 5  # the fewest held-out images for the metric memory
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a metric can count on."""
+    """The extractor, the data's name, and the numbers of images that a metric would get."""
 
     extractor: Extractor
     data: str
@@ -35,21 +35,21 @@ class Counts:
 
 
 class Metric:
-    """The base class. `lower` names the values that are better when lower; the others when higher."""
+    """Base class of metrics. `lower` names the values for which lower is better."""
 
     lower: tuple[str, ...] = ()
-    by_class = False  # whether it is measured class by class, too, for class-conditional models
+    by_class = False  # whether it is also measured per class for class-conditional models
     needs_train = False
 
     def check(self, terms: Counts) -> None:
-        """Raises `DataError` or `UsageError` if it can't be measured, before anything is."""
+        """Raise `DataError` or `UsageError` if the metric can't be measured."""
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        """Its values by name."""
+        """The metric's values by name."""
         raise NotImplementedError
 
     def floor(self, stand_in: Features, real: Features, train: Features) -> Values:
-        """The same of real images: `stand_in` are as many training images as there are samples."""
+        """The values for real images: `stand_in` has as many training images as there are samples."""
         return self.measure(stand_in, real, train)
 
 
@@ -89,16 +89,18 @@ class Classes(Metric):
     def check(self, terms: Counts) -> None:
         extractor = terms.extractor
         if not extractor.num_logits or extractor.trained_on != terms.data:
-            knows = f"was trained on {extractor.trained_on}" if extractor.trained_on else "is no classifier"
+            reason = (
+                f"was trained on {extractor.trained_on}" if extractor.trained_on else "is not a classifier"
+            )
             raise UsageError(
                 f"the metric {self.name} needs a classifier of {terms.data} as extractor; {extractor.name} "
-                f"{knows}"
+                f"{reason}"
             )
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        assert fake.logits is not None and real.logits is not None  # as checked
+        assert fake.logits is not None and real.logits is not None  # by `check`
         found = classes(fake.logits, real.logits)
-        if fake.labels is not None:  # what was asked for
+        if fake.labels is not None:  # the requested classes
             found["class_match"] = float((fake.logits.argmax(1) == fake.labels).double().mean())
         return found
 
@@ -107,7 +109,7 @@ class Modes(Classes):
     name, lower = "modes", ("mode_kl",)
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        assert fake.logits is not None  # as checked
+        assert fake.logits is not None  # by `check`
         return modes(fake.logits)
 
 
@@ -116,11 +118,11 @@ class InceptionScore(Metric):
         if not terms.extractor.num_logits:
             raise UsageError(
                 f"the metric is needs a classifier as extractor, such as cnn-mnist; {terms.extractor.name} "
-                "gives features only"
+                "has features only"
             )
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        assert fake.logits is not None  # as checked
+        assert fake.logits is not None  # by `check`
         return {"is": inception_score(fake.logits)}
 
 
@@ -130,8 +132,8 @@ class Copies(Metric):
     def check(self, terms: Counts) -> None:
         if terms.real < UNSEEN:
             raise DataError(
-                f"the metric memory needs at least {UNSEEN} held-out images to tell how near new images "
-                f"come to the training images; there are {terms.real}"
+                f"the metric memory needs at least {UNSEEN} held-out images as a reference for new images, "
+                f"not {terms.real}"
             )
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
@@ -183,17 +185,17 @@ METRICS: dict[str, Metric] = {
     "classes": Classes(),
     "modes": Modes(),
 }
-QUICK = ("fd", "kd", "classes")  # what a run measures while it trains: of fd and kd the first that can be
-# a second Fréchet distance, where `memory` says the same in plainer numbers; `classes` for a thousand of them
+QUICK = ("fd", "kd", "classes")  # measured during training; kd only where fd can't be measured
+# Left out of "auto": mifid repeats what fd and memory show, modes is `classes` for a thousand classes.
 ON_REQUEST = ("mifid", "modes")
 AUTO, NONE = "auto", "none"
 
 
-def named(wish: str | Sequence[str]) -> tuple[str, ...]:
-    """The names in `"fd,kd"` or `("fd", "kd")`; "auto" is one, "none" is nothing. Raises `UsageError`."""
-    if not fits(wish, str | Sequence[str]):
-        raise UsageError(f"metrics are names, such as 'fd,kd' or ('fd', 'kd'), not {wish!r}")
-    names = [name.strip() for name in wish.split(",")] if isinstance(wish, str) else wish
+def named(metrics: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in `"fd,kd"` or `("fd", "kd")`, also "auto"; () for "none". Raises `UsageError`."""
+    if not fits(metrics, str | Sequence[str]):
+        raise UsageError(f"metrics must be names, such as 'fd,kd' or ('fd', 'kd'), not {metrics!r}")
+    names = [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
     names = tuple(name for name in names if name)
     if names == (NONE,):
         return ()
@@ -203,10 +205,10 @@ def named(wish: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def choose(names: tuple[str, ...], terms: Counts, quick: bool = False) -> dict[str, Metric]:
-    """The metrics of those names; "auto": all that can be measured but those `ON_REQUEST`, or a run's `quick`
-    ones.
+    """The metrics with these names. "auto" stands for all that can be measured except those `ON_REQUEST`.
 
-    Raises `UsageError` for an unknown name, and what `Metric.check` raises for one that was asked for.
+    `quick` reduces "auto" to the metrics that are measured during training. Raises `UsageError` for unknown
+    names, and the error of `Metric.check` for an explicitly requested metric that can't be measured.
     """
     names = named(names)
     chosen = automatic(terms, quick) if AUTO in names else {}
@@ -218,17 +220,17 @@ def choose(names: tuple[str, ...], terms: Counts, quick: bool = False) -> dict[s
 
 
 def check(name: str, terms: Counts) -> None:
-    """Raises `DataError` or `UsageError` if that metric can't be measured."""
+    """Raise `DataError` or `UsageError` if the metric `name` can't be measured."""
     if METRICS[name].needs_train and not terms.train:
         raise DataError(
-            f"the metric {name} asks how near samples come to the images that were trained on, and nobody "
-            "says which: name a folder, whose splits are known"
+            f"the metric {name} compares samples with the training images, which are not known here: "
+            "give the data by its name or folder"
         )
     METRICS[name].check(terms)
 
 
 def automatic(terms: Counts, quick: bool) -> dict[str, Metric]:
-    """Whatever can be measured and need not be named."""
+    """The metrics of "auto" that can be measured."""
     chosen: dict[str, Metric] = {}
     for name in QUICK if quick else METRICS:
         if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):

@@ -1,4 +1,4 @@
-"""Metrics of a classifier's predictions: logits (N, L)."""
+"""Metrics of a classifier's predictions, logits (N, L)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from torch import Tensor
 
 from gantl_zoo.metrics.distance import SEED, Interval
 
-SPLITS = 10
-MISSED = 0.1  # of a class's share among real images, below which samples don't cover it
+SPLITS = 10  # parts of the samples for the Inception score
+MISSED = 0.1  # a class is not covered if its share is below this fraction of its share of real images
 
 
 def inception_score(logits: Tensor) -> Interval:
-    """exp of the mean KL divergence of p(y|x) from p(y), over 10 parts of the shuffled samples, and two
-    deviations of these parts (Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4).
+    """Inception score: exp of the mean KL divergence of p(y|x) from p(y) (Salimans et al. 2016,
+    https://arxiv.org/abs/1606.03498, section 4).
 
-    Below 10 samples they are one part. Below 20 there is no interval: a part of one sample scores 1, always.
+    The mean over 10 parts of the shuffled samples, and an interval of two standard deviations of these parts.
+    Fewer than 10 samples are one part. Fewer than 20 have no interval, since a part of one sample scores 1.
     """
     order = torch.from_numpy(np.random.RandomState(SEED).permutation(len(logits)))
     shuffled, count = logits[order].double(), len(logits)
@@ -33,30 +34,40 @@ def inception_score(logits: Tensor) -> Interval:
     return Interval(mean, mean - 2 * deviation, mean + 2 * deviation)
 
 
-def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
-    """How samples spread over the classes, as a classifier of this very data finds them.
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` independent trials (Wilson 1927)."""
+    z2 = 1.96**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = (share * (1 - share) * z2 + z2**2 / 4) ** 0.5 / (1 + z2)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
-    class_coverage: the share of classes with at least a tenth of their share among real images.
-    class_entropy: the entropy of the samples' classes, over that of equally many of each.
+
+def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
+    """The distribution of samples over the classes that a classifier of the same data predicts.
+
+    class_share_min, class_share_max: the smallest and largest share of a class. class_coverage: the share of
+    classes with at least a tenth of their share of the real images. class_entropy: the entropy of the shares,
+    divided by that of equal shares. confidence: the mean of the largest probability.
     """
     probabilities = fake.double().softmax(1)
-    confidence, found = probabilities.max(1)
+    confidence, predicted = probabilities.max(1)
     count = fake.shape[1]
-    share = torch.bincount(found, minlength=count).double() / len(found)
-    wanted = torch.bincount(real.argmax(1), minlength=count).double() / len(real)
+    share = torch.bincount(predicted, minlength=count).double() / len(predicted)
+    real_share = torch.bincount(real.argmax(1), minlength=count).double() / len(real)
     entropy = -torch.xlogy(share, share).sum()
     return {
         "class_share_min": float(share.min()),
         "class_share_max": float(share.max()),
-        "class_coverage": float((share >= MISSED * wanted).double().mean()),
+        "class_coverage": float((share >= MISSED * real_share).double().mean()),
         "class_entropy": float(entropy / np.log(count)),
         "confidence": float(confidence.mean()),
     }
 
 
 def modes(fake: Tensor) -> dict[str, float]:
-    """How many classes the samples hold at least once, and the KL divergence of their classes from equally
-    many of each, as PacGAN's code measures it (Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4).
+    """The number of predicted classes, and the KL divergence of their shares from equal shares.
+
+    Measured as in PacGAN's code (Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4).
     """
     share = torch.bincount(fake.argmax(1), minlength=fake.shape[1]).double() / len(fake)
     kl = torch.xlogy(share, share * fake.shape[1]).sum()

@@ -1,4 +1,4 @@
-"""Distances between two sets of features (N, D), (M, D). Lower is better; they depend on the counts."""
+"""Distances between two sets of features (N, D) and (M, D). Lower is better. They depend on N and M."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from gantl_zoo.errors import DataError
 
 BLOCK = 4096
-SUBSETS, SUBSET = 100, 1000  # as everybody's kernel inception distance
-SEED = 2020  # of torch-fidelity, so that the same features give its figures
+SUBSETS, SUBSET = 100, 1000  # the usual values for KID
+SEED = 2020  # that of torch-fidelity, so that the same features give the same values
 
 
 class Interval(NamedTuple):
-    """A value, and where it lies with 95 % confidence; None where that can't be said."""
+    """A value and its 95 % confidence interval; `low` and `high` are None if it can't be estimated."""
 
     value: float
     low: float | None = None
@@ -24,7 +24,7 @@ class Interval(NamedTuple):
 
 
 class _Identity(nn.Module):
-    """torchmetrics asks its extractor for `num_features`; ours have been applied already."""
+    """Stands in for torchmetrics' feature extractor, since its inputs are features already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -35,15 +35,15 @@ class _Identity(nn.Module):
 
 
 def frechet(real: Tensor, fake: Tensor) -> float:
-    """Fréchet distance between Gaussians fitted to both (Heusel et al. 2017, arXiv 1706.08500, eq. 6).
+    """Fréchet distance between Gaussians fitted to both sets (Heusel et al. 2017, arXiv 1706.08500, eq. 6).
 
-    Always compare at equal counts, and with the floor of real against real. Raises `DataError` where a
-    covariance would be singular: for no more images than features.
+    Compare only values of equal counts, and with the floor of real against real images. Raises `DataError` if
+    a set has no more images than features, since its covariance would be singular.
     """
     check_frechet(len(real), len(fake), real.shape[1])
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    # every process has all features already: torchmetrics would add them up once more
+    # every process has all features: a sync in torchmetrics would count them once per process
     metric = FrechetInceptionDistance(feature=_Identity(real.shape[1]), sync_on_compute=False)
     for features, is_real in ((real, True), (fake, False)):
         for part in torch.split(features, BLOCK):
@@ -52,28 +52,30 @@ def frechet(real: Tensor, fake: Tensor) -> float:
 
 
 def check_frechet(real: int, fake: int, dimensions: int) -> None:
-    """Raises `DataError` if so many images don't make a regular covariance."""
+    """Raise `DataError` if there are too few images for a regular covariance."""
     if min(real, fake) <= dimensions:
         raise DataError(
-            f"a Fréchet distance over {dimensions} features needs more than {dimensions} images a side, not "
-            f"{real:,} real ones and {fake:,} samples: the covariance would be singular; take "
+            f"a Fréchet distance over {dimensions} features needs more than {dimensions} images per set, "
+            f"not {real:,} real images and {fake:,} samples: the covariance would be singular; use "
             f"{dimensions + 1:,} or more, or the metric kd"
         )
 
 
 def check_kernel(real: int, fake: int) -> None:
-    """Raises `DataError` for too few images."""
+    """Raise `DataError` for too few images."""
     if min(real, fake) < 2:
-        raise DataError(f"a kernel distance needs at least 2 images a side, not {real} real and {fake}")
+        raise DataError(
+            f"a kernel distance needs at least 2 images per set, not {real} real images and {fake} samples"
+        )
 
 
 def kernel(real: Tensor, fake: Tensor) -> Interval:
-    """Kernel distance: unbiased squared MMD with the kernel (x·y/D + 1)³, over 100 random subsets of 1,000
-    (Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, section 4).
+    """Kernel distance: the unbiased squared MMD with the kernel (x·y/D + 1)³, mean of 100 random subsets of
+    1,000 (Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, section 4).
 
-    The interval comes from disjoint blocks, which are independent as overlapping subsets are not. It is
-    centred, so a distance of nothing may come out below zero. Below 4 images a side there is none, below 2
-    a `DataError`.
+    The estimate is unbiased, so it may be below zero for equal distributions. The interval is estimated from
+    disjoint blocks, which are independent, unlike the overlapping subsets. Fewer than 4 images in a set give
+    no interval; fewer than 2 raise `DataError`.
     """
     check_kernel(len(real), len(fake))
     count = min(len(real), len(fake))
@@ -96,7 +98,7 @@ def kernel(real: Tensor, fake: Tensor) -> Interval:
 
 
 def squared_mmd(first: Tensor, second: Tensor) -> float:
-    """Unbiased estimate for two sets of equal size n: within each, pairs of different images only."""
+    """Unbiased estimate of the squared MMD for two sets of equal size n: pairs within a set exclude i = j."""
     n = len(first)
     within = [similarity(side, side) for side in (first, second)]
     total = sum(float(matrix.sum(dtype=torch.double) - matrix.trace()) for matrix in within) / (n * (n - 1))
@@ -104,13 +106,13 @@ def squared_mmd(first: Tensor, second: Tensor) -> float:
 
 
 def similarity(first: Tensor, second: Tensor) -> Tensor:
-    """The kernel (x·y/D + 1)³ of all pairs, (n, m)."""
+    """The kernel (x·y/D + 1)³ of all pairs, shape (n, m)."""
     products = torch.addmm(first.new_ones(()), first, second.T, alpha=1 / first.shape[1])
     return products.square().mul_(products)
 
 
 def student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, by Cornish and Fisher's expansion around the normal one."""
+    """The 97.5 % quantile of Student's t, by the Cornish-Fisher expansion around the normal quantile."""
     z, n = 1.959964, max(freedom, 1)
     terms = (
         (z**3 + z) / 4,

@@ -1,4 +1,4 @@
-"""`Evaluator`: held-out images, their features and floors; then any samples against them."""
+"""`Evaluator` measures samples against held-out images, whose features and floors it computes once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO, Counts, Metric, Values, choose
 from gantl_zoo.metrics.extract import Crew, Features, Images, Progress, extract, plain
 from gantl_zoo.metrics.extractors import Extractor
-from gantl_zoo.metrics.report import Report, entry
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.metrics.result import Result, entry
 
-METRIC_SEED = 1_000_000  # samples for metrics come from seeds that nothing else uses
+METRIC_SEED = 1_000_000  # metrics use their own seeds for samples
 
 
 @dataclass
 class Evaluator:
-    """Measures samples against `held_out` images; `train` images, if there are any, give the floor.
+    """Measures samples against `held_out` images. The floors need `train` images.
 
-    `learned`: the images that the model was trained on, if not all of `train`. `quick`: what "auto" means
-    while a run trains. Raises `DataError` or `UsageError` at once for what can't be measured.
+    `learned`: the images that the model was trained on, if not all of `train`. `quick`: reduce "auto" to the
+    metrics that are measured during training. Raises `DataError` or `UsageError`, when it is built, for
+    explicitly requested metrics that can't be measured.
     """
 
     extractor: Extractor
@@ -49,19 +51,19 @@ class Evaluator:
 
     @cached_property
     def real(self) -> Features:
-        """A random part of the held-out images, as many as there are samples, or all."""
+        """Features of held-out images: a random subset of `samples` images, or all."""
         return self.extract(Images.part(self.held_out, self.samples))
 
     @cached_property
     def training(self) -> Features:
-        """What the model was trained on, if a metric asks; in a fixed random order."""
+        """Features of the model's training images in a fixed random order, if a metric needs them."""
         data = self.train if self.learned is None else self.learned
         return self.extract(Images.part(data, len(data))) if self.needs_train and data else self.stand_in
 
     @cached_property
     def stand_in(self) -> Features:
-        """As many training images as there are samples, or all: the best that a generator can hope for."""
-        if self.needs_train and self.learned is None:  # these very images, in the same order
+        """Features of `samples` training images, or all: what a perfect generator would produce."""
+        if self.needs_train and self.learned is None:  # the same images in the same order
             return self.training.select(slice(self.samples))
         if self.train is None:
             return self.real.select(slice(0))
@@ -69,18 +71,19 @@ class Evaluator:
 
     @property
     def needs_train(self) -> bool:
-        """Whether a metric asks what the model was trained on."""
+        """Whether a metric compares samples with the model's training images."""
         return any(metric.needs_train for metric in self.chosen.values())
 
     def extract(self, images: Images) -> Features:
+        """Features of `images` by the evaluator's extractor."""
         return extract(self.extractor, images, self.crew, self.progress)
 
     def __call__(self, samples: Images) -> Report:
-        """All metrics of generated images."""
+        """Measure all metrics of `samples`. Raises `DataError` if they don't have the shape of the data."""
         if samples.shape != self.held_out.shape:
             raise DataError(
-                f"the samples are {samples.shape} (channels, height, width), the images of "
-                f"{self.held_out.name} {self.held_out.shape}; bring both to one size and channel count"
+                f"the samples have the shape {samples.shape} (channels, height, width), but the images of "
+                f"{self.held_out.name} have {self.held_out.shape}; both must be the same"
             )
         fake = self.extract(samples)
         how = self.how(len(fake))
@@ -97,8 +100,8 @@ class Evaluator:
 
     def of_class(
         self, how: dict[str, Any], name: str, fake: Features, real: Features, stand_in: Features
-    ) -> list[dict[str, Any]]:
-        """The same distances within one class, those for which it has images enough."""
+    ) -> list[Result]:
+        """The per-class metrics of one class, without those for which it has too few images."""
         found = []
         for metric in (metric for metric in self.chosen.values() if metric.by_class):
             if self.enough(metric, real, fake):
@@ -108,13 +111,13 @@ class Evaluator:
         return found
 
     def floor(self, metric: Metric, stand_in: Features, real: Features, training: Features) -> Values:
-        """What the metric says of real images; nothing if too few of them were trained on."""
+        """The metric's floor; {} without training images, or with too few of them."""
         if self.train is None or (metric.by_class and not self.enough(metric, real, stand_in)):
             return {}
         return metric.floor(stand_in, real, training)
 
     def enough(self, metric: Metric, real: Features, other: Features) -> bool:
-        """Whether a metric can compare so few images."""
+        """Whether there are enough images for a metric."""
         try:
             metric.check(Counts(self.extractor, "", len(real), len(other), 0))
         except DataError:
@@ -122,11 +125,11 @@ class Evaluator:
         return True
 
     def how(self, count: int) -> dict[str, Any]:
-        """What every result says of its making."""
+        """The keys that all results share: data, counts, extractor, seed."""
         real, data = self.real, self.held_out
         return {
             "on": f"{count:,} samples against {len(real):,} {data.split} images of {data.name}",
-            "floor_on": "none were trained on, as far as is known"
+            "floor_on": "no training images are known"
             if self.train is None
             else f"{len(self.stand_in):,} {self.train.split} images against the same",
             "samples": count,
@@ -142,29 +145,32 @@ class Evaluator:
 
 def results(
     metric: Metric, values: Values, floors: Values, how: dict[str, Any], suffix: str = ""
-) -> list[dict[str, Any]]:
-    """A metric's values as a report keeps them; what too few samples leave undefined is left out."""
+) -> list[Result]:
+    """A metric's values as entries of a report, without those that are not finite."""
     found = []
     for name, value in values.items():
         result = entry(f"{name}{suffix}", value, floors.get(name), how)
-        if result["floor"] is not None and not math.isfinite(result["floor"]):
+        floor = result.get("floor")
+        if floor is not None and not math.isfinite(floor):
             result["floor"] = None
         if math.isfinite(result["value"]):
-            found.append(result | {"better": "lower" if name in metric.lower else "higher"})
+            result["better"] = "lower" if name in metric.lower else "higher"
+            found.append(result)
     return found
 
 
 def by_class(
     fake: Features, real: Features, stand_in: Features, classes: tuple[str, ...], lenient: bool = False
 ) -> list[Any]:
-    """Name, samples, held-out and training images of each class, if samples have labels.
+    """For each class its name and the features of its samples, held-out and training images.
 
-    A class without held-out images is a `DataError`, or, if `lenient`, left out.
+    [] if the samples have no labels. Raises `DataError` for a class without held-out images; `lenient` leaves
+    it out.
     """
     if fake.labels is None:
         return []
     if real.labels is None:
-        raise DataError("the samples have classes, but the held-out images have no labels to compare by")
+        raise DataError("the samples have labels, but the held-out images have none to compare them by")
     found = []
     for label in torch.arange(len(classes)):
         parts = [part_of(side, label) for side in (fake, real, stand_in)]
@@ -176,7 +182,7 @@ def by_class(
     return found
 
 
-def part_of(seen: Features, label: torch.Tensor) -> Features:
-    """Those of one class; none where labels are unknown."""
-    known = seen.labels if seen.labels is not None else torch.full((len(seen),), -1)
-    return seen.select(known == label)
+def part_of(features: Features, label: torch.Tensor) -> Features:
+    """The features of one class; none if there are no labels."""
+    labels = features.labels if features.labels is not None else torch.full((len(features),), -1)
+    return features.select(labels == label)

@@ -1,6 +1,6 @@
-"""Extractors: what turns images into vectors that distances compare.
+"""Feature extractors: they map images to the vectors that distances compare.
 
-All images are compared as files hold them, in 8 bits, and every network is in eval mode and float32.
+Images are compared in 8 bits, as files store them. Networks run in eval mode and float32.
 N images, C, H, W image size, D features, L classes, P pixels.
 """
 
@@ -16,55 +16,62 @@ from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.networks.base import evaluating
 
-PIXEL_SIDE = 16  # pixels are compared at this size
-FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; how many of them are floats at once
-WORK = 1 << 19  # input pixels that one batch holds
+PIXEL_SIDE = 16  # `pixels` compares images at this size
+FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; images that are converted at once
+WORK = 1 << 19  # input pixels per batch
 
-Looks = tuple[Tensor, Tensor | None]  # features (N, D) and, where there are any, logits (N, L); float32
+Outputs = tuple[Tensor, Tensor | None]  # features (N, D) and, for a classifier, logits (N, L); float32
 
 
 class Extractor:
-    """The base class: a subclass sets what describes it, and looks at one batch of images."""
+    """Base class of feature extractors. A subclass sets the attributes and implements `forward`."""
 
-    name: str  # every score carries it
-    sha256: str  # of its weights, 16 hex digits: it distinguishes two extractors of one name
-    convention: str  # how images reach it: size, resampling, range
+    name: str  # suffix of every score
+    sha256: str  # of its weights, 16 hex digits: tells extractors of the same name apart
+    convention: str  # how images are preprocessed: size, resampling, range
     num_features: int
-    side: int | None = None  # images are resized to it; None: they stay as they are
-    channels: int | None = None  # of the images that it takes; None: any
-    trained_on: str = ""  # the data whose classes its logits name
-    num_logits = 0
+    side: int | None = None  # images are resized to this side; None: not resized
+    channels: int | None = None  # channels of its input images; None: any
+    trained_on: str = ""  # name of the data whose classes the logits belong to
+    num_logits = 0  # 0: not a classifier
+    device = torch.device("cpu")  # where features are computed
 
-    def look(self, images: Tensor) -> Looks:
-        """Features and logits of images (N, C, H, W), uint8."""
+    def to(self, device: torch.device) -> None:
+        """Move the network, if there is one, to a device."""
+        if isinstance(network := getattr(self, "network", None), torch.nn.Module):
+            self.network: Any = network.to(device)
+            self.device = device
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Features and logits of one batch of images (N, C, H, W), uint8."""
         raise NotImplementedError
 
     def batch(self, side: int) -> int:
-        """How many images of that side fit into one call."""
+        """The batch size for images of this side."""
         return max(16, min(500, WORK // (self.side or side) ** 2))
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises `DataError` for images (C, H, W) that it does not take."""
+        """Raise `DataError` for images of a shape (C, H, W) that it doesn't take."""
         if self.channels not in (None, shape[0]):
             raise DataError(
-                f"extractor {self.name} sees {self.channels} channels, these images have {shape[0]}; "
-                "choose --extractor pixels or one that fits"
+                f"extractor {self.name} takes {self.channels} channels, but these images have {shape[0]}; "
+                "choose --extractor pixels, or an extractor for images with as many channels"
             )
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Looks:
+    def __call__(self, images: Tensor) -> Outputs:
         """Features and logits of images (N, C, H, W), uint8 or float in [-1, 1]. Raises `DataError`."""
         self.check(tuple(images.shape[1:]))
-        parts = [self.look(eight_bits(part)) for part in torch.split(images, self.batch(images.shape[-1]))]
-        logits = [found for _, found in parts if found is not None]
-        return torch.cat([found for found, _ in parts]), torch.cat(logits) if logits else None
+        parts = [self.forward(eight_bits(part)) for part in torch.split(images, self.batch(images.shape[-1]))]
+        logits = [batch for _, batch in parts if batch is not None]
+        return torch.cat([batch for batch, _ in parts]), torch.cat(logits) if logits else None
 
 
 class ClassifierFeatures(Extractor):
-    """The embedding of a trained backbone, and its opinion."""
+    """The embedding and the logits of a trained backbone."""
 
     def __init__(self, name: str, network: Any, trained_on: str = "", *, opinion: bool = True) -> None:
-        """`opinion`: whether its classifier was trained, so that its logits mean something."""
+        """`opinion`: whether its logits are used; False if its classes are not those of the data."""
         self.name, self.network, self.trained_on = name, network, trained_on
         self.num_logits = network.num_classes if opinion else 0
         self.channels, self.num_features = network.channels, network.embedding_dim
@@ -73,27 +80,28 @@ class ClassifierFeatures(Extractor):
         self.convention = f"8 bits, {size}, as floats in [-1, 1]"
         self.sha256 = digest(network.state_dict())
 
-    def look(self, images: Tensor) -> Looks:
-        network = self.network = evaluating(self.network)  # whatever the caller did, whose network stays
-        floats = to_float(images)
+    def forward(self, images: Tensor) -> Outputs:
+        network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
+        floats = to_float(images).to(self.device)
         embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None
-        classify = getattr(network, "classify", None)  # else the whole network once more
+        classify = getattr(network, "classify", None)  # without it the whole network runs once more
         return embedding.float(), (classify(embedding) if classify else network(floats)).float()
 
 
 class Channelwise(Extractor):
-    """Each channel through a classifier of grey images, whose classes are digits of a stack's class.
+    """Applies a classifier of grey images to each channel: `cnn-mnist` to the channels of stacked-mnist.
 
-    So cnn-mnist reads stacked-mnist: features (N, C·D), log-probabilities (N, Lᶜ).
+    Features (N, C·D) are concatenated. Logits are joint log-probabilities (N, Lᶜ): a class of the stack is
+    one class per channel.
     """
 
     def __init__(self, inner: ClassifierFeatures, channels: int) -> None:
-        """Raises `UsageError` for one of colour images."""
+        """Raises `UsageError` if `inner` is not a classifier of grey images."""
         if inner.channels != 1:
             raise UsageError(
-                f"extractor channelwise:{inner.name}: {inner.name} sees {inner.channels} channels at once; "
+                f"extractor channelwise:{inner.name}: {inner.name} takes {inner.channels} channels at once; "
                 "name a classifier of grey images, such as channelwise:cnn-mnist"
             )
         self.inner, self.channels, self.side = inner, channels, inner.side
@@ -103,12 +111,16 @@ class Channelwise(Extractor):
         self.num_logits = inner.num_logits**channels
         self.trained_on = f"stacked-{inner.trained_on}"
 
-    def look(self, images: Tensor) -> Looks:
+    def to(self, device: torch.device) -> None:
+        self.inner.to(device)
+        self.device = self.inner.device
+
+    def forward(self, images: Tensor) -> Outputs:
         count, channels = images.shape[:2]
-        features, logits = self.inner.look(
+        features, logits = self.inner.forward(
             images.flatten(0, 1).unsqueeze(1)
         )  # (N, C, H, W) -> (N·C, 1, H, W)
-        assert logits is not None  # of a classifier
+        assert logits is not None  # it is a classifier
         each = logits.log_softmax(1).view(count, channels, -1)  # (N, C, L)
         joint = each[:, 0]
         for channel in range(1, channels):
@@ -117,7 +129,7 @@ class Channelwise(Extractor):
 
 
 class PixelFeatures(Extractor):
-    """The leading principal components of the reference images' pixels. Works for any images."""
+    """The leading principal components of reference images' pixels. Takes any images."""
 
     convention = f"8 bits, resized to {PIXEL_SIDE} (bilinear, antialiased), as floats in [-1, 1]"
 
@@ -130,7 +142,7 @@ class PixelFeatures(Extractor):
 
     @classmethod
     def fit(cls, reference: ImageData, dimensions: int = 64) -> PixelFeatures:
-        """Components of up to 5,000 reference images, drawn from all: the first may be of one class."""
+        """Fit to at most 5,000 reference images, drawn at random since the first may be of one class."""
         few = reference.few(FITTED) if len(reference) > FITTED else reference
         starts = range(0, len(few), READ)
         pixels = torch.cat([shrink(few.images[start : start + READ]) for start in starts])
@@ -138,29 +150,31 @@ class PixelFeatures(Extractor):
         _, _, rows = torch.linalg.svd(pixels - mean, full_matrices=False)
         return cls(mean, rows[:dimensions].T.contiguous())
 
-    def look(self, images: Tensor) -> Looks:
+    def forward(self, images: Tensor) -> Outputs:
         return ((shrink(images) - self.mean) @ self.components).float(), None
 
 
 def eight_bits(images: Tensor) -> Tensor:
-    """uint8 images of uint8 or float ones. Raises `DataError` for NaN, which no byte can say."""
+    """Convert float images to uint8. Raises `DataError` for NaN and infinity."""
     if not images.is_floating_point():
         return images
     if not images.isfinite().all():
-        raise DataError("the samples hold NaN or infinity, so nothing can be measured: this model is broken")
+        raise DataError(
+            "the samples have NaN or infinite values, so the model can't be measured: its training diverged"
+        )
     return to_uint8(images)
 
 
 def shrink(images: Tensor) -> Tensor:
-    """(N, C, H, W) uint8 to float64 pixels (N, C·16·16) in [-1, 1]."""
+    """Resize images (N, C, H, W), uint8, to float64 pixels (N, C·16·16) in [-1, 1]."""
     side = (PIXEL_SIDE, PIXEL_SIDE)
     small = torch.nn.functional.interpolate(to_float(images), size=side, mode="bilinear", antialias=True)
     return small.flatten(1).double()
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    """16 hex digits of the SHA-256 over names and contents."""
-    found = hashlib.sha256()
+    """The first 16 hex digits of the SHA-256 of the tensors' names and contents."""
+    sha = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+        sha.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""The Inception network of the usual FID, KID and IS, through torch-fidelity (extra `fidelity`).
+"""The Inception network of the usual FID, KID and IS, from torch-fidelity (extra `fidelity`).
 
-Same weights, resampling and features as its own command, so the same images give the same figures. The
-weights come from torch's cache or the network; `inception:PATH` names a file.
+Uses torch-fidelity's weights, resampling and features, so that the same images give the same values as with
+its command. The weights come from torch's cache or a download; `inception:PATH` names a file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.metrics.extractors import Extractor, Looks, digest
+from gantl_zoo.metrics.extractors import Extractor, Outputs, digest
 from gantl_zoo.networks.base import evaluating
 
 NETWORK = "inception-v3-compat"
@@ -22,7 +22,7 @@ FEATURES, LOGITS = "2048", "logits_unbiased"
 
 
 class InceptionFeatures(Extractor):
-    """2,048 features and 1,008 logits. Grey images are repeated over the colours, as torch-fidelity does."""
+    """2,048 features and 1,008 logits. Grey images are repeated over three channels, as in torch-fidelity."""
 
     name, num_features, num_logits, side = "inception", 2048, 1008, 299
     trained_on = "imagenet"
@@ -31,7 +31,7 @@ class InceptionFeatures(Extractor):
     )
 
     def __init__(self, path: str = "") -> None:
-        """Raises `UsageError` without torch-fidelity, `WeightsError` if the weights can't be had."""
+        """Raises `UsageError` without torch-fidelity, `WeightsError` if the weights can't be loaded."""
         try:
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as error:
@@ -50,26 +50,26 @@ class InceptionFeatures(Extractor):
                     verbose=False,
                     feature_extractor_weights_path=path or None,
                 )
-        except (OSError, RuntimeError) as error:  # no network, or another network's weights
+        except (OSError, RuntimeError) as error:  # offline, or the weights of another network
             cause = str(error).strip().splitlines()[0]
             raise WeightsError(
-                f"the Inception weights can't be had ({type(error).__name__}: {cause}); with a network they "
-                "are fetched once, without one give --extractor inception:PATH, or pixels"
+                f"the Inception weights can't be loaded ({type(error).__name__}: {cause}); they are "
+                "downloaded once; offline, use --extractor inception:PATH, or pixels"
             ) from error
         self.sha256 = digest(self.network.state_dict())
 
-    def look(self, images: Tensor) -> Looks:
+    def forward(self, images: Tensor) -> Outputs:
         colour = images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
         self.network = evaluating(self.network)
-        features, logits = self.network(colour)
+        features, logits = self.network(colour.to(self.device))
         return features, logits
 
 
 def check_file(path: str) -> None:
-    """torch-fidelity unpickles whatever the file holds; here it may hold tensors only."""
+    """Raise `WeightsError` unless the file has tensors only, since torch-fidelity would unpickle anything."""
     if not path:
         return
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{path} holds no Inception weights: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} does not have Inception weights: {str(error).splitlines()[0]}") from error

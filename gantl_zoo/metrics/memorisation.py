@@ -1,6 +1,6 @@
-"""Is it memorising? Samples and held-out images, each against their nearest training images.
+"""Metrics of memorisation: distances of samples and held-out images to their nearest training images.
 
-Features (N, D) throughout.
+All sets are features (N, D).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from gantl_zoo.metrics.neighbours import COLUMNS, ROWS, nearest
 
-RARE = 0.01  # of the held-out images lie nearer to a training image than what counts as a copy
-NEAR = 0.1  # mean cosine distance from which on MiFID stops punishing
+RARE = 0.01  # share of held-out images that are nearer to a training image than the limit for a copy
+NEAR = 0.1  # mean cosine distance from which on MiFID has no penalty
 
 
 def copies(fake: Tensor, held_out: Tensor, train: Tensor) -> dict[str, float]:
-    """How near samples lie to training images, in the measure of held-out images, which were not trained on.
+    """How near samples are to training images, relative to held-out images.
 
-    nn_distance: median distance to the nearest training image, over that of held-out images; 1 is as far as
-    new images are, 0 a replay. copies: the share of samples that lie nearer than all but 1 % of the held-out
-    images; 0.01 is what new images score.
+    nn_distance: the median distance of samples to their nearest training image, divided by that of held-out
+    images; about 1 for new images, 0 for copies. copies: the share of samples that are nearer to a training
+    image than 99 % of the held-out images; about 0.01 for new images.
     """
     theirs, ours = nearest(held_out, train)[0][:, 0], nearest(fake, train)[0][:, 0]
     limit = theirs.quantile(RARE)
@@ -30,7 +30,7 @@ def copies(fake: Tensor, held_out: Tensor, train: Tensor) -> dict[str, float]:
 
 
 def cosine_distance(fake: Tensor, train: Tensor) -> float:
-    """Mean over samples of the least 1 - |cos| to a training image."""
+    """The mean over samples of the smallest 1 - |cos| to a training image."""
     fake, train = (torch.nn.functional.normalize(side.float(), dim=1) for side in (fake, train))
     found = []
     for part in torch.split(fake, ROWS):
@@ -42,19 +42,21 @@ def cosine_distance(fake: Tensor, train: Tensor) -> float:
 
 
 def informed(distance: float, fake: Tensor, train: Tensor) -> float:
-    """Memorisation-informed Fréchet distance: `distance` over the mean cosine distance to the nearest
-    training images, if that is below 0.1 (Bai et al. 2021, https://arxiv.org/abs/2106.03062, section 3.3).
+    """Memorisation-informed Fréchet distance (Bai et al. 2021, https://arxiv.org/abs/2106.03062, sec. 3.3).
+
+    `distance`, divided by the mean cosine distance to the nearest training images if that is below 0.1.
     """
     closest = cosine_distance(fake, train)
     return distance / (closest + 1e-14) if closest < NEAR else distance
 
 
 def diversity(fake: Tensor, train: Tensor) -> float:
-    """Mean distance between samples that share their nearest training image, averaged over these images, in
-    the measure of the mean distance between training images (as the intra-cluster distance of Ojha et al.
-    2021, https://arxiv.org/abs/2104.06820, section 4.1, with these features in LPIPS's place).
+    """The intra-cluster distance of Ojha et al. 2021 (https://arxiv.org/abs/2104.06820, section 4.1), with
+    these features in place of LPIPS.
 
-    0: a few training images are repeated. NaN if no training image has two samples.
+    The mean distance between samples that share their nearest training image, averaged over the training
+    images, divided by the mean distance between training images. 0 if samples only repeat training images;
+    NaN if no training image has two samples.
     """
     _, index = nearest(fake, train)
     clusters = [fake[index[:, 0] == i].double() for i in range(len(train))]

@@ -1,4 +1,4 @@
-"""Nearest neighbours between sets of features (N, D), (M, D), block by block: no N×M matrix is ever whole."""
+"""Nearest neighbours between sets of features (N, D), (M, D), in blocks: never holds a full N×M matrix."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ MANIFOLD = 3  # k of precision and recall (Kynkäänniemi et al. 2019, section 3
 
 
 def squares(first: Tensor, second: Tensor) -> Tensor:
-    """Squared distances of all pairs, (n, m)."""
+    """Squared distances of all pairs, shape (n, m)."""
     norms = first.square().sum(1)[:, None] + second.square().sum(1)[None, :]
     return torch.addmm(norms, first, second.T, alpha=-2).clamp_(min=0)
 
 
 def centred(*sets: Tensor) -> list[Tensor]:
-    """All moved by the first set's mean, in float32: small norms lose fewer digits in `squares`."""
+    """Subtract the first set's mean from all sets, as float32: `squares` is more exact for small norms."""
     mean = sets[0].double().mean(0)
     return [(features - mean).float() for features in sets]
 
 
 def nearest(queries: Tensor, references: Tensor, k: int = 1, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """Distances (N, k), ascending, and indices (N, k) of each query's nearest references.
+    """Distances (N, k), ascending, and indices (N, k) of the nearest references of each query.
 
-    `same`: both are one set, and no image counts as its own neighbour.
+    `same`: queries and references are one set, and an image is not its own neighbour.
     """
     queries, references = centred(queries, references)
     found = [
@@ -39,7 +39,7 @@ def nearest(queries: Tensor, references: Tensor, k: int = 1, *, same: bool = Fal
 
 
 def _nearest(queries: Tensor, references: Tensor, k: int, own: int | None) -> tuple[Tensor, Tensor]:
-    """The same for one block of queries; `own` is the first one's place among the references."""
+    """`nearest` for one block of queries; `own` is the index of the first query in the references."""
     best = torch.full((len(queries), k), torch.inf)
     place = torch.zeros(len(queries), k, dtype=torch.long)
     for start in range(0, len(references), COLUMNS):
@@ -51,16 +51,18 @@ def _nearest(queries: Tensor, references: Tensor, k: int, own: int | None) -> tu
         value, index = found.topk(min(k, found.shape[1]), largest=False)
         best, order = torch.cat([best, value], 1).topk(k, largest=False)
         place = torch.cat([place, index + start], 1).gather(1, order)
-    exact = (queries[:, None, :].double() - references[place].double()).norm(dim=2)  # copies are at 0
+    exact = (queries[:, None, :].double() - references[place].double()).norm(
+        dim=2
+    )  # float64: the distance of an exact copy is 0
     return exact, place
 
 
 def check_manifolds(real: int, fake: int) -> None:
-    """Raises `DataError` for too few images."""
+    """Raise `DataError` for too few images."""
     if min(real, fake) <= NEAREST:
         raise DataError(
-            f"precision, recall, density and coverage need at least {NEAREST + 1} images a side, not "
-            f"{real} real and {fake}"
+            f"precision, recall, density and coverage need at least {NEAREST + 1} images per set, "
+            f"not {real} real images and {fake} samples"
         )
 
 
@@ -68,9 +70,10 @@ def manifolds(real: Tensor, fake: Tensor) -> dict[str, float]:
     """Precision and recall (Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991), density and
     coverage (Naeem et al. 2020, https://arxiv.org/abs/2002.09797, equations 4 and 5).
 
-    An image's ball reaches to its k-th nearest neighbour of its own kind. precision: samples inside some
-    real ball. recall: real images inside some sample's ball. density: real balls that a sample lies in,
-    over k. coverage: real balls that hold a sample. Raises `DataError` for fewer than 6 images a side.
+    The ball of an image extends to its k-th nearest neighbour in its own set. precision: the share of samples
+    inside the ball of a real image. recall: the share of real images inside the ball of a sample. density:
+    the mean number of real balls around a sample, divided by k. coverage: the share of real balls with a
+    sample. Raises `DataError` for fewer than 6 images in a set.
     """
     check_manifolds(len(real), len(fake))
     real, fake = centred(real, fake)

@@ -1,4 +1,4 @@
-"""Names and what they refer to. Imports neither torch nor, until a name is loaded, a plug-in."""
+"""Registries of names. Imports no torch, and no plug-in until one of its names is loaded."""
 
 from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import (
@@ -8,6 +8,7 @@ from gantl_zoo.registry.builtins import (
     discriminators,
     generators,
     models,
+    presets,
     requirements,
     strategies,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "is_path",
     "models",
     "no_folder",
+    "presets",
     "release_folder",
     "requirements",
     "starting_weights",

@@ -1,4 +1,4 @@
-"""Arguments of builders and recipes: as words, and whether annotations and limits allow them. No torch."""
+"""Arguments of builders and recipes: parse them from text, check their types and limits. No torch."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 def starting_weights(**without: Any) -> Callable[[Builder], Builder]:
-    """Declare which arguments of a builder only fetch starting weights, each with its value for "none".
+    """Declare the arguments of a builder that only select starting weights, with their values for none.
 
         @gz.starting_weights(weights=None, pretrained=False)
         def backbone(*, width: int = 64, weights: str | None = None, pretrained: bool = True): ...
 
-    A model folder carries its own weights: its config.json is written without these arguments, and the
-    network that is filled from it is built with these values. All other arguments describe the architecture
-    and are kept, whatever they are called. Where a declared one determines the architecture, too, the network
-    has a `config` with the arguments that build it again. Raises `UsageError` for an argument that the
-    builder does not have.
+    A model folder has its own weights, so config.json leaves these arguments out, and loading builds the
+    network with the values given here. All other arguments describe the architecture and are stored, whatever
+    their names. If a declared argument also determines the architecture, the network must have an attribute
+    `config` with the arguments that build it again. Raises `UsageError` for an argument that the builder
+    doesn't have.
     """
 
     def declare(builder: Builder) -> Builder:
@@ -51,12 +51,12 @@ def starting_weights(**without: Any) -> Callable[[Builder], Builder]:
 
 @dataclass(frozen=True)
 class Choice:
-    """The limit of a setting that has a choice of names."""
+    """A limit: the setting must be one of these names."""
 
     names: tuple[str, ...]
 
 
-Limit = Choice | tuple[str, Callable[[Any], bool]]  # or in words, and whether a value keeps it
+Limit = Choice | tuple[str, Callable[[Any], bool]]  # names, or the limit in words with its check
 AT_LEAST_ONE: Limit = ("at least 1", lambda value: value >= 1)
 POSITIVE: Limit = ("above 0", lambda value: value > 0)
 NOT_NEGATIVE: Limit = ("0 or more", lambda value: value >= 0)
@@ -65,17 +65,20 @@ BELOW_ONE: Limit = ("from 0 to below 1", lambda value: 0 <= value < 1)
 
 
 def one_of(*names: str) -> Limit:
-    """The limit of a setting that has a choice of names."""
+    """A limit: the setting must be one of `names`."""
     return Choice(names)
 
 
 def finite(number: Any) -> bool:
-    """Neither NaN nor infinite, nor an int beyond all floats."""
+    """Whether a number is finite, and not an int beyond the range of floats."""
     return bool(abs(number) <= sys.float_info.max)
 
 
 def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
-    """`["width=32", "norm=batch"]` as keyword arguments; values are JSON or else text."""
+    """Parse `["width=32", "norm=batch"]` to keyword arguments. Values are JSON, or else text.
+
+    Raises `UsageError` that names the `option` for a word without "=".
+    """
     found: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -90,20 +93,20 @@ def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
 
 
 def to_word(key: str, value: Any) -> str:
-    """`KEY=VALUE`, which `from_words` reads back as that value."""
-    plainly = f"{key}={value}"
-    if isinstance(value, str) and from_words([plainly], "") == {key: value}:
-        return plainly
+    """Format an argument as `KEY=VALUE`, which `from_words` parses to the same value."""
+    word = f"{key}={value}"
+    if isinstance(value, str) and from_words([word], "") == {key: value}:
+        return word
     return f"{key}={json.dumps(value)}"
 
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are there, with numpy's numbers as Python's: a run's folder keeps them as JSON."""
+    """The settings that are not None, with NumPy scalars as Python numbers, which JSON can store."""
     return {key: plain(value) for key, value in settings.items() if value is not None}
 
 
 def plain(value: Any) -> Any:
-    """A value with numpy's numbers as Python's, also inside of a dict, a list or a tuple."""
+    """Convert NumPy scalars to Python numbers, also inside a dict, list or tuple."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()
     if isinstance(value, Mapping):
@@ -112,8 +115,10 @@ def plain(value: Any) -> Any:
 
 
 def check(recipe: object, limits: Mapping[str, Limit]) -> None:
-    """Raises `UsageError` for a field of another type than the dataclass says, or beyond its limit;
-    `UnknownNameError` for a name that is not among its choices.
+    """Check the fields of a dataclass instance against their annotations and `limits`.
+
+    Raises `UsageError` for a wrong type or a value outside its limit, `UnknownNameError` for a name that is
+    not among the choices.
     """
     if wrong := misfit(type(recipe), vars(recipe)):
         raise UsageError(wrong)
@@ -129,12 +134,12 @@ def check(recipe: object, limits: Mapping[str, Limit]) -> None:
 
 
 def misfit(builder: Callable[..., Any], config: Mapping[str, Any]) -> str:
-    """The first argument of another type than annotated, in words; "" if all fit or aren't annotated."""
-    said = hints(builder)
+    """A message about the first argument whose type is not as annotated; "" if there is none."""
+    annotated = hints(builder)
     for key, value in config.items():
-        if key in said and not fits(value, said[key]):
-            wanted = getattr(said[key], "__name__", "") if isinstance(said[key], type) else ""
-            return f"{key} must be {wanted or said[key]}, not {value!r:.80}"
+        if key in annotated and not fits(value, annotated[key]):
+            name = getattr(annotated[key], "__name__", "") if isinstance(annotated[key], type) else ""
+            return f"{key} must be {name or annotated[key]}, not {value!r:.80}"
     return ""
 
 
@@ -144,23 +149,23 @@ def hints(builder: Callable[..., Any]) -> dict[str, Any]:
     function = builder.__init__ if inspect.isclass(builder) else builder
     try:
         return get_type_hints(function)
-    except Exception:  # names that only a type checker imports, in somebody's package
+    except Exception:  # names that a plug-in imports for type checkers only
         return {}
 
 
-def fits(value: Any, wanted: Any) -> bool:
-    """Is `value` a `wanted`? What isn't JSON's is not judged."""
-    if wanted in CHECKED:
-        return CHECKED[wanted](value)
-    origin, inner = get_origin(wanted), get_args(wanted)
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether `value` has the annotated type. Always True for types that JSON doesn't have."""
+    if annotation in CHECKED:
+        return CHECKED[annotation](value)
+    origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return any(fits(value, one) for one in inner)
     if origin is Literal:
         return value in inner
     if origin in (list, tuple, Sequence):
         each = [one for one in inner if one is not Ellipsis]
-        whole = isinstance(value, (list, tuple))
-        return whole and (len(set(each)) != 1 or all(fits(one, each[0]) for one in value))
-    if origin is dict or wanted is dict:
+        is_list = isinstance(value, (list, tuple))
+        return is_list and (len(set(each)) != 1 or all(fits(one, each[0]) for one in value))
+    if origin is dict or annotation is dict:
         return isinstance(value, dict)
     return True

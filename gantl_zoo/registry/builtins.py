@@ -1,9 +1,9 @@
-"""The names that are built in. A new family or strategy adds a line to a table here."""
+"""The built-in names. A new family or strategy adds a line to a table here."""
 
 from __future__ import annotations
 
 from gantl_zoo.registry.plugins import Entry
-from gantl_zoo.registry.registry import Registry
+from gantl_zoo.registry.registry import Registry, Releases
 
 generators = Registry(
     "generators",
@@ -53,7 +53,7 @@ strategies = Registry(
 )
 
 
-models = Registry(
+models = Releases(
     "models",
     {
         "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
@@ -64,6 +64,22 @@ models = Registry(
     },
 )
 
+
+presets = Registry(
+    "presets",
+    {
+        "article": "gantl_zoo.training.presets:article",
+        "dcgan-faces": "gantl_zoo.training.presets:dcgan_faces",
+        "dcgan-fashion-mnist": "gantl_zoo.training.presets:dcgan_fashion_mnist",
+        "dcgan-mnist": "gantl_zoo.training.presets:dcgan_mnist",
+        "fast": "gantl_zoo.training.presets:fast",
+        "few-shot": "gantl_zoo.training.presets:few_shot",
+        "quality": "gantl_zoo.training.presets:quality",
+        "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",
+        "transfer": "gantl_zoo.training.presets:transfer",
+        "transfer-64": "gantl_zoo.training.presets:transfer_64",
+    },
+)
 
 datasets = Registry(
     "datasets",
@@ -80,8 +96,8 @@ datasets = Registry(
 )
 
 
-# The arguments of builders that name a network inside, which may be a plug-in's. Its own arguments stand
-# beside it, in `network_config` say, or among those of the builder that passes them on.
+# Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
+# The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
 NETWORKS = {
     "backbone": (backbones,),
     "generator": (generators,),
@@ -91,9 +107,11 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies, datasets)}
+REGISTRIES: dict[str, Registry] = {
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets)
+}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:
-    """`{"plug-in": "version"}` of those entries that are not built in, for a folder's `requires`."""
+    """`{"plug-in": "version"}` of the entries that are not built in, for a model folder's `requires`."""
     return {e.owner: e.version for e in entries if e.owner not in ("gantl_zoo", "script")}

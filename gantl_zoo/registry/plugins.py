@@ -1,4 +1,4 @@
-"""What a name leads to, and the installed packages that bring names. Imports neither torch nor a plug-in.
+"""Registered names, and the installed plug-ins that add names. Imports neither torch nor a plug-in.
 
 Plug-ins are entry points of the groups `gantl_zoo.generators`, `gantl_zoo.discriminators`, …
 """
@@ -13,19 +13,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.console import say
 from gantl_zoo.errors import PluginError
 from gantl_zoo.version import VERSION
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "datasets")
+KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets", "datasets")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name: who owns it, where its object lives, and what the name itself tells a builder."""
+    """A registered name: its owner, the reference to its object, and arguments that the name itself gives."""
 
     kind: str
     name: str
@@ -37,62 +36,67 @@ class Entry:
 
     @property
     def qualified(self) -> str:
-        """`owner:name`, which no other installation can shadow."""
+        """`owner:name`, which no other plug-in can shadow."""
         return f"{self.owner}:{self.name}"
 
     def load(self) -> Any:
-        """Import the object. Raises `PluginError` that names plug-in, version, kind and cause."""
+        """Import the object. Raises `PluginError` with plug-in, version, kind and cause."""
         if self.target is not None:
             return self.target
         try:
-            module, _, path = self.reference.partition(":")
-            if not module or not path:
-                raise ValueError("a reference reads 'package.module:object'")
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
-            return found
+            return resolve(self.reference)
         except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
             if self.owner == "gantl_zoo":
                 raise
             raise PluginError(
                 f"plug-in {self.owner} {self.version} could not load {singular(self.kind)} {self.name!r} "
-                f"({self.reference}): {type(error).__name__}: {error}; mend it, uninstall it, or set "
+                f"({self.reference}): {type(error).__name__}: {error}; fix it, uninstall it, or set "
                 f"GANTL_ZOO_DISABLE_PLUGINS={self.owner}"
             ) from error
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed distribution that brings names, found without importing it."""
+    """An installed distribution that registers names, found without importing it."""
 
     name: str
     version: str
     entries: tuple[Entry, ...]
-    wrong: tuple[str, ...] = ()  # names that can't be had
+    wrong: tuple[str, ...] = ()  # messages about invalid names
+
+
+def resolve(reference: str) -> Any:
+    """Import the object of a reference, `package.module:object`."""
+    module, _, path = reference.partition(":")
+    if not module or not path:
+        raise ValueError("a reference reads 'package.module:object'")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def singular(kind: str) -> str:
-    """`"strategies"` becomes `"strategy"`."""
+    """The singular of a kind: `"strategies"` becomes `"strategy"`."""
     return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
 
 
 def wrong_name(kind: str, name: str) -> str:
-    """What is wrong with a name, or "". Names are lower-case words; `/`, `:` and `@` mean something."""
+    """What is wrong with a name, or "". `/`, `:` and `@` are special in addresses, so names exclude them."""
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         return ""
     return f"{singular(kind)} name {name!r}: use lower-case letters, digits, '-', '_', '.'"
 
 
 def normalise(name: str) -> str:
-    """A distribution's name as package tools compare it."""
+    """Normalise a distribution's name as package tools do."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @cache
 def installed() -> tuple[Plugin, ...]:
-    """Installed plug-ins that are not disabled, sorted by name. Scanned once; `rescan` forgets."""
-    from importlib.metadata import distributions  # costs 40 ms, so not at import
+    """Installed plug-ins that are not disabled, sorted by name. Cached until `rescan`."""
+    from importlib.metadata import distributions  # takes 40 ms, so not at import
 
     switched_off = os.environ.get("GANTL_ZOO_DISABLE_PLUGINS", "").split(",")
     disabled = {normalise(name.strip()) for name in switched_off}
@@ -110,21 +114,21 @@ def installed() -> tuple[Plugin, ...]:
 
 
 def rescan() -> None:
-    """Forget the scanned plug-ins, so that the next look-up sees what is installed now."""
+    """Clear the cache of plug-ins: the next look-up scans the installed packages again."""
     installed.cache_clear()
 
 
 def may_be_plugin(distribution: Distribution) -> bool:
-    """Whether a distribution, damaged maybe, speaks of us."""
+    """Whether a possibly damaged distribution may have entry points of gantl_zoo."""
     try:
         return "gantl_zoo." in (distribution.read_text("entry_points.txt") or "")
-    except Exception:  # it can't be read at all
+    except Exception:  # unreadable
         return True
 
 
 def _entries(distribution: Distribution) -> tuple[Entry, ...]:
-    """What a distribution brings. A damaged one (an upgrade was cut off, say) brings nothing, with a warning
-    if it may be a plug-in.
+    """The entry points of a distribution, as entries. () for a damaged one, such as after an interrupted
+    upgrade, with a warning if it may be a plug-in.
     """
     found = []
     try:
@@ -132,12 +136,13 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
             kind = point.group.removeprefix("gantl_zoo.")
             if point.group.startswith("gantl_zoo.") and kind in KINDS:
                 owner, version = distribution.metadata["Name"], distribution.version
-                normalise(owner), normalise(version)  # both are there
+                normalise(owner), normalise(version)  # raises if one is missing
                 found.append(Entry(kind, point.name, point.value, owner, version))
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
-            text = f"warning: {place} is damaged, so it brings no names ({error}); install it anew"
-            say(text)
+            from gantl_zoo.console import warn  # logging takes longer to import than names to list
+
+            warn(f"{place} is damaged, so its names are missing ({error}); reinstall it")
         return ()
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

@@ -1,11 +1,11 @@
-"""Names, and where they lead. Imports no torch and, until `load`, no plug-in.
+"""`Registry` maps names to objects. Imports no torch, and no plug-in until `load`.
 
-All registries are of one class: a name maps to a reference `"package.module:object"`, which is imported
-at the first `load` or `build`. Built-ins are the tables in `builtins.py`; `plugins.py` finds those of
-installed packages; scripts use `register`. `owner:name`, such as `gantl_zoo:dcgan`, means that owner's.
+A name maps to a reference `"package.module:object"`, which is imported at the first `load` or `build`. The
+tables in `builtins.py` register built-in names; `plugins.py` finds those of installed packages; scripts call
+`register`. `owner:name`, such as `gantl_zoo:dcgan`, selects the name of that owner.
 
-A builder takes keyword arguments that JSON can hold; a model folder keeps them. Those that only fetch
-starting weights are declared by the builder, with `starting_weights` (`arguments.py`), and are not kept.
+A builder takes keyword arguments that JSON can store, and a model folder stores them. Arguments that only
+select starting weights are declared with `starting_weights` (`arguments.py`) and not stored.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
-from gantl_zoo.registry.plugins import Entry, installed, normalise, singular, wrong_name
+from gantl_zoo.registry.plugins import Entry, installed, normalise, resolve, singular, wrong_name
+
+if TYPE_CHECKING:
+    from gantl_zoo.registry.model_info import ModelInfo
 
 T = TypeVar("T")
 
 
 class Registry:
-    """A mapping from names to objects that are imported when they are first needed."""
+    """A mapping from names to objects that are imported on first use."""
 
     def __init__(
         self, kind: str, builtins: Mapping[str, str], prefixes: Mapping[str, str] | None = None
@@ -33,12 +36,12 @@ class Registry:
         self._built_in = {name: Entry(kind, name, reference) for name, reference in builtins.items()}
         self._own = dict(self._built_in)
         self._prefixes = dict(prefixes or {})
-        self.nested: dict[str, tuple[Registry, ...]] = {}  # where the arguments of these names are registered
+        self.nested: dict[str, tuple[Registry, ...]] = {}  # argument name: the registries of its values
 
     def register(self, name: str, target: Any = None, *, override: bool = False) -> Callable[[T], T]:
         """Register `target` under `name`, or decorate with `@registry.register("name")`.
 
-        Raises `NameTakenError` if the name has an owner; `override=True` replaces it on purpose.
+        Raises `NameTakenError` if the name is taken, unless `override=True`; `UsageError` if it is invalid.
         """
         if wrong := wrong_name(self.kind, name):
             raise UsageError(wrong)
@@ -59,7 +62,7 @@ class Registry:
         return add
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Sorted names that match the shell `pattern`; twins of plug-ins appear as `owner:name`."""
+        """Sorted names that match the shell `pattern`. Names of two plug-ins appear as `owner:name`."""
         found = set(self._own)
         for entry in self._plugged():
             bare = self.lookup(entry.name)
@@ -67,6 +70,10 @@ class Registry:
         return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
 
     def info(self, name: str) -> Entry:
+        """What is known about `name`: its entry. Raises `UnknownNameError`."""
+        return self.entry(name)
+
+    def entry(self, name: str) -> Entry:
         """The entry of `name`, without importing it. Raises `UnknownNameError`."""
         found = self.lookup(name)
         if len(found) == 1:
@@ -74,7 +81,7 @@ class Registry:
         what = singular(self.kind)
         if found:
             choices = ", ".join(entry.qualified for entry in found)
-            raise UnknownNameError(f"{what} {name!r} is brought by two plug-ins; say which: {choices}")
+            raise UnknownNameError(f"two plug-ins have a {what} {name!r}; name one of {choices}")
         prefixes = "".join(f", or {prefix}:NAME" for prefix in self._prefixes)
         hint = f"gantl-zoo list --kind {self.kind} shows all{prefixes}"
         owners = [entry.qualified for entry in [*self._built_in.values(), *self._plugged()]]
@@ -84,12 +91,13 @@ class Registry:
         return isinstance(name, str) and len(self.lookup(name)) == 1
 
     def load(self, name: str) -> Any:
-        """Import what `name` refers to. Raises `UnknownNameError`, or `PluginError` if that fails."""
-        return self.info(name).load()
+        """Import the object of `name`. Raises `UnknownNameError`, or `PluginError` if the import fails."""
+        return self.entry(name).load()
 
     def configure(self, name: str, /, **config: Any) -> dict[str, Any]:
-        """The full builder arguments: names and types checked against the builder, defaults filled in. Raises
-        `UsageError`.
+        """The builder's complete arguments: `config`, checked against its signature, and its defaults.
+
+        Raises `UsageError` for an unknown, missing or mistyped argument.
         """
         builder, given = self._builder(name)
         known, open_ended = self._takes(name)
@@ -106,12 +114,12 @@ class Registry:
         return defaults | config
 
     def build(self, name: str, /, **config: Any) -> Any:
-        """Call the builder of `name` with keyword arguments. Raises `UsageError` on wrong ones."""
+        """Call the builder of `name` with keyword arguments. Raises `UsageError` for invalid arguments."""
         builder, given = self._builder(name)
         return builder(**given, **self.configure(name, **config))
 
     def build_empty(self, name: str, /, **config: Any) -> Any:
-        """`build`, whatever `config` says of starting weights, without any: for a network to be filled."""
+        """Build without starting weights, whatever `config` has for them: the caller loads weights."""
         inner = {
             f"{key}_config": own | source.fetching(part, own)
             for key, source, part, own in self.parts(config)
@@ -120,8 +128,10 @@ class Registry:
         return self.build(name, **config | inner | self.fetching(name, config))
 
     def fetching(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that only fetch starting weights, each with its value for "none": those that the
-        builder declares, and of what it passes on, those that the builder of the network inside declares.
+        """The arguments that only select starting weights, with their values for none.
+
+        Those that the builder declares, and those that it forwards to the builder of an inner network, which
+        declares them.
         """
         found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
         known, open_ended = self._takes(name)
@@ -131,8 +141,9 @@ class Registry:
         return found
 
     def described(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"name", "config"}` as a model folder keeps them: without what only fetches starting weights, here
-        and in the networks inside.
+        """`{"name": …, "config": …}` as a model folder stores them.
+
+        Without the arguments that only select starting weights, also those of inner networks.
         """
         left_out = self.fetching(name, config)
         kept = {key: value for key, value in config.items() if key not in left_out}
@@ -146,13 +157,14 @@ class Registry:
         return {"name": self.spelled(name), "config": kept}
 
     def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
-        """The entry of `name`, and those of the networks inside, at any depth."""
+        """The entries of `name` and of all inner networks, at any depth."""
         inside = [e for _, source, part, own in self.parts(config) for e in source.entries(part, own)]
-        return [self.info(name), *inside]
+        return [self.entry(name), *inside]
 
     def parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
-        """Each network that an argument names: the argument, its registry, its name, and its own arguments
-        where they are an argument by themselves, such as `network_config`.
+        """Yield each inner network: the argument that names it, its registry, its name, its own arguments.
+
+        The last are those in `<argument>_config`; {} if there is no such argument.
         """
         for key, sources in self.nested.items():
             name, own = config.get(key), config.get(f"{key}_config")
@@ -161,21 +173,22 @@ class Registry:
                 yield key, found[0], str(name), dict(own) if isinstance(own, Mapping) else {}
 
     def _apart(self, name: str, config: Mapping[str, Any], key: str) -> bool:
-        """Whether the arguments of the network that `key` names are an argument by themselves. Where that is
-        None, a builder that takes further arguments passes these on.
+        """Whether the inner network of the argument `key` has its arguments in `<key>_config`.
+
+        If that is None, and the builder takes further keyword arguments, it forwards those instead.
         """
         nested = f"{key}_config"
         return nested in config and (config[nested] is not None or not self._takes(name)[1])
 
     def _takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
-        """The arguments that the builder names, and whether it takes others besides."""
+        """The builder's named parameters, and whether it also takes `**kwargs`."""
         builder, given = self._builder(name)
         found = [p for p in inspect.signature(builder).parameters.values() if p.name not in given]
         known = {p.name: p for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         return known, any(p.kind is p.VAR_KEYWORD for p in found)
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-        entry = self.info(name)
+        entry = self.entry(name)
         builder = entry.load()
         if not callable(builder):
             raise PluginError(f"{singular(self.kind)} {name!r} is a {type(builder).__name__}, not a callable")
@@ -185,13 +198,14 @@ class Registry:
         return [e for plugin in installed() for e in plugin.entries if e.kind == self.kind]
 
     def lookup(self, name: str) -> list[Entry]:
-        """Entries that answer to `name`: ours first and alone, so no installation changes a model.
+        """The entries that match `name`: built-in and script names first and alone, then those of plug-ins.
 
-        A prefix answers to whatever follows it; whether there is such a thing, its builder finds out.
+        So no installed plug-in changes what an existing model means. A prefix, such as `timm:`, matches any
+        name that follows; its builder checks that it exists.
         """
         prefix, _, rest = name.partition(":")
         if rest and prefix in self._prefixes:
-            rest = re.sub(rf"^(hf[-_]hub:)?{prefix}/", "", rest)  # as the Hub calls its own models
+            rest = re.sub(rf"^(hf[-_]hub:)?{prefix}/", "", rest)  # the Hub's own spelling of timm's names
             return [Entry(self.kind, f"{prefix}:{rest}", self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
@@ -202,6 +216,21 @@ class Registry:
         return [e for e in entries if name == e.name or (owner, rest) == (normalise(e.owner), e.name)]
 
     def spelled(self, name: str) -> str:
-        """The name as model folders keep it: that of a prefix without what else it may be written with."""
+        """The canonical form of a name, as model folders store it: `timm:NAME` for each of its spellings."""
         found = self.lookup(name)
         return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name
+
+
+class Releases(Registry):
+    """The registry of released models, whose names lead to model folders."""
+
+    describe = "gantl_zoo.model.info:release_info"  # reads a folder, so it stands with the models
+
+    def info(self, name: str) -> ModelInfo:  # type: ignore[override]
+        """Sizes, image shape, classes, origin and metrics of a released model, read from its folder without
+        torch; `entry` gives only the package that brings it, and costs no import of a plug-in.
+
+        Raises `UnknownNameError`, `PluginError`, `WeightsError`.
+        """
+        found: ModelInfo = resolve(self.describe)(self.entry(name))
+        return found

@@ -1,4 +1,4 @@
-"""The bundled models: one folder each, in the very layout that a Hub repository has."""
+"""Paths of the bundled models: one folder each, with the same layout as a repository on the Hub."""
 
 from pathlib import Path
 

@@ -19,7 +19,12 @@ KIND = "classifier-run"  # never a model's kind: a run's folder must not be take
 
 
 class ClassifierSettings(DataSettings, total=False):
-    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device."""
+    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device.
+
+    `device`: where to train: auto, cpu, cuda, cuda:1 or mps.
+    `precision`: number format of the computation: auto, fp32, bf16 or fp16.
+    `title`: name of the model. By default it is that of the run's folder.
+    """
 
     epochs: int | None
     batch: int | None

@@ -190,8 +190,9 @@ def fit(
     folder.log(f"engine: {run.engine}")
     save = partial(save_model, run, start, recipe, folder, trainer)
     recorder = ClassifierRecorder(folder, recipe, images, held_out, job.in_memory, save)
-    trainer.run(recorder, folder.path, resume, callbacks)
-    recorder.finish()
+    with recorder:
+        trainer.run(recorder, folder.path, resume, callbacks)
+        recorder.finish()
     assert recorder.model is not None
     return recorder.model
 

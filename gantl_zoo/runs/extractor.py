@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from gantl_zoo import zoo
+from gantl_zoo import registry, zoo
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import ZooError
+from gantl_zoo.errors import UnknownNameError, ZooError, closest, suggestion
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.extractors import Channelwise, ClassifierFeatures, Extractor, PixelFeatures
 from gantl_zoo.networks import pretrained
 from gantl_zoo.networks.pretrained import BUNDLED, SMALL, check_trained
 
 CHANNELWISE = "channelwise:"
+WORDS = (AUTO, "pixels", "inception")  # extractors that are not models
 
 
 def choose_extractor(name: str, reference: ImageData) -> Extractor:
@@ -35,7 +36,13 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
         inner = name.removeprefix(CHANNELWISE)
         check_trained(inner, "extractor", "a trained classifier")  # timm's has none for these images
         return Channelwise(trained(inner), channels)
-    return trained(name, channels=channels)
+    try:
+        return trained(name, channels=channels)
+    except UnknownNameError as error:
+        if not closest(name, WORDS):
+            raise
+        choices = (*WORDS, *registry.models.names(), *registry.backbones.names())
+        raise UnknownNameError(f"unknown extractor {name!r}{suggestion(name, choices)}") from error
 
 
 def choose_or_pixels(name: str, images: ImageData) -> Extractor:

@@ -1,1 +1,1 @@
-"""A model folder on disk, and everything that reads bytes from strangers."""
+"""Model folders on disk, and all code that reads untrusted files."""

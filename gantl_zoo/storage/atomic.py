@@ -1,4 +1,4 @@
-"""Folders and files are written beside their place and renamed into it; until then, what was there stays."""
+"""Atomic writes: a file or folder is written under a temporary name beside its target, then renamed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pathlib import Path
 
 @contextmanager
 def replace_folder(folder: Path, along: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `folder` if the block ends well; else nothing has changed.
+    """Yield an empty folder, which replaces `folder` when the block ends without an error.
 
-    What an earlier `folder` held under names that are `along`, and the new one doesn't hold, moves along.
-    A link to a folder stays one. Raises `OSError`, also for a file in that place.
+    After an error, `folder` is unchanged. Files of the old folder whose names satisfy `along` move into the
+    new one, unless it has a file of that name. A symbolic link to a folder is kept. Raises `OSError`, also if
+    `folder` is a file.
     """
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
@@ -37,11 +38,11 @@ def replace_folder(folder: Path, along: Callable[[str], bool] = lambda name: Fal
                 if along(other.name) and not (folder / other.name).exists():
                     carried.append(other.name)
                     os.rename(other, folder / other.name)
-        except BaseException:  # also Ctrl-C, between any two of these
-            take_back(folder, new, old, carried)
+        except BaseException:  # also Ctrl-C between any two renames
+            restore(folder, new, old, carried)
             raise
     except BaseException:
-        if not old.exists():  # else it could not be taken back, and must not be lost
+        if not old.exists():  # else `restore` failed, and the old folder must not be lost
             shutil.rmtree(beside, ignore_errors=True)
         raise
     shutil.rmtree(beside, ignore_errors=True)
@@ -49,10 +50,10 @@ def replace_folder(folder: Path, along: Callable[[str], bool] = lambda name: Fal
 
 @contextmanager
 def replace_file(path: str | Path) -> Iterator[Path]:
-    """The path of a file to write, of the same suffix, which becomes `path` if the block ends well; else
-    nothing has changed.
+    """Yield a temporary path of the same suffix, which replaces `path` when the block ends without an error.
 
-    Missing parent folders are created. A link to a file stays one. Raises `OSError`.
+    After an error, `path` is unchanged. Creates missing parent folders. A symbolic link to a file is kept.
+    Raises `OSError`.
     """
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +62,12 @@ def replace_file(path: str | Path) -> Iterator[Path]:
         yield beside
         os.replace(beside, path)
     finally:
-        with contextlib.suppress(OSError):  # the error that is on its way says more
+        with contextlib.suppress(OSError):  # must not hide the error that is being raised
             beside.unlink(missing_ok=True)
 
 
-def take_back(folder: Path, new: Path, old: Path, carried: list[str]) -> None:
-    """Put everything back where it was, wherever the exchange of folders has stopped."""
+def restore(folder: Path, new: Path, old: Path, carried: list[str]) -> None:
+    """Undo `replace_folder`, whichever of its renames was the last."""
     for name in carried:
         if not os.path.lexists(old / name):
             os.rename(folder / name, old / name)

@@ -1,8 +1,9 @@
-"""One model folder: `config.json` and `*.safetensors`, strict both ways, never half-written.
+"""Write and read model folders: `config.json` and `*.safetensors`.
 
-Nothing here is executed or unpickled. Floats may lie on disk in half precision; `config.json` says so
-under `dtype`, and loading gives what the network was built with (float32). A network above the shard size
-lies in several files, `NAME-00001-of-00003.safetensors`, and an index in the Hub's usual layout.
+Reading executes and unpickles nothing, and accepts exactly the tensors that the network has. Writing is
+atomic. Floats may be stored in half precision (`dtype` in `config.json`); loading converts them to the
+network's own dtype, float32. A network larger than the shard size is split into files
+`NAME-00001-of-00003.safetensors` with an index, in the Hub's usual layout.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gantl_zoo.storage.schema import FORMAT, read_config
 
 __all__ = ["DTYPES", "FORMAT", "SHARD", "load_into", "read_config", "read_tensors", "sha256", "write_folder"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-SHARD = "5GB"  # as the Hub's libraries split
+SHARD = "5GB"  # the default of the Hub's libraries
 
 
 def write_folder(
@@ -37,24 +38,24 @@ def write_folder(
     readme: str = "",
     max_shard_size: int | str = SHARD,
 ) -> Path:
-    """Write `config.json`, `NAME.safetensors` or its shards for each network, `README.md`; all or nothing.
+    """Write `config.json`, `README.md` and each network's `NAME.safetensors` or shards; all or nothing.
 
-    The hashes of the weights go into the config's `files`. Other files of an existing folder stay. Raises
-    `WeightsError` if the place can't be written, or what was written could not be read again.
+    Adds the SHA-256 of each weights file to the config's `files`. Other files of an existing folder are kept.
+    Raises `WeightsError` if the folder can't be written, or if reading would reject its content.
     """
     folder = Path(folder)
     if (named := config.get("dtype", "float32")) not in DTYPES:
         raise UsageError(unknown("dtype", named, DTYPES))
     dtype = DTYPES[named]
     try:
-        with replace_folder(folder, along=_is_no_network) as new:
+        with replace_folder(folder, along=_is_not_weights) as new:
             for name, network in networks.items():
                 _write_network(_tensors(network, dtype), new, name, max_shard_size)
             files = {path.name: {"sha256": sha256(path)} for path in sorted(new.iterdir())}
             _write_config(new, folder, {**config, "files": files})
             if readme:
                 (new / "README.md").write_text(readme, encoding="utf-8")
-            for path in (new, *new.iterdir()):  # else only their owner could read them
+            for path in (new, *new.iterdir()):  # mkdtemp makes folders that only their owner can read
                 path.chmod(0o755 if path.is_dir() else 0o644)
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
@@ -68,11 +69,11 @@ def load_into(
     dtype: str = "float32",
     pins: Mapping[str, Any] | None = None,
 ) -> None:
-    """Fill `network` from NAME.safetensors, or its shards, whose floats have `dtype`.
+    """Load NAME.safetensors, or its shards, whose floats are stored as `dtype`, into `network`.
 
-    The files must hold exactly the network's tensors, with these shapes and dtypes, all finite, and have
-    the hashes of `pins` (a config's `files`) where there are any; else `WeightsError`, and the network is
-    untouched. No tensor is read before the headers fit.
+    Checks the headers before reading any tensor. Raises `WeightsError`, and leaves the network unchanged,
+    unless the files hold exactly the network's tensors with the same shapes and dtypes, all values finite,
+    and the files match the hashes in `pins` (the config's `files`), if given.
     """
     stored = path if isinstance(path, Stored) else look(path)
     problems = _differences(network.state_dict(), stored.slots, dtype)
@@ -85,20 +86,20 @@ def load_into(
     broken = [name for name, tensor in found.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise WeightsError(
-            f"{stored.path} holds numbers that are not finite in {', '.join(broken[:4])}: the training that "
-            "wrote it diverged or the file is damaged; take an earlier checkpoint"
+            f"{stored.path} has NaN or infinite values in {', '.join(broken[:4])}: the training diverged or "
+            "the file is damaged; load an earlier checkpoint"
         )
     _check_pins(stored, pins or {})
     network.load_state_dict(found, strict=True)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises `WeightsError` that says what the file really is."""
+    """All tensors of a safetensors file. Raises `WeightsError` that names the file's actual format."""
     return _read(look(path))
 
 
 def sha256(path: str | Path) -> str:
-    """Hex digest of a file's bytes; of a network in shards, those of all of them, in order."""
+    """The hex digest of a file, or of a network's shards in order."""
     digest = hashlib.sha256()
     path = Path(path)
     for file in [path] if path.exists() else look(path).files:
@@ -120,7 +121,7 @@ def _write_network(tensors: dict[str, Tensor], folder: Path, name: str, max_shar
             raise ValueError("it must be positive")
     except (ValueError, TypeError) as error:
         raise UsageError(
-            f"max_shard_size {max_shard_size!r} is no size such as '5GB' or a count of bytes: {error}"
+            f"max_shard_size {max_shard_size!r} is not a valid size: {error}; give bytes or '5GB'"
         ) from error
     for file, names in plan.filename_to_tensors.items():
         save_file({n: tensors[n] for n in names}, folder / file, {"format": "pt"})
@@ -131,15 +132,15 @@ def _write_network(tensors: dict[str, Tensor], folder: Path, name: str, max_shar
 
 
 def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
-    """Write a config that can be read again, or raise `WeightsError`."""
+    """Write the config. Raises `WeightsError` if `read_config` would reject it."""
     try:
         text = json.dumps(config, indent=2, allow_nan=False) + "\n"
         untrusted.walk(read := untrusted.parse(text.encode()))
     except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"not saved: its config can't be written as JSON: {error}") from error
+        raise WeightsError(f"not saved: the config can't be written as JSON: {error}") from error
     if (size := len(text.encode())) > schema.MAX_CONFIG_BYTES:
-        most = f"more than {schema.MAX_CONFIG_BYTES:,} are never read"
-        raise WeightsError(f"not saved: its config has {size:,} bytes, and {most}; keep less in it")
+        limit = f"the limit is {schema.MAX_CONFIG_BYTES:,}"
+        raise WeightsError(f"not saved: the config has {size:,} bytes, {limit}; store less in it")
     schema.check_config(read, folder / "config.json")
     (place / "config.json").write_text(text, encoding="utf-8")
 
@@ -148,7 +149,7 @@ def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor.to(dtype)).all()]
     if broken:
-        raise WeightsError(f"not saved: {', '.join(broken[:4])} would hold numbers that are not finite")
+        raise WeightsError(f"not saved: {', '.join(broken[:4])} would have NaN or infinite values")
     return {
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).clone().contiguous()
         for name, tensor in state.items()
@@ -159,33 +160,35 @@ def _read(stored: Stored) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for path, names in stored.files.items():
         try:
-            if untrusted.escaped(str(path)) != str(path):  # safe_open takes paths in UTF-8 only
-                every = load(path.read_bytes())
-                found |= {name: every[name] for name in names}
+            if untrusted.escaped(str(path)) != str(path):  # safe_open accepts UTF-8 paths only
+                tensors = load(path.read_bytes())
+                found |= {name: tensors[name] for name in names}
                 continue
             with safe_open(path, framework="pt") as file:
                 found |= {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsError(f"{path} is no readable safetensors file: {error}; fetch it again") from error
+            raise WeightsError(
+                f"{path} is not a readable safetensors file: {error}; download it again"
+            ) from error
     return found
 
 
 def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
-    """Where the config pins files, all that were read are pinned and have their hash."""
+    """Raise `WeightsError` unless every file is in `pins` with its SHA-256. Empty pins accept all."""
     for path in stored.files if pins else ():
         if path.name not in pins:
             raise WeightsError(
-                f"{path} is not among the 'files' of its config.json, which pins others: fetch it again"
+                f"{path} is not listed in the 'files' of config.json, which has others; download it again"
             )
         if (found := sha256(path)) != pins[path.name]["sha256"]:
             raise WeightsError(
-                f"{path} is not the file that config.json pins (sha256 {found[:12]}…, not "
-                f"{pins[path.name]['sha256'][:12]}…): it was changed after it was saved; fetch it again"
+                f"{path} does not match its SHA-256 in config.json ({found[:12]}…, not "
+                f"{pins[path.name]['sha256'][:12]}…): it was changed after it was saved; download it again"
             )
 
 
-def _is_no_network(name: str) -> bool:
-    """Whether a file is neither a model's weights nor their index, of which the new ones are all."""
+def _is_not_weights(name: str) -> bool:
+    """Whether a file is neither weights nor their index, so that it is kept when a model is saved again."""
     return not re.fullmatch(WEIGHTS, name)
 
 
@@ -195,23 +198,23 @@ def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Slot], dtyp
     for name in expected:
         if name not in found:
             continue
-        want, have = expected[name], found[name]
-        wanted = dtype if want.is_floating_point() else str(want.dtype)[6:]
-        if tuple(want.shape) != have.shape:
-            problems.append(f"{name} has shape {have.shape}, not {tuple(want.shape)}")
-        elif have.dtype != wanted:
-            problems.append(f"{name} has dtype {have.dtype}, not {wanted}")
+        ours, stored = expected[name], found[name]
+        expected_dtype = dtype if ours.is_floating_point() else str(ours.dtype)[6:]
+        if tuple(ours.shape) != stored.shape:
+            problems.append(f"{name} has shape {stored.shape}, not {tuple(ours.shape)}")
+        elif stored.dtype != expected_dtype:
+            problems.append(f"{name} has dtype {stored.dtype}, not {expected_dtype}")
     return problems
 
 
 def _likely(problems: list[str]) -> str:
     kinds = {problem.split()[0] for problem in problems}
     if kinds == {"missing", "unexpected"} or ("missing" in kinds and len(kinds) > 1):
-        return "Likely cause: the file belongs to another architecture than config.json names"
+        return "Likely cause: the weights are of another architecture than config.json names"
     if kinds == {"missing"}:
-        return "Likely cause: the file was cut, or written by an older version"
+        return "Likely cause: the file is truncated, or an older version wrote it"
     if kinds == {"unexpected"}:
-        return "Likely cause: the file holds more than this network, such as an optimizer's state"
+        return "Likely cause: the file has more than this network, such as an optimizer's state"
     if all("dtype" in problem for problem in problems):
-        return "Likely cause: the file was converted without writing its 'dtype' into config.json"
-    return "Likely cause: config.json names another size, width or channel count than the weights have"
+        return "Likely cause: the file was converted, but 'dtype' in config.json was not updated"
+    return "Likely cause: config.json has another image size, width or channel count than the weights"

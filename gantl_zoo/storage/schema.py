@@ -1,7 +1,7 @@
-"""`config.json` of a model folder: what may stand in it. A stranger may have written it. No torch.
+"""Validate the `config.json` of a model folder, which may come from an untrusted source. No torch.
 
-`SCHEMA` says for each key what its value is. A key that isn't there is refused, since it would mean
-something to its author; a later layout has another `format`.
+`SCHEMA` maps each key to the check of its value. Unknown keys are rejected, since ignoring them could change
+the model's meaning; a later layout has another `format`. A check returns what is wrong, or "".
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gantl_zoo.errors import WeightsError, unknown
 from gantl_zoo.storage import untrusted
 
-if TYPE_CHECKING:
-    pass
-
 FORMAT = 1
 KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",)}
 DTYPES = ("float32", "float16", "bfloat16")
-MAX_CONFIG_BYTES = 1 << 20  # a config is a page of JSON; a megabyte of it is somebody's mistake
-AGAIN = "mend it, or fetch the folder again"
-LARGEST = 1 << 16  # of any number that a builder takes: pixels, channels, layers
-LONGEST = 256  # of any list that a builder takes
+MAX_CONFIG_BYTES = 1 << 20  # a usual config has a few kilobytes
+AGAIN = "correct it, or download the folder again"
+LARGEST = 1 << 16  # limit of every number in builder arguments: pixels, channels, layers
+LONGEST = 256  # limit of the length of every list in builder arguments
 WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAMED = re.compile(rf"(?:{WORD}:)?{WORD}", re.A)  # a registered name, `package:name`, `timm:name`
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}", re.A)
@@ -35,10 +32,10 @@ Check = Callable[[Any], str]  # what is wrong, or ""
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """The checked `config.json` of a model folder. Raises `WeightsError`."""
+    """Read and validate the `config.json` of a model folder. Raises `WeightsError`."""
     path = Path(folder) / "config.json"
     if not os.path.exists(path):
-        raise WeightsError(f"{path.parent} is no model folder: it has no config.json")
+        raise WeightsError(f"{path.parent} is not a model folder: it has no config.json")
     config = untrusted.read_json(path, MAX_CONFIG_BYTES, "a model's config")
     check_config(config, path)
     for part in KINDS[config["kind"]]:
@@ -48,19 +45,22 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def check_config(config: Any, path: Path) -> None:
-    """`config` describes a model in this version's layout, or `WeightsError`."""
+    """Raise `WeightsError` unless `config` describes a model in this version's layout."""
     if not isinstance(config, dict) or not _one_of(config.get("kind"), KINDS):
-        raise WeightsError(f"{path} describes no gantl_zoo model: 'kind' must be one of {', '.join(KINDS)}")
+        raise WeightsError(
+            f"{path} is not the config of a gantl_zoo model: 'kind' must be one of {', '.join(KINDS)}"
+        )
     if type(config.get("format")) is not int or config["format"] != FORMAT:
         raise WeightsError(
-            f"{path} has format {config.get('format')!r:.40}, this version reads {FORMAT}; upgrade gantl_zoo"
+            f"{path} has format {config.get('format')!r:.40}, but this version reads {FORMAT}; "
+            "upgrade gantl_zoo"
         )
     kind = config["kind"]
     known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind == "gan" else {})
     if strange := [key for key in config if key not in known]:
         raise WeightsError(
-            f"{path}: a {kind}'s config of format {FORMAT} has no key {strange[0][:80]!r}; it has "
-            f"{', '.join(known)}. Delete it, or upgrade gantl_zoo if a newer version wrote it"
+            f"{path}: unknown key {strange[0][:80]!r}; a {kind}'s config of format {FORMAT} has "
+            f"{', '.join(known)}. Delete the key, or upgrade gantl_zoo if a newer version wrote it"
         )
     for key, check in known.items():
         if key not in config:
@@ -74,31 +74,33 @@ def check_config(config: Any, path: Path) -> None:
             raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
     if strange := [f for f in config.get("files", {}) if not _belongs(f, KINDS[kind])]:
         raise WeightsError(
-            f"{path}: 'files' names {strange[0][:80]!r}, which is no weights file of a {kind}; {AGAIN}"
+            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of a {kind}; {AGAIN}"
         )
 
 
 def is_ours(text: str) -> bool:
-    """Does the text of a `config.json`, damaged maybe, speak of a model of this library?"""
+    """Whether the text of a possibly damaged `config.json` looks like a config of this library."""
     return bool(re.search(r'"kind":\s*"(gan|backbone)"', text))
 
 
 def network(value: Any) -> str:
-    """A registered name and its builder's arguments: numbers, names and lists of them."""
+    """Check a network: a registered name, and builder arguments that are numbers, names or lists of them."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         return "must be an object with a 'name' and a 'config'"
     if set(value) - {"name", "config"}:
-        return f"has no key {min(set(value) - {'name', 'config'})[:80]!r}: it is a 'name' and a 'config'"
+        return (
+            f"has the unknown key {min(set(value) - {'name', 'config'})[:80]!r}; it takes 'name' and 'config'"
+        )
     if wrong := name(value["name"]):
         return f"has a 'name' that {wrong}"
     arguments = value.get("config", {})
     if not isinstance(arguments, dict):
-        return "has a 'config' that must be an object"
+        return "has a 'config' that is not an object"
     if len(arguments) > LONGEST:
         return f"has more than {LONGEST} arguments"
     for key, found in arguments.items():
         if not re.fullmatch(r"[A-Za-z_]\w{0,63}", key, re.A):
-            return f"has an argument {key[:80]!r}, which is no argument's name"
+            return f"has an argument {key[:80]!r}, which is not a valid argument name"
         if wrong := name(found) if key in ("backbone", "network") else _argument(found):
             return f"has an argument {key!r} that {wrong}"
     return ""
@@ -108,34 +110,36 @@ def _argument(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return title(value) if value else ""
     if isinstance(value, (int, float)) and abs(value) > LARGEST:
-        return f"is {value:.6g}, and no builder's number may exceed {LARGEST:,}"
+        return f"is {value:.6g}, above the limit of {LARGEST:,}"
     if isinstance(value, (list, dict)):
         inside = list(value.values() if isinstance(value, dict) else value)
         if len(inside) > LONGEST or depth > 2:
-            return f"is a list of more than {LONGEST} values, or nested"
+            return f"has more than {LONGEST} values or more than 3 levels"
         return next((wrong for one in inside if (wrong := _argument(one, depth + 1))), "")
     return ""
 
 
 def name(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 128 or not NAMED.fullmatch(value) or ".." in value:
-        return f"must be a registered name, NAME or PACKAGE:NAME, and no path: {str(value)[:80]!r}"
+        return f"must be a registered name, NAME or PACKAGE:NAME, not {str(value)[:80]!r}"
     return ""
 
 
 def title(value: Any) -> str:
-    """What a model may be called: any text of one line that can't be taken for a path."""
+    """Check a model's name: one line of text that can't be mistaken for a path."""
     if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
         return "must be one line of at most 200 characters"
     if value.startswith(".") or ".." in value or re.search(r"[/\\]|^[A-Za-z]:", value):
-        return f"must be no path, so without '/', '\\' and '..': {value[:80]!r}"
+        return f"must not look like a path, with '/', '\\' or '..': {value[:80]!r}"
     return ""
 
 
 def count(least: int, most: int = LARGEST) -> Check:
+    """A check for integers from `least` to `most`."""
+
     def check(value: Any) -> str:
-        fits = type(value) is int and least <= value <= most  # a bool is an int to isinstance
-        return "" if fits else f"must be a whole number from {least} to {most:,}, not {str(value)[:40]}"
+        fits = type(value) is int and least <= value <= most  # not isinstance: a bool is an int
+        return "" if fits else f"must be an integer from {least} to {most:,}, not {str(value)[:40]}"
 
     return check
 
@@ -152,21 +156,21 @@ def dtype(value: Any) -> str:
 
 def requires(value: Any) -> str:
     if not isinstance(value, dict):
-        return "must be an object of packages and versions"
+        return "must map packages to versions"
     for package, version in value.items():
         if name(package) or not isinstance(version, str) or not VERSION.fullmatch(version):
-            return f"must name packages and versions, not {package[:80]!r}: {str(version)[:40]!r}"
+            return f"must map packages to versions, not {package[:80]!r} to {str(version)[:40]!r}"
     return ""
 
 
 def files(value: Any) -> str:
-    """`{"generator.safetensors": {"sha256": 64 hex digits}}`."""
+    """Check the hashes of the weights: `{"generator.safetensors": {"sha256": 64 hex digits}}`."""
     if not isinstance(value, dict):
-        return "must be an object of file names"
+        return "must be an object with file names as keys"
     for file, pin in value.items():
         digest = pin.get("sha256") if isinstance(pin, dict) and set(pin) == {"sha256"} else None
         if not isinstance(digest, str) or not SHA256.fullmatch(digest):
-            return f"must give for {file[:80]!r} an object with a 'sha256' of 64 hexadecimal digits"
+            return f"must map {file[:80]!r} to an object with a 'sha256' of 64 hexadecimal digits"
     return ""
 
 
@@ -176,21 +180,21 @@ def facts(value: Any) -> str:
 
 def lineage(value: Any) -> str:
     if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
-        return "must be an object, and its 'data' too"
+        return "must be an object whose 'data' is an object"
     return lineage(value["base_lineage"]) if "base_lineage" in value else ""
 
 
 def training(value: Any) -> str:
-    """Free, but for what is read again: the classes' names, the command, the curves of a comparison."""
+    """Check the keys of `training` that are read again: classes, command, curves. All others are free."""
     if not isinstance(value, dict) or not isinstance(value.get("command", ""), str):
-        return "must be an object, and its 'command' a string"
+        return "must be an object whose 'command' is a string"
     classes = value.get("classes", [])
     if not isinstance(classes, (list, type(None))) or not all(isinstance(c, str) for c in classes or []):
         return "must have a list of names as 'classes'"
     found = value.get("curves") or {"curves": {}}
     curves = found.get("curves") if isinstance(found, dict) else None
-    right = isinstance(curves, dict) and all(_curve(points) for points in curves.values())
-    return "" if right else "must have 'curves' that map steps to numbers"
+    valid = isinstance(curves, dict) and all(_curve(points) for points in curves.values())
+    return "" if valid else "must have 'curves' that map steps to numbers"
 
 
 def metrics(value: Any) -> str:
@@ -200,7 +204,7 @@ def metrics(value: Any) -> str:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str) or row.get("value") is None:
             return "must be a list of objects with a 'name' and a 'value'"
         if not _number(row["value"]) or not _number(row.get("floor")):
-            return f"must be numbers, not {str(row['value'])[:40]!r} of {row['name'][:80]!r}"
+            return f"must have numbers as values, not {str(row['value'])[:40]!r} for {row['name'][:80]!r}"
     return ""
 
 
@@ -237,7 +241,7 @@ IMAGES: dict[str, Check] = {"image": image, "latent_dim": count(1)}
 
 
 def parts_of(config: Mapping[str, Any], discriminator: bool = True) -> list[str]:
-    """The networks of a model, by the names of their weights' files."""
+    """The names of a model's networks, as in the names of their weights files."""
     if config.get("kind") == "backbone":
         return ["model"]
     return [part for part in ("generator", "discriminator")[: 1 + discriminator] if config.get(part)]

@@ -1,4 +1,4 @@
-"""Bytes from a stranger: bounded files, JSON without loopholes, and what a file really is."""
+"""Read untrusted files: limits on size, strict JSON, and detection of the actual file format."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ from typing import Any
 
 from gantl_zoo.errors import UsageError, WeightsError, ZooError
 
-MAX_DEPTH = 100  # of nested JSON; a lineage is one deeper with each transfer
-MAX_DIGITS = 20  # of a whole number, as 64 bits have
+MAX_DEPTH = 100  # levels of nested JSON; each transfer adds one to a lineage
+MAX_DIGITS = 20  # of an integer: 64 bits have at most 20
 MAX_TEXT = 1 << 16
-MAX_BRACKETS = 50_000  # lists and objects; a million empty ones take seconds to parse
+MAX_BRACKETS = 50_000  # lists and objects together: parsing a million takes seconds
 
-# The first bytes of what people download in place of a model's files.
+# First bytes of formats that are often downloaded in place of a model's files, and what to do then.
 SIGNATURES = {
-    b"version https://git-lfs": "it is a Git LFS pointer: fetch the real file with `git lfs pull`",
-    b"<": "it is an HTML or XML page: the download went to a web page, not to the file",
-    b'{"error': "it is a server's error message: the download failed; fetch it again",
-    b"PK\x03\x04": "it is a zip, as torch.save writes: only safetensors are read",
-    b"\x80": "it is a pickle: only safetensors are read",
+    b"version https://git-lfs": "it is a Git LFS pointer: download the file itself with `git lfs pull`",
+    b"<": "it is an HTML or XML page: the URL was that of a web page, not of the file",
+    b'{"error': "it is a server's error message: the download failed; try again",
+    b"PK\x03\x04": "it is a zip archive, as torch.save writes it: only safetensors are supported",
+    b"\x80": "it is a pickle: only safetensors are supported",
     b"\x1f\x8b": "it is gzip: unpack it first",
     b"BZh": "it is bzip2: unpack it first",
     b"\xfd7zXZ": "it is xz: unpack it first",
     b"\x28\xb5\x2f\xfd": "it is zstd: unpack it first",
-    b"\x89HDF": "it is HDF5, as Keras writes: only safetensors are read",
-    b"\x93NUMPY": "it is a NumPy array: only safetensors are read",
-    b"GGUF": "it is GGUF, for language models: only safetensors are read",
+    b"\x89HDF": "it is HDF5, as Keras writes it: only safetensors are supported",
+    b"\x93NUMPY": "it is a NumPy array: only safetensors are supported",
+    b"GGUF": "it is GGUF, for language models: only safetensors are supported",
 }
 
 
 def size_of(path: Path, limit: int, what: str) -> int:
-    """The bytes of a regular file, at most `limit`. Raises `WeightsError`."""
+    """The size in bytes of a regular file. Raises `WeightsError` above `limit`; `what` names the file."""
     try:
         size = path.stat().st_size
-        regular = path.is_file()  # else a pipe would be waited for
+        regular = path.is_file()  # reading a pipe would block
     except FileNotFoundError:
-        raise WeightsError(f"{path} is missing: the model folder is incomplete; fetch it again") from None
+        raise WeightsError(f"{path} is missing: the model folder is incomplete; download it again") from None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} can't be read: {error}") from error
     if not regular:
-        raise WeightsError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not {what}")
+        raise WeightsError(
+            f"{path} is {'a folder' if path.is_dir() else 'not a regular file'}; expected {what}"
+        )
     if size > limit:
-        raise WeightsError(f"{path} is {what} of {size:,} bytes, and more than {limit:,} are not read")
+        raise WeightsError(f"{path} is {what} of {size:,} bytes, above the limit of {limit:,}")
     return size
 
 
 def read_json(path: Path, limit: int, what: str) -> Any:
-    """The JSON of a UTF-8 file of at most `limit` bytes. Raises `WeightsError` that says what it is instead.
+    """Read the JSON of a UTF-8 file of at most `limit` bytes. Raises `WeightsError`.
 
-    Refused besides what JSON refuses: a key twice, NaN and Infinity, whole numbers of more than
-    `MAX_DIGITS`, control characters, and more than `MAX_DEPTH` levels.
+    Stricter than JSON: rejects duplicate keys, NaN and Infinity, integers of more than `MAX_DIGITS` digits,
+    control characters, and more than `MAX_DEPTH` levels. The error names the actual format if it is another.
     """
     size_of(path, limit, what)
     try:
@@ -65,13 +67,13 @@ def read_json(path: Path, limit: int, what: str) -> Any:
         found = parse(data)
         walk(found)
     except (ValueError, RecursionError) as error:
-        likely = sniff(data[:64]) or f"{error}; fetch it again, or mend it by hand"
+        likely = sniff(data[:64]) or f"{error}; download it again, or correct it by hand"
         raise WeightsError(f"{path} can't be read as JSON: {likely}") from error
     return found
 
 
 def parse(data: bytes) -> Any:
-    """JSON in UTF-8 without repeated keys and numbers that aren't finite. Raises `ValueError`."""
+    """Parse UTF-8 JSON without duplicate keys and non-finite numbers. Raises `ValueError`."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -84,7 +86,7 @@ def parse(data: bytes) -> Any:
 
 
 def walk(found: Any, depth: int = 0) -> None:
-    """Depth and strings of parsed JSON are within the limits, or `ValueError`."""
+    """Check depth and strings of parsed JSON against the limits. Raises `ValueError`."""
     if depth > MAX_DEPTH:
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if isinstance(found, str):
@@ -99,9 +101,9 @@ def walk(found: Any, depth: int = 0) -> None:
 
 
 def check_text(text: str) -> None:
-    """A string that a terminal can show. Raises `ValueError`."""
+    """Check that a string is short enough and has no control characters. Raises `ValueError`."""
     if len(text) > MAX_TEXT:
-        raise ValueError(f"it has a string of more than {MAX_TEXT} characters")
+        raise ValueError(f"it has a string of more than {MAX_TEXT:,} characters")
     if not text.isprintable() and any(
         unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in text
     ):
@@ -109,26 +111,27 @@ def check_text(text: str) -> None:
 
 
 def escaped(text: str) -> str:
-    """The text with `\\xe9` for a byte of a file name that is not UTF-8, and Python's escapes for control
-    characters. A printable text stays as it is.
+    """The text with Python's escapes for control characters, and `\\xe9` for a non-UTF-8 byte of a file name.
+
+    Printable text is returned unchanged.
     """
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def storable(text: str, what: str, error: type[ZooError] = UsageError) -> str:
-    """`text`, if a config that holds it can be read again. Raises `error` with the text and `what` it is."""
+    """Return `text` if `config.json` can store it. Raises `error`, whose message says `what` the text is."""
     try:
         check_text(text)
     except ValueError:
         raise error(
-            f"{what} '{escaped(text[:80])}' can't be kept in a config.json, which takes UTF-8 without "
-            f"control characters, at most {MAX_TEXT:,}: rename it"
+            f"{what} '{escaped(text[:80])}' can't be stored in config.json, which takes at most {MAX_TEXT:,} "
+            "characters of UTF-8 without control characters: rename it"
         ) from None
     return text
 
 
 def to_json(config: Mapping[str, Any], what: str) -> str:
-    """The text of a config that `read_json` reads again. Raises `UsageError` that names what it can't."""
+    """The config as JSON text that `read_json` accepts. Raises `UsageError` that names the wrong value."""
     try:
         text = json.dumps(config, indent=2) + "\n"
         for place, inner in _texts(config, ""):
@@ -137,12 +140,12 @@ def to_json(config: Mapping[str, Any], what: str) -> str:
     except UsageError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"{what} can't be kept as JSON: {error}") from error
+        raise UsageError(f"{what} can't be stored as JSON: {error}") from error
     return text
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """All strings of a config, each with its place, such as `data.source`."""
+    """Yield all strings of a config, each with its position, such as `data.source`."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):
@@ -156,18 +159,18 @@ def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
 
 def _escape(character: str) -> str:
     number = ord(character)
-    raw = 0xDC80 <= number <= 0xDCFF  # a byte, as Python decodes file names
+    raw = 0xDC80 <= number <= 0xDCFF  # a surrogate: Python decodes a non-UTF-8 byte of a file name to it
     return f"\\x{number - 0xDC00:02x}" if raw else character.encode("unicode_escape").decode()
 
 
-def printable(said: Any, most: int = 200) -> str:
-    """A stranger's words as a terminal may show them: in one line, of at most `most` characters."""
-    return "".join(c if c.isprintable() else " " for c in str(said)[:most])
+def printable(text: Any, most: int = 200) -> str:
+    """Untrusted text that is safe to print: one line of at most `most` characters."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:most])
 
 
 def sniff(start: bytes) -> str:
-    """What a file is that begins with these bytes, and what to do; "" if that is unknown."""
-    if start[8:9] == b"{":  # a safetensors header, whose length may begin with any byte
+    """What format a file with these first bytes has, and what to do; "" if it is unknown."""
+    if start[8:9] == b"{":  # a safetensors header: its length may begin with any of the marks
         return ""
     return next((meaning for mark, meaning in SIGNATURES.items() if start.lstrip().startswith(mark)), "")
 
@@ -175,8 +178,8 @@ def sniff(start: bytes) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice[:80]!r} is there twice")
+        ((duplicate, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {duplicate[:80]!r} occurs twice")
     return found
 
 
@@ -193,4 +196,4 @@ def _finite(digits: str) -> float:
 
 
 def _constant(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,1 +1,1 @@
-"""Pictures: grids of images and curves of a run."""
+"""Pictures: grids of images, and curves of a training run."""

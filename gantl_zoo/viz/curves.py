@@ -1,4 +1,4 @@
-"""`curves.png`: what a run's losses and metrics did, drawn from the files that it wrote."""
+"""Draw `curves.png`: losses, metrics and signs of health of a run, from the files that it wrote."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any
 
 from gantl_zoo.storage.atomic import replace_file
 
-PLAYERS, SIGNS = ("generator", "discriminator"), ("diversity", "saturation", "overfitting")
+LOSSES, SIGNS = ("generator", "discriminator"), ("diversity", "saturation", "overfitting")
 LEFT_OUT = ("step", "images", "images_per_second", "skipped")
-
-
 Rows = list[dict[str, Any]]  # each with its "step"
 
 
@@ -26,12 +24,12 @@ def draw(stats: Rows, metrics: Rows, path: Path) -> Path | None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.6 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: nothing global, no display
-    for axes, (rows, wanted) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-        for name in wanted:
-            known = [row for row in rows if row.get(name) is not None]
-            axes.plot([row["step"] for row in known], [row[name] for row in known], label=name, marker=".")
-        if wanted[0].startswith("fd"):
+    FigureCanvasAgg(figure)  # not pyplot, which has global state and may need a display
+    for axes, (rows, columns) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        for name in columns:
+            points = [row for row in rows if row.get(name) is not None]
+            axes.plot([row["step"] for row in points], [row[name] for row in points], label=name, marker=".")
+        if columns[0].startswith("fd"):
             axes.set_yscale("log")
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
@@ -42,13 +40,13 @@ def draw(stats: Rows, metrics: Rows, path: Path) -> Path | None:
 
 
 def names(rows: Rows) -> list[str]:
-    """Every column that some row has, in the order in which they appear."""
+    """The columns of all rows, in order of appearance."""
     return [name for name in dict.fromkeys(key for row in rows for key in row) if name not in LEFT_OUT]
 
 
 def groups(rows: Rows) -> list[list[str]]:
-    """The two players' losses together, the signs of health together, each other column alone."""
-    found = names(rows)
-    together = [[name for name in found if name in kind] for kind in (PLAYERS, SIGNS)]
-    others = [[name] for name in found if name not in PLAYERS + SIGNS]
+    """The columns of each panel: both losses together, the signs of health together, all others alone."""
+    columns = names(rows)
+    together = [[name for name in columns if name in kind] for kind in (LOSSES, SIGNS)]
+    others = [[name] for name in columns if name not in LOSSES + SIGNS]
     return [group for group in [*together, *others] if group]

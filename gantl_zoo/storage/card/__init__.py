@@ -1,4 +1,4 @@
-"""The model card of a folder: README.md with a part generated from `config.json`."""
+"""Model cards: README.md with a part that is generated from `config.json`."""
 
 from gantl_zoo.storage.card.card import (
     BEGIN,

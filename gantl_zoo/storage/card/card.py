@@ -1,6 +1,6 @@
-"""The model card: what is made from a model's `config.json`, around text that a person wrote and keeps.
+"""Model cards: a part generated from `config.json`, and around it text that a person wrote.
 
-One code for all cards: of a saved folder, of a push, and of the released models in `model_cards/`.
+Used for all cards: of saved folders, of pushes to the Hub, and of the released models in `model_cards/`.
 """
 
 from __future__ import annotations
@@ -13,48 +13,50 @@ from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.storage.card.facts import cell, facts
-from gantl_zoo.storage.card.metadata import JOINED, read, written
+from gantl_zoo.storage.card.metadata import JOINED, head_of, read
 
+# These comments are part of the file format: cards that older versions wrote must still be recognised.
 BEGIN, END = "<!-- made from config.json: begin -->", "<!-- made from config.json: end -->"
 AROUND = "<!-- the text around this part, when it was made: {} -->"
 MARK = re.compile(AROUND.format("([0-9a-f]{16})"))
 
 
 def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: str = "", **shown: str) -> str:
-    """The whole README.md. Of the card `text` only the marked part and our keys of the head are renewed.
+    """The text of README.md: the card `text` with a new generated part and new metadata.
 
-    Keys that a person set in the heads of `text` or of the card `also` stay. `shown` may hold `picture`, a
-    file, and `address`, what `load_model` takes. `own` is the folder's card, if `text` is the Hub's: what it
-    said is noted, so that `choose` knows next time who has edited. Raises `UsageError` if a head is no YAML.
+    A person's text and own metadata keys in `text` are kept, and so are the keys in the card `also`. `shown`
+    are the keywords of `facts`. `own` is the folder's card if `text` is the Hub's: its hash is stored, and
+    lets `choose` tell later which of the two was edited. Raises `UsageError` if metadata isn't valid YAML.
     """
     before, after = _around(text) or (f"# {cell(config.get('name', 'model'))}\n\n", "")
     mark = AROUND.format(_hash(_around(own) or (before, after)))
-    made = facts(config, **shown).replace("<!--", "&lt;!--")  # a mark in it would end the part
-    return f"{written(config, read(also)[0], read(text)[0])}\n{before}{BEGIN}\n{made}\n{mark}\n{END}\n{after}"
+    part = facts(config, **shown).replace("<!--", "&lt;!--")  # a comment in it could end the part
+    head = head_of(config, read(also)[0], read(text)[0])
+    return f"{head}\n{before}{BEGIN}\n{part}\n{mark}\n{END}\n{after}"
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two cards say the same, whatever the layout of their heads and the order of their authors."""
+    """Whether two cards have the same content, ignoring the metadata's layout and the order of its lists."""
 
-    def said(text: str) -> tuple[dict[str, Any], str]:
+    def content(text: str) -> tuple[dict[str, Any], str]:
         head, body = read(text)
         lists = {key: sorted(map(str, head[key])) for key in JOINED if isinstance(head.get(key), list)}
         return head | lists, MARK.sub("", body)
 
-    return said(one) == said(other)
+    return content(one) == content(other)
 
 
 def prose(text: str) -> str:
-    """What a person wrote in a card: all but the head, the marked part and a title before it."""
+    """The text that a person wrote: a card without metadata, generated part and title."""
     before, after = _around(text) or ("", "")
     return (re.sub(r"\A\s*# [^\n]*\n", "", before) + after).strip()
 
 
 def choose(ours: str, theirs: str) -> str:
-    """Which card's text goes on: the folder's or the one that is on the Hub already.
+    """Return the card whose text is to be kept: `ours`, the folder's, or `theirs`, the Hub's.
 
-    The one that a person has edited since the last push, or the one that holds all of the other. Raises
-    `UsageError` if text would be lost.
+    That is the card that was edited since the last push, or the one that contains all lines of the other.
+    Raises `UsageError` if both were edited, since one text would be lost.
     """
     mine, other = _around(ours), _around(theirs)
     if not mine or not other:
@@ -69,20 +71,21 @@ def choose(ours: str, theirs: str) -> str:
         return ours
     raise UsageError(
         "README.md was edited here and on the Hub, and one text would be lost: copy what you want to keep "
-        "from the Hub's into the folder's and push with --card FOLDER/README.md, or delete the folder's to "
-        "take the Hub's as it is"
+        "from the Hub's card into the folder's and push with --card FOLDER/README.md, or delete the folder's "
+        "card to keep the Hub's"
     )
 
 
 def pictures(text: str) -> list[str]:
-    """The files that the marked part of a card shows: ours, so they go when it shows others."""
+    """The image files in the generated part of a card. A push deletes those that a new card doesn't show."""
     part = text.partition(BEGIN)[2].partition(END)[0]
     return re.findall(r"!\[[^]]*\]\(([^)]*)\)", part)
 
 
 def text_in(folder: str | Path) -> str:
-    """The card of a folder that is about to be written again: its text must not be lost. Raises `UsageError`
-    for one that can't be read.
+    """The text of a folder's card, "" if it has none. Raises `UsageError` if it can't be read.
+
+    Saving a model writes the card again, and must not lose what a person wrote.
     """
     path = Path(folder) / "README.md"
     try:
@@ -92,12 +95,12 @@ def text_in(folder: str | Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the card {path} can't be read as UTF-8 text, and would be lost: {error}; save it as UTF-8, or "
-            "move it away"
+            "move it elsewhere"
         ) from error
 
 
 def picture_name(config: Mapping[str, Any]) -> str:
-    """The file of the sample grid, named after the model so that cards can lie side by side."""
+    """The file name of the sample grid, with the model's name in it; "" for classifiers."""
     if config["kind"] != "gan":
         return ""
     word = re.sub(r"[^\w.-]+", "-", str(config.get("name", "")), flags=re.ASCII).strip("-.")
@@ -105,13 +108,13 @@ def picture_name(config: Mapping[str, Any]) -> str:
 
 
 def _around(text: str) -> tuple[str, str] | None:
-    """What stands before and after the marked part; a text without one comes after it."""
+    """The text before and after the generated part, None if empty. Text without the part comes after it."""
     body = read(text)[1]
     if not body.strip():
         return None
     if BEGIN in body and END in body.partition(BEGIN)[2]:
-        before, _, rest = body.partition(BEGIN)
-        return before, rest.partition(END)[2].removeprefix("\n")
+        before, _, remainder = body.partition(BEGIN)
+        return before, remainder.partition(END)[2].removeprefix("\n")
     return "", "\n" + body.lstrip("\n")
 
 

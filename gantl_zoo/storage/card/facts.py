@@ -1,81 +1,160 @@
-"""A card's marked part: what `config.json` knows, for people."""
+"""The generated part of a model card, as Markdown made from `config.json`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+COLOURS = {1: "grey", 3: "RGB"}
+ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def facts(config: Mapping[str, Any], *, picture: str = "", address: str = "") -> str:
-    """What it is, how to use it, where it comes from, how good it is."""
-    training = config.get("training", {})
-    table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows(config))])
-    sections = [table, usage(address or str(config.get("name", "model")), config["kind"])]
+    """The sections of a card: samples, usage, networks, training, evaluation.
+
+    `picture` is the file of a sample grid, `address` what `load_model` takes.
+    """
+    sections = [summary(config)]
     if picture:
-        sections.append(f"![sixteen samples, of the seeds 0 to 15]({picture})")
-    if needed := config.get("requires"):
-        packages = " ".join(f"{name}=={version}" for name, version in needed.items())
-        sections.append(f"It needs a plug-in: `pip install {packages}`")
-    if command := training.get("command"):
-        line = " ".join(command.splitlines())  # more lines could end the fence
-        sections.append(f"Reproduce it with one command:\n\n```sh\n{line}\n```")
-    if curves := training.get("curves"):
-        sections.append(curve_table(curves))
+        sections.append(f"![16 samples, generated with the seeds 0 to 15]({picture})")
+    sections.append(f"## Usage\n\n{usage(address or str(config.get('name', 'model')), config)}")
+    sections.append(f"## Model\n\n{table(model_rows(config))}")
+    if training := training_section(config):
+        sections.append(f"## Training\n\n{training}")
     if metrics := config.get("metrics"):
-        lines = "\n".join(metric_row(metric) for metric in metrics)
-        sections.append(f"| metric | value | floor | measured on |\n|---|---|---|---|\n{lines}")
+        sections.append(f"## Evaluation\n\n{evaluation(metrics)}")
     return "\n\n".join(sections) + "\n"
 
 
-def rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The table's lines: networks, images, ancestors, data, recipe."""
-    lineage, training = config.get("lineage", {}), config.get("training", {})
+def summary(config: Mapping[str, Any]) -> str:
+    """One sentence: the kind of model, its images or classes, its data."""
+    image, count = config.get("image"), config.get("num_classes")
+    if config["kind"] == "gan":
+        what = f"A class-conditional GAN with {count} classes" if count else "An unconditional GAN"
+        if image:
+            colour = COLOURS.get(image["channels"], f"{image['channels']}-channel")
+            what += f" that generates {image['height']}×{image['width']} {colour} images"
+    else:
+        what = f"An image classifier with {count} classes" if count else "An image classifier"
+    lineage = config.get("lineage", {})
+    if name := lineage.get("data", {}).get("name"):
+        base = lineage.get("base_model")
+        verb = f"fine-tuned from `{cell(base)}` on" if base else "trained on"
+        what += f", {verb} {cell(name)}"
+    return f"{what}."
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """A Markdown table of keys and values."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows)])
+
+
+def model_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The networks with their arguments, the shape of the images, the classes."""
     parts = [part for part in ("generator", "discriminator", "backbone") if config.get(part)]
-    found = [(p, f"`{config[p]['name']}` `{cell(json.dumps(config[p].get('config', {})))}`") for p in parts]
+    rows = [(p, f"`{config[p]['name']}` `{cell(json.dumps(config[p].get('config', {})))}`") for p in parts]
     if image := config.get("image"):
-        found.append(("images", f"{image['channels']}×{image['height']}×{image['width']}"))
-    if image and (count := config.get("num_classes")):
-        names = [cell(name) for name in (training.get("classes") or [])[:20]]
-        found.append(("classes", ": ".join([str(count), *([", ".join(names)] if names else [])])))
+        rows.append(("images (C×H×W)", f"{image['channels']}×{image['height']}×{image['width']}"))
+    if count := config.get("num_classes"):
+        names = [cell(name) for name in (config.get("training", {}).get("classes") or [])[:20]]
+        rows.append(("classes", ": ".join([str(count), *([", ".join(names)] if names else [])])))
+    return rows
+
+
+def training_section(config: Mapping[str, Any]) -> str:
+    """Base model, data and recipe; the command; the curve of a metric. "" if nothing is known."""
+    training, rows = config.get("training", {}), training_rows(config)
+    parts = [table(rows)] if rows else []
+    if command := training.get("command"):
+        line = " ".join(command.splitlines())  # a line break could end the code block
+        parts.append(f"Trained with:\n\n```sh\n{line}\n```")
+    if curves := training.get("curves"):
+        parts.append(curve_table(curves))
+    return "\n\n".join(parts)
+
+
+def training_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The base model, the data, and the recipe's main settings."""
+    lineage, training = config.get("lineage", {}), config.get("training", {})
+    rows = []
     if base := lineage.get("base_model"):
         commit = f" at commit `{cell(lineage['base_revision'])}`" if lineage.get("base_revision") else ""
-        found.append(("base model", f"`{cell(base)}`{commit}, strategy `{cell(lineage.get('strategy'))}`"))
+        rows.append(("base model", f"`{cell(base)}`{commit}, strategy `{cell(lineage.get('strategy'))}`"))
     if data := lineage.get("data"):
-        images = f"{cell(data.get('name'))} ({cell(data.get('images'))} images)"
-        found.append(("data", f"{images}, fingerprint `{cell(data.get('fingerprint'))}`"))
-    kept = ("steps", "batch", "seed", "loss", "epochs", "best_step")
-    return found + [(key.replace("_", " "), cell(training[key])) for key in kept if key in training]
+        images = f"{cell(data.get('name'))} ({cell(grouped(data.get('images')))} images)"
+        rows.append(("data", f"{images}, fingerprint `{cell(data.get('fingerprint'))}`"))
+    settings = ("steps", "batch", "seed", "loss", "epochs", "best_step")
+    return rows + [
+        (key.replace("_", " "), cell(grouped(training[key]))) for key in settings if key in training
+    ]
+
+
+def grouped(value: Any) -> Any:
+    """An integer with commas between its thousands; any other value as it is."""
+    return f"{value:,}" if type(value) is int else value
 
 
 def cell(value: Any) -> str:
-    """Text that stays in its cell of a table, whatever a stranger's `config.json` holds."""
+    """Untrusted text, escaped so that it stays inside its cell of a table."""
     return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def curve_table(curves: Mapping[str, Any]) -> str:
-    """Distance against steps: `{"metric": name, "curves": {title: {step: value}}}`, thinned to 16 rows."""
+    """A metric at up to 16 training steps, from `{"metric": name, "curves": {title: {step: value}}}`."""
     titles = list(curves["curves"])
     steps = sorted({int(step) for curve in curves["curves"].values() for step in curve})
     kept = [step for i, step in enumerate(steps) if i % -(-len(steps) // 16) == 0 or step == steps[-1]]
     heads = " | ".join(cell(title) for title in titles)
-    lines = [f"`{cell(curves.get('metric'))}` against steps:", "", f"| step | {heads} |"]
+    lines = [f"`{cell(curves.get('metric'))}` during training:", "", f"| step | {heads} |"]
     lines.append("|---" * (len(titles) + 1) + "|")
     for step in kept:
         values = [curves["curves"][title].get(str(step)) for title in titles]
         shown = " | ".join("" if value is None else f"{value:.4g}" for value in values)
-        lines.append(f"| {step} | {shown} |")
+        lines.append(f"| {step:,} | {shown} |")
     return "\n".join(lines)
 
 
-def metric_row(metric: Mapping[str, Any]) -> str:
-    """One line of the metrics' table; the name carries the extractor."""
-    floor = f"{metric['floor']:.4g}" if metric.get("floor") is not None else ""
-    return f"| {cell(metric['name'])} | {metric['value']:.4g} | {floor} | {cell(metric.get('on', ''))} |"
+def evaluation(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The table of metrics, and what its names and columns mean."""
+    counts = {str(metric.get("on") or "") for metric in metrics}
+    columns = ["metric", "value"]
+    floors = any(metric.get("floor") is not None for metric in metrics)
+    columns += ["floor"] if floors else []
+    columns += ["measured on"] if len(counts) > 1 else []
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(metric_cells(metric, columns))} |" for metric in metrics]
+    notes = [f"Measured on {cell(on)}." for on in counts if on and len(counts) == 1]
+    if any(metric.get("extractor") for metric in metrics):
+        notes.append(
+            "The suffix of a name is the feature extractor; only values of the same one are comparable."
+        )
+    if floors:
+        notes.append("*Floor*: the same metric with real images in place of samples.")
+    return "\n\n".join([*([" ".join(notes)] if notes else []), "\n".join(lines)])
 
 
-def usage(address: str, kind: str) -> str:
-    """The lines that load the model."""
-    call = "images = model.generate(16, seed=0)" if kind == "gan" else "logits = model(images)"
+def metric_cells(metric: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """One row of the metrics' table. The arrow says whether lower or higher values are better."""
+    arrow = ARROWS.get(str(metric.get("better")), "")
+    floor = metric.get("floor")
+    cells = {
+        "metric": f"{cell(metric['name'])} {arrow}".rstrip(),
+        "value": f"{metric['value']:.4g}",
+        "floor": "" if floor is None else f"{floor:.4g}",
+        "measured on": cell(metric.get("on") or ""),
+    }
+    return [cells[column] for column in columns]
+
+
+def usage(address: str, config: Mapping[str, Any]) -> str:
+    """The Python lines that load and call the model, and the plug-ins that it needs."""
     name = json.dumps(address, ensure_ascii=False)  # in quotes that no name can leave
-    return f"```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model({name})\n{call}\n```"
+    call = "images = model.generate(16, seed=0)  # (16, C, H, W), float32 in [-1, 1]"
+    if config["kind"] != "gan":
+        call = "logits = model(images)  # images (N, C, H, W), float32 in [-1, 1]"
+    lines = f"```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model({name})\n{call}\n```"
+    if not (needed := config.get("requires")):
+        return lines
+    packages = " ".join(f"{package}=={version}" for package, version in needed.items())
+    return f"The model needs a plug-in: `pip install {packages}`\n\n{lines}"

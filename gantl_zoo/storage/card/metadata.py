@@ -1,4 +1,4 @@
-"""A card's head: the YAML that the Hub reads. Written and read with huggingface_hub's `ModelCard`."""
+"""A card's metadata: the YAML between the `---` lines at its head, which the Hub reads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from typing import Any
 from gantl_zoo.errors import UsageError
 
 LIBRARY = "gantl-zoo"
-# Data sets that we load by name and the Hub has; other names stay in the text.
+# Built-in data names, and the same data sets on the Hub. Other names appear in the card's text only.
 ON_THE_HUB = {
     "cifar10": "uoft-cs/cifar10",
     "fashion-mnist": "zalando-datasets/fashion_mnist",
     "mnist": "ylecun/mnist",
 }
-RENEWED = ("model-index", "base_model", "base_model_relation")  # true of these weights or not there
-JOINED = ("tags", "datasets")
+RENEWED = (
+    "model-index",
+    "base_model",
+    "base_model_relation",
+)  # always replaced or removed: old values would be wrong for new weights
+JOINED = ("tags", "datasets")  # lists to which a person may add
 
 
 def read(text: str) -> tuple[dict[str, Any], str]:
-    """A card's head and its body. Raises `UsageError` if the head is no YAML."""
+    """Split a card into its metadata and its body. Raises `UsageError` if the metadata isn't valid YAML."""
     from huggingface_hub import ModelCard
 
     text = text.replace("\r\n", "\n")
@@ -29,31 +33,33 @@ def read(text: str) -> tuple[dict[str, Any], str]:
         return {}, text
     try:
         card = ModelCard(text, ignore_metadata_errors=True)
-    except Exception as error:  # PyYAML's errors have no common public base with ValueError
+    except Exception as error:  # PyYAML's errors and ValueError have no common base class
         cause = " ".join(str(error).split())
-        raise UsageError(f"the head of README.md, between the lines ---, is no YAML: {cause}") from error
+        raise UsageError(
+            f"the head of README.md, between the --- lines, is not valid YAML: {cause}"
+        ) from error
     head: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
     return head, card.text.removeprefix("\n")
 
 
-def written(config: Mapping[str, Any], *people: Mapping[str, Any]) -> str:
-    """The head for `config`. Keys in the heads `people`, the last one first, stay unless they are ours."""
+def head_of(config: Mapping[str, Any], *people: Mapping[str, Any]) -> str:
+    """The YAML head for `config`. Keeps keys of the heads `people` that we don't set; later heads win."""
     from huggingface_hub import ModelCardData
 
-    found: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
     for head in people:
-        found |= {key: value for key, value in head.items() if key not in RENEWED}
-    ours = made(config)
+        theirs |= {key: value for key, value in head.items() if key not in RENEWED}
+    ours = metadata(config)
     for key in JOINED:
         values = [*ours.get(key, []), *(value for head in people for value in _listed(head.get(key)))]
         if values:
             ours[key] = list(dict.fromkeys(values))
-    rest = {key: value for key, value in found.items() if key not in ours}
-    return f"---\n{ModelCardData(**ours, **rest).to_yaml()}\n---"
+    others = {key: value for key, value in theirs.items() if key not in ours}
+    return f"---\n{ModelCardData(**ours, **others).to_yaml()}\n---"
 
 
-def made(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that the Hub gets of a model, all of it from `config.json`."""
+def metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of `ModelCardData` that follow from `config.json`."""
     lineage = config.get("lineage", {})
     head: dict[str, Any] = {"library_name": LIBRARY, "license": config.get("license") or None}
     task, tag = _task(config)
@@ -61,9 +67,9 @@ def made(config: Mapping[str, Any]) -> dict[str, Any]:
     head["tags"] = [word for word in (tag, *_tags(config)) if word]
     data = str(lineage.get("data", {}).get("name"))
     command = f"{config.get('training', {}).get('command', '')} "
-    if data in ON_THE_HUB and f" --data {data} " in command:  # a folder of that name is something else
+    if data in ON_THE_HUB and f" --data {data} " in command:  # not a folder of the same name
         head["datasets"] = [ON_THE_HUB[data]]
-    if lineage.get("base_revision") and lineage.get("base_model"):  # from the Hub, so its name is one there
+    if lineage.get("base_revision") and lineage.get("base_model"):  # only a model from the Hub has a revision
         head |= {"base_model": lineage["base_model"], "base_model_relation": "finetune"}
     if results := _results(config, task):
         head |= {"model_name": str(config.get("name", "model")), "eval_results": results}
@@ -71,7 +77,7 @@ def made(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _task(config: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The Hub's task; and a free tag in its place where no task of the Hub is true."""
+    """The Hub's task, and a tag that replaces it if the Hub has no such task."""
     if config["kind"] != "gan":
         return "image-classification", None
     if config.get("num_classes"):
@@ -86,10 +92,10 @@ def _tags(config: Mapping[str, Any]) -> list[str]:
 
 
 def _results(config: Mapping[str, Any], task: str) -> list[Any]:
-    """Metrics as the Hub shows them: each name says extractor and counts."""
+    """The finite metrics as the Hub shows them: names include the extractor and the number of images."""
     from huggingface_hub import EvalResult
 
-    found = []
+    results = []
     for metric in config.get("metrics", []):
         value, on = metric.get("value"), str(metric.get("on", ""))
         if not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -104,8 +110,8 @@ def _results(config: Mapping[str, Any], task: str) -> list[Any]:
             metric_value=float(f"{value:.6g}"),
             metric_name=f"{metric['name']}, {on}" if on else metric["name"],
         )
-        found.append(result)
-    return found
+        results.append(result)
+    return results
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A small, whole plug-in of gantl_zoo. A release is a path to a model folder."""
+"""A small, complete plug-in of gantl_zoo. A released model is registered as the path of its folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A generator of enlargements and convolutions, which can't leave a checkerboard.
+"""A generator with resize-convolutions, which produce no checkerboard artefacts.
 
 Odena et al. 2016, "Deconvolution and Checkerboard Artifacts", https://distill.pub/2016/deconv-checkerboard
 
@@ -17,7 +17,7 @@ GRID = 4
 
 
 def up_block(inputs: int, outputs: int) -> nn.Sequential:
-    """Twice the side by nearest neighbours, then a 3×3 convolution."""
+    """Upsample by two with nearest neighbours, then convolve with a 3×3 kernel."""
     return nn.Sequential(
         nn.Upsample(scale_factor=2),
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
@@ -27,7 +27,7 @@ def up_block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class ResizeConvGenerator(nn.Module):
-    """Noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` run from the latent to the image."""
+    """Maps noise (N, Z) to images (N, C, H, W) in [-1, 1]. `blocks` are in the order of the forward pass."""
 
     num_classes = 0
 
@@ -61,5 +61,5 @@ class ResizeConvGenerator(nn.Module):
 def generator(
     *, image_size: int = 32, channels: int = 1, width: int = 32, latent_dim: int = 64
 ) -> ResizeConvGenerator:
-    """A resize-convolution generator; `width` is the channel count of its last hidden layer."""
+    """Build a resize-convolution generator; `width` is the number of channels of its last hidden layer."""
     return ResizeConvGenerator(image_size, channels, width, latent_dim)

@@ -1,7 +1,7 @@
-"""A strategy: the generator waits until the discriminator has got used to the new images.
+"""A strategy that first trains the discriminator alone.
 
-A source's discriminator judges the target's images at first by what it knows of its own; what it tells
-the generator then does harm.
+A source's discriminator was trained on the source's images. Until it has adapted to the target's, its
+gradients would harm the generator.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from gantl_zoo import Plan, TransferStrategy, UsageError
 
 
 class WarmDiscriminator(TransferStrategy):
-    """Full fine-tuning, in which the generator starts after `steps` steps."""
+    """Full fine-tuning in which the generator is frozen for the first `steps` steps."""
 
-    gans_only = "warm-discriminator is for GANs; a classifier has no discriminator that could be first"
+    gans_only = "warm-discriminator is for GANs; a classifier has no discriminator"
 
     def __init__(self, *, steps: int = 100) -> None:
         if steps < 0:

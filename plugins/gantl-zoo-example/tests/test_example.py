@@ -1,4 +1,4 @@
-"""The plug-in as its users meet it: by names."""
+"""The plug-in, used by its registered names as users do."""
 
 from __future__ import annotations
 

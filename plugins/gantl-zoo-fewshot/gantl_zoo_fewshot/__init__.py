@@ -1,1 +1,1 @@
-"""Transfer strategies for few images, one file a method."""
+"""Transfer strategies for few images, one file per method."""

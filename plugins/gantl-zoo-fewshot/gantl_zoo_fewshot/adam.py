@@ -1,9 +1,9 @@
-"""`adam`: the filters that matter most are only modulated, the others are fine-tuned.
+"""`adam`: fine-tunes unimportant filters, and only modulates important ones.
 
 AdAM (Zhao et al. 2022, "Few-shot Image Generation via Adaptation-Aware Kernel Modulation",
 https://arxiv.org/abs/2210.16559, sections 4.1 and 4.2). The name has nothing to do with the optimizer.
 
-A filter is what makes one output of a layer. K filters, J weights of each.
+A filter has the weights of one output of a layer. K filters with J weights each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, pl
 
 
 class Modulated(Rows):
-    """W ∘ (1 + u vᵀ) for the `important` filters. While `probing`, W ∘ (1 + p qᵀ) for all of them.
+    """W ∘ (1 + u vᵀ) for the `important` filters. While `probing`, W ∘ (1 + p qᵀ) for all filters.
 
-    q and v start at random, p and u at zero; q rests. `importance` adds up each filter's Fisher information:
-    the squared gradient of a factor before each of its weights.
+    q and v are initialised randomly, p and u to zero; q is fixed. `importance` accumulates the Fisher
+    information of each filter: the squared gradients of a factor in front of each of its weights.
     """
 
     def __init__(self, weight: Tensor, dim: int) -> None:
@@ -46,37 +46,38 @@ class Modulated(Rows):
         return [self.weight(self.base * (1 + torch.outer(rows, columns)))]
 
     def note(self, slope: Tensor) -> None:
-        """Add what the weight's gradient tells of each filter's importance."""
+        """Add the Fisher information of a gradient of the weight to `importance`."""
         self.importance += (self.matrix(slope) * self.base).square().sum(1)
 
     def choose(self, quantile: float) -> None:
-        """Mark all but the share `quantile` of least importance; where nothing was noted, all."""
+        """Mark the filters above the `quantile` of importance; all if no gradient was noted."""
         rank = min(int(quantile * len(self.importance)), len(self.importance) - 1)
         self.important.copy_(self.importance >= self.importance.sort().values[rank])
 
     def unless_important(self, tensor: Tensor, other: Tensor) -> Tensor:
-        """`tensor`, with the important filters' part from `other`; both in the weight's shape."""
+        """`tensor`, with the values of the important filters from `other`; both have the weight's shape."""
         return self.weight(torch.where(self.important[:, None], self.matrix(other), self.matrix(tensor)))
 
     @torch.no_grad()
     def write(self, places: list[nn.Parameter]) -> None:
-        (place,), (made,) = places, self()
-        place.copy_(made if self.probing else self.unless_important(place, made))
+        (place,), (modulated,) = places, self()
+        place.copy_(modulated if self.probing else self.unless_important(place, modulated))
 
 
 class AdAM(AdapterStrategy):
-    """Filters of much Fisher information are only modulated, the others are fine-tuned.
+    """Fine-tunes filters with little Fisher information, and only modulates the others.
 
-    For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated, which
-    tells their information. Then the networks start again: in each layer, the share `quantile` of least
-    information is fine-tuned, norms and biases too; the other filters are modulated and otherwise rest.
+    For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated to
+    estimate their Fisher information. Then the networks start again from the source: in each layer, the share
+    `quantile` of filters with the least information is fine-tuned, and so are norms and biases. The other
+    filters are frozen except for their modulation.
 
-    Differs from the paper: the probe measures while it adapts, on the training batches (the paper: 500 steps,
-    then 250 batches of 4), and only weights and modulations start again after it, running statistics don't.
-    The modulations start at exactly nothing. `quantile` is taken in each layer, since one layer's information
-    may be orders of magnitude above another's: over all filters, whole layers would be on one side.
+    Differs from the paper: the probe estimates while it adapts, on the training batches (the paper: 500
+    steps, then 250 batches of 4). After it only weights and modulations are reset, not running statistics.
+    The modulations start at zero. `quantile` is taken per layer, since the information of two layers may
+    differ by orders of magnitude: a quantile over all filters would put whole layers on one side.
 
-    What is measured up to step `probe` is the probe's model, and a run of no more steps ends as one.
+    Up to step `probe`, metrics measure the probe's model; a run without further steps returns it.
     """
 
     gans_only = "adam is for GANs; svd and lora adapt the filters of a classifier"
@@ -85,8 +86,8 @@ class AdAM(AdapterStrategy):
 
     def __init__(self, *, probe: int = 100, quantile: float = 0.5, network: str = "both") -> None:
         super().__init__()
-        check(self.name, f"probe={probe} is no number of steps; it needs at least 1", probe >= 1)
-        check(self.name, f"quantile={quantile} is no share between 0 and 1", 0 < quantile < 1)
+        check(self.name, f"probe={probe} must be at least 1 step", probe >= 1)
+        check(self.name, f"quantile={quantile} must be between 0 and 1", 0 < quantile < 1)
         self.probe, self.quantile = probe, quantile
         self.roles = players(self.name, network)
         self.everything: dict[str, list[nn.Parameter]] = {}
@@ -95,7 +96,7 @@ class AdAM(AdapterStrategy):
         return Modulated(weight, dim)
 
     def group(self, network: nn.Module, role: str) -> list[Group]:
-        """All of the network, from which `groups` takes what isn't modulated."""
+        """The network's groups; `groups` replaces those of the modulated weights."""
         found = super().group(network, role)
         self.everything[role] = [p for group in found for p in group.parameters]
         return found
@@ -103,10 +104,10 @@ class AdAM(AdapterStrategy):
     def groups(self, role: str) -> list[Group]:
         adapters, places = self.kernels(role), [p for held in self.held[role] for p in held.places]
         modulated = {id(place) for place in places}
-        rest = [p for p in self.everything[role] if id(p) not in modulated]
+        tuned = [p for p in self.everything[role] if id(p) not in modulated]
         probed = Group([adapter.probe for adapter in adapters])
         later = [Group([p for a in adapters for p in (a.left, a.right)], active=False)]
-        later += [Group(rest, active=False)]
+        later += [Group(tuned, active=False)]
         self.probed.append(probed)
         self.later += later
         return [probed, *later, Group(places, written=True)]
@@ -137,7 +138,7 @@ class AdAM(AdapterStrategy):
 
     @torch.no_grad()
     def decide(self, role: str) -> None:
-        """Mark the important filters, and go back to the weights from before the probe."""
+        """Mark the important filters, and restore the weights from before the probe."""
         for held in self.held[role]:
             held.adapter.choose(self.quantile)
             held.adapter.probe.zero_()
@@ -145,20 +146,22 @@ class AdAM(AdapterStrategy):
 
     @torch.no_grad()
     def on_gradients(self, phase: str) -> None:
-        """Note what matters; later, hide the important filters from the optimizer."""
+        """While probing, note importance; then remove the important filters from the weights' gradients."""
         own: list[tuple[nn.Parameter, Tensor]] = []
         for place, adapter, slope in self.slopes(phase):
             if adapter.probing:
                 adapter.note(slope)
             else:
                 own.append((place, adapter.unless_important(slope, torch.zeros_like(slope))))
-                place.grad = adapter.unless_important(torch.zeros_like(slope), slope)  # the modulations'
+                place.grad = adapter.unless_important(torch.zeros_like(slope), slope)  # for the modulations
         super().on_gradients(phase)
         for place, slope in own:
-            place.grad = torch.empty_like(place).copy_(slope)  # laid out as fused Adam wants it
+            place.grad = torch.empty_like(place).copy_(
+                slope
+            )  # with the memory layout that fused Adam requires
 
     def slopes(self, phase: str) -> Iterator[tuple[nn.Parameter, Modulated, Tensor]]:
-        """Each weight that has a gradient, its adapter and the gradient."""
+        """Yield each weight that has a gradient, with its adapter and the gradient."""
         for held in self.held.get(phase, []):
             (place,) = held.places
             if place.grad is not None:

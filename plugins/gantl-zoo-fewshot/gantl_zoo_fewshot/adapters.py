@@ -1,10 +1,10 @@
-"""What `adam`, `lora`, `mine` and `svd` share: weights that are made from other numbers, which learn instead.
+"""The base of `adam`, `lora`, `mine`, `svd`: adapters compute weights from the parameters that are trained.
 
-The networks stay plain. After each step a weight is written anew from its adapter, and the weight's gradient
-goes on to the adapter's numbers by the chain rule. So the average, metrics and the exported model never see
-an adapter, and a penalty on the weights (`l2-sp`, `ewc`) means what it always means.
+The networks don't change. After each step the adapter writes the new weight, and before each step the chain
+rule turns the weight's gradient into that of the adapter's parameters. So averaging, metrics and saved models
+need no adapters, and a penalty on the weights (`l2-sp`, `ewc`) keeps its meaning.
 
-A weight's matrix has a row for each output: K outputs, J inputs times places of the kernel.
+A weight as a matrix (K, J) has a row per output: K outputs, J inputs times kernel positions.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # wei
 
 
 class Adapter(nn.Module):
-    """Makes some of a network's tensors from its own parameters. It starts as what is there."""
+    """Computes tensors of a network from its own parameters. Initially they equal the network's tensors."""
 
     def learning(self) -> list[nn.Parameter]:
-        """Which of its parameters learn now."""
+        """The parameters that are trained at present."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def forward(self) -> list[Tensor]:
-        """The tensors, each in the shape of its place in the network."""
+        """The tensors, each with the shape of the network's parameter."""
         raise NotImplementedError
 
     @torch.no_grad()
     def write(self, places: list[nn.Parameter]) -> None:
-        """Put the tensors into their places."""
+        """Copy the tensors into the network's parameters."""
         for place, tensor in zip(places, self(), strict=True):
             place.copy_(tensor)
 
 
 class Rows(Adapter):
-    """An adapter of one weight, whose outputs are along `dim`."""
+    """An adapter of one weight, whose output dimension is `dim`."""
 
     def __init__(self, weight: Tensor, dim: int) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class Rows(Adapter):
         self.base = fixed(self.matrix(weight))  # (K, J)
 
     def matrix(self, weight: Tensor) -> Tensor:
-        """A weight, or its gradient, as (K, J)."""
+        """Reshape a weight or its gradient to (K, J)."""
         return weight.detach().movedim(self.dim, 0).flatten(1)
 
     def weight(self, matrix: Tensor) -> Tensor:
-        """The opposite of `matrix`."""
+        """Reshape (K, J) to the weight's shape: the inverse of `matrix`."""
         first = self.shape[self.dim]
         others = [size for i, size in enumerate(self.shape) if i != self.dim]
         return matrix.view(first, *others).movedim(0, self.dim)
@@ -61,7 +61,7 @@ class Rows(Adapter):
 
 @dataclass
 class Held:
-    """Parameters of a network, and the adapter that makes them."""
+    """Parameters of a network, and the adapter that computes them."""
 
     name: str
     places: list[nn.Parameter]
@@ -69,21 +69,21 @@ class Held:
 
 
 class AdapterStrategy(TransferStrategy):
-    """The weights of the networks in `roles` are made by adapters; the other networks learn in full."""
+    """Trains adapters for the weights of the networks in `roles`, and fully fine-tunes the other network."""
 
     name = ""
     roles: tuple[str, ...] = ("generator",)
-    rate = 1.0  # of the adapters' numbers, times the learning rate
+    rate = 1.0  # factor of the learning rate for the adapters' parameters
 
     def __init__(self) -> None:
         self.held: dict[str, list[Held]] = {}
 
     def adapter(self, weight: Tensor, dim: int) -> Adapter:
-        """The adapter of one weight, whose outputs are along `dim`."""
+        """The adapter of one weight, whose output dimension is `dim`."""
         raise NotImplementedError
 
     def adapters(self, network: nn.Module) -> list[Held]:
-        """An adapter for each linear or convolutional layer in the blocks of `network`."""
+        """One adapter per linear or convolutional layer in the blocks of `network`."""
         return [Held(name, [p], self.adapter(p, dim)) for name, p, dim in weights(network)]
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
@@ -93,7 +93,7 @@ class AdapterStrategy(TransferStrategy):
         return plan
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        """The body is adapted; the last block learns in full, since its classes are new."""
+        """Train adapters for the body; fully fine-tune the last block, since its classes are new."""
         plan = super().prepare_backbone(backbone)
         head = list(backbone.blocks[-1].parameters())  # type: ignore[index,union-attr]
         self.take(plan, "backbone", backbone, head)
@@ -102,48 +102,51 @@ class AdapterStrategy(TransferStrategy):
     def take(
         self, plan: Plan, role: str, network: nn.Module, besides: list[nn.Parameter] | None = None
     ) -> None:
-        """Adapt `network`, in whose plan the adapters replace everything but the parameters `besides`."""
+        """Train adapters for `network` in place of all its parameters except `besides`.
+
+        Raises `UsageError` if the network has no layer to adapt.
+        """
         free = {id(parameter) for parameter in besides or []}
         self.held[role] = [h for h in self.adapters(network) if not free & {id(p) for p in h.places}]
         if not self.held[role]:
             raise UsageError(
-                f"{self.name}: the {role} {type(network).__name__} has no linear or convolutional layer that "
-                "may learn"
+                f"{self.name}: the {role} {type(network).__name__} has no trainable linear or convolutional "
+                "layer"
             )
         plan.groups[role] = self.groups(role)
         plan.groups[role] += [Group(besides)] if besides else []
         plan.modules[f"{self.name}-{role}"] = nn.ModuleList(h.adapter for h in self.held[role])
 
     def groups(self, role: str) -> list[Group]:
-        """The adapters' numbers, and, at a rate of 0, the weights: only their gradient is wanted."""
+        """The adapters' parameters, and, at rate 0, the weights, of which only the gradient is needed."""
         own = [p for held in self.held[role] for p in held.adapter.learning()]
         return [Group(own, self.rate), Group([p for held in self.held[role] for p in held.places], 0.0)]
 
     def on_step(self, step: int, plan: Plan) -> None:
-        """Look, in the first two steps, whether the weights are left to their adapters."""
+        """Raise `UsageError` in the first two steps if another strategy writes the adapters' weights."""
         for held in (h for role in self.held.values() for h in role) if step < 2 else ():
-            made = held.adapter()
-            if not all(torch.allclose(p, t, 1e-4, 1e-6) for p, t in zip(held.places, made, strict=True)):
+            tensors = held.adapter()
+            if not all(torch.allclose(p, t, 1e-4, 1e-6) for p, t in zip(held.places, tensors, strict=True)):
                 raise UsageError(
-                    f"{self.name}: another part of the strategy writes into {held.name}, which {self.name} "
-                    "makes itself: combine only one of adam, lora, mine and svd, and put mirror before it"
+                    f"{self.name}: another part of the strategy also writes {held.name}: combine at most one "
+                    "of adam, lora, mine and svd, and put mirror before it"
                 )
 
     @torch.no_grad()
     def on_gradients(self, phase: str) -> None:
-        """The gradient of each weight becomes that of the numbers it is made from."""
+        """Replace the gradient of each weight by those of the adapter's parameters."""
         held_here = self.held.get(phase, [])
         for held in held_here:
             slopes = [place.grad for place in held.places]
-            if any(slope is None for slope in slopes):  # rests or waits, by another part's plan
+            if any(slope is None for slope in slopes):  # frozen or inactive in another strategy's plan
                 continue
-            wanted = held.adapter.learning()
+            parameters = held.adapter.learning()
             with torch.enable_grad():
-                found = torch.autograd.grad(held.adapter(), wanted, slopes, allow_unused=True)
-            for parameter, slope in zip(wanted, found, strict=True):
+                gradients = torch.autograd.grad(held.adapter(), parameters, slopes, allow_unused=True)
+            for parameter, slope in zip(parameters, gradients, strict=True):
                 parameter.grad = slope
             for place in held.places:
-                place.grad = None  # so the optimizer leaves it
+                place.grad = None  # so that the optimizer skips it
 
     def after_step(self, phase: str) -> None:
         for held in self.held.get(phase, []):
@@ -152,14 +155,14 @@ class AdapterStrategy(TransferStrategy):
 
 
 def fixed(tensor: Tensor) -> nn.Parameter:
-    """A copy that doesn't learn."""
+    """A copy that is not trained."""
     return nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def weights(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, int]]:
-    """Name, weight and output dimension of each linear and convolutional layer in the blocks, once each.
+    """Yield name, weight and output dimension of each linear and convolutional layer in the blocks.
 
-    Of a normalised layer (spectral norm) the weight before the norm.
+    For a layer with spectral norm, the weight before the norm. Shared weights are yielded once.
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     seen: set[int] = set()
@@ -168,20 +171,20 @@ def weights(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, int]]:
             if not isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)):
                 continue
             normed = getattr(layer, "parametrizations", None)
-            weight = layer.weight if normed is None or "weight" not in normed else normed.weight.original
+            weight: Any = layer.weight if normed is None or "weight" not in normed else normed.weight.original
             if id(weight) in names and id(weight) not in seen:
                 seen.add(id(weight))
                 yield names[id(weight)], weight, 1 if isinstance(layer, TRANSPOSED) else 0
 
 
-def check(name: str, said: str, holds: bool) -> None:
-    """Raise a `UsageError` unless a setting holds what was said of it."""
-    if not holds:
-        raise UsageError(f"{name}: {said}")
+def check(name: str, message: str, valid: bool) -> None:
+    """Raise `UsageError` with the message unless a setting is valid."""
+    if not valid:
+        raise UsageError(f"{name}: {message}")
 
 
 def players(name: str, network: str) -> tuple[str, ...]:
-    """The roles that the setting `network` names."""
+    """The networks that the setting `network` selects. Raises `UsageError`."""
     choices = {"both": ("generator", "discriminator")} | {n: (n,) for n in ("generator", "discriminator")}
-    check(name, f"network={network!r} is none of {', '.join(choices)}", network in choices)
+    check(name, f"network={network!r} must be one of {', '.join(choices)}", network in choices)
     return choices[network]

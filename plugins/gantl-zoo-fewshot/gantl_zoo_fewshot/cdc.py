@@ -1,8 +1,8 @@
-"""`cdc`: images that were alike in the source stay alike in the target.
+"""`cdc`: keeps the similarities between samples that they have in the source.
 
 Ojha et al. 2021, "Few-shot Image Generation via Cross-domain Correspondence",
-https://arxiv.org/abs/2104.06820: the distance between the two domains' similarities (section 3.1), and a
-relaxed realism (section 3.2).
+https://arxiv.org/abs/2104.06820: the cross-domain distance consistency (section 3.1), and the relaxed
+realism (section 3.2).
 
 N batch, Z latent size, n latents compared, K channels of a feature map h × w.
 """
@@ -23,19 +23,19 @@ from gantl_zoo_fewshot.adapters import check
 
 
 class CDC(TransferStrategy):
-    """What was alike in the source stays alike, while the rest learns to look like the target.
+    """Full fine-tuning with a loss that keeps the source's similarities between samples.
 
-    The term is `weight` times the KL divergence, between source and target, of how alike `compared` random
-    latents are: the cosines of what each block but the last makes of them. Each `every`th step latents come
-    from the neighbourhood (deviation `sigma`) of some fixed `anchors`, and the whole discriminator judges; in
-    the other steps they are free, and a 1×1 convolution on the discriminator's middle block judges patches.
-    With `anchors=0` the whole discriminator always judges.
+    The loss is `weight` times the KL divergence, between source and target, of the similarities of `compared`
+    random latents: cosines of the outputs of each generator block except the last. In every `every`-th step,
+    latents are drawn around some fixed `anchors` (standard deviation `sigma`), and the whole discriminator
+    scores the samples. In the other steps latents are unrestricted, and a 1×1 convolution after the
+    discriminator's middle block scores patches. With `anchors=0`, the whole discriminator scores all steps.
 
-    Differs from the paper: the divergence is a mean over all hidden blocks, not over some drawn at random
-    (its weight is that of the official runs); there is one patch head, as the official code in effect has.
+    Differs from the paper: the divergence is the mean over all hidden blocks, not over randomly drawn ones
+    (its weight is that of the official runs); there is one patch head, as effectively in the official code.
     """
 
-    gans_only = "cdc is for GANs; a classifier makes no images that could be compared"
+    gans_only = "cdc is for GANs; a classifier generates no samples to compare"
 
     def __init__(
         self,
@@ -46,15 +46,15 @@ class CDC(TransferStrategy):
         every: int = 4,
         sigma: float = 0.1,
     ) -> None:
-        check("cdc", f"weight={weight} must be positive; without it cdc is full", weight > 0)
-        check("cdc", f"compared={compared} latents can't be compared; it needs at least 3", compared >= 3)
-        check("cdc", f"anchors={anchors} is no count of latents", anchors >= 0)
-        check("cdc", f"every={every} is no number of steps", every >= 1)
+        check("cdc", f"weight={weight} must be positive; for none use the strategy full", weight > 0)
+        check("cdc", f"compared={compared} must be at least 3 latents", compared >= 3)
+        check("cdc", f"anchors={anchors} must not be negative", anchors >= 0)
+        check("cdc", f"every={every} must be at least 1 step", every >= 1)
         check("cdc", f"sigma={sigma} must not be negative", sigma >= 0)
         self.weight, self.compared, self.every, self.sigma = weight, compared, every, sigma
         self.count = anchors
         self.source: Any = None
-        self.head: nn.Module | None = None  # on patches
+        self.head: nn.Module | None = None  # scores patches
         self.anchors: nn.Parameter | None = None  # (anchors, Z)
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
@@ -63,7 +63,7 @@ class CDC(TransferStrategy):
         plan.modules["cdc-source"] = self.source
         if len(source.generator.blocks) < 2:
             raise UsageError(
-                f"cdc: {type(source.generator).__name__} has one block, and hidden ones are compared"
+                f"cdc: {type(source.generator).__name__} has a single block, but cdc compares hidden blocks"
             )
         if self.count:
             device = next(target.generator.parameters()).device
@@ -77,7 +77,7 @@ class CDC(TransferStrategy):
         return plan
 
     def anchored(self, step: int) -> bool:
-        """Whether this step's latents are near the anchors."""
+        """Whether this step's latents are drawn around the anchors."""
         return self.anchors is not None and step % self.every == 0
 
     def latents(self, noise: Tensor, step: int) -> Tensor:
@@ -95,76 +95,77 @@ class CDC(TransferStrategy):
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
         noise = torch.randn(self.compared, batch.noise.shape[1], device=batch.noise.device)  # (n, Z)
         labels = None
-        if batch.labels is not None:  # those of the batch, in turn
+        if batch.labels is not None:  # the batch's labels, repeated
             places = torch.arange(self.compared, device=noise.device) % len(batch.labels)
             labels = batch.labels[places]  # (n,)
         with torch.no_grad():
             before = hidden(self.source, noise, labels)
         now = hidden(batch.generator, noise, labels)
-        gaps = [divergence(alike(new), alike(old)) for new, old in zip(now, before, strict=True)]
+        gaps = [
+            divergence(similarities(new), similarities(old)) for new, old in zip(now, before, strict=True)
+        ]
         return {"generator": adversarial, "cdc": self.weight * torch.stack(gaps).mean()}
 
 
-def alike(features: Tensor) -> Tensor:
-    """The log probability (n, n - 1) of each other row of features (n, …) to be the like of a row."""
+def similarities(features: Tensor) -> Tensor:
+    """Log-softmax (n, n - 1) of the cosines of each row of features (n, …) with all other rows."""
     rows = functional.normalize(features.flatten(1).float(), dim=1)
     others = ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-    with torch.autocast(
-        rows.device.type, enabled=False
-    ):  # in bfloat16 the small gaps would be rounding errors
+    with torch.autocast(rows.device.type, enabled=False):  # bfloat16 is too coarse for small differences
         cosines = (rows @ rows.T)[others].view(len(rows), -1)  # (n, n) -> (n, n - 1)
     return cosines.log_softmax(1)
 
 
 def divergence(now: Tensor, before: Tensor) -> Tensor:
-    """KL(before ‖ now) of log probabilities, as a mean over all of them."""
+    """KL(before ‖ now) of log probabilities, averaged over all elements."""
     return functional.kl_div(now, before, reduction="none", log_target=True).mean()
 
 
 @contextmanager
 def watched(modules: list[nn.Module]) -> Iterator[dict[int, Tensor]]:
-    """What each of the modules returns, by its place in the list; a compiled network runs uncompiled here,
-    since it would not see the hooks.
+    """Record the output of each module, by its index in the list.
+
+    Compiled networks run uncompiled in the block, since hooks have no effect on compiled ones.
     """
-    seen: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     hooks = [
-        module.register_forward_hook(lambda _module, _inputs, output, i=i: seen.__setitem__(i, output))
+        module.register_forward_hook(lambda _module, _inputs, output, i=i: outputs.__setitem__(i, output))
         for i, module in enumerate(modules)
     ]
     try:
         with torch.compiler.set_stance("force_eager"):
-            yield seen
+            yield outputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def told(network: Any, inputs: Tensor, labels: Tensor | None) -> None:
-    """Show a network its inputs, and the labels if it knows classes."""
+def run(network: Any, inputs: Tensor, labels: Tensor | None) -> None:
+    """Call the network, passing `labels` only if there are any."""
     _ = network(inputs) if labels is None else network(inputs, labels)
 
 
 def hidden(generator: Any, noise: Tensor, labels: Tensor | None = None) -> list[Tensor]:
-    """What each block but the last makes of latents (n, Z), by running statistics, which stay as they are."""
-    learning = [module for module in generator.modules() if module.training]
+    """The outputs of each block except the last for latents (n, Z), in eval mode; then restores the modes."""
+    in_training = [module for module in generator.modules() if module.training]
     generator.eval()
-    with watched(list(generator.blocks)[:-1]) as seen:
-        told(generator, noise, labels)
-    for module in learning:
+    with watched(list(generator.blocks)[:-1]) as outputs:
+        run(generator, noise, labels)
+    for module in in_training:
         module.training = True
-    return [seen[i] for i in sorted(seen)]
+    return [outputs[i] for i in sorted(outputs)]
 
 
 def patches(discriminator: Any, images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """The feature maps (N, K, h, w) of the middle block. Raises `UsageError` if it makes none."""
+    """The feature maps (N, K, h, w) of the middle block. Raises `UsageError` if its output isn't one."""
     blocks = list(discriminator.blocks)
     middle = (len(blocks) - 1) // 2
-    with watched([blocks[middle]]) as seen:
-        told(discriminator, images, labels)
-    found = seen.get(0)
-    if len(blocks) < 2 or found is None or found.ndim != 4:
+    with watched([blocks[middle]]) as outputs:
+        run(discriminator, images, labels)
+    maps = outputs.get(0)
+    if len(blocks) < 2 or maps is None or maps.ndim != 4:
         raise UsageError(
-            f"cdc: block {middle} of {type(discriminator).__name__} makes no map of patches to judge; "
-            "anchors=0 does without them"
+            f"cdc: block {middle} of {type(discriminator).__name__} has no feature maps to score "
+            "patches; set anchors=0"
         )
-    return found
+    return maps

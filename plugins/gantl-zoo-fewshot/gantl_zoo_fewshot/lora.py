@@ -1,7 +1,7 @@
-"""`lora`: the generator's weights stay, a matrix of low rank is added to each.
+"""`lora`: freezes the generator's weights and adds a trained low-rank matrix to each.
 
-Hu et al. 2021, "LoRA", https://arxiv.org/abs/2106.09685, section 4.1, there for the linear layers of language
-models; here for convolutions, too, whose kernels are laid out as a matrix with a row for each output.
+Hu et al. 2021, "LoRA", https://arxiv.org/abs/2106.09685, section 4.1, for linear layers of language models.
+Here also for convolutions, whose kernels are reshaped to a matrix with a row per output.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check
 
 
 class LowRank(Rows):
-    """W + scale · B A; B (K, rank) starts at zero, A (rank, J) at random."""
+    """W + scale · B A, where B (K, rank) is initialised to zero and A (rank, J) randomly."""
 
     def __init__(self, weight: Tensor, dim: int, rank: int, scale: float) -> None:
         super().__init__(weight, dim)
@@ -27,17 +27,17 @@ class LowRank(Rows):
 
 
 class LoRA(AdapterStrategy):
-    """Each weight of the generator is W + `alpha`/`rank` · B A, of which A and B learn.
+    """Replaces each weight W of the generator by W + `alpha`/`rank` · B A, and trains A and B only.
 
-    The discriminator learns in full; norms and biases of the generator rest. A layer that is smaller than
-    `rank` gets its own full rank. In a classifier the last block learns in full.
+    The generator's norms and biases are frozen; the discriminator is fully fine-tuned. The rank is at most
+    the layer's own. In a classifier the last block is fully fine-tuned.
     """
 
     name = "lora"
 
     def __init__(self, *, rank: int = 8, alpha: float = 8.0) -> None:
         super().__init__()
-        check(self.name, f"rank={rank} is no rank; it must be at least 1", rank >= 1)
+        check(self.name, f"rank={rank} must be at least 1", rank >= 1)
         check(self.name, f"alpha={alpha} must be positive", alpha > 0)
         self.rank, self.alpha = rank, alpha
 

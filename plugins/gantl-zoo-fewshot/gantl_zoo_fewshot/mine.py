@@ -1,8 +1,8 @@
-"""`mine`: first only a map in front of the generator learns, which finds the latents worth having.
+"""`mine`: trains a map of the latents in front of the generator first, then the generator too.
 
-MineGAN (Wang et al. 2020, https://arxiv.org/abs/1912.05270, section 3.2). Its miner is a small perceptron;
-this one is affine, z ↦ (I + M) z + b, so that it can be multiplied into the generator's first layer and the
-result is the plain network.
+MineGAN (Wang et al. 2020, https://arxiv.org/abs/1912.05270, section 3.2). Its map, the miner, is a small
+perceptron. Here it is affine, z ↦ (I + M) z + b, so that it can be folded into the generator's first layer,
+which leaves the architecture unchanged.
 
 Z latent size, K features of the first layer.
 """
@@ -18,12 +18,12 @@ from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Held, check, fi
 
 
 class Miner(Adapter):
-    """W (I + M), and c + W b where the first layer has a bias c to take it up; M and b start at zero.
+    """The first layer's weight W (I + M) and, if it has a bias c, its bias c + W b.
 
-    While it is `alone`, W and c rest.
+    M and b are initialised to zero. W and c are frozen while the miner is `alone`.
     """
 
-    shift: nn.Parameter  # b; None without a bias
+    shift: nn.Parameter  # b; None if the layer has no bias
     bias: nn.Parameter | None  # c
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -37,34 +37,36 @@ class Miner(Adapter):
         self.register_parameter("bias", nn.Parameter(fixed(layer.bias)) if biased else None)
 
     def mined(self) -> list[nn.Parameter]:
-        """M and b."""
+        """The miner's parameters, M and b."""
         return [self.turn] if self.bias is None else [self.turn, self.shift]
 
     def layer(self) -> list[nn.Parameter]:
-        """W and c."""
+        """The layer's parameters, W and c."""
         return [self.weight] if self.bias is None else [self.weight, self.bias]
 
     def learning(self) -> list[nn.Parameter]:
         return self.mined() if self.alone else self.mined() + self.layer()
 
     def mine(self, noise: Tensor) -> Tensor:
-        """The latents (N, Z) that stand for `noise` (N, Z)."""
-        found = noise + noise @ self.turn.T
-        return found if self.bias is None else found + self.shift
+        """Map `noise` (N, Z) to the latents (N, Z) of the unchanged generator."""
+        latents = noise + noise @ self.turn.T
+        return latents if self.bias is None else latents + self.shift
 
     def forward(self) -> list[Tensor]:
-        made = [self.weight + self.weight @ self.turn]  # (K, Z)
-        return made if self.bias is None else [*made, self.bias + self.weight @ self.shift]  # (K,)
+        weight = [self.weight + self.weight @ self.turn]  # (K, Z)
+        return weight if self.bias is None else [*weight, self.bias + self.weight @ self.shift]  # (K,)
 
 
 class MineGAN(AdapterStrategy):
-    """A miner in front of the generator learns, and the generator joins in after `steps` steps.
+    """Trains a miner in front of the generator, and after `steps` steps the generator too.
 
-    The miner's learning rate is multiplied by `rate`. The discriminator learns from the start.
-    Where the generator's first layer has no bias (`dcgan`'s), the miner is linear: it turns and stretches the
-    normal distribution, but can't move its centre. The statistics of a BatchNorm behind the first layer
-    follow the miner. The paper's miner is no part of the average that is sampled from; here it is. Its miner
-    is alone for 1,000 steps; here for 200, since our runs are short.
+    `rate` multiplies the miner's learning rate. The discriminator is trained from the start. If the
+    generator's first layer has no bias (as in `dcgan`), the miner is linear: it rotates and scales the normal
+    distribution, but can't shift its mean. The running statistics of a BatchNorm after the first layer follow
+    the miner.
+
+    Differs from the paper: the averaged generator includes the miner, and the miner is trained alone for 200
+    steps, not 1,000, since runs here are short.
     """
 
     gans_only = "mine is for GANs; a classifier has no latents"
@@ -73,21 +75,21 @@ class MineGAN(AdapterStrategy):
 
     def __init__(self, *, steps: int = 200, rate: float = 1.0) -> None:
         super().__init__()
-        check(self.name, f"steps={steps} is no number of steps", steps >= 0)
+        check(self.name, f"steps={steps} must not be negative", steps >= 0)
         check(self.name, f"rate={rate} must be positive", rate > 0)
         self.steps, self.rate = steps, rate
 
     def adapters(self, network: nn.Module) -> list[Held]:
-        """The miner, which makes the first layer."""
+        """The miner as the adapter of the generator's first linear layer."""
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         first: Any = network.blocks[0]  # type: ignore[index]
         for layer in first.modules():
             if isinstance(layer, nn.Linear) and id(layer.weight) in names:
-                places = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+                places: list[Any] = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
                 return [Held(names[id(layer.weight)], places, Miner(layer))]
         raise UsageError(
-            f"mine: the first block of {type(network).__name__} has no plain linear layer; only into that "
-            "can a miner be multiplied"
+            f"mine: the first block of {type(network).__name__} has no plain linear layer, into which "
+            "a miner could be folded"
         )
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
@@ -95,8 +97,8 @@ class MineGAN(AdapterStrategy):
         plan = super().prepare(source, target, data)
         (held,) = self.held["generator"]
         taken = {id(place) for place in held.places}
-        rest = [p for group in everything for p in group.parameters if id(p) not in taken]
-        self.waiting = Group([*held.adapter.layer(), *rest], active=False)
+        others = [p for group in everything for p in group.parameters if id(p) not in taken]
+        self.waiting = Group([*held.adapter.layer(), *others], active=False)
         plan.groups["generator"] = [
             Group(held.adapter.mined(), self.rate),
             Group(held.places, 0.0),

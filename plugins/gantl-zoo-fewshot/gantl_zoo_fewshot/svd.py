@@ -1,4 +1,4 @@
-"""`svd`: of every weight only the singular values learn.
+"""`svd`: trains only the singular values of the weights.
 
 FSGAN (Robb et al. 2020, "Few-Shot Adaptation of Generative Adversarial Networks",
 https://arxiv.org/abs/2010.11943, section 3.2).
@@ -13,7 +13,7 @@ from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, pl
 
 
 class Singular(Rows):
-    """W + U diag(δ) Vᵀ = U diag(σ + δ) Vᵀ, where U, σ, V are those of W; δ starts at zero."""
+    """W + U diag(δ) Vᵀ = U diag(σ + δ) Vᵀ, where W = U diag(σ) Vᵀ; δ is initialised to zero."""
 
     def __init__(self, weight: Tensor, dim: int) -> None:
         super().__init__(weight, dim)
@@ -26,13 +26,14 @@ class Singular(Rows):
 
 
 class SVD(AdapterStrategy):
-    """Of the linear and convolutional layers only the singular values learn.
+    """Trains only the singular values of linear and convolutional layers.
 
-    `network`: "both" (the paper's), "generator" or "discriminator"; the other one learns in full. Singular
-    vectors, norms and biases rest. `rate` multiplies the learning rate: a step of all weights moves a matrix
-    much farther than a step of its few singular values. Differs from the paper: σ + δ may change its sign,
-    nothing keeps it positive. Of a spectrally normalised layer the weight before the norm is decomposed. In a
-    classifier the last block learns in full.
+    `network`: "both" (as in the paper), "generator" or "discriminator"; the other one is fully fine-tuned.
+    Singular vectors, norms and biases are frozen. `rate` multiplies the learning rate, since a step of a few
+    singular values moves a matrix much less than a step of all its weights. For a layer with spectral norm,
+    the weight before the norm is decomposed. In a classifier the last block is fully fine-tuned.
+
+    Differs from the paper: σ + δ is not kept positive.
     """
 
     name = "svd"

@@ -50,7 +50,7 @@ def trained() -> Trained:
 def steps(
     gan: gz.GAN, images: ImageData, name: str, count: int = 5, lr: float = 1e-2, **settings: Any
 ) -> tuple[Trainer, list[dict[str, set[str]]]]:
-    """A trainer after `count` steps, and what moved in each step in both players."""
+    """Train for `count` steps; returns the trainer and the tensors that changed in each step."""
     recipe = Recipe(steps=count, batch=4, precision="fp32", lr=lr, r1=0.1)
     trainer = new_trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
     changed = []

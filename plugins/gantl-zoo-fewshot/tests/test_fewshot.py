@@ -1,4 +1,4 @@
-"""What each of the five methods promises beyond the contract; the registry's own tests walk them, too."""
+"""Each method's own behaviour; the tests that walk the registry check the common contract."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_folded_miner_is_a_map_in_front_of_the_generator(
     made = {**SMALL, "image_size": 32, "channels": 1}
     gan = gz.build_gan(generator, "dcgan", generator_config=made, discriminator_config={"width": 4})
     trainer, _ = trained(gan, images.fit(32, 1), "mine", steps=steps)
-    miner: Any = trainer.game.strategy.held["generator"][0].adapter  # type: ignore[attr-defined]
+    miner: Any = trainer.game.strategy.held["generator"][0].adapter
     behind = copy.deepcopy(gan.generator).eval()
     layer = next(m for m in behind.blocks[0].modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_cdc_shows_no_labels_to_networks_that_take_none(
 def test_the_correspondence_is_zero_at_the_start_and_in_closed_form(
     gan: gz.GAN, images: ImageData, trained: Trained
 ) -> None:
-    from gantl_zoo_fewshot.cdc import alike, divergence
+    from gantl_zoo_fewshot.cdc import divergence, similarities
 
     strategy = build_strategy("cdc", {"anchors": 0})
     plan = strategy.prepare(copy.deepcopy(gan), gan, images)
@@ -200,7 +200,7 @@ def test_the_correspondence_is_zero_at_the_start_and_in_closed_form(
     rows = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     likely = torch.tensor([1.0, 0.0]).softmax(0)
     expected = torch.stack([likely, likely, torch.tensor([0.5, 0.5])])
-    torch.testing.assert_close(alike(rows).exp(), expected)
+    torch.testing.assert_close(similarities(rows).exp(), expected)
     other = torch.full_like(expected, 0.5).log()
     torch.testing.assert_close(
         divergence(other, expected.log()), (expected * (expected.log() - other)).mean()
@@ -208,12 +208,12 @@ def test_the_correspondence_is_zero_at_the_start_and_in_closed_form(
 
 
 def test_likeness_is_compared_in_float32_inside_autocast() -> None:
-    from gantl_zoo_fewshot.cdc import alike
+    from gantl_zoo_fewshot.cdc import similarities
 
     rows = torch.randn(8, 50)
-    wanted = alike(rows)
+    expected = similarities(rows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(alike(rows), wanted)
+        assert torch.equal(similarities(rows), expected)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

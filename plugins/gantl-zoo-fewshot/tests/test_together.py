@@ -1,4 +1,4 @@
-"""The five methods resumed, combined, on classifiers, and asked for what can't be."""
+"""The five methods: resumed, combined, on classifiers, with invalid settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gantl_zoo.registry import plugins
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.classifier import ClassifierTrainer
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
 Trained = Callable[..., Any]  # the fixture
@@ -45,7 +46,7 @@ def test_a_resumed_run_is_the_unbroken_one(
     name: str,
     settings: dict[str, Any],
 ) -> None:
-    """Broken off after step 5 of 6, resumed from step 3: before and after each method's own turn."""
+    """Interrupted after step 5 of 6, resumed from step 3: before and after each method's change of phase."""
 
     def on_step(self: RunRecorder, done: int) -> None:
         if done == 5:
@@ -71,11 +72,12 @@ def test_a_resumed_run_is_the_unbroken_one(
 
 
 @pytest.mark.parametrize("order", ["{0}+{1}", "{1}+{0}"])
-def test_frozen_blocks_rest_in_either_order(
+def test_frozen_blocks_stay_frozen_in_either_order(
     gan: gz.GAN, images: ImageData, trained: Trained, order: str
 ) -> None:
     for name in ("adam", "lora", "svd"):
-        settings: dict[str, Any] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}.get(name, {})
+        early: dict[str, dict[str, Any]] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}
+        settings = early.get(name, {})
         _, changed = trained(copy.deepcopy(gan), images, order.format(name, "freeze-g"), **settings)
         assert {tensor.split(".")[1] for step in changed for tensor in step["generator"]} == {"2", "3"}
     _, changed = trained(copy.deepcopy(gan), images, order.format("svd", "freeze-d"), rate=1.0)
@@ -107,30 +109,30 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("lora+svd", {}, "lora and svd don't combine: both move the generator's weights themselves"),
-        ("svd+lora", {}, "svd and lora don't combine"),
-        ("mine+lora", {}, "mine and lora don't combine"),
-        ("lora+mine", {}, "lora and mine don't combine"),
-        ("adam+lora", {}, "adam and lora don't combine: both move the generator's weights themselves"),
-        ("svd+adam", {}, "svd and adam don't combine"),
-        ("adam+mine", {}, "adam and mine don't combine"),
+        ("lora+svd", {}, "lora and svd can't be combined: both update the generator's weights"),
+        ("svd+lora", {}, "svd and lora can't be combined"),
+        ("mine+lora", {}, "mine and lora can't be combined"),
+        ("lora+mine", {}, "lora and mine can't be combined"),
+        ("adam+lora", {}, "adam and lora can't be combined: both update the generator's weights"),
+        ("svd+adam", {}, "svd and adam can't be combined"),
+        ("adam+mine", {}, "adam and mine can't be combined"),
         ("lora+mirror", {}, "put mirror before it"),
-        ("lora+scale-shift", {}, "lora: the other parts of the strategy let none of the generator's weights"),
-        ("mine+freeze-g", {}, "mine: the other parts of the strategy let none"),
-        ("projected+cdc", {}, "cdc: block 0 of BackboneDiscriminator makes no map of patches"),
-        ("lora", {"rank": 0}, "lora: rank=0 is no rank"),
+        ("lora+scale-shift", {}, "lora: the other parts freeze all of the generator's weights"),
+        ("mine+freeze-g", {}, "mine: the other parts freeze all"),
+        ("projected+cdc", {}, "cdc: block 0 of BackboneDiscriminator has no feature maps"),
+        ("lora", {"rank": 0}, "lora: rank=0 must be at least 1"),
         ("lora", {"alpha": 0}, "lora: alpha=0 must be positive"),
-        ("svd", {"network": "critic"}, "svd: network='critic' is none of both, generator, discriminator"),
+        ("svd", {"network": "critic"}, "svd: network='critic' must be one of both, generator, discriminator"),
         ("svd", {"rate": 0}, "svd: rate=0 must be positive"),
-        ("mine", {"steps": -1}, "mine: steps=-1 is no number of steps"),
+        ("mine", {"steps": -1}, "mine: steps=-1 must not be negative"),
         ("mine", {"rate": 0}, "mine: rate=0 must be positive"),
-        ("adam", {"probe": 0}, "adam: probe=0 is no number of steps"),
-        ("adam", {"quantile": 1.0}, "adam: quantile=1.0 is no share"),
-        ("adam", {"network": "none"}, "adam: network='none' is none of"),
+        ("adam", {"probe": 0}, "adam: probe=0 must be at least 1"),
+        ("adam", {"quantile": 1.0}, "adam: quantile=1.0 must be between 0 and 1"),
+        ("adam", {"network": "none"}, "adam: network='none' must be one of"),
         ("cdc", {"weight": 0}, "cdc: weight=0 must be positive"),
-        ("cdc", {"compared": 2}, "cdc: compared=2 latents"),
-        ("cdc", {"anchors": -1}, "cdc: anchors=-1 is no count"),
-        ("cdc", {"every": 0}, "cdc: every=0 is no number"),
+        ("cdc", {"compared": 2}, "cdc: compared=2 must be at least 3 latents"),
+        ("cdc", {"anchors": -1}, "cdc: anchors=-1 must not be negative"),
+        ("cdc", {"every": 0}, "cdc: every=0 must be at least 1"),
         ("cdc", {"sigma": -0.1}, "cdc: sigma=-0.1 must not be negative"),
         ("cdc", {"blocks": 2}, "takes no argument 'blocks'"),
     ],
@@ -143,7 +145,7 @@ def test_what_cant_be_is_explained(
 
 
 @pytest.mark.parametrize("name", ["adam", "cdc", "lora", "mine", "svd"])
-def test_models_that_know_classes_are_adapted(images: ImageData, trained: Trained, name: str) -> None:
+def test_class_conditional_models_are_adapted(images: ImageData, trained: Trained, name: str) -> None:
     made = {"width": 4, "latent_dim": 8, "num_classes": 2}
     gan = gz.build_gan("dcgan", generator_config=made, discriminator_config={"width": 4}, name="small")
     trainer, changed = trained(gan, images, name, **{"adam": {"probe": 2}, "cdc": {"every": 2}}.get(name, {}))
@@ -163,7 +165,14 @@ def test_a_source_without_a_discriminator_is_explained(
 def test_what_is_refused_at_its_first_step_leaves_no_folder(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
-    settings = {"data": images, "steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
+    settings: Any = {
+        "data": images,
+        "steps": 1,
+        "batch": 4,
+        "metrics": (),
+        "precision": "fp32",
+        "out": tmp_path,
+    }
     with pytest.raises(gz.UsageError, match="put mirror before it"):
         gz.transfer(gan, strategy="lora+mirror", **settings)
     assert not list(tmp_path.iterdir())
@@ -178,7 +187,9 @@ def test_mirrored_kernels_are_what_is_adapted(gan: gz.GAN, images: ImageData, tr
 
 def test_nothing_to_adapt_and_nothing_to_mine_is_explained(gan: gz.GAN, images: ImageData) -> None:
     gan.generator.blocks = torch.nn.ModuleList([torch.nn.BatchNorm1d(8), torch.nn.Tanh()])
-    with pytest.raises(gz.UsageError, match="lora: the generator DCGANGenerator has no linear or conv"):
+    with pytest.raises(
+        gz.UsageError, match="lora: the generator DCGANGenerator has no trainable linear or conv"
+    ):
         build_strategy("lora", {}).prepare(gan, gan, images)
     with pytest.raises(gz.UsageError, match="mine: the first block of DCGANGenerator has no plain linear"):
         build_strategy("mine", {}).prepare(gan, gan, images)
@@ -210,8 +221,10 @@ def test_what_is_for_gans_only_says_so(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "lora", "mine", "svd"])
-def test_who_only_waits_is_waited_for(gan: gz.GAN, images: ImageData, trained: Trained, name: str) -> None:
-    """`gradual` wakes the generator's blocks from the image on, one a step; then what is adapted moves."""
+def test_blocks_that_are_frozen_at_first_are_adapted_later(
+    gan: gz.GAN, images: ImageData, trained: Trained, name: str
+) -> None:
+    """`gradual` unfreezes one generator block per step, the last first; then adapters are trained."""
     settings = {"gradual.every": 1} | ({"adam.probe": 1} if name == "adam" else {})
     settings |= {"mine.steps": 1} if name == "mine" else {}
     _, changed = trained(gan, images, f"{name}+gradual", count=6, **settings)
@@ -219,7 +232,7 @@ def test_who_only_waits_is_waited_for(gan: gz.GAN, images: ImageData, trained: T
 
 
 def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = gz.load_model("dcgan-mnist")
+    gan: Any = gz.load_model("dcgan-mnist")
     own = ImageData(to_uint8(gan.generate(20, seed=0)), name="own")
     settings: dict[str, Any] = {"steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
     assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "mine"
