@@ -26,8 +26,8 @@ def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: st
 
     Keeps what a person wrote: the text and other metadata keys in `text`, and the keys in the card `also`.
     `shown` are the keywords of `facts`. `own` is the folder's card if `text` is the Hub's: its hash is
-    stored, and lets `choose` find out later which of the two was edited. Raises `UsageError` if metadata isn't
-    valid YAML.
+    stored, and lets `choose` find out later which of the two was edited. Raises `UsageError` if
+    metadata isn't valid YAML.
     """
     before, after = _around(text) or (f"# {cell(config.get('name', 'model'))}\n\n", "")
     mark = AROUND.format(_hash(_around(own) or (before, after)))
