@@ -19,7 +19,7 @@ def files(name: str, text: str) -> dict[str, bytes]:
 
 def main() -> None:
     for name in gz.list_models():
-        if registry.models.info(name).owner != "gantl_zoo":
+        if registry.models.entry(name).owner != "gantl_zoo":
             continue
         path = CARDS / f"{name}.md"
         for file, data in files(name, path.read_text() if path.is_file() else "").items():

@@ -39,8 +39,10 @@ def main() -> None:
         model.about["training"]["curves"] = curves(Path(options.run))
         print(report)
     else:
-        model.about["metrics"] = [gz.classify_evaluate(model, data=options.data, data_root=options.data_root)]
-        print(model.about["metrics"])
+        report = gz.classify_evaluate(model, data=options.data, data_root=options.data_root)
+        kept = ("name", "metric", "value", "on", "data_fingerprint")
+        model.about["metrics"] = [{key: value for key, value in one.items() if key in kept} for one in report]
+        print(report)
     save(model, options)
 
 

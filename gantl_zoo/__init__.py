@@ -17,24 +17,42 @@ from gantl_zoo.errors import (
     ZooError,
 )
 from gantl_zoo.registry.arguments import starting_weights
-from gantl_zoo.registry.builtins import backbones, discriminators, generators, models, strategies
+from gantl_zoo.registry.builtins import (
+    backbones,
+    datasets,
+    discriminators,
+    generators,
+    models,
+    presets,
+    strategies,
+)
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo.data import ImageData
+    from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
-    from gantl_zoo.hub.search import hub_models, search_hub
+    from gantl_zoo.hub.search import HubModel, hub_models, search_hub
+    from gantl_zoo.metrics.report import Report
+    from gantl_zoo.metrics.result import Result
     from gantl_zoo.model.classifier import Classifier, build_classifier
     from gantl_zoo.model.gan import GAN, build_gan
+    from gantl_zoo.networks.base import Discriminator, Generator
+    from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
+    from gantl_zoo.runs.spec import DataSpec
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
+    from gantl_zoo.strategy.combine import build_strategy
     from gantl_zoo.training.callback import Callback, RunView
+    from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+    from gantl_zoo.training.presets import Preset
+    from gantl_zoo.training.recipe import Recipe
+    from gantl_zoo.viz.images import Images
 
 __version__ = VERSION
 
@@ -43,19 +61,33 @@ _LAZY = {
     "Batch": "strategy.base",
     "Callback": "training.callback",
     "Classifier": "model.classifier",
+    "ClassifierRecipe": "training.classifier_recipe",
+    "DataSpec": "runs.spec",
+    "Discriminator": "networks.base",
     "GAN": "model.gan",
+    "Generator": "networks.base",
     "Group": "strategy.base",
+    "HubModel": "hub.search",
     "ImageData": "data",
+    "Images": "viz.images",
+    "ModelInfo": "registry.model_info",
     "Plan": "strategy.base",
+    "Recipe": "training.recipe",
+    "Report": "metrics.report",
+    "Result": "metrics.result",
+    "Preset": "training.presets",
     "RunView": "training.callback",
     "TransferStrategy": "strategy.base",
     "build_classifier": "model.classifier",
     "build_gan": "model.gan",
+    "build_strategy": "strategy.combine",
+    "check_data": "data",
     "classify_evaluate": "runs.classify",
     "classify_train": "runs.classify",
     "classify_transfer": "runs.classify",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
+    "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
     "resume": "runs.resume",
@@ -63,19 +95,31 @@ _LAZY = {
     "train": "runs.train",
     "transfer": "runs.transfer",
 }
+_RENAMED = {"load_data": "load"}
 
 __all__ = [
     "GAN",
     "Batch",
     "Callback",
     "Classifier",
+    "ClassifierRecipe",
     "DataError",
+    "DataSpec",
+    "Discriminator",
+    "Generator",
     "Group",
     "HubError",
+    "HubModel",
     "ImageData",
+    "Images",
+    "ModelInfo",
     "NameTakenError",
     "Plan",
     "PluginError",
+    "Preset",
+    "Recipe",
+    "Report",
+    "Result",
     "RunView",
     "TrainingError",
     "TransferStrategy",
@@ -86,16 +130,21 @@ __all__ = [
     "backbones",
     "build_classifier",
     "build_gan",
+    "build_strategy",
+    "check_data",
     "classify_evaluate",
     "classify_train",
     "classify_transfer",
+    "datasets",
     "discriminators",
     "evaluate",
     "generators",
     "hub_models",
     "list_models",
+    "load_data",
     "load_model",
     "models",
+    "presets",
     "pull",
     "push",
     "resume",
@@ -110,7 +159,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'gantl_zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"gantl_zoo.{_LAZY[name]}"), name)
+    value = getattr(importlib.import_module(f"gantl_zoo.{_LAZY[name]}"), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

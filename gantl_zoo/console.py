@@ -1,18 +1,93 @@
-"""Lines for people on standard error, for every room. `print` would choose standard output without one."""
+"""Messages for people: records of the logger `gantl_zoo`, printed on standard error.
+
+A program's own handlers get the records, too. A handler of the program that writes to a terminal replaces
+the printing, so no line appears twice. `logging.getLogger("gantl_zoo").setLevel("WARNING")` leaves only
+warnings.
+"""
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+LOGGER = "gantl_zoo"
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
-def say(text: str) -> bool:
-    """Print a line on standard error, unprintable characters escaped. Never raises; False if it is lost."""
-    stream = sys.stderr
-    if stream is None:  # closed before the start, or a program without a terminal
-        return False
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+def say(text: str, *, quiet: bool = False) -> None:
+    """Log a line at level INFO; `quiet` does not print it. Never raises."""
+    logger().info(text, extra={"quiet": quiet}, stacklevel=2)
+
+
+def warn(text: str) -> None:
+    """Log a warning, which is printed after the word "warning", or add it to the list of `collected`. Never
+    raises.
+    """
+    if (texts := _collected.get()) is not None:
+        texts.append(text)
+        return
+    logger().warning(text, extra={"quiet": False}, stacklevel=2)
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """The texts of warnings, which are not logged meanwhile."""
+    texts: list[str] = []
+    token = _collected.set(texts)
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-    except (OSError, ValueError):  # the reader has gone, or the stream is closed
-        return False
-    return True
+        yield texts
+    finally:
+        _collected.reset(token)
+
+
+def silent(quiet: bool, progress: bool | None) -> bool:
+    """Whether a verb prints nothing: `progress` decides if it is given, otherwise `quiet`."""
+    return quiet if progress is None else not progress
+
+
+@cache
+def logger() -> logging.Logger:
+    """The logger, with the handler that prints; a level that the program has set stays."""
+    found = logging.getLogger(LOGGER)
+    if found.level == logging.NOTSET:
+        found.setLevel(logging.INFO)
+    found.addHandler(StandardError())
+    return found
+
+
+class StandardError(logging.Handler):
+    """Prints messages on the current `sys.stderr`, unprintable characters escaped."""
+
+    lost: object = None  # a stream that can't be written any more
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr
+        # None: closed before the start, or a program without a terminal
+        if stream is None or stream is self.lost or getattr(record, "quiet", False) or printed(self):
+            return
+        text = record.getMessage()
+        text = f"warning: {text}" if record.levelno >= logging.WARNING else text
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        try:
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        except (OSError, ValueError):  # the reader has gone, or the stream is closed
+            self.lost = stream
+
+
+def printed(own: logging.Handler) -> bool:
+    """Whether another handler of the logger, or of the root logger, writes to a terminal."""
+    found = logging.getLogger(LOGGER)
+    handlers = [*found.handlers, *(logging.root.handlers if found.propagate else [])]
+    return any(handler is not own and to_terminal(handler) for handler in handlers)
+
+
+def to_terminal(handler: logging.Handler) -> bool:
+    """Whether a handler writes to a stream that is not a file or a string; rich's handler has a console."""
+    if isinstance(handler, logging.FileHandler) or not isinstance(handler, logging.StreamHandler):
+        return hasattr(handler, "console")
+    return not isinstance(handler.stream, io.StringIO)

@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import HubError, UnknownNameError, UsageError
+from gantl_zoo.errors import HubError, UnknownNameError, UsageError, ZooError, unknown
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import NEITHER, check_name, folder_at, is_path, no_folder, release_folder
 
 if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Unpack
+
+    from gantl_zoo.hub.client import HubOptions
     from gantl_zoo.hub.fetch import Parts
     from gantl_zoo.model.classifier import Classifier
     from gantl_zoo.model.gan import GAN
+    from gantl_zoo.registry.model_info import ModelInfo
+
+# a kind of model as people call it, and as folders do
+LISTED = {"gan": "gan", "classifier": "backbone", "backbone": "backbone"}
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Sorted names of the released models that match the shell `pattern`. Imports nothing heavy."""
-    return models.names(pattern)
+def list_models(
+    pattern: str = "*",
+    *,
+    kind: str | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    conditional: bool | None = None,
+) -> list[str]:
+    """Sorted names of the released models that match the shell `pattern` and every filter given.
+
+    `kind` is "gan" or "classifier". `image_size` is the side of square images, `channels` 1 or 3; those of a
+    classifier are those of its training images. `conditional` chooses GANs that are class-conditional, or
+    those that are not. Imports nothing heavy; the filters read the models' folders, so they import the
+    plug-ins that bring models, and leave out what can't be read. Raises `UsageError` for other values.
+    """
+    wanted = {"image_size": image_size, "channels": channels}
+    for key, value in wanted.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise UsageError(f"{key} must be a whole number of at least 1, not {value!r}")
+    if kind is not None and kind not in LISTED:
+        raise UsageError(unknown("kind of model", kind, ("gan", "classifier")))
+    names = models.names(pattern)
+    if kind is None and image_size is None and channels is None and conditional is None:
+        return names
+
+    def fits(info: ModelInfo) -> bool:
+        size = info.image_shape[1:] if info.image_shape else None
+        return (
+            (kind is None or info.kind == LISTED[kind])
+            and (image_size is None or size == (image_size, image_size))
+            and (channels is None or info.channels == channels)
+            and (conditional is None or (info.kind == "gan" and info.conditional is bool(conditional)))
+        )
+
+    return [name for name in names if (info := readable_info(name)) is not None and fits(info)]
+
+
+def readable_info(name: str) -> ModelInfo | None:
+    """What is known about a released model; None if its plug-in or its folder is broken."""
+    try:
+        return models.info(name)
+    except ZooError:
+        return None
 
 
 def find(name: str | Path, *, discriminator: bool = True) -> Path:
@@ -26,34 +75,62 @@ def find(name: str | Path, *, discriminator: bool = True) -> Path:
 
 
 def locate(
-    name: str | Path, discriminator: bool = True, *, weights: bool = True
+    name: str | Path,
+    discriminator: bool = True,
+    *,
+    weights: bool = True,
+    kind: str | None = None,
+    revision: str | None = None,
+    **options: Unpack[HubOptions],
 ) -> tuple[Path, dict[str, str] | None]:
     """The model folder of `name`; and repository and commit, if it comes from the Hub.
 
     From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
+    Raises `UsageError` if the model is not of that `kind`, before weights are fetched.
     """
-    from gantl_zoo.storage.origin import pulled_from  # here, since listing names needs neither
-    from gantl_zoo.storage.schema import parts_of
+    from gantl_zoo.model.info import check_kind  # here, since listing names needs none of them
+    from gantl_zoo.storage.origin import pulled_from
+    from gantl_zoo.storage.schema import parts_of, read_config
+
+    def parts(config: Mapping[str, Any]) -> list[str]:
+        check_kind(text, config, kind)
+        return parts_of(config, discriminator) if weights else []
 
     text = check_name(name)
-    if place := folder_at(name):
-        return place, pulled_from(place)
-    if not is_path(name) and text not in models and "/" in text.partition("@")[0]:
-        return from_hub(text, lambda config: parts_of(config, discriminator) if weights else [])
+    place = folder_at(name)
+    if not place and not is_path(name) and text not in models and "/" in text.partition("@")[0]:
+        return from_hub(revised(text, revision), parts, **options)
+    if revision is not None:
+        what = "a folder" if place or is_path(name) else "not a repository on the Hub (user/name)"
+        raise UsageError(f"revision={revision!r} has no meaning for {name}, which is {what}; leave it out")
     try:
-        return release_folder(name), None
+        folder = place or release_folder(name)
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}, and a model on the Hub is user/name[@revision]") from None
+    check_kind(text, read_config(folder) if kind else {}, kind)
+    return folder, pulled_from(place) if place else None
 
 
-def from_hub(name: str, parts: Parts) -> tuple[Path, dict[str, str]]:
+def revised(name: str, revision: str | None) -> str:
+    """`user/name@revision`. Raises `UsageError` if the name holds another revision already."""
+    bare, _, own = name.partition("@")
+    if revision is None:
+        return name
+    if not isinstance(revision, str) or not revision or revision.split() != [revision]:
+        raise UsageError(f"a revision is a branch, a tag or a commit, not {str(revision)[:80]!r}")
+    if own and own != revision:
+        raise UsageError(f"{name} and revision={revision!r} are two revisions; give one of them")
+    return f"{bare}@{revision}"
+
+
+def from_hub(name: str, parts: Parts, **options: Unpack[HubOptions]) -> tuple[Path, dict[str, str]]:
     """The folder in the Hub's cache, and its commit. Fetches what is missing of `parts(config)`."""
     from gantl_zoo.hub import fetch
 
     if fetch.parse(name) is None:
         raise UnknownNameError(f"{no_folder(name)}, and a model on the Hub is user/name[@revision]")
     try:
-        found = fetch.fetch(name, parts)
+        found = fetch.fetch(name, parts, **options)
     except HubError as error:
         raise HubError(f"{error} ({no_folder(name, NEITHER)})") from error
     return found.folder, found.origin
@@ -73,15 +150,56 @@ def gan_named(name: str | Path | GAN, *, discriminator: bool = True) -> GAN:
     return model
 
 
-def load_model(name: str | Path, *, discriminator: bool = True) -> GAN | Classifier:
+def load_model(
+    name: str | Path,
+    *,
+    discriminator: bool = True,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> GAN | Classifier:
     """The model of that name, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
     Looks for an existing model folder, a registered release, then `user/repo` or `hf-hub:user/repo` on the
     Hub (`HF_ENDPOINT` says which), each with an optional `@revision`. `./NAME` and `~/NAME` mean a folder,
     `gantl_zoo:NAME` (or another owner's) means the release. `discriminator=False` fetches and loads what
-    sampling needs. Raises `UnknownNameError`, `WeightsError`, `HubError`.
-    """
-    from gantl_zoo.model.load import load_folder
+    sampling needs.
 
-    folder, origin = locate(name, discriminator)
-    return load_folder(folder, discriminator=discriminator, origin=origin)
+    `device` is "cpu", "cuda:1", …, or "auto" for a GPU if there is one; `dtype` is float32, float16, bfloat16
+    or float64; by default the model is float32 on the CPU. The rest is for models on the Hub: `revision` is a
+    branch, tag or commit; `token` is used instead of the stored one (False sends none); `cache_dir` replaces
+    the Hub's cache; `local_files_only` takes what the cache has. These three have no effect on others.
+
+    Raises `UnknownNameError`, `WeightsError`, `HubError`, and `UsageError` for a device, a dtype or a
+    revision that can't be used.
+    """
+    options: HubOptions = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    return _load(name, None, discriminator, device, dtype, revision=revision, **options)
+
+
+def load_kind(kind: str, name: str | Path, **options: Any) -> GAN | Classifier:
+    """`load_model`, for a model of that `kind` only. Raises `UsageError` for another."""
+    return _load(name, kind, **options)
+
+
+def _load(
+    name: str | Path,
+    kind: str | None,
+    discriminator: bool,
+    device: str | torch.device | None,
+    dtype: str | torch.dtype | None,
+    *,
+    revision: str | None,
+    **options: Unpack[HubOptions],
+) -> GAN | Classifier:
+    from gantl_zoo.model.load import load_folder
+    from gantl_zoo.model.place import float_dtype, usable_device
+
+    place = None if device is None else usable_device(device)
+    numbers = None if dtype is None else float_dtype(dtype)
+    folder, origin = locate(name, discriminator, kind=kind, revision=revision, **options)
+    model = load_folder(folder, discriminator=discriminator, origin=origin)
+    return model if place is None and numbers is None else model.to(place, numbers)

@@ -13,7 +13,8 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import order
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.classifier import ClassifierTrainer
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up

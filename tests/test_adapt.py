@@ -91,7 +91,7 @@ def test_another_latent_says_nothing_at_first() -> None:
     smaller, report = adapt(gan, (1, 28, 28), 4)
     first = [g.generator.blocks[0].linear.weight for g in (smaller, gan)]
     assert smaller.latent_dim == 4 and torch.equal(first[0], first[1][:, :4])
-    assert {m.note for m in report if m.how != "reused"} == {"latent 6 to 4", "measured anew"}
+    assert {m.note for m in report if m.how != "reused"} == {"latent 6 to 4", "recomputed"}
 
 
 def test_a_grid_is_resampled_map_by_map() -> None:
@@ -176,7 +176,7 @@ def test_the_report_is_for_people_and_for_lineage() -> None:
     _, report = adapt(gan, (3, 28, 28))
     assert kept == as_lineage(report)
     text = summary(kept)
-    assert "fitted generator: of its tensors" in text and "2 adapted, 0 fresh, 0 dropped" in text
+    assert "fitted generator: tensors:" in text and "2 adapted, 0 fresh, 0 dropped" in text
     assert "blocks.3.conv.weight: adapted (grey to RGB)" in text
 
 
@@ -202,12 +202,12 @@ def test_a_transfer_fits_its_source_and_is_resumed(
     with pytest.raises(SystemExit) as stop:
         main(["transfer", str(folder), "--data", str(photos), "--image-size", "64", "--dry-run"])
     said = capsys.readouterr().out
-    assert not stop.value.code and "fitted discriminator: of its tensors" in said
-    assert "blocks.0.linear.weight: adapted (grid 7×7 to 4×4)" in said
+    assert not stop.value.code and "fitted         discriminator, tensors: " in said
+    assert "adapted (grid 7×7 to 4×4" in said
     with pytest.raises(SystemExit):
         words = ["--image-size", "64", "--strategy", "freeze-d", "--dry-run"]
         main(["transfer", str(folder), "--data", str(photos), *words])
-    assert " tensors without weights of the source are trained, whatever" in capsys.readouterr().out
+    assert " tensors without weights of the source are trained, even if" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("side", [32, 56])
@@ -236,7 +236,7 @@ def test_statistics_behind_another_grid_are_measured_anew(side: int) -> None:
         assert 0.5 < ratio < 2, name  # without: 0.001 at 32, 0.009 at 64
         assert norm.momentum == 0.1 and not norm.training
     notes = {match.tensor: match.note for match in report if match.role == "generator"}
-    assert notes["blocks.0.norm.running_var"] == "measured anew"
+    assert notes["blocks.0.norm.running_var"] == "recomputed"
     assert notes["blocks.1.conv.weight"] == "stride 1 to 2"
     if side == 32:  # what comes out still has to do with digits: it is black with white strokes
         images = made.generate(32)
@@ -249,7 +249,7 @@ RED = ImageData(torch.tensor([255, 0, 0]).view(1, 3, 1, 1).expand(8, 3, 28, 28).
 
 
 @pytest.mark.parametrize("strategy", ["freeze-d", "freeze", "partial", "scale-shift", "gradual", "full"])
-def test_what_the_source_could_not_teach_learns_whatever_the_strategy(strategy: str) -> None:
+def test_tensors_without_weights_of_the_source_are_always_trained(strategy: str) -> None:
     gan = source("dcgan", "dcgan", (1, 28, 28))
     assert gan is not None
     made = fitted(gan, (3, 64, 64), 0)
@@ -277,15 +277,15 @@ def test_wishes_that_no_network_can_meet_are_refused() -> None:
     gan = source("dcgan", "dcgan", (1, 28, 28))
     assert gan is not None
     for shape, settings, text in (
-        ((1, 28, 64), {}, "square images, so none can be fitted to 28×64"),
+        ((1, 28, 64), {}, "square images, so they can't be fitted to 28×64"),
         ((4, 28, 28), {}, r"1 channel\(s\), which can't be fitted to 4: only grey"),
         ((1, 28, 28), {"latent_dim": 0}, "latent_dim must be at least 1, not 0"),
-        ((1, 28, 28), {"num_classes": 2, "classes": ("dog",)}, "1 names for 2 classes: dog"),
+        ((1, 28, 28), {"num_classes": 2, "classes": ("dog",)}, "2 classes need 2 names, not 1: dog"),
     ):
         with pytest.raises(gz.UsageError, match=text):
             adapt(gan, shape, **settings)  # type: ignore[arg-type]
     odd = gz.build_gan("dcgan", generator_config={"width": 5}, discriminator_config={"width": 5})
-    with pytest.raises(gz.UsageError, match=r"needs half or twice the .* width, and 5 may be no multiple"):
+    with pytest.raises(gz.UsageError, match=r"needs half or twice the .* width, and 5 may not be divisible"):
         adapt(odd, (1, 64, 64))
     named, _ = adapt(gan, (1, 28, 28), classes=("dog", "cat"))
     assert named.num_classes == 2 and named.classes == ["dog", "cat"]
@@ -305,7 +305,7 @@ def test_a_fitted_model_claims_nothing_that_was_measured_of_its_source(tmp_path:
 def test_spectral_norms_are_told_of_in_the_report() -> None:
     gan = gz.build_gan("dcgan", generator_config={"width": 4}, discriminator_config={"norm": "spectral"})
     notes = {match.note for match in adapt(gan, (3, 28, 28))[1]}
-    assert "grey to RGB, then spectrally normed again" in notes
+    assert "grey to RGB, spectral norm recomputed" in notes
 
 
 def test_a_transfer_may_take_another_latent_size(tmp_path: Path, photos: Path) -> None:
@@ -321,8 +321,8 @@ def test_a_transfer_may_take_another_latent_size(tmp_path: Path, photos: Path) -
     assert torch.equal(gz.transfer(resume=run).generate(2), made.generate(2))
 
 
-def test_a_run_teaches_what_fitting_made_fresh(gan: gz.GAN, tmp_path: Path) -> None:
-    """Not the plan of a dry run alone: red images teach a block that `freeze-d` lets rest."""
+def test_a_run_trains_fresh_tensors(gan: gz.GAN, tmp_path: Path) -> None:
+    """Not only in the plan of a dry run: red images train a block that `freeze-d` freezes."""
     settings: Any = {k: v for k, v in TINY.items() if "config" not in k} | {"data": RED, "lr": 1e-2}
     made = gz.transfer(gan, strategy="freeze-d", out=tmp_path, **settings)
     (run,) = tmp_path.glob("0*")

@@ -55,8 +55,18 @@ def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.M
         return [str(Line(advice.strategy, advice.settings)) for advice in found]
 
     assert names((10, 0.1), (60_000, 0.3)) == ["mine"] * 2
-    assert names((10, 0.7), (100, 0.7), (35, 1.0), (10, 1.5)) == ["full"] * 4
+    assert names((10, 0.7), (30, 0.8)) == ["l2-sp"] * 2
+    assert names((31, 0.7), (100, 0.7), (35, 1.0), (10, 1.5)) == ["full"] * 4
     assert names((100, 1.2), (1_000, 0.7), (60_000, 1.2)) == ["freeze-d first=1"] * 3
+
+    def without(name: str) -> list[str]:
+        cases = [(count, 0.2) for count in (10, 100, 1_000)]
+        found = [choose(*case, lambda line: line.strategy != name) for case in cases]
+        return [str(Line(advice.strategy, advice.settings)) for advice in found]
+
+    assert without("mine") == ["freeze-d first=1", "full", "freeze-d first=1"]
+    near = choose(10, 0.6, lambda line: True)
+    assert near.far == 0.6 and near.why.endswith(f"so l2-sp: {auto.HELD}")
     lines = (Line("l2-sp", {"weight": 1.0}, 30, 2.0), Line("ewc", {}, 30, 9.0), Line("full"))
     monkeypatch.setattr(auto, "GUIDE", lines)
     assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["l2-sp weight=1.0", "ewc", "full", "full"]

@@ -1,4 +1,4 @@
-"""What the discriminator sees: DiffAugment and the adaptive augmentation."""
+"""Augmentation of the discriminator's inputs: DiffAugment and ADA."""
 
 from __future__ import annotations
 

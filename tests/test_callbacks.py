@@ -215,7 +215,7 @@ def test_the_check_for_numbers_that_are_not_finite_runs_once_a_step(
 
 
 def test_what_is_no_callback_is_refused_before_a_run_begins(images: ImageData, tmp_path: Path) -> None:
-    for wrong, text in (([print], "not builtin"), ([Notes], "not Notes"), (Notes(), "is a list")):
+    for wrong, text in (([print], "not builtin"), ([Notes], "not Notes"), (Notes(), "must be a list")):
         with pytest.raises(gz.UsageError, match=text):
             run_with(images, tmp_path, wrong)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

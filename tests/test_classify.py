@@ -100,7 +100,7 @@ def test_a_machine_that_is_none_leaves_no_folder(
 def test_classes_are_known_by_their_names_in_any_order(tmp_path: Path) -> None:
     settings: dict[str, Any] = QUICK | {"epochs": 8, "batch": 25}
     model = gz.classify_train("cnn", data="digits", shots=200, out=tmp_path, **settings)
-    scores = [gz.classify_evaluate(model, data=name)["value"] for name in ("digits", "digits:5-9,0-4")]
+    scores = [gz.classify_evaluate(model, data=name)["accuracy"] for name in ("digits", "digits:5-9,0-4")]
     assert scores[0] == scores[1] > 0.3
 
 
@@ -142,9 +142,9 @@ def test_what_is_no_discriminator_is_told(tmp_path: Path, gan: gz.GAN) -> None:
     build = gz.backbones.build
     with pytest.raises(gz.UsageError, match="cnn-mnist is a backbone without a discriminator"):
         build("discriminator", of="cnn-mnist")
-    with pytest.raises(gz.UsageError, match="dcgan-mnist sees 1 channel"):
+    with pytest.raises(gz.UsageError, match="dcgan-mnist takes images of 1 channel"):
         build("discriminator", of="dcgan-mnist", channels=3)
-    with pytest.raises(gz.UsageError, match="pool is the side of a grid, not 0"):
+    with pytest.raises(gz.UsageError, match="pool must be at least 1, not 0"):
         build("discriminator", pool=0)
     alone = replace(gan, discriminator=None, parts={"generator": gan.parts["generator"]})
     alone.save(tmp_path / "alone")
@@ -170,7 +170,7 @@ def test_a_strangers_discriminator_is_checked_like_any_network(gan: gz.GAN, tmp_
 @pytest.mark.parametrize("name", registry.discriminators.names())
 def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> None:
     if name == "backbone":
-        with pytest.raises(gz.UsageError, match="'backbone' stands on a backbone of its own"):
+        with pytest.raises(gz.UsageError, match="'backbone' has a backbone of its own"):
             gz.backbones.build("discriminator", network=name)
         return
     network = gz.backbones.build(

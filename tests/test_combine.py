@@ -117,8 +117,9 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
     class Bringer(TransferStrategy):
         def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
             plan = super().prepare(source, target, data)
-            judge = registry.discriminators.build("dcgan", width=4)
-            plan.discriminator, plan.groups["discriminator"] = judge, self.group(judge, "discriminator")
+            discriminator = registry.discriminators.build("dcgan", width=4)
+            plan.discriminator = discriminator
+            plan.groups["discriminator"] = self.group(discriminator, "discriminator")
             return plan
 
     class Looker(TransferStrategy):
@@ -126,11 +127,11 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
             return super().discriminate(discriminator, images, step)
 
     freeze_d = build_strategy("freeze-d", {})
-    with pytest.raises(gz.UsageError, match=r"mine brings a discriminator .* comes first: mine\+freeze-d"):
+    with pytest.raises(gz.UsageError, match=r"mine brings its own .* must come first: mine\+freeze-d"):
         Combined({"freeze-d": freeze_d, "mine": Bringer()}).prepare(gan, gan, images)
-    with pytest.raises(gz.UsageError, match="a and b don't combine: each brings"):
+    with pytest.raises(gz.UsageError, match="a and b can't be combined: each brings"):
         Combined({"a": Bringer(), "b": Bringer()}).prepare(gan, gan, images)
-    with pytest.raises(gz.UsageError, match="a and b don't combine: each sees"):
+    with pytest.raises(gz.UsageError, match="a and b can't be combined: each overrides"):
         Combined({"a": Looker(), "b": Looker()})
     plan = Combined({"mine": Bringer(), "freeze-g": build_strategy("freeze-g", {})}).prepare(gan, gan, images)
     assert plan.discriminator is not None
@@ -142,25 +143,25 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
     ("name", "settings", "said"),
     [
         ("freeze-d+freeze-d", {}, "names a part twice"),
-        ("l2-sp+projected", {"l2-sp.network": "both"}, r"comes first: projected\+l2-sp"),
-        ("projected+freeze-d", {}, "BackboneDiscriminator has one block, and something must learn"),
+        ("l2-sp+projected", {"l2-sp.network": "both"}, r"must come first: projected\+l2-sp"),
+        ("projected+freeze-d", {}, "BackboneDiscriminator has one block, which can't be frozen"),
         (
             "projected+scale-shift",
             {"network": "both"},
             "scale-shift: the discriminator Backbone.* has no norms",
         ),
         ("projected+scale-shift", {"latents": True}, "scale-shift trains without a discriminator"),
-        ("scale-shift+vision-aided", {"latents": True}, "vision-aided brings one that would never learn"),
+        ("scale-shift+vision-aided", {"latents": True}, "vision-aided brings would never be trained"),
         ("vision-aided", {"warmup": -1}, "warmup >= 0"),
         ("freeze-d+freezeg", {}, "unknown strategy 'freezeg'; did you mean freeze-g"),
         ("freeze-d+freeze-g", {"first": 1}, "freeze-d and freeze-g take it; write freeze-d.first="),
         ("freeze-d+l2-sp", {"last": 1}, "argument 'last': no part takes it"),
         ("freeze-d+l2-sp", {"partial.last": 1}, "has no part 'partial'"),
         ("freeze-d+l2-sp", {"freeze-d.last": 1}, "takes no argument 'last'; it takes: first"),
-        ("l2-sp", {"weight": 0}, "l2-sp: weight=0 must be positive"),
-        ("ewc", {"samples": 0}, "samples=0 is no count"),
-        ("gradual", {"every": 0}, "every=0 is no number of steps"),
-        ("freeze-d", {"first": 3}, "first=3 of DCGANDiscriminator, which has 3 blocks; from 1 to 2"),
+        ("l2-sp", {"weight": 0}, "l2-sp: weight must be positive, not 0"),
+        ("ewc", {"samples": 0}, "samples must be at least 1, not 0"),
+        ("gradual", {"every": 0}, "every must be at least 1 step, not 0"),
+        ("freeze-d", {"first": 3}, "DCGANDiscriminator has 3 blocks, so first must be from 1 to 2, not 3"),
     ],
 )
 def test_wrong_strategies_are_explained(

@@ -1,4 +1,4 @@
-"""Models that know classes: images by class, fitting to other classes, training, what is refused."""
+"""Class-conditional models: images by class, fitting to other classes, training, what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers import SMALL, check_report
 
 import gantl_zoo as gz
 from gantl_zoo import registry
-from gantl_zoo.surgery.class_tables import as_used
+from gantl_zoo.surgery.class_tables import effective_table
 from gantl_zoo.surgery.fit import adapt, fitted
 from gantl_zoo.surgery.matching import as_lineage
 
@@ -54,7 +54,7 @@ def test_an_image_depends_on_its_seed_and_class_alone(name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([0, 3], "knows the 3 classes 0, 1, 2; there is no class 3"),
+        ([0, 3], "has the 3 classes 0, 1, 2; there is no class 3"),
         ([-1, 0], "there is no class -1"),
         ([1], r"2 image\(s\) need as many labels, not labels of shape \(1,\)"),
         ([0.5, 1.0], "a label is a whole number"),
@@ -70,15 +70,15 @@ def test_missing_labels_are_explained(gan: gz.GAN) -> None:
     with pytest.raises(gz.UsageError, match="need as many labels, not none"):
         known.decode(torch.randn(2, 8))
     for network, shape in ((known.generator, (2, 8)), (known.discriminator, (2, 1, 28, 28))):
-        with pytest.raises(gz.UsageError, match="knows 3 classes: give it a label, 0 to 2, for each row"):
+        with pytest.raises(gz.UsageError, match="on 3 classes: pass a label from 0 to 2 for each"):
             network(torch.zeros(shape))
-    with pytest.raises(gz.UsageError, match="small knows no classes"):
+    with pytest.raises(gz.UsageError, match="small is unconditional, so it takes no labels"):
         gan.decode(torch.randn(2, 8), torch.tensor([0, 1]))
     for kind, count in product((registry.generators, registry.discriminators), (-1,)):
         for name in FAMILIES:
-            with pytest.raises(gz.UsageError, match=f"{name}: num_classes is a count of classes"):
+            with pytest.raises(gz.UsageError, match=f"{name}: num_classes must be at least 0"):
                 kind.build(name, image_size=28, num_classes=count)
-    with pytest.raises(gz.UsageError, match="knows 2 classes, generator 'dcgan' 3"):
+    with pytest.raises(gz.UsageError, match="has 2 classes, generator 'dcgan' has 3"):
         knowing("dcgan", 3, num_classes=2)
 
 
@@ -112,7 +112,7 @@ def test_without_classes_the_discriminator_is_the_mean_of_them(name: str, norm: 
         torch.testing.assert_close(made.discriminator(images).detach(), mean)
         assert list(notes.values()) == ["mean of 3 classes added"]
     else:  # the norm scales the sum, and the report says so
-        assert "mean of 3 classes added, then spectrally normed again" in notes.values()
+        assert "mean of 3 classes added, spectral norm recomputed" in notes.values()
         bias = made.discriminator.blocks[-1].linear.bias
         ratio = (made.discriminator(images) - bias) / (mean - bias)
         torch.testing.assert_close(ratio, ratio[:1].expand(4), rtol=1e-3, atol=1e-3)
@@ -149,7 +149,7 @@ def test_a_class_starts_from_the_sources_class_of_its_name(
     for role in ("generator", "discriminator"):
         rows, known = (getattr(g, role).state_dict() for g in (made, gan))
         for table in made.about["fitted"][role]["adapted"] if "fox" in wanted else ():
-            used = as_used(table, known[table], getattr(gan, role))  # rows that are bounded, maybe
+            used = effective_table(table, known[table], getattr(gan, role))  # rows that are bounded, maybe
             torch.testing.assert_close(rows[table][wanted.index("fox")], used.mean(0))
     noise = torch.randn(2, 8)
     for label, animal in enumerate(wanted):
@@ -164,7 +164,7 @@ def test_a_class_starts_from_the_sources_class_of_its_name(
     notes = {m.note.partition(", grid")[0] for m in report if "classes" in m.note}
     count = len(set(wanted) - {"fox"})
     assert notes == {
-        f"{count} of {len(wanted)} classes by their names" + ", the mean for 1" * ("fox" in wanted)
+        f"{count} of {len(wanted)} classes by name" + ", mean of all classes for 1" * ("fox" in wanted)
     }
     assert made.classes == list(wanted) and fitted(made, made.image_shape, 0, wanted) is made
 
@@ -233,7 +233,7 @@ def test_a_generator_that_takes_no_classes_says_so(monkeypatch: pytest.MonkeyPat
 def test_a_spectral_norm_is_measured_anew_where_its_weight_changed() -> None:
     gan = knowing("dcgan", 0, norm="spectral")
     made, report = adapt(gan, (3, 32, 32))
-    fresh = {m.tensor for m in report if m.note == "measured anew"}
+    fresh = {m.tensor for m in report if m.note == "recomputed"}
     assert fresh
     for block in made.discriminator.blocks:
         for layer in block.modules():

@@ -1,5 +1,5 @@
-"""Training and transfer with classes: labels travel with their images, strategies meet networks that are told
-them, and what nobody would learn is refused.
+"""Class-conditional training and transfer: labels stay with their images in every call and strategy, and
+classes that can't be learned are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-BRINGS = {"projected": "BackboneDiscriminator has 0, so they could not be learned"}
+BRINGS = {"projected": "BackboneDiscriminator has 0, so the classes can't be learned"}
 SETTINGS: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
 
 
@@ -66,7 +66,7 @@ def test_every_strategy_trains_what_knows_classes_or_says_why_not(
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])
 def test_labels_are_those_of_the_images_in_every_call(images: ImageData, loss: str, rounds: int) -> None:
-    """Bright above is class 0 and bright below class 1: seen in every real batch, and told of every fake."""
+    """Images bright above are class 0, bright below class 1, in every batch of real and fake images."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     class Spy(gz.TransferStrategy):
@@ -141,24 +141,24 @@ def test_a_transfer_takes_classes_up_keeps_and_leaves_them(
     gan: gz.GAN, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, settings = gan.save(tmp_path / "small"), SETTINGS | {"data": photos, "channels": 1}
-    told = gz.transfer(source, conditional=True, out=tmp_path / "runs", **settings)
+    conditional = gz.transfer(source, conditional=True, out=tmp_path / "runs", **settings)
     (run,) = (tmp_path / "runs").iterdir()
-    notes = told.lineage["fitted"]["discriminator"]["fresh"]
-    assert told.num_classes == 2 and notes == {"blocks.2.classes.weight": "zero for each of 2 classes"}
+    notes = conditional.lineage["fitted"]["discriminator"]["fresh"]
+    assert conditional.num_classes == 2 and notes == {"blocks.2.classes.weight": "zero for each of 2 classes"}
     assert "blocks.0.norm.weight: adapted (the same for each of 2 classes)" in (run / "log.txt").read_text()
-    assert f"transfer {source} --conditional" in told.about["training"]["command"]
-    before, newest = told.generate(4), checkpoint.found(run)[-1]
+    assert f"transfer {source} --conditional" in conditional.about["training"]["command"]
+    before, newest = conditional.generate(4), checkpoint.found(run)[-1]
     newest.rename(tmp_path / "aside")
     assert torch.equal(gz.transfer("", data="", resume=run).generate(4), before)
 
-    assert told.folder is not None
-    left = gz.transfer(told, conditional=False, out=tmp_path / "left", **settings)
+    assert conditional.folder is not None
+    left = gz.transfer(conditional, conditional=False, out=tmp_path / "left", **settings)
     assert left.num_classes == left.discriminator.num_classes == 0
     assert left.lineage["fitted"]["generator"]["adapted"]["blocks.0.norm.bias"] == "mean of 2 classes"
-    one = gz.transfer(told.folder, out=tmp_path / "one", **settings | {"data": f"{photos}:dogs"})
+    one = gz.transfer(conditional.folder, out=tmp_path / "one", **settings | {"data": f"{photos}:dogs"})
     assert one.num_classes == 1 and one.classes == ["dogs"]
-    assert "1 of 1 classes by their names" in one.lineage["fitted"]["generator"]["adapted"].values()
-    same = gz.transfer(told, out=tmp_path / "same", compare_scratch=True, **settings)
+    assert "1 of 1 classes by name" in one.lineage["fitted"]["generator"]["adapted"].values()
+    same = gz.transfer(conditional, out=tmp_path / "same", compare_scratch=True, **settings)
     assert same.num_classes == 2 and "fitted" not in same.lineage
 
     with pytest.raises(SystemExit) as stop:
@@ -166,7 +166,7 @@ def test_a_transfer_takes_classes_up_keeps_and_leaves_them(
             ["transfer", str(source), "--data", str(photos), "--channels", "1", "--conditional", "--dry-run"]
         )
     said = capsys.readouterr().out
-    assert not stop.value.code and "blocks.2.classes.weight: fresh (zero for each of 2 classes)" in said
+    assert not stop.value.code and "fresh (zero for each of 2 classes)" in said
 
 
 def test_data_without_labels_is_explained(
@@ -180,7 +180,7 @@ def test_data_without_labels_is_explained(
         gz.transfer(pair(), **settings)
     with pytest.raises(gz.DataError, match=r"--conditional needs classes.*or leave --conditional out"):
         gz.transfer(gan, conditional=True, **settings)
-    with pytest.raises(gz.DataError, match="dcgan has 3 classes, but halves has 2; with --conditional"):
+    with pytest.raises(gz.DataError, match="dcgan has 3 classes, but halves has 2; --conditional takes"):
         gz.train("dcgan", generator_config=SMALL | {"num_classes": 3}, **settings | {"data": images})
     assert gz.transfer(pair(), conditional=False, **settings).num_classes == 0
     assert len(list(tmp_path.iterdir())) == 1, "what can't be has no run folder"
@@ -233,7 +233,7 @@ def test_a_class_is_sampled_by_its_number(tmp_path: Path, capsys: pytest.Capture
                 ["sample", str(folder), "--seeds", "0-3", "--class", label, "--out", str(tmp_path / "it.png")]
             )
         assert bool(stop.value.code) == bool(code)
-    assert "small knows the 2 classes 0, 1; there is no class 2" in capsys.readouterr().err
+    assert "small has the 2 classes 0, 1; there is no class 2" in capsys.readouterr().err
     assert json.loads((folder / "config.json").read_text())["generator"]["config"]["num_classes"] == 2
 
 

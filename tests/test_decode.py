@@ -280,9 +280,9 @@ def test_no_image_is_decoded_only_to_learn_its_size(photos: Path, monkeypatch: p
     decoded: list[bytes] = []
     original: Callable[..., Any] = files.decode
 
-    def counting(content: bytes, size: int | None) -> Any:
+    def counting(content: bytes, **settings: Any) -> Any:
         decoded.append(content)
-        return original(content, size)
+        return original(content, **settings)
 
     monkeypatch.setattr(files, "decode", counting)
     assert len(data.load(photos)) == len(decoded) == 27

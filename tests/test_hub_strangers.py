@@ -69,7 +69,7 @@ def test_info_names_the_commit_and_fetches_no_weights(
     with pytest.raises(SystemExit):
         main(["info", NAME])
     said = capsys.readouterr().out
-    assert f"from the Hub: {NAME} at commit {hub.repos[NAME].refs['main']}" in said
+    assert f"{NAME}@{hub.repos[NAME].refs['main']} on the Hub" in " ".join(said.split())
     assert f'gz.load_model("{NAME}")' in said and fetched(hub) == {"config.json"}
 
 
@@ -100,7 +100,7 @@ def test_one_odd_card_does_not_spoil_the_list(
     usual = {"modelId": "", "private": False, "tags": ["gantl-zoo"], "pipeline_tag": "\x1b[31m"}
     told = [usual | {"id": "they/odd", "cardData": card}, usual | {"id": "me/fine", "cardData": {}}]
     hub.faults += [Fault("GET /api/models$", swap=json.dumps(told).encode(), times=2)]
-    assert [row["name"] for row in gz.hub_models()] == ["they/odd", "me/fine"]
+    assert [row.name for row in gz.hub_models()] == ["they/odd", "me/fine"]
     with pytest.raises(SystemExit):
         main(["list", "--hub"])
     said = capsys.readouterr().out

@@ -88,7 +88,7 @@ def test_an_anchor_is_half_the_squared_distance_each_by_its_strength() -> None:
     start = [torch.tensor([1.0, 2.0]), torch.tensor([5.0])]
     now = [torch.tensor([2.0, 4.0]), torch.tensor([9.0])]
     strengths = [torch.tensor([10.0, 0.5]), torch.tensor([1.0])]
-    for given, wanted in (((), (1 + 4) / 2), (strengths, (10 + 2) / 2)):  # what rests is not pulled
+    for given, wanted in (((), (1 + 4) / 2), (strengths, (10 + 2) / 2)):  # frozen weights have no penalty
         live = [nn.Parameter(tensor.clone()) for tensor in start]
         live[1].requires_grad_(False)
         anchor = Anchor(live, given)
@@ -135,11 +135,11 @@ def test_the_fisher_information_in_closed_form() -> None:
 
     scale = Scale()
     scale.latent_dim = 2  # type: ignore[assignment]
-    judge = nn.Linear(2, 1)
-    found = fisher(gz.GAN(scale, judge, {}), 50)[0]
+    discriminator = nn.Linear(2, 1)
+    found = fisher(gz.GAN(scale, discriminator, {}), 50)[0]
     z = torch.stack([torch.randn(2, generator=torch.Generator().manual_seed(i)) for i in range(50)])
-    logits = judge(z * scale.a)
-    expected = (torch.sigmoid(-logits) * judge.weight * z).square().mean(0)
+    logits = discriminator(z * scale.a)
+    expected = (torch.sigmoid(-logits) * discriminator.weight * z).square().mean(0)
     torch.testing.assert_close(found, (expected / expected.mean()).detach())
 
 

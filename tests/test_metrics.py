@@ -84,7 +84,7 @@ def test_pixels_work_for_any_images(photos: Path) -> None:
 
 
 def test_timm_is_an_extractor_and_says_so_when_its_weights_cant_be_had(images: ImageData) -> None:
-    with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:resnet10t can't be had"):
+    with pytest.raises(gz.WeightsError, match=r"pretrained weights of timm:resnet10t can't be loaded"):
         choose_extractor("timm:resnet10t", images)
     network = gz.backbones.build("timm:resnet10t", channels=1, pretrained=False)
     features = ClassifierFeatures("timm:resnet10t", network, opinion=False)
@@ -116,7 +116,7 @@ def test_a_distance_is_shown_with_its_multiple_of_the_floor(gan: gz.GAN) -> None
     report = evaluator(Images.of(gan.generate(200)))
     (found,) = report.results
     assert found["real"] == 200 and found["floor"] > 0
-    assert f"{found['value'] / found['floor']:.1f} × the floor" in str(report)
+    assert f"{found['value'] / found['floor']:,.1f} × real images" in str(report)
     assert found["floor_on"] == "200 train images against the same"
 
 

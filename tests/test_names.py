@@ -13,7 +13,7 @@ import torch
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.errors import closest, unknown
-from gantl_zoo.networks.backbones.timm import resolved
+from gantl_zoo.networks.backbones.timm import current_name
 from gantl_zoo.networks.pretrained import find, pretrained_config
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.storage.atomic import replace_file
@@ -127,7 +127,7 @@ def test_a_model_in_the_hand_is_pushed_and_taken(gan: gz.GAN, tmp_path: Path, hu
     ],
 )
 def test_timm_names_of_all_times_are_known(name: str, present: str) -> None:
-    assert resolved(name) == present
+    assert current_name(name) == present
 
 
 @pytest.mark.parametrize("prefix", ["timm/", "hf-hub:timm/", "hf_hub:timm/"])

@@ -28,12 +28,12 @@ CASES = [(size, channels, 0) for size in SIZES for channels in CHANNELS] + [(28,
 
 
 def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
-    """The network, or a skip if it says that it has no such size, or knows no classes."""
+    """The network; skips the test if it has no such size or can't be class-conditional."""
     takes = source.configure(name)
     if "width" in takes:
         config["width"] = 4
     if "num_classes" not in takes and config.pop("num_classes", 0):
-        pytest.skip(f"{name} knows no classes")
+        pytest.skip(f"{name} can't be class-conditional")
     try:
         return source.build(name, **config)
     except gz.UsageError as error:
@@ -129,7 +129,7 @@ def test_an_image_depends_on_its_seed_alone(name: str) -> None:
 
 
 def test_whoever_looks_puts_each_block_back_as_it_was(gan: gz.GAN, images: ImageData) -> None:
-    """A block that rests in a strategy's plan is in eval mode while the others learn."""
+    """A frozen block is in eval mode while the others are trained."""
     model = gz.build_classifier("cnn", {"widths": [4, 8]})
     floats = to_float(images.images)
     looks: list[tuple[nn.Module, Callable[[], object]]] = [
@@ -190,7 +190,7 @@ def test_flat_blocks_let_the_dcgan_discriminator_see_more_of_the_image(flat: int
     assert features.shape == (2, 4 << (1 + flat), 7, 7)
     (slope,) = torch.autograd.grad(features[:, :, 3, 3].sum(), images)
     assert slope.abs().sum(dim=(0, 1, 3)).count_nonzero() == seen
-    with pytest.raises(gz.UsageError, match="flat is a count of blocks, not -1"):
+    with pytest.raises(gz.UsageError, match="flat must be a number of blocks from 0 to 8, not -1"):
         gz.discriminators.build("dcgan", flat=-1)
 
 
@@ -283,12 +283,12 @@ def test_flat_arguments_of_a_backbone_are_kept_flat(tmp_path: Path) -> None:
     ("config", "said"),
     [
         ({"weights": "dcgan-mnist"}, "weights: dcgan-mnist is a GAN; a classifier is needed"),
-        ({"weights": "cnn-mnist", "channels": 3}, "to start from it pass .*'channels': 1"),
+        ({"weights": "cnn-mnist", "channels": 3}, "to start from it, pass .*'channels': 1"),
         (
             {"backbone_config": {"widths": [4]}, "pooling": 2},
-            "backbone: put pooling into backbone_config, too",
+            "backbone: pass pooling in backbone_config",
         ),
-        ({"backbone_config": {"channels": 3}}, "channels=3 in backbone_config, but sees=1"),
+        ({"backbone_config": {"channels": 3}}, "channels=3 in backbone_config contradicts sees=1"),
         ({"backbone_config": {"widht": 3}}, "backbone 'cnn' takes no argument 'widht'"),
         ({"backbone": "cnm"}, "unknown backbone 'cnm'; did you mean cnn"),
     ],

@@ -103,7 +103,7 @@ def test_info_tells_the_twin_that_was_asked_for(install: Install, capsys: pytest
         with pytest.raises(SystemExit) as stop:
             main(["info", name])
         said = capsys.readouterr().out
-        assert not stop.value.code and "from first 0.3" in said and said.rstrip().endswith("size=1")
+        assert not stop.value.code and "from first 0.3" in said and "size=1" in said
 
 
 def test_a_script_cant_take_a_plugins_name(install: Install) -> None:
@@ -125,7 +125,7 @@ def test_plugins_tells_what_is_wrong(install: Install, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stop:
         main(["plugins"])
     said = capsys.readouterr().out
-    assert stop.value.code == 0
+    assert stop.value.code == 1
     assert "bad-one 0.3" in said and "BROKEN" in said and "No module named 'not_there_at_all'" in said
     assert "gantl-zoo-example" in said
 

@@ -30,11 +30,11 @@ def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
         gan, build_strategy("projected", {"width": 8}), images,
         Recipe(steps=2, batch=4, precision="fp32", lr=1e-2, loss="hinge"), engine.choose("cpu", "fp32"),
     )  # fmt: skip
-    rival = trainer.networks["discriminator"]
-    before = state(rival)
+    discriminator = trainer.networks["discriminator"]
+    before = state(discriminator)
     for step in range(2):
         trainer.step(step, torch.arange(4))
-    changed = moved(before, rival)
+    changed = moved(before, discriminator)
     assert changed == {name for name in before if name.startswith("heads.")}
     assert all(torch.equal(tensor, before[f"backbone.{name}"]) for name, tensor in released.items())
 
@@ -43,10 +43,10 @@ def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
     assert again.parts["discriminator"]["name"] == "backbone"  # type: ignore[union-attr]
     shown = images.images[:3].float() / 127.5 - 1
     with torch.no_grad():
-        torch.testing.assert_close(again.discriminator(shown), rival.eval()(shown))  # type: ignore[union-attr]
+        torch.testing.assert_close(again.discriminator(shown), discriminator.eval()(shown))  # type: ignore[union-attr]
 
 
-def test_mixing_spreads_what_one_channel_saw() -> None:
+def test_mixing_spreads_one_channel_over_all() -> None:
     network = gz.discriminators.build("backbone", backbone="cnn", weights="cnn-mnist", mix=True)
     maps = [torch.zeros(1, k, s, s) for k, s in ((32, 14), (64, 7), (128, 4))]
     maps[2][0, 5, 2, 2] = 1.0  # one channel at one place of the coarsest map
@@ -89,8 +89,8 @@ def test_the_second_discriminators_loss_in_closed_form(gan: gz.GAN, images: Imag
     torch.testing.assert_close(wanted, 2 * -log(f))
 
 
-def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, images: ImageData) -> None:
-    """Unaugmented, its heads would know a hundred real images by heart."""
+def test_the_second_discriminator_gets_the_same_images_as_the_first(gan: gz.GAN, images: ImageData) -> None:
+    """Unaugmented, its heads would memorise a hundred real images."""
     seen: list[torch.Tensor] = []
     trainer = new_trainer(
         gan,
@@ -113,7 +113,7 @@ def test_the_second_discriminator_sees_what_the_first_one_sees(gan: gz.GAN, imag
     [
         ({"backbone": "cnn"}, "an architecture without weights"),
         ({"backbone": "dcgan-mnist"}, "dcgan-mnist is a GAN; a classifier is needed"),
-        ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be had"),
+        ({"backbone": "timm:resnet10t"}, "weights of timm:resnet10t can't be loaded"),
     ],
 )
 def test_a_backbone_that_cant_see_is_explained(
@@ -182,33 +182,33 @@ def test_a_grey_backbone_refuses_colours(images: ImageData) -> None:
         trained(gan, images.fit(None, 3), "projected", backbone="cnn-mnist")
 
 
-def test_a_colour_backbone_sees_grey_images_in_three_channels(
+def test_a_colour_backbone_gets_grey_images_in_three_channels(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
-    eye = {"backbone": "timm-mobilenetv3-cifar10", "width": 8}
-    trainer, *_ = trained(gan, images, "projected", **eye)
+    config = {"backbone": "timm-mobilenetv3-cifar10", "width": 8}
+    trainer, *_ = trained(gan, images, "projected", **config)
     trainer.snapshot().save(tmp_path / "adapted")
     adapted = gz.load_model(tmp_path / "adapted")
     assert isinstance(adapted, gz.GAN) and adapted.image_shape == (1, 28, 28)
-    rival: Any = adapted.discriminator
+    discriminator: Any = adapted.discriminator
     grey = torch.rand(2, 1, 28, 28) * 2 - 1
-    maps = rival.mixing(rival.backbone.pyramid(grey.repeat(1, 3, 1, 1)))
-    logits = [head(found).mean(dim=(1, 2, 3)) for head, found in zip(rival.heads, maps, strict=True)]
-    torch.testing.assert_close(rival(grey), torch.stack(logits).mean(dim=0))
+    maps = discriminator.mixing(discriminator.backbone.pyramid(grey.repeat(1, 3, 1, 1)))
+    logits = [head(found).mean(dim=(1, 2, 3)) for head, found in zip(discriminator.heads, maps, strict=True)]
+    torch.testing.assert_close(discriminator(grey), torch.stack(logits).mean(dim=0))
 
 
-def test_a_judge_that_is_the_teacher_is_told(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
-    """Its scores fall because they are what is learned."""
+def test_metrics_on_the_discriminators_backbone_warn(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:
+    """Its scores fall because the generator is trained on the same features."""
     settings: dict[str, Any] = {"data": photos, "channels": 1, "metrics": ("kd",), "samples": 20, "steps": 1}
     said = "the discriminator and the metrics both use cnn-mnist"
     for strategy in ("vision-aided", "projected"):
-        for eye in ("cnn-mnist", "cnn-fashion-mnist"):
-            out = tmp_path / f"{strategy}-{eye}"
-            gz.transfer(gan, strategy=strategy, strategy_config={"backbone": eye}, out=out, **settings)
-            assert (said in next(out.glob("*/log.txt")).read_text()) == (eye == "cnn-mnist")
+        for backbone in ("cnn-mnist", "cnn-fashion-mnist"):
+            out = tmp_path / f"{strategy}-{backbone}"
+            gz.transfer(gan, strategy=strategy, strategy_config={"backbone": backbone}, out=out, **settings)
+            assert (said in next(out.glob("*/log.txt")).read_text()) == (backbone == "cnn-mnist")
 
 
-def test_a_backbone_of_two_colours_is_no_eye_for_three() -> None:
+def test_a_backbone_of_two_channels_is_refused_for_three() -> None:
     with pytest.raises(gz.UsageError, match="of 2 channels can't take images of 3"):
         gz.discriminators.build("backbone", channels=3, sees=2)
 

@@ -21,7 +21,7 @@ from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.schema import read_config
 
 ROOT = Path(__file__).parent.parent
-OWN = [name for name in gz.list_models() if registry.models.info(name).owner == "gantl_zoo"]
+OWN = [name for name in gz.list_models() if registry.models.entry(name).owner == "gantl_zoo"]
 
 
 @pytest.mark.parametrize("name", gz.list_models())

@@ -330,7 +330,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(photos: Path, tmp_path: Path) -
     settings = TINY | {"generator_config": {"width": 32}}  # the model is larger than any picture
     with (
         full_disk(1 << 20),
-        pytest.raises(gz.TrainingError, match=r"can't write a checkpoint .*then --resume"),
+        pytest.raises(gz.TrainingError, match=r"can't write a checkpoint .*continue with --resume"),
     ):
         gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)
     run = tmp_path / "00000-dcgan-photos"

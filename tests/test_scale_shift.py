@@ -1,4 +1,4 @@
-"""`scale-shift` with a latent for each image: it learns to paint the training images, without a rival."""
+"""`scale-shift` with a latent for each image: it reconstructs the images without a discriminator."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from helpers import SMALL, moved, new_trainer, state
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, to_uint8
 from gantl_zoo.strategy.combine import build_strategy
-from gantl_zoo.strategy.scale_shift import Painter, normal_gap
+from gantl_zoo.strategy.scale_shift import Reconstruction, normal_gap
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-scale_shift = sys.modules[Painter.__module__]  # `gantl_zoo.strategy` is a function, too
+scale_shift = sys.modules[Reconstruction.__module__]  # `gantl_zoo.strategy` is a function, too
 
 STEPS = 40
 
@@ -44,11 +44,11 @@ def test_only_norms_and_latents_move_and_the_images_are_painted_better() -> None
 
 def test_the_eye_and_the_images_rest(gan: gz.GAN, images: ImageData) -> None:
     trainer = trainer_of(gan, images)
-    painter = trainer.plan.modules["scale-shift"]
-    seen = state(painter.eye)
+    reconstruction = trainer.plan.modules["scale-shift"]
+    seen = state(reconstruction.eye)
     trainer.step(0, torch.arange(8))
-    assert not moved(seen, painter.eye) and torch.equal(painter.pixels, images.images)
-    alone = Painter(replace(gan, discriminator=None), images)
+    assert not moved(seen, reconstruction.eye) and torch.equal(reconstruction.pixels, images.images)
+    alone = Reconstruction(replace(gan, discriminator=None), images)
     pixels, features, _ = alone(gan.generator, 4)
     assert alone.eye is None and features == 0 and pixels > 0
 
@@ -65,9 +65,9 @@ def test_the_gap_is_none_for_a_normal_distribution_and_known_for_a_shifted_one()
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ({"latents": True, "network": "both"}, "latents=true does without a discriminator"),
-        ({"latents": True, "rate": 0}, "rate be positive"),
-        ({"perceptual": -1}, "must not be negative"),
+        ({"latents": True, "network": "both"}, "latents=true trains only the generator"),
+        ({"latents": True, "rate": 0}, "rate positive"),
+        ({"perceptual": -1}, "must be at least 0"),
     ],
 )
 def test_wrong_settings(config: dict[str, object], text: str) -> None:
@@ -78,9 +78,7 @@ def test_wrong_settings(config: dict[str, object], text: str) -> None:
 def test_features_need_a_discriminator_that_shows_its_maps(images: ImageData) -> None:
     frozen = {"width": 4, "backbone": "cnn", "freeze": True}
     gan = gz.build_gan("dcgan", "backbone", generator_config=SMALL, discriminator_config=frozen)
-    with pytest.raises(
-        gz.UsageError, match=r"scale-shift: .* backbone of its own.*; perceptual=0 does without"
-    ):
+    with pytest.raises(gz.UsageError, match=r"scale-shift: .* backbone of its own.*, or pass perceptual=0"):
         trainer_of(gan, images)
     strategy = build_strategy("scale-shift", {"latents": True, "perceptual": 0.0})
     assert list(strategy.prepare(gan, gan, images).groups) == ["generator"]
@@ -88,5 +86,5 @@ def test_features_need_a_discriminator_that_shows_its_maps(images: ImageData) ->
 
 def test_too_many_images_for_latents(gan: gz.GAN, images: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale_shift, "LIMIT", 10)
-    with pytest.raises(gz.UsageError, match="up to 10, not 40; take fewer with --shots"):
+    with pytest.raises(gz.UsageError, match="up to 10 images, not 40; take fewer with --shots"):
         trainer_of(gan, images)

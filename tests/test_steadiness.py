@@ -168,7 +168,7 @@ def test_a_collapsed_generator_is_seen_and_a_diverse_one_left_alone(gan: gz.GAN,
 
 
 def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
-    """The judge knows the training images by heart: all else looks fake to it."""
+    """The discriminator has memorised the training images and rejects all others."""
     known = {tuple(image.flatten().tolist()) for image in images.images}
 
     def by_heart(seen: Tensor) -> Tensor:
@@ -303,7 +303,7 @@ def test_only_numbers_that_are_not_finite_are_noticed() -> None:
     for wrong in (float("nan"), float("inf"), -2e15):
         module.register_buffer("wrong", torch.tensor([1.0, wrong]))
         said = not_finite({"sound": nn.Linear(1, 1), "broken": module})
-        assert said == "the weights of broken are not finite, or beyond 1e+15"
+        assert said == "the weights of broken are not finite, or above 1e+15"
 
 
 def test_the_watch_looks_early_and_at_the_end() -> None:

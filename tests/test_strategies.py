@@ -83,8 +83,8 @@ def test_only_what_the_plan_lists_moves(
             assert not changed & frozen_tensors(network, learning)
             assert not changed & {n for i, n in names.items() if i not in learning}
             if role == "generator":
-                rests = set(before[role]) - changed
-                assert not moved(start, trainer.average) & rests, "the average of what rests, rests"
+                frozen = set(before[role]) - changed
+                assert not moved(start, trainer.average) & frozen, "frozen weights are averaged to themselves"
             if step == 2 and (role == "generator" or trainer.plan.discriminator is None):
                 assert {names[i] for i in learning} <= changed, "listed, but did not move"
 
@@ -306,9 +306,9 @@ def test_a_strategy_can_bring_its_own_discriminator(gan: gz.GAN, images: ImageDa
     class OwnJudge(TransferStrategy):
         def prepare(self, source: gz.GAN, target: gz.GAN, data: Any) -> gz.Plan:
             plan = super().prepare(source, target, data)
-            judge = registry.discriminators.build("backbone", backbone="cnn", widths=[4, 8], width=4)
-            plan.discriminator = judge
-            plan.groups["discriminator"] = self.group(judge, "discriminator")
+            discriminator = registry.discriminators.build("backbone", backbone="cnn", widths=[4, 8], width=4)
+            plan.discriminator = discriminator
+            plan.groups["discriminator"] = self.group(discriminator, "discriminator")
             return plan
 
     before = state(gan.discriminator)

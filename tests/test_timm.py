@@ -35,7 +35,7 @@ def test_a_discriminator_on_a_timm_backbone_survives_its_folder(tmp_path: Path) 
 def test_an_unknown_model_and_missing_weights_are_explained() -> None:
     with pytest.raises(gz.UnknownNameError, match=r"timm has no model 'resnet19'; it has for example"):
         gz.backbones.build("timm:resnet19")
-    with pytest.raises(gz.WeightsError, match=r"pre-trained weights of timm:test_resnet can't be had"):
+    with pytest.raises(gz.WeightsError, match=r"pretrained weights of timm:test_resnet can't be loaded"):
         gz.backbones.build("timm:test_resnet")
 
 

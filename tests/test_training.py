@@ -26,7 +26,7 @@ from gantl_zoo.training.recipe import Recipe
 
 
 def constant(real: float, fake: float, together: bool) -> Critic:
-    """A judge that gives reals (ones) and fakes (zeros) these logits."""
+    """A critic with these logits for real images (ones) and fakes (zeros)."""
     return Critic(lambda images: torch.where(images.flatten(1)[:, 0] > 0.5, real, fake), together)
 
 
@@ -48,9 +48,9 @@ def softplus(x: float) -> float:
 )
 @pytest.mark.parametrize("together", [True, False])
 def test_losses_are_the_papers(name: str, discriminator: float, generator: float, together: bool) -> None:
-    loss, judge = build_loss(name), constant(2.0, -1.0, together)
-    assert loss.discriminator(judge, REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-6)
-    assert loss.generator(judge, REAL, FAKE).item() == pytest.approx(generator, abs=1e-6)
+    loss, critic = build_loss(name), constant(2.0, -1.0, together)
+    assert loss.discriminator(critic, REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-6)
+    assert loss.generator(critic, REAL, FAKE).item() == pytest.approx(generator, abs=1e-6)
 
 
 def test_an_unknown_loss_is_explained() -> None:
@@ -70,12 +70,12 @@ def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: I
 
 
 def test_r1_is_half_gamma_times_the_squared_slope() -> None:
-    judge = Critic(lambda images: 3 * images.flatten(1).sum(1))
+    critic = Critic(lambda images: 3 * images.flatten(1).sum(1))
     real = torch.rand(2, 1, 4, 4)
     penalty = R1(gamma=0.5, every=4)
-    assert penalty(judge, real, step=0)["r1"].item() == pytest.approx(0.5 / 2 * 9 * 16 * 4)
-    assert penalty(judge, real, step=1) == {}
-    assert R1(gamma=0.0)(judge, real, step=0) == {}
+    assert penalty(critic, real, step=0)["r1"].item() == pytest.approx(0.5 / 2 * 9 * 16 * 4)
+    assert penalty(critic, real, step=1) == {}
+    assert R1(gamma=0.0)(critic, real, step=0) == {}
 
 
 def test_the_average_follows_with_its_half_life() -> None:
@@ -212,8 +212,8 @@ def test_numbers_of_numpy_are_numbers(images: ImageData, tmp_path: Path) -> None
 
 
 def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: gz.GAN) -> None:
-    told = str(engine.choose("cpu", "auto"))
-    assert "channels-last" in told and "fused Adam" in told and "threads" in told
+    text = str(engine.choose("cpu", "auto"))
+    assert "channels-last" in text and "fused Adam" in text and "threads" in text
     settings = {"memory_format": "contiguous", "optimizer": "plain", "allocator": "default"}
     machine = engine.choose("cpu", "fp32", settings)
     assert "contiguous, plain Adam, the C library's allocator" in str(machine)
@@ -223,7 +223,7 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"treads": 2}, "unknown engine setting treads; did you mean threads"),
         (
@@ -235,8 +235,8 @@ def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: 
         ({"threads": 10**12}, "must be a whole number from 0 to 1024"),
     ],
 )
-def test_wrong_engine_settings_are_explained(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(gz.UsageError, match=told):
+def test_wrong_engine_settings_are_explained(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(gz.UsageError, match=message):
         Recipe(engine_config=settings)
 
 
@@ -354,9 +354,9 @@ def test_a_discriminator_of_frozen_random_features_is_refused(photos: Path, tmp_
     with pytest.raises(gz.UsageError, match=r"frozen features of random weights: .*weights=cnn-mnist"):
         gz.train("dcgan", **settings)
     assert not (tmp_path / "runs").exists()
-    for taught in ({"weights": "cnn-mnist"}, {"freeze": False}):
-        made = gz.train("dcgan", discriminator_config=taught, **settings)
-        assert made.discriminator.freeze is taught.get("freeze", True)
+    for config in ({"weights": "cnn-mnist"}, {"freeze": False}):
+        made = gz.train("dcgan", discriminator_config=config, **settings)
+        assert made.discriminator.freeze is config.get("freeze", True)
 
 
 def test_a_comparison_that_nothing_could_decide_is_refused(gan: gz.GAN, photos: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ SHOTS = (10, 100, 1000, 0)  # 0: all
 LEAST = 10  # the fewest held-out images of a user's own pair
 ENOUGH = 1_000  # the fewest held-out images for the Fréchet distance; below, the kernel distance is used
 RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
+LOSS = "non-saturating"
 SMALL: dict[str, Any] = {  # a source that trains quickly: 0.38 and 0.07 million parameters
     "generator_config": {"width": 16},
     "discriminator_config": {"width": 16, "flat": 1},
@@ -231,6 +232,7 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
             "batch": budget.batch,
             "seed": cell.seed,
             "aug": budget.aug,
+            "loss": LOSS,
             "metrics": (cell.pair.metric,),
             "metrics_every": max(1, budget.steps // budget.looks),
             "samples": budget.samples,

@@ -1,14 +1,18 @@
-"""The application: verbs put together, and errors turned into one line."""
+"""The application: its verbs, and errors as one line."""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.cli import bench, classify, evaluate, listing, output, resume, sample, share, train
-from gantl_zoo.errors import UsageError, ZooError, suggestion
+from gantl_zoo.cli import output
+from gantl_zoo.cli.command import group
+from gantl_zoo.cli.help import metavar
+from gantl_zoo.errors import UsageError, ZooError, closest
 
 EPILOG = """Examples:
 
@@ -16,32 +20,88 @@ EPILOG = """Examples:
 
   gantl-zoo sample dcgan-mnist --seeds 0-15 --out grid.png
 
-  gantl-zoo transfer dcgan-mnist --data glyphs --steps 600 --out runs"""
+  gantl-zoo transfer dcgan-mnist --data glyphs --steps 600 --out runs
+
+  gantl-zoo --install-completion"""
+
+# The verbs in the order of the help, and the module of each, which is imported when the verb is called.
+VERBS = {
+    "list": "listing",
+    "info": "info",
+    "sample": "sample",
+    "data": "data",
+    "train": "train",
+    "transfer": "train",
+    "resume": "resume",
+    "evaluate": "evaluate",
+    "classify": "classify",
+    "bench": "bench",
+    "push": "share",
+    "pull": "share",
+    "plugins": "plugins",
+    "env": "env",
+}
 
 app = typer.Typer(
+    cls=group(VERBS),
     help="Trained GANs by name, adapted to your images.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-listing.add(app)
-sample.add(app)
-train.add(app)
-resume.add(app)
-evaluate.add(app)
-share.add(app)
-app.add_typer(classify.app, name="classify")
-app.add_typer(bench.app, name="bench")
 
 # typer keeps its copy of click private; the base class of its own errors is reached by inheritance
 ClickError = typer.BadParameter.__mro__[2]
+COMPLETE = "_GANTL_ZOO_COMPLETE"  # set by a shell that asks for completions
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        from gantl_zoo.version import VERSION
+
+        print(f"gantl-zoo {VERSION}")
+        raise typer.Exit
+
+
+def completions() -> Any:
+    """typer's module for completion in shells, ready to answer."""
+    completion: Any = importlib.import_module("typer.completion")
+    completion.completion_init()
+    return completion
+
+
+def complete(action: str) -> Any:
+    """The callback of `--install-completion` or `--show-completion`, which typer implements."""
+
+    def act(context: typer.Context, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            completion = completions()
+            getattr(completion, f"{action}_callback")(context, None, True)
+
+    return act
 
 
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    install: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            help="Let this shell complete verbs, options and names with Tab.",
+            callback=complete("install"),
+        ),
+    ] = False,
+    show: Annotated[
+        bool,
+        typer.Option("--show-completion", help="Print the script that does so.", callback=complete("show")),
+    ] = False,
 ) -> None:
     """Trained GANs by name, adapted to your images."""
 
@@ -51,6 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     output.guard()
+    if COMPLETE in os.environ:
+        completions()
     try:
         done = app([w for w in words if w != "--debug"], prog_name="gantl-zoo", standalone_mode=False)
         code = done if isinstance(done, int) else 0
@@ -67,24 +129,44 @@ def main(arguments: list[str] | None = None) -> None:
 def explain(error: Exception) -> int:
     """One line on standard error; returns the exit code."""
     from gantl_zoo.storage.untrusted import escaped
-    from gantl_zoo.training.launcher import prefix
 
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, typer.Abort):  # Ctrl-C at a question
         print("interrupted", file=sys.stderr)
         return 130
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error, file=sys.stderr)
+        return 2
     if isinstance(error, ClickError):
-        text, code = error.format_message(), 2  # type: ignore[attr-defined]
-        if not text:  # a verb alone: its help was the answer
-            return code
-        if options := getattr(error, "possibilities", None):  # click lists them in alphabetical order
-            option = getattr(error, "option_name", "")
-            text = f"no such option {option}{suggestion(option, options)}"
-        text = f"{text.rstrip('.')} (gantl-zoo VERB --help shows what there is)"
+        text, code = parsing(error), 2
     elif isinstance(error, ZooError):
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
-    print(f"error{prefix()}: " + escaped(" ".join(text.split())), file=sys.stderr)
+    print(f"error{in_process()}: " + escaped(" ".join(text.split())), file=sys.stderr)
     return code
+
+
+def in_process() -> str:
+    """Which of a launcher's processes this is, for a message; "" without a launcher."""
+    from gantl_zoo.training.launcher import prefix
+
+    return prefix()
+
+
+def parsing(error: Any) -> str:
+    """The message for words that the verb does not take, with the closest options."""
+    command = error.ctx.command_path if error.ctx else "gantl-zoo VERB"
+    hint = f"{command} --help shows the options"
+    if type(error).__name__ == "NoSuchOption":
+        own = [name for p in error.ctx.command.params for name in (*p.opts, *p.secondary_opts)]
+        options = [name for name in own if name.startswith("--")]
+        near = closest(error.option_name, options)
+        added = f"; did you mean {' or '.join(near)}?" if near else ""
+        return f"unknown option {error.option_name!r}{added} ({hint})"
+    if type(error).__name__ == "MissingParameter" and error.param:
+        return f"{metavar(error.param)} is missing ({hint})"
+    if isinstance(error, typer.BadParameter) and error.message and "must be" in error.message:
+        return f"{error.message} ({hint})"
+    return f"{error.format_message().rstrip('.')} ({hint})"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
+from gantl_zoo.cli.command import Verbs
+from gantl_zoo.cli.shared import DATA, with_options
 
 EPILOG = """Examples:
 
@@ -17,103 +19,135 @@ EPILOG = """Examples:
 
   gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0"""
 
+ROOT = {"data_root": DATA["data_root"]}
+QUIET = {"quiet": (o.Quiet, False)}
+RESULTS = "Folder of the results. A cell that is finished is not computed again."
+
+Trials = Annotated[int, typer.Option(metavar="N", help="Number of seeds per row of the table.")]
+
+
+def out_option(text: str = RESULTS) -> Any:
+    """The option of the folder with the results."""
+    return typer.Option(metavar="FOLDER", help=text, callback=o.expand)
+
+
 app = typer.Typer(
-    help="Benchmarks: a published protocol, and strategies side by side.",
+    cls=Verbs,
+    help="Run benchmarks: a published protocol, and strategies side by side.",
     epilog=EPILOG,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 
 @app.callback()
 def group() -> None:
-    """Benchmarks: a published protocol, and strategies side by side."""
+    """Run benchmarks: a published protocol, and strategies side by side."""
 
 
 @app.command("stacked-mnist", epilog=EPILOG)
+@with_options(ROOT, QUIET)
 def stacked(
     recipe: Annotated[
-        list[str] | None, typer.Option(help="dcgan (as published) or relativistic; both if left out.")
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            "--recipes",
+            metavar="NAME",
+            help="dcgan (as published) or relativistic; by default both.",
+        ),
     ] = None,
-    trials: Annotated[int, typer.Option(help="Seeds a recipe.")] = 1,
-    steps: Annotated[int, typer.Option(help="Steps of 64 images; the protocol's are 100,000.")] = 100_000,
-    data_root: o.DataRoot = None,
+    trials: Annotated[int, typer.Option(metavar="N", help="Number of seeds per recipe.")] = 1,
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Training steps of 64 images each; 100,000 is the protocol.")
+    ] = 100_000,
     out: Annotated[
-        Path, typer.Option(help="Where runs and report are kept; what is there goes on.", callback=o.expand)
+        Path, out_option("Folder of runs and report. A run that was interrupted is continued.")
     ] = Path("runs/stacked-mnist"),
-    quiet: o.Quiet = False,
+    **settings: Any,
 ) -> None:
-    """How many of 1,000 modes are covered. Goes on where it stopped; the report is the last line."""
+    """Count the modes of Stacked MNIST that a GAN covers, of 1,000. The last line is the report's path."""
     from gantl_zoo.bench import stacked_mnist as bench
 
-    path = bench.stacked_mnist(
-        recipe or (), trials=trials, steps=steps, out=out, data_root=data_root, quiet=quiet, say=print
-    )
+    path = bench.stacked_mnist(recipe or (), trials=trials, steps=steps, out=out, say=print, **settings)
     print(path.read_text(encoding="utf-8"))
     print(path)
 
 
 @app.command("transfer", epilog=EPILOG)
+@with_options(ROOT, QUIET, often=("pair", "strategy", "shots", "source", "data", "trials", "steps", "out"))
 def transfer(
     strategy: Annotated[
-        list[str] | None, typer.Option(help="Strategies beside scratch: full, or 'freeze-d first=2'.")
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            "--strategies",
+            metavar="NAME",
+            help="A strategy, such as full or 'freeze-d first=2'; may be repeated.",
+        ),
     ] = None,
     shots: Annotated[
-        list[int] | None, typer.Option(help="Numbers of images; 0: all, the default for your own.")
+        list[int] | None,
+        typer.Option(metavar="N", help="Number of training images; 0 is all. May be repeated."),
     ] = None,
     pair: Annotated[
-        list[str] | None, typer.Option(help="mnist-fashion, mnist-glyphs or digits; all if left out.")
+        list[str] | None,
+        typer.Option(
+            "--pair", "--pairs", metavar="NAME", help="mnist-fashion, mnist-glyphs or digits; by default all."
+        ),
     ] = None,
-    source: Annotated[str, typer.Option(help="Your own pair: a model …", callback=o.expand)] = "",
-    data: Annotated[str, typer.Option(help="… and data.", callback=o.expand)] = "",
-    trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
-    steps: Annotated[int, typer.Option(help="Training steps a run.")] = 4500,
-    batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
-    samples: o.Samples = 2_000,
-    aug: o.Augmentation = "diffaugment",
-    part: Annotated[str, typer.Option(help="I/N: every N-th cell only, so that N processes share.")] = "1/1",
-    data_root: o.DataRoot = None,
-    out: Annotated[
-        Path, typer.Option(help="Where results are kept; nothing is done twice.", callback=o.expand)
-    ] = Path("runs/transfer"),
-    quiet: o.Quiet = False,
+    source: Annotated[
+        str, typer.Option(metavar="GAN", help="The source of a pair of your own.", callback=o.expand)
+    ] = "",
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="The images of a pair of your own.", callback=o.expand)
+    ] = "",
+    trials: Trials = 3,
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps per run.")] = 4500,
+    batch: Annotated[int, typer.Option(metavar="N", help="Images per step.")] = 32,
+    samples: Annotated[int, typer.Option(metavar="N", help="Number of samples that are measured.")] = 2_000,
+    aug: Annotated[
+        str, typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.")
+    ] = "diffaugment",
+    part: Annotated[
+        str, typer.Option(metavar="I/N", help="Only every N-th run, so that N processes share the work.")
+    ] = "1/1",
+    out: Annotated[Path, out_option()] = Path("runs/transfer"),
+    **settings: Any,
 ) -> None:
-    """Which strategy wins, for how many images. Goes on where it stopped; the report is the last line."""
+    """Compare strategies for several numbers of images. The last line is the report's path."""
     from gantl_zoo.bench import transfer as bench
 
     path = bench.transfer_table(
-        bench.choose_pairs(pair or (), source, data, data_root),
+        bench.choose_pairs(pair or (), source, data, settings["data_root"]),
         strategy or ("full", "freeze-d"),
         shots or ((0,) if source else bench.SHOTS),
         trials=trials,
         budget=bench.Budget(steps=steps, batch=batch, samples=samples, aug=aug),
         part=bench.choose_part(part),
         out=out,
-        data_root=data_root,
-        quiet=quiet,
         say=print,
+        **settings,
     )
     print(path.read_text(encoding="utf-8"))
     print(path)
 
 
 @app.command("classifiers", epilog=EPILOG)
+@with_options(ROOT, QUIET)
 def classifiers(
     shots: Annotated[
-        list[int] | None, typer.Option(help="100, 1000 or 0 for all; all three if left out.")
+        list[int] | None,
+        typer.Option(metavar="N", help="Number of training images: 100, 1000 or 0 for all; by default each."),
     ] = None,
-    trials: Annotated[int, typer.Option(help="Seeds a cell.")] = 3,
-    data_root: o.DataRoot = None,
-    out: Annotated[
-        Path, typer.Option(help="Where results are kept; nothing is done twice.", callback=o.expand)
-    ] = Path("runs/classifiers"),
-    quiet: o.Quiet = False,
+    trials: Trials = 3,
+    out: Annotated[Path, out_option()] = Path("runs/classifiers"),
+    **settings: Any,
 ) -> None:
-    """Classifiers of Fashion-MNIST from few labels. Goes on where it stopped; the report is the last line."""
+    """Compare classifiers of Fashion-MNIST from few labels. The last line is the report's path."""
     from gantl_zoo.bench import classifiers as bench
 
-    path = bench.classifier_table(
-        shots or bench.SHOTS, trials=trials, out=out, data_root=data_root, quiet=quiet, say=print
-    )
+    path = bench.classifier_table(shots or bench.SHOTS, trials=trials, out=out, say=print, **settings)
     print(path.read_text(encoding="utf-8"))
     print(path)

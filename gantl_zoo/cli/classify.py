@@ -1,17 +1,16 @@
-"""`classify train|transfer|evaluate`: the backbone's three steps."""
+"""`classify train|transfer|evaluate`: train, fine-tune and evaluate a classifier."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, Group, with_options
-from gantl_zoo.cli.train import said
-from gantl_zoo.errors import Stopped, UsageError
-from gantl_zoo.registry.arguments import from_words
+from gantl_zoo.cli.command import Verbs
+from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, print_run, typed, with_options
+from gantl_zoo.cli.train import StrategyConfig, StrategyName
+from gantl_zoo.errors import UsageError
 
 EPILOG = """Examples:
 
@@ -28,97 +27,126 @@ EPILOG = """Examples:
   gantl-zoo classify train --resume runs/00003-cnn-mnist
 
   gantl-zoo classify evaluate cnn-mnist --data mnist"""
-RESUME: Group = {"resume": (o.Resume, None)}
+RESUME: o.Group = {"resume": (o.Resume, None)}
+OFTEN = ("data", "shots", "image_size", "epochs", "batch", "lr", "out", "resume")
+SAMPLES = "Samples of a GAN"
 
 app = typer.Typer(
-    help="Pre-train, fine-tune and evaluate a classifier.",
+    cls=Verbs,
+    help="Train, fine-tune and evaluate a classifier.",
     epilog=EPILOG,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER, RESUME)
+@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "gan"))
 def train(
     context: typer.Context,
     backbone: Annotated[
-        str | None, typer.Argument(help="A backbone, such as cnn (the default) or timm:resnet18.")
+        str | None,
+        typer.Argument(
+            help="A backbone, such as cnn (the default) or timm:resnet18.",
+            autocompletion=o.names("backbones"),
+        ),
     ] = None,
-    backbone_arg: Annotated[list[str] | None, typer.Option("--backbone-arg", help="KEY=VALUE.")] = None,
+    backbone_config: Annotated[
+        list[str] | None, o.network_arguments("backbone", "An argument of the backbone.")
+    ] = None,
     gan: Annotated[
         str | None,
-        typer.Option(help="A GAN whose samples are used, too.", rich_help_panel="Samples", callback=o.expand),
+        typer.Option(
+            metavar="GAN",
+            help="Add samples of this GAN to the training images.",
+            rich_help_panel=SAMPLES,
+            callback=o.expand,
+            autocompletion=o.names("models"),
+        ),
     ] = None,
     gan_samples: Annotated[
-        int, typer.Option(help="How many samples a first classifier labels.", rich_help_panel="Samples")
+        int,
+        typer.Option(
+            metavar="N", help="Number of samples that a first classifier labels.", rich_help_panel=SAMPLES
+        ),
     ] = 5_000,
     gan_confidence: Annotated[
-        float, typer.Option(help="Its least probability for a sample to be used.", rich_help_panel="Samples")
+        float,
+        typer.Option(
+            metavar="X",
+            help="Lowest probability of that label for a sample to be added.",
+            rich_help_panel=SAMPLES,
+        ),
     ] = 0.95,
     **settings: Any,
 ) -> None:
-    """Train a classifier on labelled images."""
+    """Train a classifier on labelled images. The last line on standard output is the run's folder."""
     settings |= {"gan": gan, "gan_samples": gan_samples, "gan_confidence": gan_confidence}
-    settings["backbone_config"] = from_words(backbone_arg or (), "--backbone-arg")
+    settings["backbone_config"] = o.arguments(backbone_config, "--backbone-arg")
     perform(context, "classify_train", backbone, settings)
 
 
 @app.command(epilog=EPILOG)
-@with_options(SIZE, DATA, CLASSIFIER, RESUME)
+@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "strategy"))
 def transfer(
     context: typer.Context,
     source: Annotated[
-        str | None, typer.Argument(help="A classifier, a timm: backbone, or a GAN.", callback=o.expand)
+        str | None,
+        typer.Argument(
+            help="A classifier, a timm: backbone or a GAN, whose discriminator becomes the backbone.",
+            callback=o.expand,
+            autocompletion=o.names("models"),
+        ),
     ] = None,
-    strategy: Annotated[
-        str, typer.Option(help="freeze, partial, full, …", rich_help_panel="Strategy")
-    ] = "full",
-    strategy_arg: Annotated[
-        list[str] | None, typer.Option("--strategy-arg", help="KEY=VALUE.", rich_help_panel="Strategy")
-    ] = None,
+    strategy: StrategyName = "full",
+    strategy_config: StrategyConfig = None,
     **settings: Any,
 ) -> None:
-    """Fine-tune a classifier on other labelled images."""
+    """Fine-tune a classifier on other labelled images. The last line on standard output is the run."""
     settings["strategy"] = strategy
-    settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
+    settings["strategy_config"] = o.arguments(strategy_config, "--strategy-arg")
     perform(context, "classify_transfer", source, settings)
 
 
 @app.command(epilog=EPILOG)
+@with_options(DATA, SIZE, {"as_json": (o.JsonFile, None)})
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A classifier, such as cnn-mnist.", callback=o.expand)],
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    image_size: o.ImageSize = None,
-    channels: o.Channels = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A classifier, such as cnn-mnist.", callback=o.expand, autocompletion=o.names("models")
+        ),
+    ],
+    **settings: Any,
 ) -> None:
-    """Accuracy on held-out images."""
-    need_data(data)
+    """Measure the accuracy of a classifier on held-out images."""
+    need_data(settings["data"])
+    from gantl_zoo.cli.printing import write_json
     from gantl_zoo.runs.classify import classify_evaluate
 
-    result = classify_evaluate(name, data=data, data_root=data_root, image_size=image_size, channels=channels)
-    print(f"accuracy {result['value']:.4f} on {result['on']}")
+    as_json = settings.pop("as_json")
+    report = classify_evaluate(name, **settings)
+    if as_json is not None:
+        write_json(report.results, as_json)
+    if as_json != "-":
+        print(f"accuracy {report['accuracy']:.4f} on {report.result('accuracy')['on']}")
 
 
 def need_data(data: object) -> None:
     if not data:
-        raise UsageError("--data is missing: a data name (mnist, …), or a folder with a sub-folder a class")
+        raise UsageError(
+            "--data is missing: name a data set (mnist, …), or a folder with one sub-folder per class"
+        )
 
 
 def perform(context: typer.Context, function: str, name: str | None, settings: dict[str, Any]) -> None:
-    """Call that function; print the model's score and the run's path."""
+    """Call that function; print the model's accuracy and the run's folder."""
+    as_json = settings.pop("as_json")
     if settings["resume"] is None:
         need_data(settings["data"])
     else:  # the run has its own settings instead of our defaults
-        settings = {"quiet": settings["quiet"]} | said(context, settings)
+        settings = {"quiet": settings["quiet"]} | typed(context, settings)
     from gantl_zoo.runs import classify
 
-    try:
-        model = getattr(classify, function)(name, **settings)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        raise
-    metric = model.about["metrics"][0]
-    print(f"accuracy {metric['value']:.4f} on {metric['on']}")
-    print(model.folder.parent)
+    print_run(lambda: getattr(classify, function)(name, **settings), as_json, "accuracy {value:.4f} on {on}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli import options as o
-from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.cli.shared import DATA, MEASURING, with_options
+from gantl_zoo.errors import UsageError
 
 EPILOG = """Examples:
 
@@ -26,55 +24,44 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=EPILOG)(evaluate)
 
 
+OFTEN = ("data", "metrics", "samples", "extractor", "shots", "device", "as_json")
+
+
+@with_options(DATA, MEASURING, samples=10_000, often=OFTEN)
 def evaluate(
     name: Annotated[
-        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=o.expand)
+        str,
+        typer.Argument(
+            help="A GAN: a released model, a model folder, a run folder or a model on the Hub.",
+            callback=o.expand,
+            autocompletion=o.names("models"),
+        ),
     ],
-    data: o.Data = "",
-    data_root: o.DataRoot = None,
-    channels: o.Channels = None,
-    shots: o.Shots = None,
-    data_seed: o.DataSeed = 0,
-    metrics: o.Metrics = "auto",
-    samples: o.Samples = 10_000,
-    extractor: o.ExtractorName = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where to generate and to extract features: auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = "cpu",
     quiet: o.Quiet = False,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file.", callback=o.expand)
-    ] = None,
+    as_json: o.JsonFile = None,
+    **settings: Any,
 ) -> None:
-    """Measure a GAN against held-out images. A score carries its extractor's name."""
-    if not data:
-        raise UsageError("--data is missing: the images to compare with")
-    from gantl_zoo.metrics.extract import plain
+    """Measure a GAN against held-out images. The name of a score contains its extractor."""
+    if not settings["data"]:
+        raise UsageError("--data is missing: name the images to compare with")
+    from gantl_zoo.cli.printing import write_json
     from gantl_zoo.runs import evaluate as runs
     from gantl_zoo.training.launcher import is_main
 
-    report = runs.evaluate(
-        name,
-        data=data,
-        metrics=metrics,
-        samples=samples,
-        extractor=extractor,
-        channels=channels,
-        data_root=data_root,
-        shots=shots,
-        data_seed=data_seed,
-        progress=plain if quiet or not sys.stderr.isatty() else bar,
-    )
+    report = runs.evaluate(name, device=device, quiet=quiet, **settings)
     if not is_main():  # the others have helped
         return
-    print(report)  # before anything can go wrong with the file
+    if as_json != "-":
+        print(report)  # before anything can go wrong with the file
+    elif not quiet:
+        print(report, file=sys.stderr)
     if as_json is not None:
-        try:
-            as_json.write_text(json.dumps(report.results, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"can't write {as_json}: {error.strerror}") from error
-
-
-def bar(steps: Iterable[int], what: str) -> Iterable[int]:
-    """Progress on standard error."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(steps, what, console=Console(stderr=True), transient=True)
+        write_json(report.results, as_json)

@@ -1,17 +1,17 @@
-"""`list`, `info`, `plugins`: what there is, and who brings it."""
+"""`list`: the names that there are, what they mean, and who brings them."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.cli.options import expand
+from gantl_zoo.cli.options import Json
+from gantl_zoo.cli.printing import bold, megabytes, print_page, shape, table, write_json
 from gantl_zoo.cli.share import Endpoint
-from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, unknown
+from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
-from gantl_zoo.registry.plugins import KINDS, Entry, installed, singular
+from gantl_zoo.registry.plugins import Entry
 
 LIST_EPILOG = """Examples:
 
@@ -19,116 +19,110 @@ LIST_EPILOG = """Examples:
 
   gantl-zoo list 'dc*' --kind models --json
 
+  gantl-zoo list --kind strategies
+
   gantl-zoo list --hub mnist"""
+
+
+def kinds(incomplete: str) -> list[str]:
+    """The kinds of names that begin with what is typed."""
+    return [kind for kind in REGISTRIES if kind.startswith(incomplete)]
 
 
 def add(app: typer.Typer) -> None:
     app.command("list", epilog=LIST_EPILOG)(list_names)
-    app.command(epilog="Examples:\n\n  gantl-zoo info dcgan-mnist\n\n  gantl-zoo info freeze")(info)
-    app.command("plugins", epilog="Example:\n\n  gantl-zoo plugins")(show_plugins)
 
 
 def list_names(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'dc*'.")] = "*",
-    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    hub: Annotated[bool, typer.Option("--hub", help="Models on the Hub; PATTERN is part of a name.")] = False,
+    pattern: Annotated[str, typer.Argument(help="A shell pattern of names, such as 'dc*'.")] = "*",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help=f"Only one kind of names: {', '.join(REGISTRIES)}.", autocompletion=kinds
+        ),
+    ] = None,
+    as_json: Json = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="List models on the Hub whose names contain PATTERN.")
+    ] = False,
     endpoint: Endpoint = None,
 ) -> None:
-    """List names: models, generators, discriminators, backbones, strategies."""
+    """List all names: models, networks, strategies, data sets, presets. gantl-zoo info NAME describes one."""
     if hub and kind not in (None, "models"):
-        raise UsageError(f"--hub lists models, so --kind {kind} has no meaning with it")
+        raise UsageError(f"--hub lists models, so it can't be used with --kind {kind}")
     if endpoint and not hub:
-        raise UsageError("--endpoint says which Hub, so it needs --hub")
+        raise UsageError("--endpoint is the address of a Hub, so it needs --hub")
     if hub:
         return list_hub("" if pattern == "*" else pattern, as_json, endpoint)
-    if kind is not None and kind not in KINDS:
-        raise UsageError(unknown("--kind", kind, KINDS))
-    rows = [
-        {"kind": k, "name": name, "owner": entry.owner, "version": entry.version}
-        for k in ([kind] if kind else KINDS)
-        for name in REGISTRIES[k].names(pattern)
-        for entry in [REGISTRIES[k].info(name)]
-    ]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    if not rows:
+    if kind is not None and kind not in REGISTRIES:
+        raise UsageError(unknown("--kind", kind, REGISTRIES))
+    rows = {
+        k: [row(k, name) for name in REGISTRIES[k].names(pattern)] for k in ([kind] if kind else REGISTRIES)
+    }
+    if as_json is not None:
+        return write_json([one for group in rows.values() for one in group], as_json)
+    if not any(rows.values()):
         raise UnknownNameError(f"no name matches {pattern!r}; gantl-zoo list shows all")
-    for row in rows:
-        owner = "" if row["owner"] == "gantl_zoo" else f"{row['owner']} {row['version']}"
-        print(f"{row['kind']:15} {row['name']:24} {owner}".rstrip())
+    print_page("\n\n".join(page(k, found) for k, found in rows.items() if found))
 
 
-def list_hub(query: str, as_json: bool, endpoint: str | None) -> None:
+def row(kind: str, name: str) -> dict[str, Any]:
+    """What is listed of a name. No plug-in is imported."""
+    from gantl_zoo.registry.summary import summary
+
+    entry = REGISTRIES[kind].lookup(name)[0]
+    if kind == "models":
+        known = model_row(entry)
+    else:
+        known = {"summary": preset_summary(entry) if kind == "presets" else summary(entry)}
+    return {"kind": kind, "name": name, "owner": entry.owner, "version": entry.version, **known}
+
+
+def preset_summary(entry: Entry) -> str:
+    """The description of a preset that can be read without importing a plug-in."""
+    from gantl_zoo.training.presets import Preset
+
+    target = entry.load() if entry.owner == "gantl_zoo" else entry.target
+    return target.description if isinstance(target, Preset) else ""
+
+
+def model_row(entry: Entry) -> dict[str, Any]:
+    """Image shape, size and description of a model that can be read without importing a plug-in."""
+    from gantl_zoo.cli.model_facts import folder_of, model_facts
+
+    folder = folder_of(entry)
+    try:
+        return {"image": None, "bytes": None, "summary": ""} if folder is None else model_facts(folder)
+    except WeightsError as error:
+        return {"image": None, "bytes": None, "summary": str(error)}
+
+
+def page(kind: str, rows: list[dict[str, Any]]) -> str:
+    """A kind's heading, and a line for each name."""
+    if kind == "models":
+        cells = [[r["name"], shape(r["image"]), megabytes(r["bytes"]), about(r)] for r in rows]
+        lines = table(cells, right=(2,), cut=True)
+    else:
+        lines = table([[r["name"], about(r)] for r in rows], cut=True)
+    return "\n".join([bold(kind.capitalize()), *(f"  {line}" for line in lines)])
+
+
+def about(found: dict[str, Any]) -> str:
+    """What a name means, and the plug-in that brings it."""
+    owner = f"{found['owner']} {found['version']}".strip()
+    return " ".join(filter(None, [found["summary"], "" if found["owner"] == "gantl_zoo" else f"({owner})"]))
+
+
+def list_hub(query: str, as_json: str | None, endpoint: str | None) -> None:
     """Models on the Hub that name our library, each with the metrics of its card."""
     from gantl_zoo.hub.search import search_hub
 
     rows = search_hub(query, endpoint=endpoint)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
+    if as_json is not None:
+        return write_json([row.to_dict() for row in rows], as_json)
     if not rows:
         raise UnknownNameError(f"no model of gantl_zoo on the Hub has {query!r} in its name")
     for row in rows:
-        print(f"{row['name']:32} {row['task'] or '':32} {row['license'] or ''}".rstrip())
-        for metric, value in row["metrics"].items():
+        print(f"{row.name:32} {row.task or '':32} {row.license or ''}".rstrip())
+        for metric, value in row.metrics.items():
             print(f"  {value:<10.4g} {metric}" if isinstance(value, float) else f"  {value} {metric}")
-
-
-def info(
-    name: Annotated[str, typer.Argument(help="A model, or any registered name.", callback=expand)],
-) -> None:
-    """Say what a name is, who brings it, its lineage and its metrics."""
-    entries = [REGISTRIES[k].info(name) for k in KINDS if name in REGISTRIES[k] and k != "models"]
-    if entries:
-        for entry in entries:
-            describe(name, entry)
-        return
-    from gantl_zoo.storage import card
-    from gantl_zoo.storage.schema import read_config
-    from gantl_zoo.zoo import locate
-
-    folder, origin = locate(name, weights=False)
-    config = read_config(folder)
-    print(f"{name}: {config['kind']} in {folder}")
-    if origin:
-        print(f"from the Hub: {origin['repo']} at commit {origin['revision']}")
-    print(f"licence: {config.get('license') or 'not stated'}")
-    print(card.facts(config, address=name))
-    print("lineage: " + json.dumps(config.get("lineage", {}), indent=2))
-
-
-def describe(name: str, entry: Entry) -> None:
-    """A registered name, as it was asked for: its owner, arguments and documentation."""
-    print(
-        f"{singular(entry.kind)} {entry.name}: {entry.reference}, from {entry.owner} {entry.version}".rstrip()
-    )
-    target: Any = entry.load()
-    print(f"  {(target.__doc__ or 'no documentation').strip().splitlines()[0]}")
-    defaults = REGISTRIES[entry.kind].configure(name)
-    print("  " + (", ".join(f"{k}={v!r}" for k, v in defaults.items()) or "no arguments"))
-
-
-def show_plugins() -> None:
-    """List installed plug-ins, what each brings, and what is wrong with it."""
-    if not installed():
-        print("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
-    for plugin in installed():
-        print(f"{plugin.name} {plugin.version}")
-        for entry in plugin.entries:
-            print(f"  {singular(entry.kind)} {entry.name}{state(entry)}")
-        for wrong in plugin.wrong:
-            print(f"  BROKEN: {wrong}")
-
-
-def state(entry: Entry) -> str:
-    """What is wrong with a plug-in's name, if anything."""
-    try:
-        entry.load()
-    except PluginError as error:
-        return f": BROKEN: {error}"
-    others = [e for e in REGISTRIES[entry.kind].lookup(entry.name) if e != entry]
-    if others:
-        return f": reachable as {entry.qualified} only, because {others[0].owner} has {entry.name} too"
-    return ""

@@ -1,18 +1,42 @@
-"""Options that several verbs share, and how their values are read."""
+"""Options that several verbs share, and options that are derived from the fields of a dataclass.
+
+A dataclass of settings gives the type, the default and the help of each of its options (`field_options`).
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.registry.arguments import from_words
+from gantl_zoo.registry.field_help import field_help
 
-DATA, TRAINING, STEADINESS, OUTPUT = "Data", "Training", "Steadiness", "Output"
+DATA, TRAINING, STABILITY, OUTPUT = "Data", "Training", "Stability", "Output"
+NETWORKS, STRATEGY = "Networks", "Strategy"
 RUNS = Path("runs")
 Place = TypeVar("Place", Path, str, None)
+Group = Mapping[str, tuple[Any, Any]]  # name: (annotation, default)
+
+# The annotation of a dataclass's field: the type of its option, and the placeholder of the value.
+TYPES: dict[str, tuple[Any, str]] = {
+    "int": (int, "N"),
+    "int | None": (int | None, "N"),
+    "float": (float, "X"),
+    "float | None": (float | None, "X"),
+    "bool": (bool, ""),
+    "str": (str, "NAME"),
+    "str | None": (str | None, "NAME"),
+    "str | Path | None": (Path | None, "FOLDER"),
+    "str | Path | ImageData": (str, "DATA"),
+    "tuple[str, ...]": (str, "NAMES"),
+    "dict[str, Any]": (list[str] | None, "KEY=VALUE"),
+}
 
 
 def expand(place: Place) -> Place:
@@ -20,139 +44,170 @@ def expand(place: Place) -> Place:
     return place if place is None else type(place)(os.path.expanduser(place))
 
 
-Data = Annotated[
-    str,
-    typer.Option("--data", help="Data name, folder or zip of images.", rich_help_panel=DATA, callback=expand),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-root",
-        help="Where torchvision's sets are.",
-        rich_help_panel=DATA,
-        envvar="GANTL_ZOO_DATA",
-        callback=expand,
-    ),
-]
-Shots = Annotated[int | None, typer.Option(help="Use only so many images.", rich_help_panel=DATA)]
-DataSeed = Annotated[int, typer.Option("--data-seed", help="Which subset.", rich_help_panel=DATA)]
-ImageSize = Annotated[
-    int | None, typer.Option("--image-size", help="Side to which images are resized.", rich_help_panel=DATA)
-]
-Channels = Annotated[int | None, typer.Option(help="Convert to 1 (grey) or 3 (RGB).", rich_help_panel=DATA)]
+# What the option of a field has besides the field's type, default and help. Keys are options' names.
+SPECIAL: dict[str, dict[str, Any]] = {
+    "data": {"callback": expand},
+    "data_root": {"callback": expand, "envvar": "GANTL_ZOO_DATA"},
+}
+
+
+def field_options(
+    kind: type,
+    panel: str,
+    *,
+    only: Iterable[str] = (),
+    without: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> Group:
+    """The options of a dataclass's fields: those in `only` if any are, never those in `without`. `names`
+    maps a field to its option's name, where that differs.
+    """
+    texts, chosen, skipped = field_help(kind), set(only), set(without)
+    found: dict[str, tuple[Any, Any]] = {}
+    for field in fields(kind):
+        if field.name in skipped or (chosen and field.name not in chosen):
+            continue
+        name = (names or {}).get(field.name, field.name)
+        option_type, placeholder = TYPES[str(field.type)]
+        info = typer.Option(
+            *spellings(name, str(field.type)),
+            help=sentence(texts.get(field.name, "")),
+            metavar=placeholder,
+            rich_help_panel=panel,
+            **SPECIAL.get(name, {}),
+        )
+        found[name] = (Annotated[option_type, info], default_of(field))
+    return found
+
+
+def sentence(text: str) -> str:
+    """A field's help as a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def spellings(name: str, annotation: str) -> list[str]:
+    """The names of an option: a dict of arguments is `--engine-arg`, or `--engine-config` as in Python."""
+    option = f"--{name.replace('_', '-')}"
+    return [option.replace("-config", "-arg"), option] if annotation.startswith("dict") else [option]
+
+
+def default_of(field: Any) -> Any:
+    """The default of a field as the command line has it."""
+    if field.default is MISSING:
+        return None if field.default_factory is not MISSING else ""
+    return ",".join(field.default) if isinstance(field.default, tuple) else field.default
+
+
+def arguments(words: Iterable[str] | None, option: str) -> dict[str, Any]:
+    """Keyword arguments from `KEY=VALUE` words, or from a JSON object. Raises `UsageError`."""
+    import json
+
+    found: dict[str, Any] = {}
+    for word in words or ():
+        if not word.lstrip().startswith("{"):
+            found |= from_words([word], option)
+            continue
+        try:
+            found |= json.loads(word)
+        except ValueError as error:
+            raise UsageError(f"{option} {word!r:.80} is not a valid JSON object: {error}") from error
+    return found
+
+
+def network_arguments(name: str, what: str, panel: str = NETWORKS) -> Any:
+    """The option for the builder arguments of a network or a strategy."""
+    return typer.Option(
+        f"--{name}-arg", f"--{name}-config", metavar="KEY=VALUE", help=what, rich_help_panel=panel
+    )
+
+
+def names(*kinds: str) -> Callable[[str], list[str]]:
+    """A function that completes names of these kinds in a shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        from gantl_zoo.registry.builtins import REGISTRIES
+
+        found = [name for kind in kinds or REGISTRIES for name in REGISTRIES[kind].names("*")]
+        return sorted({name for name in found if name.startswith(incomplete)})
+
+    return complete
+
 
 Conditional = Annotated[
     bool | None,
     typer.Option(
         "--conditional/--unconditional",
-        help="With the data's classes, or without; else as the source.",
+        help="Condition the model on the classes of the data, or do not. By default a transfer keeps what "
+        "its source does, and a training from scratch is unconditional.",
         rich_help_panel=DATA,
     ),
 ]
-
-Steps = Annotated[int, typer.Option(help="Training steps.", rich_help_panel=TRAINING)]
-BatchSize = Annotated[int, typer.Option("--batch", help="Images a step.", rich_help_panel=TRAINING)]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=TRAINING)]
-Loss = Annotated[
-    str,
-    typer.Option(help="hinge, minimax, non-saturating or relativistic.", rich_help_panel=TRAINING),
-]
-Accumulate = Annotated[
-    int, typer.Option(help="Rounds in which a batch is worked off (less memory).", rich_help_panel=TRAINING)
-]
-Augmentation = Annotated[
-    str, typer.Option("--aug", help="none, diffaugment or ada.", rich_help_panel=TRAINING)
-]
-R1 = Annotated[float, typer.Option("--r1", help="Weight of the gradient penalty.", rich_help_panel=TRAINING)]
-Lr = Annotated[float, typer.Option(help="Learning rate of both players.", rich_help_panel=TRAINING)]
-DiscriminatorLr = Annotated[
+Minutes = Annotated[
     float | None,
-    typer.Option("--discriminator-lr", help="Another for the discriminator.", rich_help_panel=TRAINING),
-]
-Beta1 = Annotated[float, typer.Option("--beta1", help="Adam's first decay.", rich_help_panel=TRAINING)]
-Beta2 = Annotated[float, typer.Option("--beta2", help="Adam's second decay.", rich_help_panel=TRAINING)]
-Decay = Annotated[
-    float,
-    typer.Option(help="Learning rates fall to zero over this last share.", rich_help_panel=TRAINING),
-]
-EmaImages = Annotated[
-    int, typer.Option("--ema-images", help="Half-life of the average, in images.", rich_help_panel=TRAINING)
-]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, or (GANs) fp16.", rich_help_panel=TRAINING)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", rich_help_panel=TRAINING)]
-
-EngineArgs = Annotated[
-    list[str] | None,
     typer.Option(
-        "--engine-arg",
-        help="KEY=VALUE: allocator, compile, memory_format, optimizer, threads.",
+        metavar="N",
+        help="Train for as many steps as take N minutes on this machine, in the place of --steps.",
         rich_help_panel=TRAINING,
     ),
 ]
-SkipLimit = Annotated[
-    int,
+PresetName = Annotated[
+    str | None,
     typer.Option(
-        "--skip-limit", help="Steps skipped in a row before a roll-back.", rich_help_panel=STEADINESS
+        "--preset",
+        metavar="NAME",
+        help="A recipe by name. gantl-zoo list --kind presets shows all; other options replace its settings.",
+        rich_help_panel=TRAINING,
+        autocompletion=names("presets"),
     ),
 ]
-RollbackLimit = Annotated[
-    int, typer.Option("--rollback-limit", help="Roll-backs before the run stops.", rich_help_panel=STEADINESS)
-]
-OnCollapse = Annotated[
-    str, typer.Option("--on-collapse", help="warn, rollback or stop.", rich_help_panel=STEADINESS)
-]
-WatchEvery = Annotated[
-    int,
-    typer.Option("--watch-every", help="Steps between checks for a collapse.", rich_help_panel=STEADINESS),
-]
-Epochs = Annotated[int, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)]
-HighestLr = Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel=TRAINING)]
-WeightDecay = Annotated[float, typer.Option("--weight-decay", rich_help_panel=TRAINING)]
-Shift = Annotated[int, typer.Option(help="Shift images by up to so many pixels.", rich_help_panel=TRAINING)]
-Flip = Annotated[bool, typer.Option("--flip", help="Mirror half of them.", rich_help_panel=TRAINING)]
-Smoothing = Annotated[float, typer.Option(help="Of labels.", rich_help_panel=TRAINING)]
-
 Out = Annotated[
     Path,
     typer.Option(
-        "--out", help="Parent of the numbered run folders.", rich_help_panel=OUTPUT, callback=expand
+        metavar="FOLDER",
+        help="Parent of the numbered run folders.",
+        rich_help_panel=OUTPUT,
+        callback=expand,
     ),
 ]
 Title = Annotated[
-    str, typer.Option("--title", help="The model's name (else the run's).", rich_help_panel=OUTPUT)
+    str,
+    typer.Option(
+        metavar="TEXT", help="Name of the model; by default that of its run.", rich_help_panel=OUTPUT
+    ),
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(help="Continue this run, with its own settings.", rich_help_panel=OUTPUT, callback=expand),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=OUTPUT)]
-Metrics = Annotated[
-    str,
     typer.Option(
-        help="auto, none, or of fd, kd, pr, is, mifid, memory, diversity, classes, modes.",
+        metavar="RUN",
+        help="Continue this run with its own settings.",
         rich_help_panel=OUTPUT,
+        callback=expand,
     ),
 ]
-Samples = Annotated[int, typer.Option(help="Images that are measured.", rich_help_panel=OUTPUT)]
-ExtractorName = Annotated[
-    str,
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Describe the run, and do not train.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", help="Write nothing but results and errors.", rich_help_panel=OUTPUT),
+]
+Json = Annotated[
+    str | None,
     typer.Option(
-        "--extractor",
-        help="auto, pixels, inception, a backbone's name, or channelwise:NAME.",
+        "--json", metavar="[FILE.json]", help="Print JSON in place of the table, or write it to a file."
+    ),
+]
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE]",
+        help="Write the results to FILE as JSON. Without FILE, or with -, print JSON and nothing else.",
         rich_help_panel=OUTPUT,
+        callback=expand,
     ),
 ]
-MetricsEvery = Annotated[
-    int,
-    typer.Option(
-        "--metrics-every", help="In steps; 0: as often as takes a tenth of the time.", rich_help_panel=OUTPUT
-    ),
-]
-CheckpointEvery = Annotated[int, typer.Option("--checkpoint-every", help="In steps.", rich_help_panel=OUTPUT)]
-LogEvery = Annotated[int, typer.Option("--log-every", help="In steps.", rich_help_panel=OUTPUT)]
-Log = Annotated[str, typer.Option(help="tensorboard, or none.", rich_help_panel=OUTPUT)]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing on standard error.", rich_help_panel=OUTPUT)]
-
 
 MOST_SEEDS = 100_000  # their images lie in memory
 
@@ -164,7 +219,7 @@ def seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(
-                f"--seeds {text!r}: {part!r} is no seed; write numbers and ranges, such as 0-15,40"
+                f"--seeds {text!r}: {part!r} is not a valid seed; write numbers and ranges, such as 0-15,40"
             )
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text!r}: the range {part} runs backwards; write {last}-{first}")

@@ -18,7 +18,7 @@ EPILOG = """Examples:
 
 MovedData = Annotated[
     str,
-    typer.Option("--data", help="Where the run's images are now, if they were moved.", callback=o.expand),
+    typer.Option("--data", metavar="DATA", help="The run's images, if they were moved.", callback=o.expand),
 ]
 
 
@@ -30,8 +30,9 @@ def resume(
     run: Annotated[Path, typer.Argument(help="A run folder.", callback=o.expand)],
     data: MovedData = "",
     quiet: o.Quiet = False,
+    as_json: o.JsonFile = None,
 ) -> None:
-    """Continue a run from its newest checkpoint. Its folder is the last line on standard output."""
+    """Continue a run from its newest checkpoint. The last line on standard output is its folder."""
     from gantl_zoo.runs import resume as runs
 
-    print_run(lambda: runs.resume(run, data=data or None, quiet=quiet))
+    print_run(lambda: runs.resume(run, data=data or None, quiet=quiet), as_json)

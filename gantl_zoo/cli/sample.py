@@ -10,6 +10,7 @@ import typer
 from gantl_zoo.cli import options
 from gantl_zoo.errors import UsageError
 
+WHAT, OUTPUT, SPEED = "What", "Output", "Speed"
 EPILOG = """Examples:
 
   gantl-zoo sample dcgan-mnist --seeds 0-15 --out grid.png
@@ -27,36 +28,46 @@ def sample(
     name: Annotated[
         str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
     ],
-    seeds: Annotated[str, typer.Option(help="One image a seed: 0-15,40.", rich_help_panel="What")] = "0-15",
-    trunc: Annotated[float, typer.Option(help="Below 1: nearer to the mean.", rich_help_panel="What")] = 1.0,
-    label: Annotated[
-        int | None, typer.Option("--class", help="Class number.", rich_help_panel="What")
-    ] = None,
+    seeds: Annotated[str, typer.Option(help="One image a seed: 0-15,40.", rich_help_panel=WHAT)] = "0-15",
+    truncation: Annotated[
+        float,
+        typer.Option("--truncation", "--trunc", help="Below 1: less variety.", rich_help_panel=WHAT),
+    ] = 1.0,
+    label: Annotated[int | None, typer.Option("--class", help="Class number.", rich_help_panel=WHAT)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="One picture of all.", rich_help_panel="Output", callback=options.expand),
+        typer.Option(help="One picture of all.", rich_help_panel=OUTPUT, callback=options.expand),
+    ] = None,
+    columns: Annotated[
+        int | None, typer.Option(help="Images in a row of that picture.", rich_help_panel=OUTPUT)
     ] = None,
     separate: Annotated[
         Path | None,
-        typer.Option(help="A folder: one picture a seed.", rich_help_panel="Output", callback=options.expand),
+        typer.Option(help="A folder: one picture a seed.", rich_help_panel=OUTPUT, callback=options.expand),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, …, or auto: a GPU if there is one.", rich_help_panel=SPEED)
+    ] = "cpu",
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Images at once; the last bits may differ.", rich_help_panel=SPEED),
     ] = None,
 ) -> None:
     """Draw images from a GAN. A seed gives the same image whatever else is drawn."""
     numbers = options.seeds(seeds)
     if out is None and separate is None:
         raise UsageError("say where the images go: --out grid.png, or --separate FOLDER for one file a seed")
+    if columns is not None and out is None:
+        raise UsageError("--columns is for the picture of all images: give --out, too")
     from gantl_zoo.model.gan import GAN
-    from gantl_zoo.viz.grid import grid, save_picture
     from gantl_zoo.zoo import load_model
 
-    gan = load_model(name, discriminator=False)
+    gan = load_model(name, discriminator=False, device=device)
     if not isinstance(gan, GAN):
         raise UsageError(f"{name} is a backbone, which makes no images; gantl-zoo list --kind models")
-    labels = None if label is None else [label] * len(numbers)
-    images = gan.generate(seeds=numbers, truncation=trunc, labels=labels)
+    images = gan.sample(seeds=numbers, truncation=truncation, labels=label, batch_size=batch_size)
     if out is not None:
-        print(save_picture(grid(images), out))
+        print(images.save(out, columns))
     if separate is not None:
-        for seed, image in zip(numbers, images, strict=True):
-            save_picture(grid(image[None]), separate / f"seed{seed:04d}.png")
+        images.save_each(separate, scale=None)
         print(separate)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gantl_zoo.cli.options import expand
+from gantl_zoo.cli.options import expand, names
 
 PUSH_EPILOG = """Examples:
 
@@ -26,8 +26,9 @@ PULL_EPILOG = """Examples:
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        help="Another Hub's address (else HF_ENDPOINT). One without Xet storage needs HF_HUB_DISABLE_XET=1.",
-        rich_help_panel="Where",
+        metavar="URL",
+        help="Address of another Hub, in place of HF_ENDPOINT. A Hub without Xet storage needs "
+        "HF_HUB_DISABLE_XET=1.",
     ),
 ]
 
@@ -39,20 +40,38 @@ def add(app: typer.Typer) -> None:
 
 def push(
     source: Annotated[
-        str, typer.Argument(help="A model or run folder, or a released model.", callback=expand)
+        str,
+        typer.Argument(
+            help="A model folder, a run folder or a released model.",
+            callback=expand,
+            autocompletion=names("models"),
+        ),
     ],
-    repo: Annotated[str, typer.Argument(help="user/name; made if there is none.")],
-    private: Annotated[bool, typer.Option("--private", help="A new one is hidden.")] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch.", rich_help_panel="Where")] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="As a pull request.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files and card, send nothing.")] = False,
-    license: Annotated[str | None, typer.Option(help="Licence id: mit, apache-2.0, cc-by-4.0, …")] = None,
+    repo: Annotated[str, typer.Argument(help="A repository, user/name. It is created if it does not exist.")],
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
+    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="Push to this branch.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the files and the card, and send nothing.")
+    ] = False,
+    license: Annotated[
+        str | None, typer.Option(metavar="ID", help="Licence of the model: mit, apache-2.0, cc-by-4.0, …")
+    ] = None,
     card: Annotated[
-        Path | None, typer.Option(help="Card whose text is kept (else README.md).", callback=expand)
+        Path | None,
+        typer.Option(
+            "--card",
+            "--card-file",
+            metavar="FILE",
+            help="A model card whose text is kept; by default the folder's README.md.",
+            callback=expand,
+        ),
     ] = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Share a model, in one commit. Log in first (hf auth login, HF_TOKEN). The last line is model@commit."""
+    """Share a model on the Hub, in one commit. Log in first, with hf auth login or HF_TOKEN. The last line on
+    standard output is model@commit.
+    """
     from gantl_zoo.hub import push as hub
 
     if license is None and sys.stdin.isatty() and not hub.licence_of(source):
@@ -72,11 +91,20 @@ def push(
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="user/name, or user/name@ and a branch, tag or commit.")],
-    to: Annotated[Path | None, typer.Option(help="A folder (else the Hub's cache).", callback=expand)] = None,
+    name: Annotated[
+        str, typer.Argument(help="A model on the Hub: user/name, or user/name@ and a branch, tag or commit.")
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Copy the model here; by default it stays in the Hub's cache.",
+            callback=expand,
+        ),
+    ] = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Fetch a model and check it. Prints the folder and, as the last line, model@commit."""
+    """Fetch a model from the Hub and check it. Prints the folder and, as the last line, model@commit."""
     from gantl_zoo.hub import pull as hub
 
     print(hub.pull(name, to=to, endpoint=endpoint))

@@ -1,6 +1,6 @@
-"""The options that verbs share, in groups, with the recipes' defaults. A verb takes them as `**settings`:
+"""The options of the training verbs in groups. A verb takes them as `**settings`:
 
-@with_options(DATA, ADVERSARIAL, steps=2_000)
+@with_options(DATA, ADVERSARIAL, often=("data", "steps"), steps=2_000)
 def transfer(source: …, **settings: object) -> None: …
 """
 
@@ -8,94 +8,63 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import typer
+
 from gantl_zoo.cli import options as o
+from gantl_zoo.cli.options import Group, field_options
 from gantl_zoo.errors import Stopped
+from gantl_zoo.runs.measuring import Measuring
+from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.recipe import Recipe
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
-Group = Mapping[str, tuple[Any, Any]]  # name: (annotation, default)
 
-DATA: Group = {
-    "data": (o.Data, ""),
-    "data_root": (o.DataRoot, None),
-    "shots": (o.Shots, None),
-    "data_seed": (o.DataSeed, 0),
-    "channels": (o.Channels, None),
-}
-SIZE: Group = {"image_size": (o.ImageSize, None)}
-OUTPUT: Group = {"out": (o.Out, o.RUNS), "title": (o.Title, ""), "quiet": (o.Quiet, False)}
+STABILITY = ("skip_limit", "rollback_limit", "on_collapse", "watch_every")
+INTERVALS = ("metrics_every", "checkpoint_every", "log_every", "log")
+MACHINE = ("precision", "device")
+KEPT = ("split_by", "place", "memory")  # fields that a run keeps and nobody types
 
-
-def with_defaults(recipe: Any, kinds: Mapping[str, Any]) -> Group:
-    """Options with the defaults that the dataclass `recipe` has for them."""
-    usual = {field.name: field.default for field in fields(recipe)}
-    return {name: (kind, usual[name]) for name, kind in kinds.items()}
-
-
-MACHINE = with_defaults(Recipe, {"precision": o.Precision, "device": o.Device})
-TRAINING = {
-    "steps": o.Steps,
-    "batch": o.BatchSize,
-    "accumulate": o.Accumulate,
-    "seed": o.Seed,
-    "loss": o.Loss,
-    "aug": o.Augmentation,
-    "r1": o.R1,
-    "lr": o.Lr,
-    "discriminator_lr": o.DiscriminatorLr,
-    "beta1": o.Beta1,
-    "beta2": o.Beta2,
-    "decay": o.Decay,
-    "ema_images": o.EmaImages,
-}
-STEADINESS = {
-    "skip_limit": o.SkipLimit,
-    "rollback_limit": o.RollbackLimit,
-    "on_collapse": o.OnCollapse,
-    "watch_every": o.WatchEvery,
+SPOKEN = {"source": "data", "root": "data_root"}
+DATA: Group = field_options(DataSpec, o.DATA, without=(*KEPT, "image_size"), names=SPOKEN)
+SIZE: Group = field_options(DataSpec, o.DATA, only=("image_size",))
+MEASURING: Group = field_options(Measuring, o.OUTPUT)
+OUTPUT: Group = {
+    "out": (o.Out, o.RUNS),
+    "title": (o.Title, ""),
+    "quiet": (o.Quiet, False),
+    "as_json": (o.JsonFile, None),
 }
 ADVERSARIAL: Group = {
     "conditional": (o.Conditional, None),
-    **with_defaults(Recipe, TRAINING),
-    **MACHINE,
-    "engine_arg": (o.EngineArgs, None),
-    **with_defaults(Recipe, STEADINESS),
-}
-INTERVALS = {
-    "metrics_every": o.MetricsEvery,
-    "checkpoint_every": o.CheckpointEvery,
-    "log_every": o.LogEvery,
-    "log": o.Log,
+    "preset": (o.PresetName, None),
+    "minutes": (o.Minutes, None),
+    **field_options(Recipe, o.TRAINING, without=(*STABILITY, *INTERVALS)),
+    **field_options(Recipe, o.STABILITY, only=STABILITY),
 }
 RUN: Group = {
     "resume": (o.Resume, None),
     "dry_run": (o.DryRun, False),
-    "metrics": (o.Metrics, "auto"),
-    "samples": (o.Samples, 5_000),
-    "extractor": (o.ExtractorName, "auto"),
-    **with_defaults(Recipe, INTERVALS),
+    **MEASURING,
+    **field_options(Recipe, o.OUTPUT, only=INTERVALS),
     **OUTPUT,
 }
-CLASSIFYING = {
-    "epochs": o.Epochs,
-    "batch": o.BatchSize,
-    "seed": o.Seed,
-    "lr": o.HighestLr,
-    "weight_decay": o.WeightDecay,
-    "shift": o.Shift,
-    "flip": o.Flip,
-    "smoothing": o.Smoothing,
+CLASSIFIER: Group = {
+    **field_options(ClassifierRecipe, o.TRAINING),
+    **field_options(Recipe, o.TRAINING, only=MACHINE),
+    **OUTPUT,
 }
-CLASSIFIER: Group = {**with_defaults(ClassifierRecipe, CLASSIFYING), **MACHINE, **OUTPUT}
 
 
-def with_options(*groups: Group, **defaults: Any) -> Callable[[Verb], Verb]:
-    """Give a verb the options of `groups`; `defaults` replace theirs. typer reads the signature."""
+def with_options(*groups: Group, often: Iterable[str] = (), **defaults: Any) -> Callable[[Verb], Verb]:
+    """Give a verb the options of `groups`, whose defaults `defaults` replace; typer reads the signature.
+
+    `often` names the options that the plain help shows; --help-all shows all.
+    """
     merged = {name: option for group in groups for name, option in group.items()}
 
     def decorate(verb: Verb) -> Verb:
@@ -108,19 +77,51 @@ def with_options(*groups: Group, **defaults: Any) -> Callable[[Verb], Verb]:
             for name, (kind, usual) in merged.items()
         ]
         verb.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
+        verb.often = tuple(often)  # type: ignore[attr-defined]
         return verb
 
     return decorate
 
 
-def print_run(train: Callable[[], Any]) -> None:
-    """Train, and print the run's folder in the main process; after Ctrl-C, how to go on."""
+def print_run(train: Callable[[], Any], as_json: str | None = None, line: str = "") -> None:
+    """Train. The main process prints what `line` makes of the first metric, and the run's folder as the last
+    line; or, for the file "-", JSON alone. After Ctrl-C it prints how to go on.
+    """
     from gantl_zoo.training.launcher import is_main
 
+    start = time.perf_counter()
     try:
         model = train()
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         raise
-    if is_main():
+    if not is_main():
+        return
+    if as_json is not None:
+        from gantl_zoo.cli.printing import write_json
+
+        write_json(result(model, time.perf_counter() - start), as_json)
+    if as_json != "-":
+        if line:
+            print(line.format(**model.about["metrics"][0]))
         print(model.folder.parent)
+
+
+def result(model: Any, seconds: float) -> dict[str, Any]:
+    """What a run made, for programs."""
+    training = model.about.get("training", {})
+    return {
+        "run": str(model.folder.parent),
+        "model": str(model.folder),
+        "kept_step": training.get("best_step"),
+        "seconds": round(seconds, 1),
+        "metrics": model.about.get("metrics", []),
+    }
+
+
+def typed(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were typed; a resumed run has its own in place of the verb's defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    silent = {name for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
+    given = {name: value for name, value in settings.items() if value not in (None, {})}
+    return {name: value for name, value in given.items() if name not in silent}

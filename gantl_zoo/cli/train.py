@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.cli.options import expand
-from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, print_run, with_options
+from gantl_zoo.cli.options import STRATEGY, arguments, expand, names, network_arguments
+from gantl_zoo.cli.shared import ADVERSARIAL, DATA, RUN, SIZE, print_run, typed, with_options
 from gantl_zoo.errors import UsageError
-from gantl_zoo.registry.arguments import from_words
-from gantl_zoo.training.recipe import VERBS
+from gantl_zoo.training.recipe import VERBS, Recipe
 
 TRAIN_EPILOG = """Examples:
 
@@ -23,45 +23,72 @@ TRAIN_EPILOG = """Examples:
   gantl-zoo train --resume runs/00003-dcgan-mnist"""
 TRANSFER_EPILOG = """Examples:
 
+  gantl-zoo transfer dcgan-faces --data ./photos
+
   gantl-zoo transfer dcgan-mnist --data glyphs --compare-scratch
 
-  gantl-zoo transfer dcgan-mnist --data ./photos --image-size 64 --shots 100
+  gantl-zoo transfer dcgan-faces --data ./photos --shots 100 --minutes 20
 
   gantl-zoo transfer dcgan-mnist --data fashion-mnist --strategy partial
 
   gantl-zoo transfer dcgan-mnist --data fashion-mnist --conditional
 
   gantl-zoo transfer dcgan-mnist --data glyphs --strategy freeze-d+l2-sp"""
+OFTEN = ("data", "image_size", "preset", "steps", "minutes", "aug", "out", "resume")
 
-GeneratorArgs = Annotated[
-    list[str] | None,
-    typer.Option("--generator-arg", help="Builder argument KEY=VALUE.", rich_help_panel="Networks"),
-]
-DiscriminatorArgs = Annotated[
-    list[str] | None,
-    typer.Option("--discriminator-arg", help="Builder argument KEY=VALUE.", rich_help_panel="Networks"),
-]
-DiscriminatorName = Annotated[
-    str | None, typer.Option(help="Another discriminator.", rich_help_panel="Networks")
-]
-Strategy = Annotated[
-    str,
-    typer.Option(
-        help="How to transfer: a name (gantl-zoo list --kind strategies), or several joined by +.",
-        rich_help_panel="Strategy",
+GeneratorName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A generator; gantl-zoo list --kind generators shows all.", autocompletion=names("generators")
     ),
 ]
-StrategyArgs = Annotated[
-    list[str] | None,
-    typer.Option("--strategy-arg", help="Its setting KEY=VALUE.", rich_help_panel="Strategy"),
+SourceName = Annotated[
+    str | None,
+    typer.Argument(
+        help="The GAN to adapt: a released model, a model folder, a run folder or a model on the Hub.",
+        callback=expand,
+        autocompletion=names("models"),
+    ),
+]
+DiscriminatorName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A discriminator; by default the one that belongs to the generator.",
+        rich_help_panel="Networks",
+        autocompletion=names("discriminators"),
+    ),
+]
+GeneratorConfig = Annotated[
+    list[str] | None, network_arguments("generator", "An argument of the generator, such as width=64.")
+]
+DiscriminatorConfig = Annotated[
+    list[str] | None, network_arguments("discriminator", "An argument of the discriminator.")
+]
+StrategyName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How to transfer. gantl-zoo list --kind strategies shows all, + joins several, auto chooses.",
+        rich_help_panel=STRATEGY,
+        autocompletion=names("strategies"),
+    ),
+]
+StrategyConfig = Annotated[
+    list[str] | None, network_arguments("strategy", "An argument of the strategy, such as first=2.", STRATEGY)
 ]
 LatentDim = Annotated[
-    int | None, typer.Option(help="Another latent size than the source's.", rich_help_panel="Strategy")
+    int | None,
+    typer.Option(
+        metavar="N", help="Size of the latent, if it is not the source's.", rich_help_panel="Networks"
+    ),
 ]
 CompareScratch = Annotated[
     bool,
     typer.Option(
-        "--compare-scratch", help="Also train from scratch, and compare.", rich_help_panel="Strategy"
+        "--compare-scratch",
+        help="Also train from scratch for as many steps, and compare.",
+        rich_help_panel=STRATEGY,
     ),
 ]
 
@@ -71,39 +98,37 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=TRANSFER_EPILOG)(transfer)
 
 
-@with_options(SIZE, DATA, ADVERSARIAL, RUN)
+@with_options(DATA, SIZE, ADVERSARIAL, RUN, often=(*OFTEN, "conditional", "loss"))
 def train(
     context: typer.Context,
-    generator: Annotated[str | None, typer.Argument(help="A generator's name.")] = None,
+    generator: GeneratorName = None,
     discriminator: DiscriminatorName = None,
-    generator_arg: GeneratorArgs = None,
-    discriminator_arg: DiscriminatorArgs = None,
+    generator_config: GeneratorConfig = None,
+    discriminator_config: DiscriminatorConfig = None,
     **settings: Any,
 ) -> None:
-    """Train a GAN from scratch. The run's folder is the last line on standard output."""
-    need(generator, settings, "a generator, such as dcgan")
+    """Train a GAN from scratch. The last line on standard output is the run's folder."""
+    need(generator or settings["preset"], settings, "a generator, such as dcgan")
     settings["discriminator"] = discriminator
-    settings["generator_config"] = from_words(generator_arg or (), "--generator-arg")
-    settings["discriminator_config"] = from_words(discriminator_arg or (), "--discriminator-arg")
+    settings["generator_config"] = arguments(generator_config, "--generator-arg")
+    settings["discriminator_config"] = arguments(discriminator_config, "--discriminator-arg")
     perform(context, generator or "", settings)
 
 
-@with_options(SIZE, DATA, ADVERSARIAL, RUN, **VERBS["transfer"])
+@with_options(DATA, SIZE, ADVERSARIAL, RUN, often=(*OFTEN, "shots", "strategy"), **VERBS["transfer"])
 def transfer(
     context: typer.Context,
-    source: Annotated[
-        str | None, typer.Argument(help="A GAN: a release, a model or run folder.", callback=expand)
-    ] = None,
-    strategy: Strategy = "full",
-    strategy_arg: StrategyArgs = None,
+    source: SourceName = None,
+    strategy: StrategyName = "auto",
+    strategy_config: StrategyConfig = None,
     latent_dim: LatentDim = None,
     compare_scratch: CompareScratch = False,
     **settings: Any,
 ) -> None:
-    """Adapt a GAN to your images. The run's folder is the last line on standard output."""
+    """Adapt a GAN to your images. The last line on standard output is the run's folder."""
     need(source, settings, "a GAN, such as dcgan-mnist")
     settings |= {"strategy": strategy, "compare_scratch": compare_scratch, "latent_dim": latent_dim}
-    settings["strategy_config"] = from_words(strategy_arg or (), "--strategy-arg")
+    settings["strategy_config"] = arguments(strategy_config, "--strategy-arg")
     perform(context, source or "", settings)
 
 
@@ -112,32 +137,28 @@ def need(name: str | None, settings: dict[str, Any], what: str) -> None:
     if settings["resume"] is not None:
         return
     if not name:
-        raise UsageError(f"which one? name {what}, or continue a run with --resume RUN")
+        raise UsageError(f"name {what}, or continue a run with --resume RUN")
     if not settings["data"]:
-        raise UsageError("--data is missing: a data name (mnist, glyphs, …), a folder or a zip of images")
-
-
-def said(context: typer.Context, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were typed; a resumed run has its own instead of our defaults."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    silent = {name for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
-    there = {name: value for name, value in settings.items() if value not in (None, {})}
-    return {name: value for name, value in there.items() if name not in silent}
+        raise UsageError("--data is missing: name a data set (mnist, glyphs, …), a folder or a zip of images")
 
 
 def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None:
-    """Call the function of that verb; the main process prints the run's path."""
+    """Call the function of that verb, and print its result."""
     from gantl_zoo.runs.train import train
     from gantl_zoo.runs.transfer import transfer
 
-    verb = str(context.info_name)
-    settings["engine_config"] = from_words(settings.pop("engine_arg") or (), "--engine-arg")
+    verb, as_json = str(context.info_name), settings.pop("as_json")
+    settings["engine_config"] = arguments(settings["engine_config"], "--engine-arg")
+    given = typed(context, settings)
+    recipe = {field.name for field in fields(Recipe)}  # the verb has defaults of its own, or a preset's
+    settings = {key: value for key, value in settings.items() if key in given or key not in recipe}
+    settings |= {"strategy": given.get("strategy")} if verb == "transfer" else {}
     if settings.pop("dry_run"):
         print(dry(verb, name, settings))
         return
     if settings["resume"] is not None:
-        settings = {"quiet": settings["quiet"]} | said(context, settings)
-    print_run(lambda: (train if verb == "train" else transfer)(name or None, **settings))
+        settings = {"quiet": settings["quiet"]} | given
+    print_run(lambda: (train if verb == "train" else transfer)(name or None, **settings), as_json)
 
 
 def dry(verb: str, name: str, settings: Any) -> str:
@@ -147,8 +168,8 @@ def dry(verb: str, name: str, settings: Any) -> str:
     from gantl_zoo.runs.transfer import prepare_transfer
 
     if settings.pop("resume") is not None:
-        raise UsageError("--dry-run says what a new run would do; with --resume it has nothing to say")
+        raise UsageError("--dry-run describes a new run, so --resume can't be used with it")
     data = settings.pop("data")
     if verb == "train":
-        return dry_run(prepare_train(name, data, settings))
+        return dry_run(prepare_train(name or None, data, settings))
     return dry_run(prepare_transfer(name, data, settings.pop("strategy"), settings))

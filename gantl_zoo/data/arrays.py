@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gantl_zoo.data.decode import pixels_of, quiet
+from gantl_zoo.data.decode import flattened, quiet
+from gantl_zoo.data.fit import CROP
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError
 
 FORMS = (
@@ -22,7 +24,14 @@ FORMS = (
 CHANNELS = (1, 3)
 
 
-def source_of(data: Any, image_size: int | None = None) -> str | Path | ImageData:
+class About(NamedTuple):
+    """Width and height of an image, and whether it was transparent."""
+
+    size: tuple[int, int]
+    transparent: bool
+
+
+def source_of(data: Any, image_size: int | None = None, fit: str = CROP) -> str | Path | ImageData:
     """The text or the path that names the data, with `~` expanded, or the images in memory.
 
     Raises `DataError` for anything else.
@@ -33,15 +42,15 @@ def source_of(data: Any, image_size: int | None = None) -> str | Path | ImageDat
             raise DataError(f"data is empty or not a text: {place!r}; {FORMS}")
         expanded = os.path.expanduser(place)
         return Path(expanded) if isinstance(data, os.PathLike) else expanded
-    return as_image_data(data, image_size)
+    return as_image_data(data, image_size, fit)
 
 
-def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
+def as_image_data(value: Any, image_size: int | None = None, fit: str = CROP) -> ImageData:
     """Images in memory, where their layout is unambiguous. Raises `DataError` otherwise.
 
     A uint8 tensor or array (N, C, H, W) or (N, H, W), an array (N, H, W, C), a sequence of Pillow's images or
-    of such single images, or a torch data set of them or of pairs (image, label). Pillow's images are cropped
-    and resized to `image_size`.
+    of such single images, or a torch data set of them or of pairs (image, label). Pillow's images become
+    squares of `image_size`, cropped or padded as `fit` says.
     """
     if isinstance(value, ImageData):
         return value
@@ -57,9 +66,11 @@ def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
     if isinstance(value, dict) or not len(value):
         raise DataError(f"data is not valid: {_kind(value)}; {FORMS}")
-    images, labels = [], []
+    images, flat, labels = [], [], []
     for image, *label in _rows(value):
-        images.append(_one(image, image_size))
+        pixels, about = _one(image, image_size, fit)
+        images.append(pixels)
+        flat.append(about)
         labels += label
     if len(sizes := {tuple(image.shape[1:]) for image in images}) > 1:
         shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
@@ -68,9 +79,11 @@ def as_image_data(value: Any, image_size: int | None = None) -> ImageData:
     pixels = torch.stack([image.expand(channels, -1, -1) for image in images])
     if len(labels) not in (0, len(images)):
         raise DataError(f"data is not valid: {len(labels)} labels for {len(images)} images; {FORMS}")
+    treatment = Treatment.of([about.size for about in flat], [about.transparent for about in flat], fit)
     if not labels:
-        return ImageData(pixels)
-    return ImageData(pixels, *_labelled(labels, getattr(value, "classes", None)))
+        return ImageData(pixels, treatment=treatment)
+    numbers, classes = _labelled(labels, getattr(value, "classes", None))
+    return ImageData(pixels, numbers, classes, treatment=treatment)
 
 
 def _rows(value: Any) -> Iterator[tuple[Any, ...]]:
@@ -100,14 +113,16 @@ def _batch(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
     return images.permute(0, 3, 1, 2).contiguous() if last else images
 
 
-def _one(value: Any, image_size: int | None) -> Tensor:
-    """One image, (C, H, W) uint8."""
+def _one(value: Any, image_size: int | None, fit: str) -> tuple[Tensor, About]:
+    """One image, (C, H, W) uint8, and how it was."""
     from PIL import Image
 
     if isinstance(value, Image.Image):
         try:
             with quiet():
-                return torch.from_numpy(np.ascontiguousarray(pixels_of(value, image_size)))
+                flat = flattened(value)
+                pixels = torch.from_numpy(np.ascontiguousarray(flat.pixels(image_size, fit)))
+                return pixels, About(flat.picture.size, flat.transparent)
         except Exception as error:  # of Pillow, for images that can't be converted, or not be read any more
             raise DataError(f"data has an image that can't be read: {error}; {FORMS}") from error
     if not isinstance(value, Tensor | np.ndarray) or not _is_uint8(value) or 0 in value.shape:
@@ -118,7 +133,8 @@ def _one(value: Any, image_size: int | None) -> Tensor:
     if first + last + (len(shape) == 2) != 1:
         raise DataError(f"data is not valid: it has an item that is {_kind(value)}; {FORMS}")
     image = _tensor(value)
-    return image.permute(2, 0, 1).contiguous() if last else image.view(-1, *shape[-2:])
+    image = image.permute(2, 0, 1).contiguous() if last else image.view(-1, *shape[-2:])
+    return image, About((image.shape[2], image.shape[1]), False)
 
 
 def _labelled(labels: Sequence[Any], names: Any) -> tuple[Tensor, tuple[str, ...]]:

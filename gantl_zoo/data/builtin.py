@@ -1,4 +1,4 @@
-"""Data sets by name: torchvision's, and scikit-learn's digits."""
+"""Built-in data sets: torchvision's, scikit-learn's digits, and bundled portraits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,45 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gantl_zoo.data import downloads
+from gantl_zoo.data import downloads, files
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.registered import sized
 from gantl_zoo.errors import DataError
 
 FOLDERS = {"cifar10": "cifar-10-batches-py"}  # below the root; others have one that is called like the class
 STACKS = {"train": 128_000, "test": 26_000}
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
+PORTRAITS = Path(__file__).parent / "portraits.zip"
+
+
+@sized(60_000, 10_000, (1, 28, 28))
+def mnist(split: str, *, root: Path) -> ImageData:
+    """MNIST: 70,000 handwritten digits, 28×28 grey, downloaded at first use (LeCun et al. 1998)."""
+    return torchvision_set("mnist", split, root)
+
+
+@sized(60_000, 10_000, (1, 28, 28))
+def fashion_mnist(split: str, *, root: Path) -> ImageData:
+    """Fashion-MNIST: 70,000 pictures of clothes, 28×28 grey, downloaded (https://arxiv.org/abs/1708.07747)."""
+    return torchvision_set("fashion-mnist", split, root)
+
+
+@sized(60_000, 10_000, (1, 28, 28))
+def kmnist(split: str, *, root: Path) -> ImageData:
+    """Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28×28 grey (https://arxiv.org/abs/1812.01718)."""
+    return torchvision_set("kmnist", split, root)
+
+
+@sized(50_000, 10_000, (3, 32, 32))
+def cifar10(split: str, *, root: Path) -> ImageData:
+    """CIFAR-10: 60,000 photographs in ten classes, 32×32 RGB, downloaded (Krizhevsky 2009)."""
+    return torchvision_set("cifar10", split, root)
+
+
+@sized(90, 10, (3, 64, 64))
+def portraits(split: str, *, image_size: int | None, fit: str) -> ImageData:
+    """100 drawn faces, 64×64 RGB, bundled: "Lorelei" by Lisa Wischofsky, CC0 1.0. Ten are held out."""
+    return files.load(PORTRAITS, split, image_size, fit=fit)
 
 
 def torchvision_set(name: str, split: str, root: Path) -> ImageData:
@@ -42,7 +74,8 @@ def torchvision_set(name: str, split: str, root: Path) -> ImageData:
     return ImageData(images.contiguous(), labels.long(), tuple(map(str, found.classes)), name, split)
 
 
-def stacked_mnist(split: str, root: Path) -> ImageData:
+@sized(STACKS["train"], STACKS["test"], (3, 28, 28))
+def stacked_mnist(split: str, *, root: Path) -> ImageData:
     """Three random digits of MNIST's same split as the channels of one image: 1,000 classes, "000" to "999".
 
     The counts are those of VEEGAN (Srivastava et al. 2017, https://arxiv.org/abs/1705.07761, section 4.2).
@@ -56,6 +89,7 @@ def stacked_mnist(split: str, root: Path) -> ImageData:
     return ImageData(ones.images[index].squeeze(2), labels, classes, "stacked-mnist", split)
 
 
+@sized(1_438, 359, (1, 8, 8))
 def digits(split: str) -> ImageData:
     """scikit-learn's 1,797 real 8×8 digits; each fifth image is the test split."""
     try:

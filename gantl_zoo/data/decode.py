@@ -11,6 +11,7 @@
 | an orientation in EXIF | turned upright; a damaged EXIF block is left out |
 | an ICC profile, gamma | not applied: values are taken as sRGB |
 | several frames or pages | the first one |
+| not a square, where a size is asked for | its centre, or all of it with padding (`fit.py`) |
 
 A set is grey if all of its images are; otherwise grey images become RGB. If no 16-bit image of a set uses
 more than a quarter of the range (12 bits that are stored in 16 use 6 %), a warning says so.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gantl_zoo.data.damage import kind_of, without_metadata
+from gantl_zoo.data.fit import CROP, square_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -51,18 +53,42 @@ def quiet() -> Iterator[None]:
 
 
 class Decoded(NamedTuple):
-    """An image's pixels, (C, H, W) uint8, and whether its file has 16 bits a channel."""
+    """An image's pixels, (C, H, W) uint8, and what its file holds: 16 bits a channel, width and height when
+    upright, transparent pixels.
+    """
 
     pixels: Pixels
     deep: bool
+    size: tuple[int, int]
+    transparent: bool
 
 
-def decode(content: bytes, image_size: int | None) -> Decoded:
+class Flat(NamedTuple):
+    """A picture, upright and without transparency: "L" or "RGB"; and whether it was transparent anywhere."""
+
+    picture: Picture
+    transparent: bool
+
+    def pixels(self, image_size: int | None, fit: str = CROP) -> Pixels:
+        """(C, H, W) uint8, as a square of `image_size` if that is given."""
+        picture = self.picture
+        if image_size is not None:
+            picture = square_picture(picture, image_size, fit, white=self.transparent)
+        found: Pixels = np.array(picture)
+        return found[None] if picture.mode == "L" else found.transpose(2, 0, 1)
+
+
+def decode(content: bytes, image_size: int | None, fit: str = CROP) -> Decoded:
     """The image in a file. Raises what Pillow raises, `ValueError` for a file that is not an image."""
     with opened(content) as image:
         deep = is_deep(image, content)
-        grey = content[25:26] in (b"\0", b"\4") if image.format == "PNG" else None
-        return Decoded(pixels_of(image, image_size, grey), deep)
+        flat = flattened(image, stored_grey(image, content))
+        return Decoded(flat.pixels(image_size, fit), deep, flat.picture.size, flat.transparent)
+
+
+def stored_grey(image: Picture, content: bytes) -> bool | None:
+    """Whether a PNG file stores grey, which Pillow's mode does not say for 16 bits with alpha."""
+    return content[25:26] in (b"\0", b"\4") if image.format == "PNG" else None
 
 
 def size_of(content: bytes) -> tuple[int, int]:
@@ -112,27 +138,22 @@ def _loaded(content: bytes) -> Picture:
     return image
 
 
-def pixels_of(image: Picture, image_size: int | None, grey: bool | None = None) -> Pixels:
-    """(C, H, W) uint8 of an image, upright, over white, cropped to a square and resized to `image_size`.
+def flattened(image: Picture, grey: bool | None = None) -> Flat:
+    """An image turned upright, put over white, and converted to 8 bits, grey or RGB.
 
     `grey` tells what the file stores where Pillow's mode doesn't, as for PNG of 16-bit grey with alpha.
     """
-    from PIL import Image, ImageOps
-
-    kind = image.format
+    kind, transparent = image.format, False
     grey = bool(grey) or image.mode in GREY or image.mode.startswith("I;16")
     palette = image.mode in ("P", "PA")
     image = _upright(image)
     image = eight_bits(image, kind)
     if image.has_transparency_data:
-        image = _over_white(image, kind)
+        image, transparent = _over_white(image, kind)
     image = image.convert("L" if grey else "RGB")
-    if palette and not grey and _is_grey(image):
-        image, grey = image.getchannel(0), True
-    if image_size is not None and image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
-    pixels: Pixels = np.array(image)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+    if palette and not grey and is_grey(image):
+        image = image.getchannel(0)
+    return Flat(image, transparent)
 
 
 def eight_bits(image: Any, kind: str | None) -> Any:
@@ -154,24 +175,33 @@ def eight_bits(image: Any, kind: str | None) -> Any:
 def _upright(image: Picture) -> Picture:
     from PIL import Image
 
+    if (turn := orientation(image)) == 1:
+        return image
+    return image.transpose(Image.Transpose[TRANSPOSED[turn - 2]])
+
+
+def orientation(image: Picture) -> int:
+    """The orientation in EXIF, 1 (upright) to 8."""
     try:
-        orientation = image.getexif().get(ORIENTATION, 1)
+        found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged block, which costs nothing but the orientation
-        return image
-    if orientation not in range(2, 9):
-        return image
-    return image.transpose(Image.Transpose[TRANSPOSED[orientation - 2]])
+        return 1
+    return found if found in range(2, 9) else 1
 
 
-def _over_white(image: Picture, kind: str | None) -> Picture:
+def _over_white(image: Picture, kind: str | None) -> tuple[Picture, bool]:
+    """The image over white, and whether any pixel was transparent."""
     from PIL import Image
 
     image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-    if kind not in (*BLANK, None) and image.getchannel("A").getextrema() == (0, 0):
+    alpha = image.getchannel("A").getextrema()
+    if kind not in (*BLANK, None) and alpha == (0, 0):
         image.putalpha(255)
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        alpha = (255, 255)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image), alpha[0] != 255
 
 
-def _is_grey(image: Picture) -> bool:
+def is_grey(image: Picture) -> bool:
+    """Whether the three channels of an RGB picture are equal."""
     red, green, blue = (np.asarray(channel) for channel in image.split())
     return bool((red == green).all() and (red == blue).all())

@@ -8,21 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gantl_zoo.console import warn
 from gantl_zoo.data.decode import Decoded, Pixels, decode, quiet, size_of
+from gantl_zoo.data.fit import CROP
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
 from gantl_zoo.data.memory import free_memory, memory_limit
-from gantl_zoo.data.names import image_files, warn
+from gantl_zoo.data.names import image_files
 from gantl_zoo.data.split import HELD_OUT, hashes, held_out, held_out_by_path, ids_of
 from gantl_zoo.data.stream import Stream
+from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError
 
+Result = TypeVar("Result")
 CHUNK = 256  # images that are decoded ahead, at most
 CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
 BATCH = 64  # images that must fit into the free memory together
@@ -36,13 +40,17 @@ class Decoding:
     kept: list[str] = field(default_factory=list)
     arrays: list[Pixels] = field(default_factory=list)
     shapes: set[tuple[int, ...]] = field(default_factory=set)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    transparent: list[bool] = field(default_factory=list)
     corrupt: list[str] = field(default_factory=list)
     deep: bool = True  # whether every image has 16 bits a channel
     brightest: int = 0
 
 
-def load(source: Path, split: str, image_size: int | None, *, by_path: bool = False) -> ImageData:
-    """The images under `source`, cropped to a centred square of `image_size`.
+def load(
+    source: Path, split: str, image_size: int | None, *, fit: str = CROP, by_path: bool = False
+) -> ImageData:
+    """The images under `source`, as squares of `image_size`, cropped or padded as `fit` says.
 
     Without `image_size` they must all have one size. Grey if every image is grey, else RGB on white.
     Unreadable files are named, counted and left out, up to a limit of 5 %. A set that would need more than
@@ -55,23 +63,31 @@ def load(source: Path, split: str, image_size: int | None, *, by_path: bool = Fa
     listed = laid_out.part(split) if laid_out.splits else list(laid_out.paths)
     hashed = hashes(source, listed)
     names = listed if laid_out.splits else _part(source, laid_out.paths, split, None if by_path else hashed)
-    one = _bytes_of_one(read, names, image_size)
+    one = bytes_of_one(read, names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
     streams = len(names) * one > memory_limit()
-    decoding = _decode_all(read, names, image_size, one, keep=not streams)
+    decoding = _decode_all(
+        read, names, partial(decode, image_size=image_size, fit=fit), one, keep=not streams
+    )
     _check_decoded(source, decoding, len(names))
     shape = _common_shape(source, decoding.shapes)
     pixels = (
-        _stream(source, decoding.kept, shape, image_size, None if by_path else hashed)
+        _stream(
+            source,
+            decoding.kept,
+            shape,
+            partial(_as_tensor, image_size=image_size, fit=fit),
+            None if by_path else hashed,
+        )
         if streams
         else torch.from_numpy(_stack(decoding.arrays, shape))
     )
     numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits: equal numbers
     classes = laid_out.classes if len(numbers) > 1 else ()
     labels = torch.tensor([numbers[laid_out.labels[name]] for name in decoding.kept]) if classes else None
-    return ImageData(
-        pixels, labels, classes, _name(source), split, ids_of(hashed[name] for name in decoding.kept)
-    )
+    ids = ids_of(hashed[name] for name in decoding.kept)
+    treatment = Treatment.of(decoding.sizes, decoding.transparent, fit)
+    return ImageData(pixels, labels, classes, _name(source), split, ids, treatment)
 
 
 def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:
@@ -83,7 +99,7 @@ def estimate(source: Path, split: str, image_size: int | None, channels: int | N
     else:
         count = len(images) // HELD_OUT
         count = count if split == "test" else len(images) - count
-    return count * _bytes_of_one(reader(source), list(images), image_size) * (channels or 3) // 3 or None
+    return count * bytes_of_one(reader(source), list(images), image_size) * (channels or 3) // 3 or None
 
 
 def check_memory(name: str, needed: int, image_size: int | None) -> None:
@@ -115,7 +131,7 @@ def _name(source: Path) -> str:
     return Path(source).absolute().name if source.name not in ("", "..") else source.resolve().name
 
 
-def _bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
+def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
     """What an RGB image needs in memory; without `image_size`, as the first readable one has it."""
     if image_size is not None:
         return 3 * image_size**2
@@ -130,16 +146,18 @@ def _bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: in
 
 
 def _decode_all(
-    read: Callable[[str], bytes], names: list[str], image_size: int | None, one: int, *, keep: bool
+    read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Decoded], one: int, *, keep: bool
 ) -> Decoding:
     """All images; `one` is about what an image needs, `keep` whether the pixels are kept."""
     decoding = Decoding()
-    for name, decoded in _decoded(read, names, image_size, one):
+    for name, decoded in each(read, names, make, one):
         if isinstance(decoded, Exception):
             decoding.corrupt.append(f"{name} ({decoded})")
             continue
-        pixels, deep = decoded
+        pixels, deep, size, transparent = decoded
         decoding.kept.append(name)
+        decoding.sizes.append(size)
+        decoding.transparent.append(transparent)
         decoding.shapes.add(pixels.shape)
         decoding.deep = decoding.deep and deep
         if decoding.deep:
@@ -149,14 +167,14 @@ def _decode_all(
     return decoding
 
 
-def _decoded(
-    read: Callable[[str], bytes], names: list[str], image_size: int | None, one: int
-) -> Iterator[tuple[str, Decoded | Exception]]:
-    """Each name with its image, or with what is wrong with it; a few are decoded ahead, in threads."""
+def each(
+    read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Result], one: int
+) -> Iterator[tuple[str, Result | Exception]]:
+    """Each name with what `make` makes of its content, or the error; a few are read ahead, in threads."""
 
-    def attempt(name: str) -> Decoded | Exception:
+    def attempt(name: str) -> Result | Exception:
         try:
-            return decode(read(name), image_size)
+            return make(read(name))
         except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
             return error
 
@@ -173,17 +191,17 @@ def _stream(
     source: Path,
     names: list[str],
     shape: tuple[int, int, int],
-    image_size: int | None,
+    make: Callable[..., Tensor],
     hashed: dict[str, bytes] | None,
 ) -> Tensor:
     """The images, left where they are: a stand-in for the tensor that would be too large."""
-    make = partial(_as_tensor, image_size=image_size, channels=shape[0])
+    make = partial(make, channels=shape[0])
     known = None if hashed is None else [hashed[name] for name in names]
     return cast(Tensor, Stream(source, names, shape, reader, make, known))
 
 
-def _as_tensor(content: bytes, image_size: int | None, channels: int) -> Tensor:
-    pixels = decode(content, image_size).pixels
+def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int) -> Tensor:
+    pixels = decode(content, image_size, fit).pixels
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
 
 

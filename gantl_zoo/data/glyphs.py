@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.registered import sized
 from gantl_zoo.errors import DataError
 
 TRAIN_FONTS = (
@@ -24,6 +25,13 @@ TRAIN_FONTS = (
 TEST_FONTS = ("DejaVuSansMono-Oblique", "DejaVuSerif-BoldItalic", "STIXGeneralBol", "cmss10")
 COUNTS = {"train": 20_000, "test": 4_000}
 CANVAS = 4  # drawn at four times the size, so that slanting and turning leave smooth edges
+
+
+@sized(COUNTS["train"], COUNTS["test"], (1, 28, 28))
+def glyphs(split: str, *, image_size: int | None, data_seed: int = 0) -> ImageData:
+    """Letters A to Z drawn from fonts: 24,000 images of 26 classes, 28×28 grey or any size, offline."""
+    drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
+    return load(split, seed=drawn, image_size=image_size or 28)
 
 
 @cache  # a run asks twice: for its images, and for the floor that they set

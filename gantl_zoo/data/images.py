@@ -9,10 +9,11 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gantl_zoo.data import split as splitting
+from gantl_zoo.data.fit import CROP, square_tensor
 from gantl_zoo.data.stream import Stream
+from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError, closest, suggestion
 
 
@@ -22,6 +23,7 @@ class ImageData:
 
     `images` may be a `Stream` in a tensor's place, if they don't fit into memory. `ids` (N,) int64 tell
     images apart by the content of their files, wherever these are; None for images that are not of files.
+    `treatment` keeps the sizes that the images had; None for images that were not changed.
     """
 
     images: Tensor
@@ -30,6 +32,7 @@ class ImageData:
     name: str = "data"
     split: str = "train"
     ids: Tensor | None = None
+    treatment: Treatment | None = None
 
     def __post_init__(self) -> None:
         """Raises `DataError` for tensors that are no such images or labels."""
@@ -56,6 +59,11 @@ class ImageData:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    @property
+    def changes(self) -> str:
+        """What was cropped, padded, flattened on white or enlarged, with counts; "" if nothing was."""
+        return "" if self.treatment is None else self.treatment.changes(*self.shape[1:])
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the SHA-256 over shape, pixels and labels: the content, not the name."""
@@ -70,7 +78,8 @@ class ImageData:
 
     def about(self) -> dict[str, object]:
         """What lineage keeps of the data; `trained_on` is the sketch that `overlap` compares with."""
-        known = {} if self.ids is None else {"trained_on": self.sketch()}
+        known: dict[str, object] = {} if self.ids is None else {"trained_on": self.sketch()}
+        known |= {} if self.treatment is None else {"fit": self.treatment.fit}
         return {
             "name": self.name,
             "split": self.split,
@@ -97,7 +106,8 @@ class ImageData:
         images = self.images.select(index) if isinstance(self.images, Stream) else self.images[index]
         labels = None if self.labels is None else self.labels[index]
         ids = None if self.ids is None else self.ids[index]
-        return replace(self, images=images, labels=labels, ids=ids)
+        treatment = None if self.treatment is None else self.treatment.select(index)
+        return replace(self, images=images, labels=labels, ids=ids, treatment=treatment)
 
     def of_classes(self, wanted: str) -> ImageData:
         """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas.
@@ -166,33 +176,26 @@ class ImageData:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed)))
         return self.select(order[:shots])
 
-    def fit(self, image_size: int | None, channels: int | None) -> ImageData:
-        """Resize to `image_size` (after a centred square crop) and turn into `channels` channels.
+    def fit(self, image_size: int | None, channels: int | None, how: str = CROP) -> ImageData:
+        """Resize to squares of `image_size`, cropped or padded (`how`), and turn into `channels` channels.
 
         Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded. Raises `DataError`
         for other counts of channels.
         """
-        images = self.images
+        images, treatment = self.images, self.treatment
         if channels is not None and channels != images.shape[1]:
             images = _recolour(images, channels, self.name)
         if image_size is not None and images.shape[2:] != (image_size, image_size):
-            images = _resize(images, image_size)
-        return replace(self, images=images)
+            height, width = images.shape[2:]
+            treatment = treatment or Treatment.alike(len(images), width, height, how)
+            treatment = treatment if height == width else replace(treatment, fit=how)
+            images = _resize(images, image_size, how)
+        return replace(self, images=images, treatment=treatment)
 
 
 def overlap(sketched: str, data: ImageData) -> int:
     """How many images of `data` are in a sketch; 0 where ids are unknown or the sketch is not a valid one."""
     return 0 if data.ids is None else splitting.overlap(sketched, data.ids)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 [0, 255] to float32 [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """float [-1, 1] to uint8 [0, 255], clamped and rounded."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
@@ -208,17 +211,8 @@ def _recolour(images: Tensor, channels: int, name: str) -> Tensor:
     raise DataError(f"{name}: images with {images.shape[1]} channels can't become {channels}; use 1 or 3")
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
+def _resize(images: Tensor, size: int, how: str) -> Tensor:
     if isinstance(images, Stream):
-        return cast(Tensor, images.changed((images.shape[1], size, size), partial(_resize, size=size)))
-    height, width = images.shape[2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    images = images[:, :, top : top + side, left : left + side]
-    if side == size:
-        return images.contiguous()
-    parts = [  # uint8 in, uint8 out: the antialiased resampling of torchvision, without its import
-        functional.interpolate(part.float(), size=(size, size), mode="bicubic", antialias=True)
-        for part in torch.split(images, 1024)
-    ]
-    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
+        convert = partial(_resize, size=size, how=how)
+        return cast(Tensor, images.changed((images.shape[1], size, size), convert))
+    return square_tensor(images, size, how)

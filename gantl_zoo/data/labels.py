@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from gantl_zoo.data.names import warn
+from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
 REMEDY = "correct it, or rename it to take folders as classes"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gantl_zoo.console import warn
 from gantl_zoo.data.labels import labels_of, sharded
-from gantl_zoo.data.names import warn
 from gantl_zoo.data.split import shared_folders
 from gantl_zoo.errors import DataError
 

@@ -6,10 +6,11 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from gantl_zoo.console import say
+from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
 # Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
@@ -28,6 +29,7 @@ PICTURES = {
     ".ps", ".psb", ".ptx", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".svg", ".svgz", ".wdp",
     ".webp", ".wmf", ".x3f", ".xcf",
 }  # fmt: skip
+TABLE = "dataset.json"
 
 
 @cache
@@ -41,37 +43,61 @@ def suffixes() -> frozenset[str]:
     return frozenset(readable | JPEG_TOO)
 
 
-def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], dict[str, str]]:
-    """`{name: path}` of the images in a folder or a zip, by path, and `{path: name}` of every `dataset.json`.
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder or a zip: a file's name is what the source calls it, its path is relative to the
+    source, with "/" on every system.
 
-    A name is what the source calls a file; its path is relative to the source, with "/" on every system.
+    `images` are `{name: path}` by path, `tables` `{path: name}` of every `dataset.json`. `unreadable` counts
+    pictures of kinds that can't be read, by suffix, `others` all other files. `junk` counts hidden files and
+    those of the system.
+    """
+
+    images: dict[str, str]
+    tables: dict[str, str]
+    unreadable: Counter[str]
+    others: Counter[str]
+    junk: int = 0
+
+    @property
+    def summary(self) -> str:
+        """What is left out that looks like pictures, in words; "" if nothing is."""
+        kinds = ", ".join(sorted(self.unreadable))
+        return f"{self.unreadable.total()} files of kinds that can't be read ({kinds})" if kinds else ""
+
+
+def listing(source: Path, *, junk: bool = False) -> Listing:
+    """All files, sorted by what they are. `junk` also counts the files in the system's own folders.
+
+    Raises `DataError` if the source is neither a folder nor a zip.
+    """
+    every = _listed(source, junk)
+    files = {name: path for name, path in every.items() if not _junk(PurePosixPath(path))}
+    images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
+    tables = {path: name for name, path in files.items() if PurePosixPath(path).name.lower() == TABLE}
+    unreadable: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for name in files.keys() - images.keys() - set(tables.values()):
+        suffix = _suffix(files[name])
+        lost = suffix in _unreadable() or suffix in ("", ".zip")
+        (unreadable if lost else others)[suffix or "without a suffix"] += 1
+    by_path = dict(sorted(images.items(), key=lambda item: item[1]))
+    return Listing(by_path, tables, unreadable, others, len(every) - len(files))
+
+
+def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    """The `images` and `tables` of a source's `listing`.
+
     Pictures of a kind that can't be read are counted in one warning, unless it is not `warned`. Raises
     `DataError` if no image is left.
     """
-    files = {name: path for name, path in _listed(source).items() if not _junk(PurePosixPath(path))}
-    images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
-    left_out = Counter(suffix for path in files.values() if (suffix := _suffix(path)) in _unreadable())
-    left_out.update("without a suffix" for path in files.values() if not _suffix(path))
-    left_out.update(".zip" for path in files.values() if _suffix(path) == ".zip")
-    summary = (
-        f"{left_out.total()} files of kinds that can't be read ({', '.join(sorted(left_out))})"
-        if left_out
-        else ""
-    )
-    if not images:
-        remedy = f"; it has {summary}: convert, rename or unpack them" if summary else ""
+    found = listing(source)
+    if not found.images:
+        remedy = f"; it has {found.summary}: convert, rename or unpack them" if found.summary else ""
         raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
-    if summary and warned:
-        warn(f"{source}: {summary} are left out")
-    tables = {
-        path: name for name, path in files.items() if PurePosixPath(path).name.lower() == "dataset.json"
-    }
-    return dict(sorted(images.items(), key=lambda item: item[1])), tables
-
-
-def warn(text: str) -> None:
-    """One line on standard error."""
-    say(f"warning: {text}")
+    if found.summary and warned:
+        warn(f"{source}: {found.summary} are left out")
+    return found.images, found.tables
 
 
 def _unreadable() -> frozenset[str]:
@@ -86,10 +112,10 @@ def _junk(path: PurePosixPath) -> bool:
     return any(part.startswith(".") or part.lower() in JUNK for part in path.parts)
 
 
-def _listed(source: Path) -> dict[str, str]:
-    """`{name: path}` of all files in a folder or a zip."""
+def _listed(source: Path, junk: bool) -> dict[str, str]:
+    """`{name: path}` of all files in a folder or a zip; of a folder's `junk` only if it is wanted."""
     if source.is_dir():
-        paths = (path.relative_to(source).as_posix() for path in _walk(source))
+        paths = (path.relative_to(source).as_posix() for path in _walk(source, junk))
         return {path: path for path in paths}
     try:
         with zipfile.ZipFile(source) as archive:
@@ -101,7 +127,7 @@ def _listed(source: Path) -> dict[str, str]:
     return {name: name.replace("\\", "/") if parted else name for name in names}
 
 
-def _walk(source: Path) -> Iterator[Path]:
+def _walk(source: Path, junk: bool) -> Iterator[Path]:
     """All files below a folder, also behind links to folders, each of which is entered once."""
     entered = set()
 
@@ -114,6 +140,6 @@ def _walk(source: Path) -> Iterator[Path]:
             continue
         entered.add(real)
         here = Path(place)
-        folders[:] = [name for name in folders if not _junk(PurePosixPath(name))]
+        folders[:] = [name for name in folders if junk or not _junk(PurePosixPath(name))]
         folders.sort(key=lambda name: ((here / name).is_symlink(), name))
         yield from (path for name in files if os.path.isfile(path := here / name))

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 from gantl_zoo.errors import HubError, ZooError
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 T = TypeVar("T")
+
+
+class HubOptions(TypedDict, total=False):
+    """How to reach the Hub, in huggingface_hub's words."""
+
+    token: str | bool | None  # None: HF_TOKEN or the stored one; False: none
+    cache_dir: str | Path | None  # None: the Hub's usual cache
+    local_files_only: bool  # take what the cache has, and send nothing
+
+
 PATIENCE = 60.0  # seconds that a server may stay silent; the client's own limits for downloads are shorter
 LONGEST_WAIT = 30.0  # a rate limit beyond this is told, not slept through
 PAUSES = (0.5, 1.0, 2.0)  # before a request is tried again after trouble that tends to pass
@@ -64,11 +75,13 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE) or now
 
 
-def api(endpoint: str | None = None) -> HfApi:
-    """The Hub's client. It finds the token itself: `HF_TOKEN`, or what `hf auth login` stored."""
+def api(endpoint: str | None = None, token: str | bool | None = None) -> HfApi:
+    """The Hub's client. Without a `token` it finds one itself: `HF_TOKEN`, or what `hf auth login` stored;
+    False sends none.
+    """
     from huggingface_hub import HfApi
 
-    return HfApi(endpoint=endpoint_of(endpoint), library_name=LIBRARY)
+    return HfApi(endpoint=endpoint_of(endpoint), token=token, library_name=LIBRARY)
 
 
 def ask(asked: Asked, call: Callable[[], T], *, again: bool = True) -> T:

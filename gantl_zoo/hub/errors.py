@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,12 +21,14 @@ FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Asked:
-    """What we wanted of which repository where; for messages."""
+    """What we ask of which repository on which Hub, with which token and cache."""
 
     doing: str  # "pull", "push to", "list"
     repo: str
     endpoint: str
     revision: str | None = None
+    token: str | bool | None = field(default=None, repr=False)  # as huggingface_hub takes it
+    cache_dir: str | Path | None = None  # None: the Hub's usual cache
 
     def __str__(self) -> str:
         name = self.repo + (f"@{self.revision}" if self.revision else "")
@@ -75,7 +78,7 @@ def explain(error: Exception, asked: Asked) -> HubError:
     text = (
         _offline_or_lost(cause, kinds, asked) or _refused(cause, kinds, asked) or _ours(cause, kinds, asked)
     )
-    told = HubError(_without_token(f"{asked}: {text}"))
+    told = HubError(_without_token(f"{asked}: {text}", asked.token))
     code = status(cause)
     lost = kinds & {"TransportError", "NoAnswer"} and "UnsupportedProtocol" not in kinds
     told.passing = bool(lost) or code == 429 or (code or 0) >= 500
@@ -156,8 +159,9 @@ def _ours(error: BaseException, kinds: set[str], asked: Asked) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _without_token(text: str) -> str:
+def _without_token(text: str, given: str | bool | None = None) -> str:
     from huggingface_hub import get_token
 
-    token = get_token()
-    return text.replace(token, "(token)") if token else text
+    for token in (given, get_token()):
+        text = text.replace(token, "(token)") if isinstance(token, str) and token else text
+    return text

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Unpack
+
 from gantl_zoo.errors import HubError, WeightsError
-from gantl_zoo.hub.client import api, ask, endpoint_of, is_offline
+from gantl_zoo.hub.client import HubOptions, api, ask, endpoint_of, is_offline
 from gantl_zoo.hub.errors import Asked
 from gantl_zoo.storage.card.metadata import LIBRARY
 from gantl_zoo.storage.headers import MAX_FILE_BYTES, MAX_INDEX_BYTES, WEIGHTS, read_index
@@ -72,16 +74,28 @@ def checked(name: str) -> tuple[str, str | None]:
     return found
 
 
-def fetch(name: str, parts: Parts, endpoint: str | None = None, *, all_files: bool = False) -> Snapshot:
+def fetch(
+    name: str,
+    parts: Parts,
+    endpoint: str | None = None,
+    *,
+    all_files: bool = False,
+    **options: Unpack[HubOptions],
+) -> Snapshot:
     """The model `name` with the weights that `parts(config)` names, such as `["generator"]`.
 
     What the cache has is not asked for again; a branch or tag is asked for what it means now, unless the
     Hub can't be reached. `all_files` brings card and picture too, and checks all bytes once more.
     """
     repo, revision = checked(name)
-    asked = Asked("pull", repo, endpoint_of(endpoint), revision)
-    kept = _cached(repo, revision, parts)
-    if kept and (is_offline() or (COMMIT.fullmatch(revision or "") and not all_files)):
+    cache = options.get("cache_dir")
+    asked = Asked("pull", repo, endpoint_of(endpoint), revision, options.get("token"), cache)
+    kept = _cached(asked, parts)
+    if options.get("local_files_only") and kept is None:
+        where = f"the cache {cache}" if cache else "the cache"
+        raise HubError(f"{asked}: local_files_only is set and it is not in {where}; load it once without")
+    offline = is_offline() or bool(options.get("local_files_only"))
+    if kept and (offline or (COMMIT.fullmatch(revision or "") and not all_files)):
         return kept
     try:
         return _fetched(asked, parts, all_files)
@@ -112,7 +126,7 @@ def remote(asked: Asked) -> Any:
     limit = constants.HF_HUB_ETAG_TIMEOUT
     return ask(
         asked,
-        lambda: api(asked.endpoint).model_info(
+        lambda: api(asked.endpoint, asked.token).model_info(
             asked.repo, revision=asked.revision, files_metadata=True, timeout=limit
         ),
     )
@@ -154,11 +168,17 @@ def _download(
     for name in names:
         _check_size(asked, name, getattr(said.get(name), "size", None))
     for name in names:
-        had = _cached_file(asked.repo, name, info.sha)
+        had = _cached_file(asked, name, info.sha)
         path = ask(
             asked,
             lambda name=name: hf_hub_download(  # type: ignore[misc]
-                asked.repo, name, revision=revision, endpoint=asked.endpoint, library_name=LIBRARY
+                asked.repo,
+                name,
+                revision=revision,
+                endpoint=asked.endpoint,
+                library_name=LIBRARY,
+                token=asked.token,
+                cache_dir=asked.cache_dir,
             ),
         )
         folder = Path(path).parent
@@ -188,21 +208,21 @@ def _check(asked: Asked, path: Path, wanted: str) -> None:
         )
 
 
-def _cached_file(repo: str, name: str, revision: str | None) -> Path | None:
+def _cached_file(asked: Asked, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, name, revision=revision)
+    found = try_to_load_from_cache(asked.repo, name, cache_dir=asked.cache_dir, revision=revision)
     return Path(found) if isinstance(found, str) else None
 
 
-def _cached(repo: str, revision: str | None, parts: Parts) -> Snapshot | None:
+def _cached(asked: Asked, parts: Parts) -> Snapshot | None:
     """The cache's snapshot of a revision, if it has all files of `parts`."""
-    path = _cached_file(repo, "config.json", revision)
+    path = _cached_file(asked, "config.json", asked.revision)
     if path is None:
         return None
     folder = path.parent
     whole = all(_whole(folder, part) for part in parts(_config(folder)))
-    return Snapshot(repo, folder.name, folder) if whole else None
+    return Snapshot(asked.repo, folder.name, folder) if whole else None
 
 
 def _whole(folder: Path, part: str) -> bool:

@@ -85,13 +85,20 @@ class Pulled:
         return f"{self.folder}\n{self.repo}@{self.commit}"
 
 
-def pull(name: str, *, to: str | Path | None = None, endpoint: str | None = None) -> Pulled:
+def pull(
+    name: str,
+    *,
+    to: str | Path | None = None,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+) -> Pulled:
     """Fetch a whole model, `user/repo` or `user/repo@revision`, check it, and say which commit it is.
 
-    It lies in the Hub's cache, or, with `to`, in a folder that appears when it is whole and checked.
+    It lies in the Hub's cache, or, with `to`, in a folder that appears when it is whole and checked. `token`
+    is used instead of the stored one.
     Raises `HubError`, `WeightsError`.
     """
-    found = fetch.fetch(name, parts_of, endpoint, all_files=True)
+    found = fetch.fetch(name, parts_of, endpoint, all_files=True, token=token)
     load_folder(found.folder)
     if to is None:
         return Pulled(found.repo, found.commit, found.folder)

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gantl_zoo.hub.target import Content, Done, Target
 from gantl_zoo.model.base import Model
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.load import load_folder
+from gantl_zoo.model.remote import Pushed
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import check_name, folder_at, release_folder
 from gantl_zoo.storage import card
@@ -29,36 +30,6 @@ from gantl_zoo.storage.schema import parts_of, read_config
 
 SAMPLES = 16
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What a push did: the commit that holds the model now, and which files it changed."""
-
-    repo: str
-    commit: str = ""  # "" for a dry run
-    changed: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
-    url: str = ""
-    files: Mapping[str, Content] = field(default_factory=dict, repr=False)
-
-    def __str__(self) -> str:
-        if not self.commit:
-            return self.plan()
-        if not self.changed and not self.deleted:
-            return f"nothing has changed since commit {self.commit} of {self.repo}: nothing was sent"
-        said = [f"sent {', '.join(self.changed)}"] if self.changed else []
-        said += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
-        return f"{'; '.join(said)}\n{self.url}\n{self.repo}@{self.commit}"
-
-    def plan(self) -> str:
-        """Files with sizes and SHA-256, and the card."""
-        lines = [f"would send to {self.repo}, in one commit:"]
-        for name, content in self.files.items():
-            size = content.stat().st_size if isinstance(content, Path) else len(content)
-            lines.append(f"{fetch.digest(content)}  {size:>12,}  {name}")
-        made = self.files["README.md"]
-        return "\n".join([*lines, "", made.decode() if isinstance(made, bytes) else ""])
 
 
 def push(
@@ -71,6 +42,7 @@ def push(
     dry_run: bool = False,
     license: str | None = None,
     card_file: str | Path | None = None,
+    token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
     """Send a model folder, a released model or a model in memory to the Hub, in one commit; the same again
@@ -79,21 +51,22 @@ def push(
     The repository is made if there is none (`private` then hides it), and so is the branch `revision`;
     `create_pr` opens a pull request. Of an older layout, files are deleted. The card is completed from the
     folder; text that a person wrote stays. `license` is an id such as "mit", needed unless `config.json`
-    has one; `card_file` holds the card's text if it is not the folder's README.md. `dry_run` contacts nobody.
+    has one; `card_file` holds the card's text if it is not the folder's README.md. `token` is used instead of
+    the stored one. `dry_run` contacts nobody.
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
     if isinstance(source, Model):
         with tempfile.TemporaryDirectory() as place:
             options = {"private": private, "revision": revision, "create_pr": create_pr, "dry_run": dry_run}
-            more = {"license": license, "card_file": card_file, "endpoint": endpoint}
+            more = {"license": license, "card_file": card_file, "token": token, "endpoint": endpoint}
             sent = push(_saved(source, Path(place) / "model"), repo, **options, **more)  # type: ignore[arg-type]
             return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     if dry_run:
         return Pushed(name, files=prepared(source, name, text=text, license=license))
-    asked = Asked("push to", name, endpoint_of(endpoint), revision)
+    asked = Asked("push to", name, endpoint_of(endpoint), revision, token)
     config, files = contents(folder, license)
     target = Target(asked, private, create_pr)
 
@@ -181,12 +154,10 @@ def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], 
 
 def picture(gan: GAN) -> bytes:
     """The card's picture: a PNG of the images of seeds 0 to 15, of all classes in turn."""
-    from gantl_zoo.viz.grid import grid
-
     classes = gan.num_classes
     labels = [i % classes for i in range(SAMPLES)] if classes else None
     buffer = io.BytesIO()
-    grid(gan.generate(SAMPLES, seed=0, labels=labels)).save(buffer, "PNG")
+    gan.sample(SAMPLES, seed=0, labels=labels).grid().save(buffer, "PNG")
     return buffer.getvalue()
 
 

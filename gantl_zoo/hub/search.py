@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from gantl_zoo.hub.client import PATIENCE, api, ask, endpoint_of
@@ -10,14 +11,30 @@ from gantl_zoo.storage.card.metadata import LIBRARY
 from gantl_zoo.storage.untrusted import printable
 
 
-def search_hub(query: str = "", *, endpoint: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Models of gantl_zoo on the Hub, `query` in their names: name, task, licence, metrics of the card.
-    Raises `HubError`.
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the Hub, as the Hub and the model's card describe it."""
+
+    name: str  # "user/repo", which `load_model` takes
+    task: str | None
+    license: str | None
+    metrics: dict[str, float | str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as values that JSON can hold."""
+        return asdict(self)
+
+
+def search_hub(
+    query: str = "", *, endpoint: str | None = None, limit: int = 100, token: str | bool | None = None
+) -> list[HubModel]:
+    """The models of gantl_zoo on the Hub with `query` in their names; private ones if the token may read
+    them. Raises `HubError`.
     """
     from huggingface_hub import get_session
 
-    asked = Asked("list", "the models", endpoint_of(endpoint))
-    hub, search = api(asked.endpoint), query or None
+    asked = Asked("list", "the models", endpoint_of(endpoint), token=token)
+    hub, search = api(asked.endpoint, token), query or None
     # for a list the client asks six times where nobody answers, so we ask first whether somebody does
     ask(asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE))
     found = ask(
@@ -29,8 +46,8 @@ def search_hub(query: str = "", *, endpoint: str | None = None, limit: int = 100
 hub_models = search_hub  # its earlier name
 
 
-def _row(info: Any) -> dict[str, Any]:
-    """What the Hub and a stranger's card, which may hold anything, say of a model."""
+def _row(info: Any) -> HubModel:
+    """What the Hub states of a model, and its card, which a stranger wrote and which may hold anything."""
     from huggingface_hub import EvalResult
 
     results = getattr(info.card_data, "eval_results", None)
@@ -41,5 +58,5 @@ def _row(info: Any) -> dict[str, Any]:
             name = printable(result.metric_name or result.metric_type)
             metrics[name] = value if isinstance(value, (int, float)) else printable(value)
     licence = getattr(info.card_data, "license", None)
-    said = {"name": info.id, "task": info.pipeline_tag, "license": licence}
-    return {key: printable(value) if value else None for key, value in said.items()} | {"metrics": metrics}
+    task, licence = (printable(value) if value else None for value in (info.pipeline_tag, licence))
+    return HubModel(printable(info.id), task, licence, metrics)

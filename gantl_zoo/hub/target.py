@@ -36,7 +36,8 @@ class Target:
 
     def state(self) -> Any:
         """What is there now; the repository and the branch are made if they are not."""
-        hub, repo, branch = api(self.asked.endpoint), self.asked.repo, self.asked.revision
+        hub = api(self.asked.endpoint, self.asked.token)
+        repo, branch = self.asked.repo, self.asked.revision
         try:
             there = hub.model_info(repo, files_metadata=True)
         except Exception as error:
@@ -60,7 +61,9 @@ class Target:
         """A text file on the Hub, such as the card; "" if there is none."""
         if name not in {sibling.rfilename for sibling in there.siblings}:
             return ""
-        path = api(self.asked.endpoint).hf_hub_download(self.asked.repo, name, revision=there.sha)
+        path = api(self.asked.endpoint, self.asked.token).hf_hub_download(
+            self.asked.repo, name, revision=there.sha
+        )
         return Path(path).read_text(encoding="utf-8", errors="replace")
 
     def check(self, there: Any) -> None:
@@ -86,7 +89,7 @@ class Target:
         changed, deleted = differences(there, files, old)
         if not changed and not deleted:
             return Done(there.sha, url)
-        made = api(self.asked.endpoint).create_commit(
+        made = api(self.asked.endpoint, self.asked.token).create_commit(
             self.asked.repo,
             [
                 *(CommitOperationAdd(name, files[name]) for name in changed),

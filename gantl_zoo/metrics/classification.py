@@ -34,6 +34,14 @@ def inception_score(logits: Tensor) -> Interval:
     return Interval(mean, mean - 2 * deviation, mean + 2 * deviation)
 
 
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` independent trials (Wilson 1927)."""
+    z2 = 1.96**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = (share * (1 - share) * z2 + z2**2 / 4) ** 0.5 / (1 + z2)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
 def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
     """The distribution of samples over the classes that a classifier of the same data predicts.
 

@@ -14,7 +14,8 @@ from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO, Counts, Metric, Values, choose
 from gantl_zoo.metrics.extract import Crew, Features, Images, Progress, extract, plain
 from gantl_zoo.metrics.extractors import Extractor
-from gantl_zoo.metrics.report import Report, entry
+from gantl_zoo.metrics.report import Report
+from gantl_zoo.metrics.result import Result, entry
 
 METRIC_SEED = 1_000_000  # metrics use their own seeds for samples
 
@@ -99,7 +100,7 @@ class Evaluator:
 
     def of_class(
         self, how: dict[str, Any], name: str, fake: Features, real: Features, stand_in: Features
-    ) -> list[dict[str, Any]]:
+    ) -> list[Result]:
         """The per-class metrics of one class, without those for which it has too few images."""
         found = []
         for metric in (metric for metric in self.chosen.values() if metric.by_class):
@@ -144,15 +145,17 @@ class Evaluator:
 
 def results(
     metric: Metric, values: Values, floors: Values, how: dict[str, Any], suffix: str = ""
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """A metric's values as entries of a report, without those that are not finite."""
     found = []
     for name, value in values.items():
         result = entry(f"{name}{suffix}", value, floors.get(name), how)
-        if result["floor"] is not None and not math.isfinite(result["floor"]):
+        floor = result.get("floor")
+        if floor is not None and not math.isfinite(floor):
             result["floor"] = None
         if math.isfinite(result["value"]):
-            found.append(result | {"better": "lower" if name in metric.lower else "higher"})
+            result["better"] = "lower" if name in metric.lower else "higher"
+            found.append(result)
     return found
 
 

@@ -86,6 +86,7 @@ def extract(
     extractor.check(images.shape)
     if images.key is not None and crew is None:
         key = (*images.key, extractor.name, extractor.sha256, extractor.convention)
+        key += () if extractor.device.type == "cpu" else (str(extractor.device),)  # it rounds otherwise
         features, logits = cache.kept(key, lambda: run(extractor, images, None, progress))
     else:
         features, logits = run(extractor, images, crew, progress)

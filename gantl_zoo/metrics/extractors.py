@@ -34,6 +34,13 @@ class Extractor:
     channels: int | None = None  # channels of its input images; None: any
     trained_on: str = ""  # name of the data whose classes the logits belong to
     num_logits = 0  # 0: not a classifier
+    device = torch.device("cpu")  # where features are computed
+
+    def to(self, device: torch.device) -> None:
+        """Move the network, if there is one, to a device."""
+        if isinstance(network := getattr(self, "network", None), torch.nn.Module):
+            self.network: Any = network.to(device)
+            self.device = device
 
     def forward(self, images: Tensor) -> Outputs:
         """Features and logits of one batch of images (N, C, H, W), uint8."""
@@ -75,7 +82,7 @@ class ClassifierFeatures(Extractor):
 
     def forward(self, images: Tensor) -> Outputs:
         network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
-        floats = to_float(images)
+        floats = to_float(images).to(self.device)
         embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None
@@ -103,6 +110,10 @@ class Channelwise(Extractor):
         self.num_features = channels * inner.num_features
         self.num_logits = inner.num_logits**channels
         self.trained_on = f"stacked-{inner.trained_on}"
+
+    def to(self, device: torch.device) -> None:
+        self.inner.to(device)
+        self.device = self.inner.device
 
     def forward(self, images: Tensor) -> Outputs:
         count, channels = images.shape[:2]

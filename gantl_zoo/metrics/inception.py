@@ -61,7 +61,7 @@ class InceptionFeatures(Extractor):
     def forward(self, images: Tensor) -> Outputs:
         colour = images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
         self.network = evaluating(self.network)
-        features, logits = self.network(colour)
+        features, logits = self.network(colour.to(self.device))
         return features, logits
 
 

@@ -1,7 +1,8 @@
-"""`Model`: what a GAN and a classifier have in common, which is how they are kept in a folder."""
+"""`Model`: what a GAN and a classifier have in common: place, data about them, saving to a folder."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
+from gantl_zoo.model.remote import Pretrained
+from gantl_zoo.registry.model_info import ModelInfo, class_names, from_config
 from gantl_zoo.storage import card, schema
 from gantl_zoo.storage.folder import SHARD, write_folder
 from gantl_zoo.storage.schema import FORMAT
@@ -23,11 +26,10 @@ if TYPE_CHECKING:
 ABOUT = ("lineage", "training", "metrics", "license")
 
 
-class Model:
-    """Networks of registered names and what is known about them.
+class Model(Pretrained):
+    """Networks that are built by registered names, with lineage, training, metrics and licence.
 
-    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds lineage, training and metrics; both as
-    in `config.json`.
+    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds the rest; both as in `config.json`.
     """
 
     kind: ClassVar[str]  # as folders say it
@@ -42,28 +44,44 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        """The classes' names in order, or numbers where nobody named them."""
-        names = list(self.about.get("training", {}).get("classes") or ())
-        return names if len(names) == self.num_classes else list(map(str, range(self.num_classes)))
+        """The names of the classes in order, or their numbers if they have no names."""
+        return class_names(self.about.get("training", {}).get("classes"), self.num_classes)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The measurements that the model carries: each with a "name", a "value" and what it is "on"."""
+        return [dict(row) for row in self.about.get("metrics", [])]
+
+    @property
+    def license(self) -> str:
+        """The id of the model's licence, such as "mit"; "" if none is stated. It can be set."""
+        return str(self.about.get("license", ""))
+
+    @license.setter
+    def license(self, value: str) -> None:
+        """Raises `UsageError` for anything but one line of text."""
+        if wrong := schema.licence(value):
+            raise UsageError(f"a license {wrong}, not {str(value)[:80]!r}")
+        self.about["license"] = value
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """Where this model comes from: base model, strategy, data, seed; its ancestors inside."""
+        """Where the model comes from: base model and its lineage, strategy, data and seed."""
         return dict(self.about.get("lineage", {}))
 
     @property
     def main(self) -> nn.Module:
-        """The network that answers."""
+        """The network that computes the model's output."""
         raise NotImplementedError
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The dtype of the weights."""
         return next((t.dtype for t in self._tensors() if t.is_floating_point()), torch.float32)
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -72,7 +90,7 @@ class Model:
 
     def to(self, *place: Any, **options: Any) -> Self:
         """Move all networks to a device or a dtype, as `nn.Module.to`; returns the model itself. Raises
-        `UsageError` for a place that is not there.
+        `UsageError` for a device or a dtype that can't be used.
         """
         try:
             for network in self.networks().values():
@@ -102,8 +120,13 @@ class Model:
         """The number of parameters in all networks."""
         return sum(p.numel() for network in self.networks().values() for p in network.parameters())
 
+    def info(self) -> ModelInfo:
+        """Name, kind, sizes, classes, parameters, licence, lineage and metrics as data."""
+        dtype, count = str(self.dtype).removeprefix("torch."), self.num_parameters()
+        return from_config(copy.deepcopy(self.config(dtype)), parameters=count, folder=self.folder)
+
     def summary(self) -> list[str]:
-        """What `repr` says between the name and the number of parameters."""
+        """The words of `repr` between the networks' names and the number of parameters."""
         return []
 
     def __repr__(self) -> str:
@@ -113,11 +136,11 @@ class Model:
         return f"{type(self).__name__}({self.name!r}: {', '.join(words)})"
 
     def networks(self) -> dict[str, nn.Module]:
-        """What is saved, by the names of its files."""
+        """The networks by the names of their files, without suffix."""
         raise NotImplementedError
 
     def sizes(self) -> dict[str, Any]:
-        """What `config.json` tells of images and latents."""
+        """The keys of `config.json` for images and latents."""
         return {}
 
     def config(self, dtype: str = "float32") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`Classifier`: a trained backbone and what is known about it. The article's second half.
+"""`Classifier`: a trained backbone with its lineage, training and metrics.
 
 N images, C channels, H, W image size, L classes. Images are float32 in [-1, 1].
 """
@@ -35,17 +35,17 @@ class Classifier(Model):
 
     @property
     def channels(self) -> int:
-        """Of the images that it takes: C."""
+        """The number of channels C of its input images."""
         return int(self.backbone.channels)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes: L."""
+        """The number of classes L."""
         return int(self.backbone.num_classes)
 
     @property
     def main(self) -> nn.Module:
-        """The network that answers: the backbone."""
+        """The network that computes the logits: the backbone."""
         network: nn.Module = self.backbone
         return network
 

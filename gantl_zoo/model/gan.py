@@ -1,30 +1,26 @@
-"""`GAN`: a generator, its discriminator and what is known about them. Images from seeds; folders.
-
-N images, C channels, H, W image size, Z latent size, L classes. Images are float32 in [-1, 1].
-"""
+"""`GAN`: a generator, its discriminator and what is known about them, built anew or from a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.model.base import Model, check_arguments, metadata_from
-from gantl_zoo.model.sampling import CHUNK, check_count, drawn_classes, labels_of, latents, scale, seeds_of
-from gantl_zoo.networks.base import call, evaluating, num_classes_of
+from gantl_zoo.model.base import check_arguments, metadata_from
+from gantl_zoo.model.generate import Sampler
+from gantl_zoo.networks.base import num_classes_of
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
 
 @dataclass(eq=False, repr=False)
-class GAN(Model):
-    """A generator (the averaged one) and, where it is at hand, its discriminator."""
+class GAN(Sampler):
+    """A generator (the averaged one) and its discriminator, or None where it was not loaded."""
 
     kind = "gan"
 
@@ -34,107 +30,6 @@ class GAN(Model):
     about: dict[str, Any] = field(default_factory=dict)
     name: str = "unnamed"
     folder: Path | None = None  # where it was loaded from
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        channels, height, width = self.generator.image_shape
-        return channels, height, width
-
-    @property
-    def latent_dim(self) -> int:
-        """The size Z of a latent."""
-        return int(self.generator.latent_dim)
-
-    @property
-    def num_classes(self) -> int:
-        """How many classes it can be asked for; 0 if it makes images of any kind."""
-        return num_classes_of(self.generator)
-
-    @property
-    def main(self) -> nn.Module:
-        """The network that answers: the generator."""
-        network: nn.Module = self.generator
-        return network
-
-    @torch.no_grad()
-    def generate(
-        self,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        seeds: Iterable[int] | None = None,
-        truncation: float = 1.0,
-        labels: int | Iterable[int] | None = None,
-    ) -> Tensor:
-        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, … or of `seeds`, whatever the batch; without
-        them one of seed 0. Float32 on the CPU, whatever the generator's dtype and device.
-
-        `truncation` below 1 draws latents nearer to the mean: fewer surprises, less variety. `labels` are the
-        images' classes, or one class for all, for a class-conditional model; without them each seed has one
-        of its own. Numbers may be Python's, numpy's or torch's. Raises `UsageError` for negative numbers and
-        for those that are not whole, for both ways to give seeds at once, and for unknown labels.
-        """
-        numbers = seeds_of(n, seed, seeds)
-        check_count(len(numbers), self.image_shape)
-        noise = latents(numbers, self.latent_dim) * scale(truncation)
-        if labels is None and self.num_classes:
-            labels = drawn_classes(numbers, self.num_classes)
-        return self.decode(noise, labels)
-
-    @torch.no_grad()
-    def decode(self, noise: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
-        """Images (N, C, H, W) of latents (N, Z), in chunks of one fixed size, float32 on the CPU.
-
-        A class-conditional model needs labels (N,), or one for all; another one can't have any. Raises
-        `UsageError`.
-        """
-        noise = self.check_latents(noise)
-        known = self.check_labels(labels, len(noise))
-        images = torch.empty(len(noise), *self.image_shape)
-        network = evaluating(self.main)
-        for start in range(0, len(noise), CHUNK):
-            chunk = noise[start : start + CHUNK]
-            gap = CHUNK - len(chunk)
-            padded = torch.cat([chunk, chunk.new_zeros(gap, chunk.shape[1])])
-            padded_labels = None
-            if known is not None:
-                padded_labels = nn.functional.pad(known[start : start + CHUNK], (0, gap)).to(self.device)
-            made = call(network, padded.to(self.device, self.dtype), padded_labels)  # (CHUNK, C, H, W)
-            images[start : start + CHUNK] = made[: len(chunk)].float().cpu()
-        return images
-
-    def check_latents(self, noise: Any) -> Tensor:
-        """Latents (N, Z) of this model's size, or `UsageError`."""
-        try:
-            found = torch.as_tensor(noise)
-        except (TypeError, ValueError, RuntimeError):
-            raise UsageError(f"latents are a tensor of numbers, not {str(noise)[:80]!r}") from None
-        size, numbers = self.latent_dim, found.dtype != torch.bool and not found.is_complex()
-        if found.ndim != 2 or found.shape[1] != size or not numbers:
-            raise UsageError(
-                f"{self.name} needs latents (N, {size}), since its latent_dim is {size}, not a tensor "
-                f"{tuple(found.shape)} of {found.dtype}"
-            )
-        return found
-
-    def check_labels(self, labels: Any, count: int) -> Tensor | None:
-        """The `count` labels (N,) of a model with classes, None for a model without; or `UsageError`."""
-        if not self.num_classes:
-            if labels is not None:
-                raise UsageError(f"{self.name} knows no classes, so labels= has no meaning for it")
-            return None
-        found = None if labels is None else labels_of(labels, count)
-        names = enumerate(self.classes)
-        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
-        there = f"{self.name} knows the {self.num_classes} classes {', '.join(numbered[:12])}"
-        there += ", …" if len(numbered) > 12 else ""
-        if found is None or len(found) != count:
-            given = "none" if found is None else f"labels of shape {tuple(found.shape)}"
-            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-        if wrong := [label for label in found.tolist() if not 0 <= label < self.num_classes]:
-            raise UsageError(f"{there}; there is no class {wrong[0]}")
-        return found
 
     def summary(self) -> list[str]:
         channels, height, width = self.image_shape
@@ -155,8 +50,8 @@ def check_pair(networks: tuple[Any, Any], generator: str, discriminator: str) ->
     classes, theirs = map(num_classes_of, networks)
     if theirs not in (0, classes):
         raise UsageError(
-            f"discriminator {discriminator!r} knows {theirs} classes, generator {generator!r} {classes}; "
-            "give both the same num_classes, or the discriminator none"
+            f"discriminator {discriminator!r} has {theirs} classes, generator {generator!r} has {classes}; "
+            "give both the same num_classes, or none to the discriminator"
         )
     shape = tuple(networks[0].image_shape)
     if (expected := tuple(getattr(networks[1], "image_shape", shape))) != shape:
@@ -205,7 +100,7 @@ def build_gan(
 def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
     """The GAN of a model folder, float32, in eval mode. Raises `WeightsError`.
 
-    `discriminator=False` neither builds nor reads it.
+    `discriminator=False` neither builds nor reads the discriminator.
     """
     config = read_config(folder)
     if config["kind"] != "gan":
@@ -235,8 +130,8 @@ def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mappin
     discriminator = networks.get("discriminator")
     if num_classes_of(discriminator) not in (0, has["num_classes"]):
         raise WeightsError(
-            f"{folder}: its discriminator knows {num_classes_of(discriminator)} classes, its generator "
-            f"{has['num_classes']}"
+            f"{folder}: its discriminator has {num_classes_of(discriminator)} classes, its generator "
+            f"has {has['num_classes']}"
         )
     expected = getattr(discriminator, "image_shape", None)
     if expected is not None and tuple(expected) != has["image"]:

@@ -24,8 +24,10 @@ SEEDS = 1 << 32  # a generator of random numbers looks at no more bits
 
 def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
     """Standard normal noise (N, Z); row i depends on seed i alone."""
-    rows = [torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows) if rows else torch.empty(0, latent_dim)
+    noise = torch.empty(len(seeds), latent_dim, dtype=torch.float32)
+    for row, seed in zip(noise, seeds, strict=True):
+        row.normal_(generator=torch.Generator().manual_seed(seed))
+    return noise
 
 
 def drawn_classes(seeds: Sequence[int], num_classes: int) -> Tensor:
@@ -92,10 +94,23 @@ def labels_of(labels: Any, count: int) -> Tensor:
 
 def scale(value: Any) -> float:
     """A truncation, a finite number above 0, as a float. Raises `UsageError`."""
+    found = _finite(value)
+    if found is None or found <= 0:
+        raise UsageError(f"generate needs a number truncation > 0, not {str(value)[:80]!r}")
+    return found
+
+
+def factor(name: str, value: Any) -> float:
+    """A finite number as a float. Raises `UsageError`."""
+    found = _finite(value)
+    if found is None:
+        raise UsageError(f"{name} must be a finite number, not {str(value)[:80]!r}")
+    return found
+
+
+def _finite(value: Any) -> float | None:
     try:
         found = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise UsageError(f"generate needs a number truncation > 0, not {str(value)[:80]!r}")
-    return found
+        return None
+    return found if math.isfinite(found) else None

@@ -1,5 +1,5 @@
-"""Generators and discriminators: one file a family, read top-down: paper, block, network, builder.
+"""Generators, discriminators and backbones, one file per family: paper, blocks, network, builder.
 
-What they have in common is in `base.py`; a new family gives its `blocks` and two builders, and its names a
-line each in `registry.py`.
+`base.py` holds the base classes. A new family defines its `blocks` and two builders, and registers both
+names in `registry/builtins.py`.
 """

@@ -1,6 +1,7 @@
-"""What a generator and a discriminator are. A family's class gives `blocks`, and these call them in order.
+"""`Generator` and `Discriminator`: what a network must have; base classes and helpers.
 
-A network from elsewhere need not be one of these classes: its attributes and its `forward` count.
+A subclass of `BlockGenerator` or `BlockDiscriminator` defines `blocks`; the base class calls them in order.
+Networks of plug-ins need not derive from these classes.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -8,7 +9,8 @@ N batch, C channels, H, W image size, Z latent size.
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -17,16 +19,52 @@ from gantl_zoo.errors import UsageError
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Generator(nn.Module):
-    """Noise (N, Z), and labels (N,) if it is class-conditional, to images (N, C, H, W) in [-1, 1].
+@runtime_checkable
+class Generator(Protocol):
+    """What a generator has: a `torch.nn.Module` that maps noise (N, Z) to images (N, C, H, W) in [-1, 1].
 
-    `blocks` run from the latent to the image; each parameter that may learn is in one of them.
+    A class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def latent_dim(self) -> int: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, noise: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """What a discriminator has: a `torch.nn.Module` that maps images (N, C, H, W) in [-1, 1] to logits (N,).
+
+    A class-conditional one also takes labels (N,). `blocks` run from the image to the logits, and contain
+    each parameter that is trained.
+    """
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # (C, H, W)
+    @property
+    def num_classes(self) -> int: ...  # it is conditioned on; 0 if it is unconditional
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+class BlockGenerator(nn.Module):
+    """Maps noise (N, Z), and labels (N,) if class-conditional, to images (N, C, H, W) in [-1, 1].
+
+    `blocks` run from the latent to the image. Together they hold all trainable parameters.
     """
 
     blocks: nn.ModuleList  # each called with features and labels
     latent_dim: int
     image_shape: tuple[int, int, int]  # (C, H, W)
-    num_classes: int = 0  # it is conditioned on; 0 if it is unconditional
+    num_classes: int = 0  # 0 if unconditional
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features, labels = noise, need(self, labels)  # (N, Z)
@@ -35,15 +73,15 @@ class Generator(nn.Module):
         return features
 
 
-class Discriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1], and labels (N,) if it is class-conditional, to logits (N,).
+class BlockDiscriminator(nn.Module):
+    """Maps images (N, C, H, W) in [-1, 1], and labels (N,) if class-conditional, to logits (N,).
 
-    `blocks` run from the image to the logits; only the last one, the head, gets labels.
+    `blocks` run from the image to the logits. Only the last one, the head, takes labels.
     """
 
-    blocks: nn.ModuleList  # each called with features, the last one with labels, too
+    blocks: nn.ModuleList  # each called with features, the last one with features and labels
     image_shape: tuple[int, int, int]  # (C, H, W)
-    num_classes: int = 0  # it is conditioned on; 0 if it is unconditional
+    num_classes: int = 0  # 0 if unconditional
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images
@@ -55,7 +93,7 @@ class Discriminator(nn.Module):
 
 
 def check_sizes(family: str, **sizes: int) -> None:
-    """Raises `UsageError` for a width, a latent size, … below 1."""
+    """Raise `UsageError` if a size, such as the width, is below 1."""
     for key, value in sizes.items():
         if value < 1:
             raise UsageError(f"{family}: {key} must be at least 1, not {value}")
@@ -65,8 +103,8 @@ def need(network: Any, labels: Tensor | None) -> Tensor | None:
     """The labels if `network` is class-conditional, else None. Raises `UsageError` if they are missing."""
     if network.num_classes and labels is None:
         raise UsageError(
-            f"this {type(network).__name__} knows {network.num_classes} classes: give it a label, 0 to "
-            f"{network.num_classes - 1}, for each row of its input"
+            f"{type(network).__name__} is conditioned on {network.num_classes} classes: pass a label from 0 "
+            f"to {network.num_classes - 1} for each input"
         )
     return labels if network.num_classes else None
 
@@ -82,22 +120,23 @@ def call(network: Any, inputs: Tensor, labels: Tensor | None) -> Any:
 
 
 def evaluating(network: Network) -> Network:
-    """The network in eval mode: itself if all of it is, else a copy that shares all of its tensors, so that
-    reading changes neither the modes nor the buffers of a network that is being trained, in any thread.
+    """The network itself if it is in eval mode, else a copy in eval mode that shares its tensors.
+
+    Evaluating the copy changes neither the modes nor the buffers of a network in training, in any thread.
     """
     return eval_view(network) if any(module.training for module in network.modules()) else network
 
 
 def eval_view(network: Network) -> Network:
-    """A copy in eval mode that shares all tensors with `network`, and the functions of its hooks. Hooks that
-    are added to it are its own.
+    """A copy in eval mode that shares all tensors and hook functions with `network`.
 
-    Gradients with respect to the parameters are those of the network's own.
+    Gradients of the copy are gradients of the shared parameters. Hooks added to the copy don't affect
+    `network`.
     """
     shared: list[Any] = [*network.parameters(), *network.buffers()]
     for module in network.modules():
         for key, value in vars(module).items():
-            if isinstance(value, Tensor):  # a weight that an old-style norm computes, say
+            if isinstance(value, Tensor):  # such as a weight that an old-style norm computes
                 shared.append(value)
             elif key.endswith("_hooks") and isinstance(value, dict):
                 shared += value.values()
@@ -105,5 +144,5 @@ def eval_view(network: Network) -> Network:
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:
-    """The declared blocks: from the latent to the image, or from the image to the logits."""
+    """The blocks of a network: from the latent to the image, or from the image to the logits."""
     return list(network.blocks)  # type: ignore[arg-type]  # every registered network declares them

@@ -1,4 +1,4 @@
-"""What class-conditional networks share: norms with a scale and a shift for each class, and a projection.
+"""Layers of class-conditional networks: class-conditional BatchNorm and projection.
 
 Generators: class-conditional BatchNorm (de Vries et al. 2017, https://arxiv.org/abs/1707.00683).
 Discriminators: projection (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637, equation 4).
@@ -16,7 +16,7 @@ from gantl_zoo.errors import UsageError
 
 
 class ConditionalBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm of (N, K, h, w). With L classes `weight` and `bias` are (L, K): a row a class."""
+    """BatchNorm of (N, K, h, w). If class-conditional, `weight` and `bias` are (L, K): one row per class."""
 
     def __init__(self, channels: int, num_classes: int = 0) -> None:
         super().__init__(channels)
@@ -38,32 +38,32 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
 
 def rows(table: Tensor, labels: Tensor | None, like: Tensor) -> Tensor:
-    """The labels' rows of a table (L, K), for feature maps (N, K, h, w) `like` those."""
+    """Rows (N, K, 1, 1) of a table (L, K) by label, in the dtype of the feature maps `like`."""
     assert labels is not None  # checked by `need`
     return functional.embedding(labels, table)[:, :, None, None].to(like.dtype)  # (N, K, 1, 1)
 
 
 class ConditionalSequential(nn.Sequential):
-    """Layers in a row, of which the norms are shown the labels."""
+    """`nn.Sequential` that passes the labels to its class-conditional norms."""
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         for layer in self:
-            features = through(layer, features, labels)
+            features = call_layer(layer, features, labels)
         return features
 
 
-def through(layer: nn.Module, features: Tensor, labels: Tensor | None) -> Tensor:
-    """What a layer makes of features; the labels are for a norm that has rows for them."""
-    made: Tensor = layer(features, labels) if isinstance(layer, ConditionalBatchNorm2d) else layer(features)
-    return made
+def call_layer(layer: nn.Module, features: Tensor, labels: Tensor | None) -> Tensor:
+    """Call a layer. Only class-conditional norms get the labels."""
+    output: Tensor = layer(features, labels) if isinstance(layer, ConditionalBatchNorm2d) else layer(features)
+    return output
 
 
 class Projection(nn.Embedding):
-    """A row of F numbers for each of L classes, whose product with an image's features joins its logit.
+    """Projection head: one row of F weights per class. Its product with the features is added to the logit.
 
-    If `bounded`, no row is longer than 1, as spectral norm would have it of a linear layer: so the logit
-    rises no faster for any class. Differs from the paper, which norms the whole table: a table that starts
-    at zero has no norm to divide by.
+    If `bounded`, rows longer than 1 are scaled to length 1. This limits the slope of each class's logit, as
+    spectral norm does for a linear layer. The paper applies spectral norm to the whole table instead, which
+    fails for a table of zeros.
     """
 
     def __init__(self, num_classes: int, features: int, bounded: bool) -> None:
@@ -71,19 +71,19 @@ class Projection(nn.Embedding):
         self.bounded = bounded
 
     def table(self) -> Tensor:
-        """The rows (L, F) as they count."""
+        """The rows (L, F) that `forward` uses: scaled to length 1 at most if `bounded`."""
         if not self.bounded:
             return self.weight
-        longest: Tensor = torch.linalg.vector_norm(self.weight, dim=1, keepdim=True).clamp_min(1)  # (L, 1)
-        return self.weight / longest
+        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=1, keepdim=True).clamp_min(1)  # (L, 1)
+        return self.weight / norms
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
-        """What features (N, F) of images of these classes add to the logits: (N,)."""
+        """The terms (N,) that features (N, F) of images with these labels add to the logits."""
         return (functional.embedding(labels, self.table()) * features).sum(1)
 
 
 def check_classes(family: str, num_classes: int) -> int:
-    """The number of classes, 0 for none. Raises `UsageError`."""
+    """Return `num_classes`; 0 means unconditional. Raises `UsageError` if it is negative."""
     if num_classes < 0:
-        raise UsageError(f"{family}: num_classes is a count of classes, or 0 for none, not {num_classes}")
+        raise UsageError(f"{family}: num_classes must be at least 0 (0: unconditional), not {num_classes}")
     return num_classes

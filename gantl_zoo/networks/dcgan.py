@@ -1,11 +1,11 @@
 """DCGAN (Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 3).
 
-An image side is 7 or 4 times a power of two: 28 = 7·2², 32 = 4·2³, 64 = 4·2⁴. The generator starts on
-that 7×7 or 4×4 grid and doubles it; a 7×7 grid gets one more block at its own size, since two doublings
-alone are too shallow (the shape of the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels). With classes
+The image size is 7 or 4 times a power of two: 28 = 7·2², 32 = 4·2³, 64 = 4·2⁴. The generator starts on the
+7×7 or 4×4 grid and doubles it. A 7×7 grid gets one more block at its own size, because two doublings alone
+are too shallow (as in the well-known 28×28 DCGAN: 256 → 128 → 64 → 1 channels). In class-conditional networks
 the generator's norms and the discriminator's head depend on the label (`conditional.py`).
 
-N batch, C channels, H = W image side, Z latent size, L classes.
+N batch, C channels, H = W image size, Z latent size, L classes.
 """
 
 from __future__ import annotations
@@ -17,33 +17,31 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError, unknown
-from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
+from gantl_zoo.networks.base import BlockDiscriminator, BlockGenerator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
     ConditionalSequential,
     Projection,
+    call_layer,
     check_classes,
-    through,
 )
 
 KERNEL = 5  # as in the paper; padded so that a stride of 2 exactly halves or doubles
 NORMS = ("none", "batch", "spectral")
-MOST_FLAT = 8  # each doubles the width
+MOST_FLAT = 8  # because each flat block doubles the width
 
 
 def grid_and_strides(image_size: int) -> tuple[int, list[int]]:
-    """The generator's first grid and the stride of each transposed convolution after it."""
+    """The side of the generator's first grid, and the strides of its transposed convolutions."""
     for grid, first in ((7, [1]), (4, [])):
         doublings = (image_size // grid).bit_length() - 1
         if doublings >= 1 and grid << doublings == image_size:
             return grid, first + [2] * doublings
-    raise UsageError(
-        f"dcgan: image_size {image_size} is not 7 or 4 times a power of two (28, 32, 56, 64, ...)"
-    )
+    raise UsageError(f"dcgan: image_size {image_size} is not 7 or 4 times a power of two (28, 32, 56, 64, …)")
 
 
 class Stem(nn.Module):
-    """Noise (N, Z) to the first feature map (N, channels, grid, grid)."""
+    """Maps noise (N, Z) to the first feature map (N, channels, grid, grid)."""
 
     def __init__(self, latent_dim: int, channels: int, grid: int, num_classes: int) -> None:
         super().__init__()
@@ -53,12 +51,12 @@ class Stem(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, channels, grid, grid)
-        features = features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
-        return torch.relu_(through(self.norm, features, labels))
+        features = features.contiguous(memory_format=torch.channels_last)  # the layout of the convolutions
+        return torch.relu_(call_layer(self.norm, features, labels))
 
 
 def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: bool) -> ConditionalSequential:
-    """One fractionally strided convolution; the last gives the image: no norm (section 3), tanh."""
+    """A transposed convolution with norm and ReLU; the last one has tanh and no norm (section 3)."""
     conv = nn.ConvTranspose2d(
         inputs, outputs, KERNEL, stride, padding=KERNEL // 2, output_padding=stride - 1, bias=last
     )
@@ -68,8 +66,8 @@ def up_block(inputs: int, outputs: int, stride: int, num_classes: int, last: boo
     return ConditionalSequential(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))
 
 
-class DCGANGenerator(Generator):
-    """A stem, then transposed convolutions: (N, Z) to (N, 4w, 7, 7), … to (N, C, H, W)."""
+class DCGANGenerator(BlockGenerator):
+    """A stem, then transposed convolutions: (N, Z) -> (N, 4w, 7, 7) -> … -> (N, C, H, W)."""
 
     def __init__(
         self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
@@ -88,9 +86,9 @@ class DCGANGenerator(Generator):
 
 
 class Head(nn.Module):
-    """Features (N, K, grid, grid) to one logit an image (N,). No sigmoid: the losses expect logits.
+    """Maps features (N, K, grid, grid) to logits (N,). No sigmoid: the losses expect logits.
 
-    With classes, an image's logit is that of being real and of the class of its label.
+    If class-conditional, the logit says whether the image is real and belongs to the class of its label.
     """
 
     def __init__(self, features: int, spectral: bool, num_classes: int) -> None:
@@ -110,9 +108,9 @@ class Head(nn.Module):
 
 
 def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float) -> nn.Sequential:
-    """One convolution, which halves the side with a stride of 2 and keeps it with 1."""
+    """A strided convolution with norm, leaky ReLU and dropout; stride 2 halves the side."""
     conv: nn.Module = nn.Conv2d(inputs, outputs, KERNEL, stride, padding=KERNEL // 2)
-    init_weights(conv)  # before the norm, which is measured when it is added
+    init_weights(conv)  # first, because spectral_norm measures the weights
     if norm == "spectral":
         conv = nn.utils.parametrizations.spectral_norm(conv)
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
@@ -125,8 +123,8 @@ def down_block(inputs: int, outputs: int, stride: int, norm: str, dropout: float
     return nn.Sequential(layers)
 
 
-class DCGANDiscriminator(Discriminator):
-    """Strided convolutions, then a linear head: (N, C, H, W) to (N, w, H/2, W/2), … to (N,)."""
+class DCGANDiscriminator(BlockDiscriminator):
+    """Strided convolutions, then a linear head: (N, C, H, W) -> (N, w, H/2, W/2) -> … -> (N,)."""
 
     def __init__(
         self,
@@ -153,7 +151,7 @@ class DCGANDiscriminator(Discriminator):
 
 
 def init_weights(module: nn.Module) -> None:
-    """Normal with deviation 0.02, as in section 4; norms' scales around 1."""
+    """Initialise weights from N(0, 0.02²) (section 4), and the scales of norms from N(1, 0.02²)."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -180,14 +178,14 @@ def discriminator(
 ) -> DCGANDiscriminator:
     """A DCGAN discriminator; `width` is the channel count of its first layer.
 
-    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block. `flat` blocks at the
-    smallest side are added behind the halving ones: two halvings of a 28×28 image see 13 pixels, and the
-    linear head only adds up what they saw; one more block (29 pixels) sees whole digits.
+    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block. `flat` adds so many
+    blocks of stride 1 behind the halving ones. They enlarge the receptive field: for 28×28 images from 13
+    pixels to 29 with one more block, so that it covers a whole digit before the linear head sums up.
     """
     if norm not in NORMS:
         raise UsageError(f"dcgan: {unknown('norm', norm, NORMS)}")
     if not 0 <= flat <= MOST_FLAT:
-        raise UsageError(f"dcgan: flat is a count of blocks, not {flat}; at most {MOST_FLAT}")
+        raise UsageError(f"dcgan: flat must be a number of blocks from 0 to {MOST_FLAT}, not {flat}")
     check_sizes("dcgan", channels=channels, width=width)
     check_classes("dcgan", num_classes)
     return DCGANDiscriminator(image_size, channels, width, norm, dropout, flat, num_classes)

@@ -1,8 +1,7 @@
-"""A discriminator that stands on a pre-trained backbone: its feature pyramid, a small head on each map.
+"""A discriminator on a pretrained backbone: one small head per feature map, whose logits are averaged.
 
-Where a pre-trained CNN meets the GAN. The idea is that of Projected GAN (Sauer et al. 2021,
-https://arxiv.org/abs/2111.01007, section 3.2), with its random mixing or without: one small head a scale,
-whose logits are averaged.
+The idea is that of Projected GAN (Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3.2), with or
+without its random mixing of features.
 
 N batch, C channels, H, W image size, K channels of a feature map h × w.
 """
@@ -20,11 +19,11 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes
-from gantl_zoo.networks.pretrained import as_arguments, start
+from gantl_zoo.networks.pretrained import as_arguments, load_backbone
 
 
 def head(features: int, width: int) -> nn.Sequential:
-    """A feature map (N, K, h, w) to a map of logits (N, 1, h, w)."""
+    """A head from a feature map (N, K, h, w) to a map of logits (N, 1, h, w)."""
     return nn.Sequential(
         nn.Conv2d(features, width, 3, padding=1),
         nn.LeakyReLU(0.2),
@@ -33,9 +32,9 @@ def head(features: int, width: int) -> nn.Sequential:
 
 
 class Mixing(nn.Module):
-    """Random mixing of channels (1×1), then of scales from coarse to fine (3×3): section 3.2. Never learns.
+    """Frozen random mixing of channels (1×1), then of scales from coarse to fine (3×3): section 3.2.
 
-    A discriminator would soon look at a few channels only; mixed, each of them holds something of all.
+    Without it a discriminator soon relies on a few channels. Each mixed channel depends on all of them.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -56,14 +55,14 @@ class Mixing(nn.Module):
 
 
 class BackboneDiscriminator(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N,).
+    """Maps images (N, C, H, W) in [-1, 1] to logits (N,).
 
-    With `freeze` only the heads learn, and the backbone stays in eval mode for good. It gets `sees` channels:
-    those of the images, or grey ones repeated.
+    With `freeze` only the heads are trained, and the backbone always stays in eval mode. The backbone takes
+    images of `sees` channels: those of the images, or the channel of grey images repeated.
     """
 
     num_classes = 0
-    untaught = False  # whether it was built on frozen random features, whatever is loaded into it later
+    untaught = False  # True if built on a frozen backbone of random weights, whatever is loaded later
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -73,7 +72,7 @@ class BackboneDiscriminator(nn.Module):
         backbone.eval()
         with torch.set_grad_enabled(not freeze):
             maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))
-            self.reached = [] if freeze else reached(backbone, maps)
+            self.trained_blocks = [] if freeze else reachable_blocks(backbone, maps)
         self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
@@ -81,8 +80,8 @@ class BackboneDiscriminator(nn.Module):
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """What may learn, from the image to the logits: the body's blocks if not frozen, the heads."""
-        return [*(self.backbone.blocks[i] for i in self.reached), self.heads]
+        """Trainable modules from the image to the logits: the backbone's blocks unless frozen, the heads."""
+        return [*(self.backbone.blocks[i] for i in self.trained_blocks), self.heads]
 
     def train(self, mode: bool = True) -> BackboneDiscriminator:
         super().train(mode)
@@ -91,23 +90,24 @@ class BackboneDiscriminator(nn.Module):
         return self
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        images = images.expand(-1, self.sees, -1, -1)  # (N, C or 1, H, W) -> (N, C, H, W)
-        maps = self.mixing(self.backbone.pyramid(images))  # (N, C, H, W) -> [(N, K, h, w), ...]
+        images = images.expand(-1, self.sees, -1, -1)  # (N, C, H, W) -> (N, sees, H, W)
+        maps = self.mixing(self.backbone.pyramid(images))  # (N, sees, H, W) -> [(N, K, h, w), ...]
         logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
 
 
-def reached(backbone: Any, maps: Sequence[Tensor]) -> list[int]:
-    """Numbers of the backbone's blocks that its feature maps depend on: what stands behind the last of them,
-    before the classifier, would never get a gradient. All, where gradients can't be had.
+def reachable_blocks(backbone: Any, maps: Sequence[Tensor]) -> list[int]:
+    """Indices of the backbone's blocks that its feature maps depend on; all if the maps have no gradient.
+
+    Blocks between the last feature map and the classifier would never get a gradient.
     """
-    held = [list(block.parameters()) for block in backbone.blocks[:-1]]
-    flat = [p for block in held for p in block]
+    blocks = [list(block.parameters()) for block in backbone.blocks[:-1]]
+    flat = [p for block in blocks for p in block]
     if not flat or not all(features.requires_grad for features in maps):
-        return list(range(len(held)))
-    slopes = torch.autograd.grad([features.sum() for features in maps], flat, allow_unused=True)
-    used = {id(p) for p, slope in zip(flat, slopes, strict=True) if slope is not None}
-    return [i for i, block in enumerate(held) if any(id(p) in used for p in block)]
+        return list(range(len(blocks)))
+    gradients = torch.autograd.grad([features.sum() for features in maps], flat, allow_unused=True)
+    used = {id(p) for p, gradient in zip(flat, gradients, strict=True) if gradient is not None}
+    return [i for i, block in enumerate(blocks) if any(id(p) in used for p in block)]
 
 
 @registry.starting_weights(weights=None, pretrained=False)
@@ -125,18 +125,18 @@ def discriminator(
     backbone_config: Mapping[str, Any] | None = None,
     **further: Any,
 ) -> BackboneDiscriminator:
-    """Small heads on any registered backbone.
+    """A discriminator of small heads on any registered backbone.
 
-    `weights` names a released backbone (or its folder) to start from; without it, `pretrained` lets a
-    `timm:` backbone start from timm's own weights. `mix` mixes its channels and scales at random, for good.
-    `sees=3` repeats the channel of grey images for a backbone of colour images. The arguments of the
-    backbone's builder are `backbone_config`, or further arguments if none has a name from here.
+    `weights` is a released backbone, or a folder, to load weights from. Without it, `pretrained` loads timm's
+    own weights into a `timm:` backbone. `mix` adds a frozen random mixing of channels and scales. `sees=3`
+    repeats the channel of grey images for a backbone of RGB images. Pass arguments of the backbone's builder
+    in `backbone_config`, or directly if their names differ from the arguments here.
     """
     sees = channels if sees is None else sees
     check_sizes("backbone", width=width)
     if channels not in (1, sees):
-        raise UsageError(f"a backbone of {sees} channels can't take images of {channels}")
-    inner = joined(backbone_config, further, sees)
+        raise UsageError(f"backbone: a backbone of {sees} channels can't take images of {channels}")
+    inner = backbone_arguments(backbone_config, further, sees)
     config = registry.backbones.configure(backbone, **inner, channels=sees)
     fetching = registry.backbones.fetching(backbone, config)
     if "pretrained" in fetching and "pretrained" not in inner:
@@ -144,24 +144,26 @@ def discriminator(
     if weights is None:
         body = registry.backbones.build(backbone, **config)
     else:
-        body = start(backbone, config, weights)
-    made: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+        body = load_backbone(backbone, config, weights)
+    network: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
     pretrained_weights = weights is not None or any(
         config.get(key, none) != none for key, none in fetching.items()
     )
-    made.untaught = freeze and not pretrained_weights
-    if hasattr(body, "config"):  # part of its arguments came with the weights
+    network.untaught = freeze and not pretrained_weights
+    if hasattr(body, "config"):  # its weights bring some of its arguments
         size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
         own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}
-        made.config = own | as_arguments(body.config, nested=backbone_config is not None)
-    return made  # type: ignore[no-any-return]
+        network.config = own | as_arguments(body.config, nested=backbone_config is not None)
+    return network  # type: ignore[no-any-return]
 
 
-def joined(nested: Mapping[str, Any] | None, further: Mapping[str, Any], channels: int) -> dict[str, Any]:
-    """The arguments of the backbone's builder but its `channels`. Raises `UsageError` if they don't agree."""
+def backbone_arguments(
+    nested: Mapping[str, Any] | None, further: Mapping[str, Any], channels: int
+) -> dict[str, Any]:
+    """The arguments of the backbone's builder except `channels`. Raises `UsageError` for a contradiction."""
     if nested is not None and further:
-        raise UsageError(f"backbone: put {', '.join(sorted(further))} into backbone_config, too")
+        raise UsageError(f"backbone: pass {', '.join(sorted(further))} in backbone_config")
     inner = dict(nested or further)
     if (own := inner.pop("channels", channels)) != channels:
-        raise UsageError(f"backbone: channels={own} in backbone_config, but sees={channels} beside it")
+        raise UsageError(f"backbone: channels={own} in backbone_config contradicts sees={channels}")
     return inner

@@ -1,6 +1,6 @@
-"""Build the network that a folder's config describes, no larger than its files, and fill it.
+"""Build the network that a model folder describes, limited by the size of its files, and load its weights.
 
-Whatever is wrong with it is a `WeightsError`: who loads a folder did not write it.
+The folder may come from anywhere, so all errors in its config are `WeightsError`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from gantl_zoo.storage.headers import Stored, look
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
-SPARE_NUMBERS = 1 << 20  # beyond twice the file's, for buffers that aren't stored
-SPARE_CALLS = 1000  # beyond twenty a stored tensor
+SPARE_NUMBERS = 1 << 20  # in addition to twice the numbers in the file; for buffers that aren't stored
+SPARE_CALLS = 1000  # in addition to twenty per stored tensor
 FACTORIES = {getattr(torch, name) for name in ("empty", "zeros", "ones", "rand", "randn", "full")}
 FACTORIES |= {getattr(torch.Tensor, f"new_{name}") for name in ("empty", "zeros", "ones", "full")}
 
@@ -37,14 +37,15 @@ def rebuild(
     file: str = "",
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """The network of `config[part]`, filled from the folder, in eval mode. Raises `WeightsError`.
+    """Build the network `config[part]` and load its weights from the folder. Returns it in eval mode.
 
-    Where its builder takes `channels` and `image_size`, they must be those of `images` (C, H, W).
+    If its builder takes `channels` or `image_size`, they must match `images` (C, H, W). Raises
+    `WeightsError`.
     """
     described = config[part]
     source = registry.REGISTRIES[kind]
-    name = described["name"] = answering(source, described["name"], config.get("requires", {}))
-    described["config"] = settled(source, described["config"], config.get("requires", {}))
+    name = described["name"] = qualified_name(source, described["name"], config.get("requires", {}))
+    described["config"] = with_qualified_names(source, described["config"], config.get("requires", {}))
     needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
     remedy = f"if you trust the plug-in that it comes with: pip install {needed}"
     if needed and not source.lookup(name):
@@ -52,30 +53,30 @@ def rebuild(
     stored = look(Path(folder) / f"{file or part}.safetensors")
     try:
         network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
-    except UnknownNameError as error:  # of a network inside
+    except UnknownNameError as error:  # the name of a nested network
         more = f"; {remedy}" if needed else ""
         raise WeightsError(f"{folder}: {part} can't be built: {error}{more}") from error
     load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
 
 
-def answering(source: registry.Registry, name: str, requires: Mapping[str, str]) -> str:
-    """The name; of several plug-ins that bring it, with the one that the folder requires."""
-    found, wanted = source.lookup(name), {normalise(package) for package in requires}
-    owned = [entry.qualified for entry in found if normalise(entry.owner) in wanted]
-    return owned[0] if len(found) > 1 and len(owned) == 1 else name
+def qualified_name(source: registry.Registry, name: str, requires: Mapping[str, str]) -> str:
+    """The name, with its owner if several plug-ins register it and the folder requires one of them."""
+    entries, required = source.lookup(name), {normalise(package) for package in requires}
+    owned = [entry.qualified for entry in entries if normalise(entry.owner) in required]
+    return owned[0] if len(entries) > 1 and len(owned) == 1 else name
 
 
-def settled(
+def with_qualified_names(
     source: registry.Registry, config: Mapping[str, Any], requires: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A builder's arguments, with the names of networks inside as `answering` gives them, at any depth."""
-    found = dict(config)
-    for key, inside, name, own in source.parts(config):
-        found[key] = answering(inside, name, requires)
-        if found.get(f"{key}_config") is not None:
-            found[f"{key}_config"] = settled(inside, own, requires)
-    return found
+    """A builder's arguments with `qualified_name` applied to the names of nested networks, at any depth."""
+    result = dict(config)
+    for key, nested, name, own in source.parts(config):
+        result[key] = qualified_name(nested, name, requires)
+        if result.get(f"{key}_config") is not None:
+            result[f"{key}_config"] = with_qualified_names(nested, own, requires)
+    return result
 
 
 def build(
@@ -86,19 +87,21 @@ def build(
     where: str,
     images: tuple[int, int, int] | None = None,
 ) -> Any:
-    """`build_empty`, within what the files hold. Errors are `WeightsError`, but for a broken plug-in and an
-    unknown name.
+    """Build an empty network that is not much larger than the `stored` tensors.
+
+    Raises `PluginError` for a broken plug-in, `UnknownNameError` for an unknown name, else `WeightsError`.
     """
     try:
         takes = source.configure(name, **config)
         for key in SIZES:
             if type(takes.get(key)) is int and takes[key] < 1:
                 raise UsageError(f"{key} must be at least 1, not {takes[key]}")
-        for key, wanted in zip(("channels", "image_size"), images or (), strict=False):
-            if type(takes.get(key)) is int and takes[key] != wanted:
-                raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {wanted}")
-        # loading draws no numbers that the caller would miss
-        with torch.random.fork_rng(devices=[]), float32(), Bounded(stored, math.prod(images or ())):
+        for key, expected in zip(("channels", "image_size"), images or (), strict=False):
+            if type(takes.get(key)) is int and takes[key] != expected:
+                raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {expected}")
+        # loading a model must not change the state of the caller's random number generator
+        limit = AllocationLimit(stored, math.prod(images or ()))
+        with torch.random.fork_rng(devices=[]), float32_default(), limit:
             return source.build_empty(name, **config)
     except (PluginError, WeightsError, UnknownNameError):
         raise
@@ -106,14 +109,14 @@ def build(
         raise WeightsError(f"{where} can't be built: {error}. {LIKELY}") from error
     except Exception as error:  # from torch or a plug-in's builder
         raise WeightsError(
-            f"{where} can't be built, {name!r} with {str(config)[:300]}: {type(error).__name__}: "
+            f"{where} can't be built: {name!r} with {str(config)[:300]} raises {type(error).__name__}: "
             f"{str(error)[:500]}. {LIKELY}"
         ) from error
 
 
 @contextlib.contextmanager
-def float32() -> Iterator[None]:
-    """Networks built inside are float32, whatever default the caller has set."""
+def float32_default() -> Iterator[None]:
+    """Set the default dtype to float32 inside, and restore it afterwards."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -122,11 +125,11 @@ def float32() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-class Bounded(TorchFunctionMode):
-    """Within it, this thread can't create much larger tensors, or many more, than the files hold.
+class AllocationLimit(TorchFunctionMode):
+    """Limits the tensors that this thread may create inside to about the size of the weights file.
 
-    A config may ask for a million channels; it is refused before the memory is taken. `more` numbers may be
-    created besides: an image, say.
+    So a config that asks for a million channels raises `WeightsError` before memory is allocated. `more` is
+    an additional number of elements, for example an image.
     """
 
     def __init__(self, stored: Stored, more: int = 0) -> None:
@@ -139,7 +142,7 @@ class Bounded(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         if function in FACTORIES:
-            self.most -= asked(args, kwargs or {})
+            self.most -= elements(args, kwargs or {})
             self.calls -= 1
             if self.most < 0 or self.calls < 0:
                 raise WeightsError(
@@ -149,8 +152,8 @@ class Bounded(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-    """How many numbers a call of a factory asks for."""
+def elements(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """The number of elements that a call of a factory function allocates."""
     sizes = [a for a in args if not isinstance(a, torch.Tensor)] or [kwargs.get("size", ())]
     sizes = list(sizes[0]) if isinstance(sizes[0], (tuple, list)) else [s for s in sizes if type(s) is int]
     return abs(math.prod(int(size) for size in sizes))

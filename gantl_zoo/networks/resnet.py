@@ -1,11 +1,14 @@
-"""Residual GAN (Miyato et al. 2018, "Spectral normalization", https://arxiv.org/abs/1802.05957, appendix B,
-table 4; the blocks are those of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, appendix F).
+"""Residual GAN with spectral normalization.
 
-An image side is 7 or 4 times a power of two. The generator doubles that grid block by block; the
-discriminator halves the image to 8×8 (7×7 for sides such as 28), then has two blocks at that size. With
-classes the generator's norms and the discriminator's head depend on the label (`conditional.py`).
+Miyato et al. 2018, https://arxiv.org/abs/1802.05957, appendix B, table 4. The blocks are those of Gulrajani
+et al. 2017, https://arxiv.org/abs/1704.00028, appendix F.
 
-N batch, C channels, H = W image side, Z latent size, W width, L classes.
+The image size is 7 or 4 times a power of two. The generator doubles that grid block by block. The
+discriminator halves the image to 8×8 (7×7 for sizes such as 28); two blocks at that size follow. In
+class-conditional networks the generator's norms and the discriminator's head depend on the label
+(`conditional.py`).
+
+N batch, C channels, H = W image size, Z latent size, W width, L classes.
 """
 
 from __future__ import annotations
@@ -19,20 +22,20 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gantl_zoo.errors import UsageError, unknown
-from gantl_zoo.networks.base import Discriminator, Generator, check_sizes
+from gantl_zoo.networks.base import BlockDiscriminator, BlockGenerator, check_sizes
 from gantl_zoo.networks.conditional import (
     ConditionalBatchNorm2d,
     ConditionalSequential,
     Projection,
+    call_layer,
     check_classes,
-    through,
 )
 
 NORMS = ("none", "spectral")
 
 
 def grid_and_doublings(image_size: int) -> tuple[int, int]:
-    """The smallest grid and how often it is doubled to become the image."""
+    """The side of the smallest grid, and the number of doublings from it to the image."""
     for grid in (7, 4):
         doublings = (image_size // grid).bit_length() - 1
         if doublings >= 2 and grid << doublings == image_size:
@@ -43,7 +46,7 @@ def grid_and_doublings(image_size: int) -> tuple[int, int]:
 
 
 class UpBlock(nn.Module):
-    """(N, W, H, H) to (N, W, 2H, 2H): two convolutions behind BatchNorm, beside an enlarged 1×1 one."""
+    """Residual block (N, W, H, H) -> (N, W, 2H, 2H): two BatchNorm-ReLU-convolutions and a 1×1 shortcut."""
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
@@ -54,20 +57,20 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        new = double(torch.relu_(through(self.norm1, features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
-        new = self.conv2(torch.relu_(through(self.norm2, self.conv1(new), labels)))
-        # a 1×1 convolution before the enlargement is a quarter of the work
+        new = double(torch.relu_(call_layer(self.norm1, features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
+        new = self.conv2(torch.relu_(call_layer(self.norm2, self.conv1(new), labels)))
+        # a 1×1 convolution before upsampling takes a quarter of the time
         result: Tensor = new + double(self.shortcut(features))
         return result
 
 
 def double(features: Tensor) -> Tensor:
-    """Twice the side, by nearest neighbours."""
+    """Upsample to twice the side by nearest neighbours."""
     return functional.interpolate(features, scale_factor=2.0)
 
 
 class Stem(nn.Module):
-    """Noise (N, Z) to the first feature map (N, W, grid, grid)."""
+    """Maps noise (N, Z) to the first feature map (N, W, grid, grid)."""
 
     def __init__(self, latent_dim: int, width: int, grid: int) -> None:
         super().__init__()
@@ -76,11 +79,11 @@ class Stem(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         features: Tensor = self.linear(noise).view(-1, *self.shape)  # (N, Z) -> (N, W, grid, grid)
-        return features.contiguous(memory_format=torch.channels_last)  # as convolutions leave theirs
+        return features.contiguous(memory_format=torch.channels_last)  # the layout of the convolutions
 
 
-class ResNetGenerator(Generator):
-    """A stem, residual blocks that double the side, a last convolution: (N, Z) to (N, C, H, W)."""
+class ResNetGenerator(BlockGenerator):
+    """A stem, residual blocks that double the side, a last convolution: (N, Z) -> (N, C, H, W)."""
 
     def __init__(
         self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0
@@ -101,7 +104,10 @@ class ResNetGenerator(Generator):
 
 
 class DownBlock(nn.Module):
-    """(N, K, H, H) to (N, W, H/2, H/2), or the same size without `halve`; the first has no activation."""
+    """Residual block (N, K, H, H) -> (N, W, H/2, H/2), or (N, W, H, H) if not `halve`.
+
+    The `first` block begins without an activation, because its input is the image.
+    """
 
     def __init__(self, inputs: int, width: int, norm: str, *, halve: bool, first: bool = False) -> None:
         super().__init__()
@@ -121,9 +127,9 @@ class DownBlock(nn.Module):
 
 
 class Head(nn.Module):
-    """Features (N, W, h, h) to one logit an image (N,): ReLU, sum over places, linear.
+    """Maps features (N, W, h, h) to logits (N,): ReLU, sum over positions, linear layer.
 
-    With classes, an image's logit is that of being real and of the class of its label.
+    If class-conditional, the logit says whether the image is real and belongs to the class of its label.
     """
 
     def __init__(self, width: int, norm: str, num_classes: int) -> None:
@@ -140,8 +146,8 @@ class Head(nn.Module):
         return logits if self.classes is None else logits + self.classes(features, labels)
 
 
-class ResNetDiscriminator(Discriminator):
-    """Residual blocks that halve the side, two that keep it, a head: (N, C, H, W) to (N,)."""
+class ResNetDiscriminator(BlockDiscriminator):
+    """Residual blocks that halve the side, two that keep it, a head: (N, C, H, W) -> (N,)."""
 
     def __init__(self, image_size: int, channels: int, width: int, norm: str, num_classes: int = 0) -> None:
         super().__init__()
@@ -156,13 +162,13 @@ class ResNetDiscriminator(Discriminator):
 
 
 def normed(layer: nn.Module, norm: str) -> nn.Module:
-    """The layer, initialised, then spectrally normalised if asked: the norm is measured when it is added."""
+    """Initialise a layer, then add spectral norm (which measures the weights) if `norm` is "spectral"."""
     init_weights(layer)
     return parametrizations.spectral_norm(layer) if norm == "spectral" else layer
 
 
 def init_weights(module: nn.Module) -> None:
-    """Glorot & Bengio's uniform weights, times √2 for the 3×3 convolutions, which residual sums need."""
+    """Xavier-uniform weights with gain √2 for the 3×3 convolutions of residual branches; zero biases."""
     if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
         gain = math.sqrt(2) if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) else 1.0
         nn.init.xavier_uniform_(module.weight, gain)
@@ -186,7 +192,7 @@ def discriminator(
     norm: str = "spectral",
     num_classes: int = 0,
 ) -> ResNetDiscriminator:
-    """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (with R1, say)."""
+    """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (for example with R1)."""
     if norm not in NORMS:
         raise UsageError(f"resnet: {unknown('norm', norm, NORMS)}")
     check_sizes("resnet", channels=channels, width=width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gantl_zoo.registry.plugins import Entry
-from gantl_zoo.registry.registry import Registry
+from gantl_zoo.registry.registry import Registry, Releases
 
 generators = Registry(
     "generators",
@@ -53,7 +53,7 @@ strategies = Registry(
 )
 
 
-models = Registry(
+models = Releases(
     "models",
     {
         "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
@@ -61,6 +61,37 @@ models = Registry(
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
         "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",
+    },
+)
+
+
+presets = Registry(
+    "presets",
+    {
+        "article": "gantl_zoo.training.presets:article",
+        "dcgan-faces": "gantl_zoo.training.presets:dcgan_faces",
+        "dcgan-fashion-mnist": "gantl_zoo.training.presets:dcgan_fashion_mnist",
+        "dcgan-mnist": "gantl_zoo.training.presets:dcgan_mnist",
+        "fast": "gantl_zoo.training.presets:fast",
+        "few-shot": "gantl_zoo.training.presets:few_shot",
+        "quality": "gantl_zoo.training.presets:quality",
+        "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",
+        "transfer": "gantl_zoo.training.presets:transfer",
+        "transfer-64": "gantl_zoo.training.presets:transfer_64",
+    },
+)
+
+datasets = Registry(
+    "datasets",
+    {
+        "cifar10": "gantl_zoo.data.builtin:cifar10",
+        "digits": "gantl_zoo.data.builtin:digits",
+        "fashion-mnist": "gantl_zoo.data.builtin:fashion_mnist",
+        "glyphs": "gantl_zoo.data.glyphs:glyphs",
+        "kmnist": "gantl_zoo.data.builtin:kmnist",
+        "mnist": "gantl_zoo.data.builtin:mnist",
+        "portraits": "gantl_zoo.data.builtin:portraits",
+        "stacked-mnist": "gantl_zoo.data.builtin:stacked_mnist",
     },
 )
 
@@ -76,7 +107,9 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES = {r.kind: r for r in (models, generators, discriminators, backbones, strategies)}
+REGISTRIES: dict[str, Registry] = {
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets)
+}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

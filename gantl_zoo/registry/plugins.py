@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.console import say
 from gantl_zoo.errors import PluginError
 from gantl_zoo.version import VERSION
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies")
+KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets", "datasets")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,7 @@ class Entry:
         if self.target is not None:
             return self.target
         try:
-            module, _, path = self.reference.partition(":")
-            if not module or not path:
-                raise ValueError("a reference must be 'package.module:object'")
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
-            return found
+            return resolve(self.reference)
         except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
             if self.owner == "gantl_zoo":
                 raise
@@ -70,6 +63,17 @@ class Plugin:
     version: str
     entries: tuple[Entry, ...]
     wrong: tuple[str, ...] = ()  # messages about invalid names
+
+
+def resolve(reference: str) -> Any:
+    """Import the object of a reference, `package.module:object`."""
+    module, _, path = reference.partition(":")
+    if not module or not path:
+        raise ValueError("a reference reads 'package.module:object'")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def singular(kind: str) -> str:
@@ -137,7 +141,8 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
-            text = f"warning: {place} is damaged, so its names are missing ({error}); reinstall it"
-            say(text)
+            from gantl_zoo.console import warn  # logging takes longer to import than names to list
+
+            warn(f"{place} is damaged, so its names are missing ({error}); reinstall it")
         return ()
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

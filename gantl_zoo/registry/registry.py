@@ -14,11 +14,14 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
-from gantl_zoo.registry.plugins import Entry, installed, normalise, singular, wrong_name
+from gantl_zoo.registry.plugins import Entry, installed, normalise, resolve, singular, wrong_name
+
+if TYPE_CHECKING:
+    from gantl_zoo.registry.model_info import ModelInfo
 
 T = TypeVar("T")
 
@@ -67,7 +70,11 @@ class Registry:
         return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
 
     def info(self, name: str) -> Entry:
-        """The entry of `name`, without importing its object. Raises `UnknownNameError`."""
+        """What is known about `name`: its entry. Raises `UnknownNameError`."""
+        return self.entry(name)
+
+    def entry(self, name: str) -> Entry:
+        """The entry of `name`, without importing it. Raises `UnknownNameError`."""
         found = self.lookup(name)
         if len(found) == 1:
             return found[0]
@@ -85,7 +92,7 @@ class Registry:
 
     def load(self, name: str) -> Any:
         """Import the object of `name`. Raises `UnknownNameError`, or `PluginError` if the import fails."""
-        return self.info(name).load()
+        return self.entry(name).load()
 
     def configure(self, name: str, /, **config: Any) -> dict[str, Any]:
         """The builder's complete arguments: `config`, checked against its signature, and its defaults.
@@ -152,7 +159,7 @@ class Registry:
     def entries(self, name: str, config: Mapping[str, Any]) -> list[Entry]:
         """The entries of `name` and of all inner networks, at any depth."""
         inside = [e for _, source, part, own in self.parts(config) for e in source.entries(part, own)]
-        return [self.info(name), *inside]
+        return [self.entry(name), *inside]
 
     def parts(self, config: Mapping[str, Any]) -> Iterator[tuple[str, Registry, str, dict[str, Any]]]:
         """Yield each inner network: the argument that names it, its registry, its name, its own arguments.
@@ -181,7 +188,7 @@ class Registry:
         return known, any(p.kind is p.VAR_KEYWORD for p in found)
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-        entry = self.info(name)
+        entry = self.entry(name)
         builder = entry.load()
         if not callable(builder):
             raise PluginError(f"{singular(self.kind)} {name!r} is a {type(builder).__name__}, not a callable")
@@ -212,3 +219,18 @@ class Registry:
         """The canonical form of a name, as model folders store it: `timm:NAME` for each of its spellings."""
         found = self.lookup(name)
         return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name
+
+
+class Releases(Registry):
+    """The registry of released models, whose names lead to model folders."""
+
+    describe = "gantl_zoo.model.info:release_info"  # reads a folder, so it stands with the models
+
+    def info(self, name: str) -> ModelInfo:  # type: ignore[override]
+        """Sizes, image shape, classes, origin and metrics of a released model, read from its folder without
+        torch; `entry` gives only the package that brings it, and costs no import of a plug-in.
+
+        Raises `UnknownNameError`, `PluginError`, `WeightsError`.
+        """
+        found: ModelInfo = resolve(self.describe)(self.entry(name))
+        return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import models
+from gantl_zoo.registry.plugins import Entry
 
 NO_MODEL = "not a model or run folder: it has no config.json"
 NEITHER = "there is also no folder"
@@ -65,9 +66,14 @@ def release_folder(name: str | Path) -> Path:
     if is_path(name):
         raise UnknownNameError(no_folder(name))
     try:
-        entry = models.info(str(name))
+        entry = models.entry(str(name))
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}; {no_folder(name, NEITHER)}") from None
+    return folder_of(entry)
+
+
+def folder_of(entry: Entry) -> Path:
+    """The folder of a released model. Raises `PluginError` if its plug-in gives something else."""
     if not isinstance(found := entry.load(), str | os.PathLike):
         what = f"{entry.owner}'s model {entry.name!r} is a {type(found).__name__}"
         raise PluginError(f"{what}, but must be the path of its folder")

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gantl_zoo.data import ImageData
+from gantl_zoo.metrics.classification import wilson
+from gantl_zoo.metrics.result import Result
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.progress import progress_of
 from gantl_zoo.training.classifier import accuracy
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
@@ -34,13 +37,22 @@ class ClassifierRecorder(Observer):
         self.in_memory, self.save = in_memory, save
         self.model: Classifier | None = None  # as saved
         self.folder, self.epochs, self.per_epoch = folder, recipe.epochs, recipe.per_epoch(len(images))
-        self.every = recipe.pace(len(images)).log_every
+        pace = recipe.pace(len(images))
+        self.every, self.steps = pace.log_every, pace.steps
+        self.progress = progress_of(
+            pace.steps, "step", images=pace.batch, quiet=folder.quiet, write=folder.log
+        )
         # no more images than training images: measuring must not cost more than training
         self.shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
         self.row: dict[str, Any] = {}
 
+    def on_step(self, step: int) -> None:
+        if step < self.steps:  # the last epoch has a line of its own
+            self.progress.update(step)
+
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
         numbers = {name: value if math.isfinite(value) else None for name, value in losses.items()}
+        self.progress.update(step, "  ".join(f"{name} {value:.3f}" for name, value in losses.items()))
         self.row = {"step": step // self.per_epoch} | numbers | {"images_per_second": rate}
 
     def wants_metrics(self, step: int) -> bool:
@@ -61,6 +73,12 @@ class ClassifierRecorder(Observer):
     def say(self, text: str) -> None:
         self.folder.log(text)
 
+    def __enter__(self) -> None:
+        self.progress.__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self.progress.__exit__(*exception)
+
     def finish(self) -> None:
         if self.save is not None:
             self.model = self.save()
@@ -70,7 +88,7 @@ class ClassifierRecorder(Observer):
         self.best_step = step - step % self.every
 
 
-def result(score: float, held_out: ImageData, in_memory: bool = False) -> dict[str, Any]:
+def result(score: float, held_out: ImageData, in_memory: bool = False) -> Result:
     """An accuracy and the images on which it was measured; of images `in_memory` none is held out."""
     split = "training images (in memory, none held out)" if in_memory else f"{held_out.split} images"
     return {
@@ -80,3 +98,9 @@ def result(score: float, held_out: ImageData, in_memory: bool = False) -> dict[s
         "on": f"{len(held_out):,} {split} of {held_out.name}",  # cards read the name after " of "
         "data_fingerprint": held_out.fingerprint,
     }
+
+
+def scored(accuracy: Result, count: int) -> Result:
+    """An accuracy on `count` images with its interval, as a report has it; model folders keep it without."""
+    low, high = wilson(accuracy["value"], count)
+    return {**accuracy, "low": low, "high": high, "better": "higher"}

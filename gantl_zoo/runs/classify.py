@@ -10,15 +10,18 @@ from typing import Any
 import torch
 from typing_extensions import Unpack
 
+from gantl_zoo.console import silent
 from gantl_zoo.errors import DataError, UsageError
+from gantl_zoo.metrics.report import Report
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.registry.arguments import given, plain
-from gantl_zoo.runs.classifier_recorder import result
+from gantl_zoo.runs.classifier_recorder import result, scored
 from gantl_zoo.runs.classify_job import ClassifierJob, ClassifierSettings
 from gantl_zoo.runs.classify_resume import held_out_of, resume_classifier
 from gantl_zoo.runs.classify_run import ClassifierRun, begin, check_channels, load_classifier
-from gantl_zoo.runs.settings import Data, DataSettings, check_known, data_spec
-from gantl_zoo.runs.spec import RunData
+from gantl_zoo.runs.setting_help import with_settings
+from gantl_zoo.runs.settings import GENERAL, Data, DataSettings, check_known, data_spec
+from gantl_zoo.runs.spec import RunData, fit_of
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.training import engine
@@ -28,10 +31,10 @@ from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.launcher import launched
 from gantl_zoo.training.modes import training_modes
 
-GENERAL = ("data", "resume", "callbacks", "out", "quiet")
 HELPER = ("gan", "gan_samples", "gan_confidence")
 
 
+@with_settings(ClassifierSettings, ClassifierRecipe, ClassifierSettings, device="auto", precision="auto")
 def classify_train(
     backbone: str | None = None,
     *,
@@ -44,6 +47,7 @@ def classify_train(
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
     """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
@@ -56,6 +60,7 @@ def classify_train(
     own settings; what is given beside it must agree with them.
     """
     check_known(settings, ClassifierSettings, *GENERAL, "backbone_config", *HELPER)
+    quiet = silent(quiet, progress)
     own = {"backbone_config": plain(backbone_config or {}), "gan": None if gan is None else str(gan)}
     own |= {"gan_samples": gan_samples, "gan_confidence": gan_confidence}
     if resume is not None:
@@ -65,6 +70,7 @@ def classify_train(
     return begin(run, out, callbacks, quiet)
 
 
+@with_settings(ClassifierSettings, ClassifierRecipe, ClassifierSettings, device="auto", precision="auto")
 def classify_transfer(
     source: str | Path | None = None,
     *,
@@ -75,6 +81,7 @@ def classify_transfer(
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
     """Fine-tune a classifier on other labelled data. Classes that the source has by name keep their rows of
@@ -86,6 +93,7 @@ def classify_transfer(
     strategy that is for GANs alone. `settings` and `resume` as for `classify_train`.
     """
     check_known(settings, ClassifierSettings, *GENERAL, "strategy", "strategy_config")
+    quiet = silent(quiet, progress)
     own = {"strategy": strategy, "strategy_config": plain(strategy_config or {})}
     if resume is not None:
         wishes = given(own | settings | {"name": None if source is None else str(source)})
@@ -95,16 +103,22 @@ def classify_transfer(
     return begin(prepared("transfer", str(source), data, own, settings), out, callbacks, quiet)
 
 
+@with_settings(DataSettings)
 @training_modes()
 def classify_evaluate(
     model: str | Path | Classifier, *, data: Data, **settings: Unpack[DataSettings]
-) -> dict[str, Any]:
-    """Accuracy (0 to 1) of a classifier on the held-out images of `data`, and what it was measured on. Raises
-    `DataError` for images of other channels or another number of classes.
+) -> Report:
+    """Measure a classifier on the held-out images of `data`: `report["accuracy"]`, from 0 to 1, with its 95 %
+    interval.
+
+    Raises `DataError` for images of other channels or another number of classes.
     """
     check_known(settings, DataSettings, "model", "data")
     classifier = model if isinstance(model, Classifier) else load_classifier(model)
-    held_out = held_out_of(data_spec(data, settings))
+    spec = data_spec(data, settings)
+    if settings.get("fit") is None:
+        spec = replace(spec, fit=fit_of(classifier.about.get("lineage", {})))
+    held_out = held_out_of(spec)
     if len(held_out.classes) != classifier.num_classes:
         raise DataError(
             f"{classifier.name} has {classifier.num_classes} classes, {held_out.name} has "
@@ -114,7 +128,8 @@ def classify_evaluate(
     if held_out.labels is not None and set(held_out.classes) == set(classifier.classes):
         order = torch.tensor([classifier.classes.index(name) for name in held_out.classes])
         held_out = replace(held_out, labels=order[held_out.labels])
-    return result(accuracy(classifier.backbone, held_out), held_out)
+    score = result(accuracy(classifier.backbone, held_out), held_out)
+    return Report([scored(score, len(held_out))], model=classifier.name)
 
 
 def prepared(

@@ -19,7 +19,12 @@ KIND = "classifier-run"  # never a model's kind: a run's folder must not be take
 
 
 class ClassifierSettings(DataSettings, total=False):
-    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device."""
+    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device.
+
+    `device`: where to train: auto, cpu, cuda, cuda:1 or mps.
+    `precision`: number format of the computation: auto, fp32, bf16 or fp16.
+    `title`: name of the model. By default it is that of the run's folder.
+    """
 
     epochs: int | None
     batch: int | None
@@ -83,6 +88,7 @@ class ClassifierJob:
         spec = {key: getattr(self.data, key) for key in ("shots", "image_size", "channels")}
         options = {key: value for key, value in spec.items() if value is not None}
         options |= {"data_seed": self.data.data_seed} if self.data.data_seed else {}
+        options |= {"fit": self.data.fit} if self.data.fit != "crop" else {}
         own = {"device": "auto", "precision": "auto", "title": ""}
         options |= {k: getattr(self, k) for k, default in own.items() if getattr(self, k) != default}
         options |= {"strategy": self.strategy} if self.verb == "transfer" else {}

@@ -21,6 +21,7 @@ from gantl_zoo.runs.classify_job import ClassifierJob
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.memory import check_classifier
 from gantl_zoo.runs.pseudo_labels import PseudoLabels
+from gantl_zoo.runs.spec import note_on
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
@@ -184,11 +185,14 @@ def fit(
     images, held_out, job = run.images, run.held_out, run.job
     with folder.begin(resume), seeding.seeded(recipe.seed):
         trainer = ClassifierTrainer(start.model, start.strategy, images, recipe, run.engine)
+    if note := note_on(images):
+        folder.log(note)
     folder.log(f"engine: {run.engine}")
     save = partial(save_model, run, start, recipe, folder, trainer)
     recorder = ClassifierRecorder(folder, recipe, images, held_out, job.in_memory, save)
-    trainer.run(recorder, folder.path, resume, callbacks)
-    recorder.finish()
+    with recorder:
+        trainer.run(recorder, folder.path, resume, callbacks)
+        recorder.finish()
     assert recorder.model is not None
     return recorder.model
 
@@ -218,7 +222,7 @@ def load_classifier(name: str | Path) -> Classifier:
 
 def check_settings(job: ClassifierJob, path: str | Path, wishes: Mapping[str, Any]) -> None:
     """Raises `UsageError` for a setting that is unknown, or not what the run began with."""
-    own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed")}
+    own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed", "fit")}
     own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
     own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
     if strange := sorted(set(wishes) - set(own)):

@@ -8,10 +8,11 @@ from typing import Any
 
 from gantl_zoo.metrics.catalogue import NONE
 from gantl_zoo.registry.arguments import to_word
-from gantl_zoo.runs.job import Job, Measuring
-from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.measuring import Measuring
+from gantl_zoo.training.recipe import Recipe, open_settings
 
-ALWAYS = ("steps", "batch", "seed")
+ALWAYS = ("steps", "batch", "seed")  # and what a verb chooses for its images
 
 
 def command_line(job: Job) -> str:
@@ -22,6 +23,7 @@ def command_line(job: Job) -> str:
         "data-seed": job.data.data_seed or None,
         "channels": job.data.channels,
         "image-size": job.data.image_size,
+        "fit": None if job.data.fit == "crop" else job.data.fit,
     }
     if job.verb == "train":
         options["discriminator"] = job.networks.discriminator
@@ -50,12 +52,13 @@ def measuring_options(measuring: Measuring) -> dict[str, Any]:
 
 
 def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
-    """What differs from the verb's defaults; steps, batch and seed always."""
+    """What differs from the verb's defaults; steps, batch, seed and what the verb would choose always."""
     usual = asdict(Recipe.for_verb(verb))
+    always = {*ALWAYS, *open_settings(verb, {})}
     return {
         key.replace("_", "-"): value
         for key, value in asdict(recipe).items()
-        if key != "engine_config" and (value != usual[key] or key in ALWAYS)
+        if key != "engine_config" and (value != usual[key] or key in always)
     }
 
 

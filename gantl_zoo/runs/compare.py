@@ -13,7 +13,8 @@ from gantl_zoo.runs.best import regret
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.folder import RunFolder, begun_in
 from gantl_zoo.runs.job import Job, Networks
-from gantl_zoo.runs.prepare import Prepared, from_job
+from gantl_zoo.runs.prepare import from_job
+from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.viz.grid import save_picture, side_by_side

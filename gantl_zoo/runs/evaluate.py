@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from gantl_zoo.data import NAMES, ImageData, overlap, source_of, to_uint8
+from gantl_zoo.console import silent
+from gantl_zoo.data import ImageData, is_name, overlap, to_uint8
 from gantl_zoo.errors import DataError
-from gantl_zoo.metrics.catalogue import AUTO, named
+from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
-from gantl_zoo.metrics.extract import Images, Progress, plain
+from gantl_zoo.metrics.extract import Images, plain
 from gantl_zoo.metrics.extractors import digest
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
+from gantl_zoo.registry.arguments import given
 from gantl_zoo.runs.extractor import choose_extractor
-from gantl_zoo.runs.settings import Data, check_samples
-from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, place_of
+from gantl_zoo.runs.progress import tracked
+from gantl_zoo.runs.setting_help import with_settings
+from gantl_zoo.runs.settings import Data, EvaluateSettings, check_known, data_spec, measuring_of
+from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, fit_of, place_of
 from gantl_zoo.training import engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
+SAMPLES = 10_000
 SHOWN, NEIGHBOURS = 8, 6  # rows and, at most, columns of `nearest.png`
 SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
 
@@ -92,50 +99,63 @@ def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
     return Images(count, gan.image_shape, take, labels)
 
 
+@with_settings(EvaluateSettings, samples=SAMPLES, metrics=AUTO)
 @training_modes()
 def evaluate(
     model: str | Path | GAN,
     *,
     data: Data,
-    metrics: str | Sequence[str] = AUTO,
-    samples: int = 10_000,
-    extractor: str = AUTO,
-    channels: int | None = None,
-    data_root: str | Path | None = None,
-    shots: int | None = None,
-    data_seed: int = 0,
-    progress: Progress = plain,
+    quiet: bool = False,
+    progress: bool | None = None,
+    device: str | None = None,
+    **settings: Unpack[EvaluateSettings],
 ) -> Report:
-    """Measure `samples` images of `model` against the held-out images of `data`.
+    """Measure samples of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
     "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. Images in memory are compared with the
-    samples; there is no floor then, since the training images are unknown. Processes that a
-    launcher started share the work, and all of them get the report. The report warns if held-out images were
-    trained on, as far as the model's lineage says. Raises `DataError` for images that don't fit the model or
-    are too few, `UsageError` for an unknown metric or extractor.
+    images the model was trained on, for the metrics of memorisation. `fit` is "crop" or
+    "pad"; by default it is that of the training. `device` is where images are generated
+    and features are extracted: "cpu", "cuda", "auto", …. By default features are extracted on the CPU, and
+    the model stays where it is. Images in memory are compared with the samples; there is no floor then, since
+    the training images are unknown. Processes that a launcher started share the work, and each of them gets
+    the report. `progress=False` (or `quiet`) shows no progress. The report warns if the model was trained on
+    held-out images, as far as its lineage says.
+
+    Raises `DataError` for images that don't fit the model or are too few, `UsageError` for an unknown metric
+    or extractor.
     """
-    check_samples(samples)
+    check_known(settings, EvaluateSettings, "model", "data", "quiet", "progress", "device")
+    measuring = measuring_of({"samples": SAMPLES, **given(settings)})  # type: ignore[typeddict-item]
     gan = gan_named(model, discriminator=False)
-    spec = DataSpec(
-        source=source_of(data),
-        image_size=gan.image_shape[1],
-        channels=channels,
-        root=data_root,
-        shots=shots,
-        data_seed=data_seed,
-    )
+    fit = settings.get("fit") or fit_of(gan.lineage)
+    spec = replace(data_spec(data, settings), image_size=gan.image_shape[1], fit=fit)
     spec = split_as_in_training(gan, spec)
-    machine = engine.choose("cpu", "fp32")
+    machine = engine.choose(device or "cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # its allocator halves the time
-        evaluator = evaluator_for(spec, extractor, named(metrics), samples, crew=crew, progress=progress)
+        bar = tracked(silent(quiet, progress)) if machine.processes.main else plain
+        chosen = (measuring.extractor, measuring.metrics, measuring.samples)
+        evaluator = evaluator_for(spec, *chosen, crew=crew, progress=bar)
         held_out = evaluator.evaluator.held_out
         check_channels(gan, held_out)
-        report = evaluator(gan)
+        evaluator.evaluator.extractor.to(machine.device)
+        with moved(gan, machine.device) if device else contextlib.nullcontext():
+            report = evaluator(gan)
+    report.model = gan.name
     report.notes += trained_on(gan, held_out)
     return report
+
+
+@contextlib.contextmanager
+def moved(gan: GAN, device: torch.device) -> Iterator[None]:
+    """The model on another device, and back on its own afterwards."""
+    before = gan.device
+    try:
+        gan.to(device)
+        yield
+    finally:
+        gan.to(before)
 
 
 def evaluator_for(
@@ -165,7 +185,7 @@ def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
     lineage has no sketch, and held-out images were chosen by their paths then.
     """
     trained = gan.lineage.get("data", {})
-    elsewhere = trained.get("name") in NAMES or place_of(spec.source) is None
+    elsewhere = is_name(trained.get("name")) or place_of(spec.source) is None
     if "trained_on" in trained or elsewhere:  # and these images are not read twice
         return spec
     early = replace(spec, split_by=OLD_SPLIT)

@@ -11,8 +11,9 @@ from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.runs.command import command_line
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.monitor import health_monitor
-from gantl_zoo.runs.prepare import Prepared
+from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.recorder import RunRecorder
+from gantl_zoo.runs.spec import note_on
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.modes import training_modes
@@ -45,13 +46,20 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
         raise DataError(f"process {processes.rank} has other images than the main one: {run.job.data}")
     gan = described(run, folder)
     setup = replace(run.setup, gan=gan)
+    if run.why:
+        folder.log(run.why)
     if "fitted" in gan.about:
         folder.log(summary(gan.about["fitted"]))
     with folder.begin(resume):
         check_callbacks(callbacks)
+        cost = "" if resume else str(run.estimate())
         trainer = Trainer(setup, images, run.job.recipe, run.engine)
+    if note := note_on(images):
+        folder.log(note)
     folder.log(f"engine: {run.engine}")
     folder.log(learning(setup))
+    if cost:
+        folder.log(f"estimate: {cost}")
     observer = recorder_of(run, setup, folder, resume) if processes.main else Observer()
     with folder.begin(resume, UsageError), observer:  # some strategies refuse each other at their first step
         trainer.run(observer, folder.path, resume, callbacks)
@@ -64,6 +72,7 @@ def described(run: Prepared, folder: RunFolder) -> GAN:
     job, gan, images = run.job, run.setup.gan, run.data.train
     named = {"classes": list(images.classes)} if gan.num_classes else {}
     training = {**asdict(job.recipe), "command": command_line(job)} | named
+    training |= {"preset": job.preset} if job.preset else {}
     about = {"lineage": job.lineage(gan, images), "training": training}
     about |= {"fitted": gan.about["fitted"]} if "fitted" in gan.about else {}
     return replace(gan, name=job.title or folder.path.name, about=about)

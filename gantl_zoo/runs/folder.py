@@ -48,7 +48,7 @@ def folder_name(name: str) -> str:
 
 
 class RunFolder:
-    """Writes what a run leaves behind. `quiet` keeps it from the terminal, `mute` from the disk, too."""
+    """Writes what a run leaves behind. `quiet` prints nothing; `mute` does not write either."""
 
     def __init__(self, path: Path, quiet: bool = False, mute: bool = False) -> None:
         self.path, self.quiet, self.mute = path, quiet, mute
@@ -118,11 +118,11 @@ class RunFolder:
             raise
 
     def log(self, text: str) -> None:
-        """A line for people, in `log.txt` and on standard error for as long as that can be written."""
+        """A line for people: in `log.txt`, and as a message that `quiet` does not print."""
         if self.mute:
             return
         self._add("log.txt", text)
-        self.quiet = self.quiet or not say(text)
+        say(text, quiet=self.quiet)
 
     def append(self, name: str, row: dict[str, Any]) -> None:
         """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics.catalogue import AUTO, named
+from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import ancestor
 from gantl_zoo.runs.kept_config import readable, settings_in
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.training.recipe import Recipe
@@ -26,15 +27,6 @@ class Networks:
     discriminator: str | None = None
     generator_config: dict[str, Any] = field(default_factory=dict)
     discriminator_config: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measuring:
-    """How a run's model is measured: names of metrics, number of samples, name of the extractor."""
-
-    metrics: tuple[str, ...] = (AUTO,)
-    samples: int = 5_000
-    extractor: str = AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +48,8 @@ class Job:
     measuring: Measuring = field(default_factory=Measuring)
     title: str = ""
     compare_scratch: bool = False
+    preset: str = ""  # where settings that nobody gave come from
+    minutes: float | None = None  # the budget that the steps were counted for
 
     def to_config(self) -> dict[str, Any]:
         """As config.json keeps it."""

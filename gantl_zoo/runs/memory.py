@@ -114,6 +114,13 @@ def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe, devic
     return Needed(kept, images.images.numel(), activations(networks, at_once))
 
 
+def disk_needed(networks: Mapping[str, nn.Module], checkpoints: int) -> int:
+    """Bytes of a run's model and of so many checkpoints: weights, two moments of each, the average."""
+    weights = {role: bytes_of(network) for role, network in networks.items()}
+    checkpoint = (STATES - 1) * sum(weights.values()) + weights["generator"]
+    return checkpoints * checkpoint + sum(weights.values())
+
+
 def bytes_of(network: nn.Module) -> int:
     """Bytes of a network's parameters in float32."""
     return 4 * sum(parameter.numel() for parameter in network.parameters())

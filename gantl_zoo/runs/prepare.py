@@ -5,7 +5,7 @@ written. Training, transfer, resuming, comparing and dry runs all come through h
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +17,25 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.job import Job, Measuring, Networks
+from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness
+from gantl_zoo.runs.job import Job, Networks
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step, check_weights
-from gantl_zoo.runs.monitor import Monitor, monitor_of
+from gantl_zoo.runs.monitor import monitor_of
+from gantl_zoo.runs.prepared import Prepared, within_budget, without_r1
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.seeding import seeded
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
-from gantl_zoo.strategy.auto import Advice, advised
+from gantl_zoo.strategy.auto import AUTO, Advice, advised
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.fit import fitted
 from gantl_zoo.training import engine
-from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import Setup, check_engine, set_up
+from gantl_zoo.training.setup import check_engine, set_up
 from gantl_zoo.zoo import gan_named
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run that can begin."""
-
-    job: Job
-    data: RunData
-    setup: Setup
-    engine: Engine
-    monitor: Monitor
-    source: GAN | None = None  # what a comparison starts from: no strategy has changed it
-    why: str = ""  # the strategy "auto" chose this one
 
 
 @training_modes()
@@ -59,9 +48,10 @@ def from_scratch(
     conditional: bool | None = None,
     measuring: Measuring | None = None,
     title: str = "",
+    choosing: Open | None = None,
 ) -> Prepared:
     """A training of new networks. Raises what is wrong with names, arguments, images or metrics."""
-    networks, measuring = networks or Networks(), measuring or Measuring()
+    networks, measuring, choosing = networks or Networks(), measuring or Measuring(), choosing or Open()
     check_title(title)
     check_networks(generator, spec, networks)
     data = RunData.read(spec)
@@ -86,8 +76,11 @@ def from_scratch(
         conditional=conditional,
         measuring=measuring,
         title=title,
+        preset=choosing.preset,
+        minutes=choosing.minutes,
     )
-    return from_job(job, data)
+    run = replace(from_job(job, data), why=few_images_advice(recipe, data.train, choosing.preset))
+    return within_budget(run, choosing.minutes)
 
 
 @training_modes()
@@ -96,15 +89,17 @@ def from_source(
     spec: DataSpec,
     recipe: Recipe,
     *,
-    strategy: str | TransferStrategy = "full",
+    strategy: str | TransferStrategy = AUTO,
     strategy_config: dict[str, Any] | None = None,
     conditional: bool | None = None,
     latent_dim: int | None = None,
     measuring: Measuring | None = None,
     title: str = "",
     compare_scratch: bool = False,
+    choosing: Open | None = None,
 ) -> Prepared:
     """A transfer; a `GAN` that is given stays as it is. Raises what is wrong, as `from_scratch`."""
+    choosing = choosing or Open()
     check_title(title)
     gan = gan_named(source)
     if compare_scratch:
@@ -113,6 +108,7 @@ def from_source(
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
+    recipe, why = choose_recipe(recipe, choosing.settings, data.train)
     name, place = source_name(source, gan)
     job = Job(
         verb="transfer",
@@ -129,8 +125,13 @@ def from_source(
         measuring=measuring or Measuring(),
         title=title,
         compare_scratch=compare_scratch,
+        preset=choosing.preset,
+        minutes=choosing.minutes,
     )
-    return _assembled(job, data, ready, method, why=chosen.why)
+    run = _assembled(job, data, ready, method)
+    far = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
+    run = replace(run, why="\n".join(filter(None, [chosen.why, far, why])))
+    return within_budget(without_r1(run, choosing), choosing.minutes)
 
 
 @training_modes()
@@ -146,7 +147,7 @@ def from_job(
     return _assembled(job, data, gan, strategy or build_strategy(job.strategy, job.strategy_config))
 
 
-def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy, why: str = "") -> Prepared:
+def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy) -> Prepared:
     """The tail that all kinds of runs share. The strategy works on a copy of a transfer's source."""
     recipe = job.recipe
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
@@ -161,7 +162,7 @@ def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy, wh
             "or freeze=false"
         )
     check_step(setup, data.train, recipe, machine)
-    return Prepared(job, data, setup, machine, monitor, source if job.compare_scratch else None, why)
+    return Prepared(job, data, setup, machine, monitor, source)
 
 
 def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
@@ -173,7 +174,7 @@ def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
         return pinned(gan, str(source)), None if folder is None else str(folder.absolute())
     if gan.folder is None or "hub" in gan.about:
         return pinned(gan, gan.name), None
-    if gan.name in models and gan.folder == release_folder(f"{models.info(gan.name).owner}:{gan.name}"):
+    if gan.name in models and gan.folder == release_folder(f"{models.entry(gan.name).owner}:{gan.name}"):
         return gan.name, None
     return address_of(gan.folder) or gan.name, str(gan.folder.absolute())
 

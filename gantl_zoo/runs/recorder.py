@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best
 from gantl_zoo.runs.evaluate import SHOWN, ModelEvaluator
 from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.progress import progress_of
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
 from gantl_zoo.training.health import ADVICE, HealthMonitor
@@ -45,13 +45,15 @@ class RunRecorder(Observer):
         self.cost = 0.0  # of the last measurement
         self.before = 0.0  # seconds that the run had taken when it was interrupted
         self.started = time.perf_counter()
-        self.floors: dict[str, float] = {}
+        self.floors: dict[str, float | None] = {}
         self.signs: dict[str, float] = {}  # of the last look, for the next row of statistics
-        self.bar = _bar(recipe.steps, title) if not folder.quiet and _watched() else None
+        self.progress = progress_of(
+            recipe.steps, title, images=recipe.batch, quiet=folder.quiet, write=folder.log
+        )
 
     def on_step(self, step: int) -> None:
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=step)
+        if step < self.recipe.steps:  # the last one is shown with its losses
+            self.progress.update(step)
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
         row = {"step": step, "images": step * self.recipe.batch, "images_per_second": round(rate, 1)}
@@ -60,13 +62,7 @@ class RunRecorder(Observer):
         }  # JSON has no NaN
         self.folder.append("stats.jsonl", row | numbers)
         self.signs = {}
-        said = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        left = (self.recipe.steps - step) * self.recipe.batch / rate
-        line = f"step {step:>7}/{self.recipe.steps}  {said}  {rate:.0f} images/s  {left / 60:.1f} min left"
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], said=f"{said}  {rate:.0f} images/s")
-        elif step % (10 * self.recipe.log_every) == 0 or step == self.recipe.steps:
-            self.folder.log(line)
+        self.progress.update(step, "  ".join(f"{name} {value:.3f}" for name, value in losses.items()))
 
     def on_watch(self, step: int, learner: Learner) -> str:
         if self.health is None or not isinstance(learner, Trainer):
@@ -106,7 +102,7 @@ class RunRecorder(Observer):
         self.seconds += self.cost
         self.results = results
         if results:
-            self.floors = {r["name"]: r["floor"] for r in results}
+            self.floors = {r["name"]: r.get("floor") for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
             self.best.first = self.best.first or results[0]["name"]
@@ -157,13 +153,11 @@ class RunRecorder(Observer):
 
     def __enter__(self) -> None:
         self.folder.open_board(self.recipe.log)
-        if self.bar is not None:
-            self.bar.start()
+        self.progress.__enter__()
 
     def __exit__(self, *exception: object) -> None:
         self.folder.close_board()
-        if self.bar is not None:
-            self.bar.stop()
+        self.progress.__exit__(*exception)
 
 
 def picture(gan: GAN) -> Any:
@@ -176,7 +170,7 @@ def picture(gan: GAN) -> Any:
     return grid(gan.generate(seeds=list(range(seeds)) * classes, labels=labels), seeds)
 
 
-def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]) -> str:
+def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float | None]) -> str:
     """A table with one row per metric: the kept model, the last model, and real images."""
     kept = next((row for row in rows if row["step"] == best_step), None)
     if kept is None:
@@ -190,24 +184,3 @@ def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float]
             beside = "" if floor is None else f"{floor:12.4g}"
             lines.append(f"{name:28} {kept[name]:10.4g} {last[name]:10.4g} {beside}".rstrip())
     return "\n".join(lines)
-
-
-def _watched() -> bool:
-    """Whether a person may look at standard error."""
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
-def _bar(steps: int, title: str) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
-        console=Console(stderr=True),
-    )
-    bar.add_task(title, total=steps, said="")
-    return bar

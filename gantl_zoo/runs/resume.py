@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.console import silent
 from gantl_zoo.errors import UnknownNameError, UsageError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN
@@ -33,14 +34,16 @@ def resume(
     strategy: TransferStrategy | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    progress: bool | None = None,
 ) -> GAN | Classifier:
     """Continue the run in the folder `run` from its newest checkpoint, as if it had never stopped.
 
     `data` is where the run's images lie now, if they were moved. Images, a source or a strategy that the run
     was given as objects are needed again. Raises `TrainingError` if there is no such run, or if its images
-    have changed; `Stopped` after Ctrl-C.
+    have changed; `Stopped` after Ctrl-C. `progress=False` (or `quiet`) prints nothing.
     """
     check_path("run", run)
+    quiet = silent(quiet, progress)
     folder, config = RunFolder.open(run, quiet)
     if config.get("kind") == CLASSIFIER:
         return resume_classifier(run, data=data, callbacks=callbacks, quiet=quiet)
@@ -110,8 +113,9 @@ def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> Non
 
 def settings_of(job: Job) -> dict[str, Any]:
     """What `train` or `transfer` was called with, by the names of their arguments."""
-    parts = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title", "compare_scratch")
-    data = ("image_size", "channels", "shots", "data_seed")
+    networks = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title")
+    parts = (*networks, "compare_scratch", "preset", "minutes")
+    data = ("image_size", "channels", "shots", "data_seed", "fit")
     return {
         **{key: getattr(job, key) for key in parts},
         **asdict(job.networks),

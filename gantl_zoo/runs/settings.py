@@ -11,14 +11,17 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gantl_zoo.data import ImageData, source_of
+from gantl_zoo.data import CROP, ImageData, source_of
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.metrics.catalogue import AUTO, named
-from gantl_zoo.registry.arguments import fits, given
-from gantl_zoo.runs.job import Measuring, Networks
+from gantl_zoo.registry.arguments import fits, given, plain
+from gantl_zoo.runs.choice import Open
+from gantl_zoo.runs.job import Networks
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
-from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.recipe import Recipe, open_settings
 
+GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of every verb that trains
 MOST_SAMPLES = 10_000_000
 # a name, a folder or a zip; or images in memory (`gantl_zoo.data.as_image_data`)
 Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
@@ -27,14 +30,20 @@ Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | 
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
 
 
-class DataSettings(TypedDict, total=False):
-    """How images are read (`DataSpec`)."""
+class ImageSettings(TypedDict, total=False):
+    """How images are read, apart from their size (`DataSpec`)."""
 
-    image_size: int | None
     channels: int | None
     data_root: str | Path | None
     shots: int | None
     data_seed: int | None
+    fit: str | None
+
+
+class DataSettings(ImageSettings, total=False):
+    """How images are read (`DataSpec`)."""
+
+    image_size: int | None
 
 
 class MeasuringSettings(TypedDict, total=False):
@@ -43,6 +52,10 @@ class MeasuringSettings(TypedDict, total=False):
     metrics: str | Sequence[str] | None
     samples: int | None
     extractor: str | None
+
+
+class EvaluateSettings(MeasuringSettings, ImageSettings, total=False):
+    """Keyword arguments of `evaluate`; the model has the images' size."""
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -75,14 +88,28 @@ class RecipeSettings(TypedDict, total=False):
 
 
 class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
-    """What `train` and `transfer` have in common."""
+    """What `train` and `transfer` have in common.
+
+    `conditional`: whether the model is conditioned on the classes of the data. By default a new model is not,
+    and a transferred one is if its source is.
+    `title`: name of the model. By default it is that of the run's folder.
+    `preset`: name of a recipe (`gz.presets.names()`), which sets what is not given.
+    `minutes`: train for as many steps as take that long on this machine, in the place of `steps`.
+    """
 
     conditional: bool | None
     title: str | None
+    preset: str | None
+    minutes: float | None
 
 
 class TrainSettings(RunSettings, total=False):
-    """Keyword arguments of `train`."""
+    """Keyword arguments of `train`.
+
+    `discriminator`: name of a registered discriminator. By default it is the generator's counterpart.
+    `generator_config`: arguments of the generator's builder.
+    `discriminator_config`: arguments of the discriminator's builder.
+    """
 
     discriminator: str | None
     generator_config: dict[str, Any] | None
@@ -90,7 +117,12 @@ class TrainSettings(RunSettings, total=False):
 
 
 class TransferSettings(RunSettings, total=False):
-    """Keyword arguments of `transfer`."""
+    """Keyword arguments of `transfer`.
+
+    `strategy_config`: arguments of the strategy.
+    `latent_dim`: size of the latent vector. By default it is that of the source.
+    `compare_scratch`: also train from scratch with the same settings, and compare.
+    """
 
     strategy_config: dict[str, Any] | None
     latent_dim: int | None
@@ -122,17 +154,17 @@ def check_path(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be a path, not {value!r:.80}")
 
 
-def data_spec(data: Data, settings: DataSettings) -> DataSpec:
+def data_spec(data: Data, settings: ImageSettings) -> DataSpec:
     """Which images are used."""
     chosen: DataSettings = given(settings)  # type: ignore[assignment]  # numpy's numbers become Python's
-    settings = chosen
     return DataSpec(
         source=source_of(data),
-        image_size=settings.get("image_size"),
-        channels=settings.get("channels"),
-        root=settings.get("data_root"),
-        shots=settings.get("shots"),
-        data_seed=settings.get("data_seed") or 0,
+        image_size=chosen.get("image_size"),
+        channels=chosen.get("channels"),
+        root=chosen.get("data_root"),
+        shots=chosen.get("shots"),
+        data_seed=chosen.get("data_seed") or 0,
+        fit=chosen.get("fit") or CROP,
     )
 
 
@@ -140,6 +172,22 @@ def recipe_of(verb: str, settings: RecipeSettings) -> Recipe:
     """The recipe of a verb: its defaults, and what is given. Raises `UsageError`."""
     chosen = {key: value for key, value in settings.items() if key in RecipeSettings.__annotations__}
     return Recipe.for_verb(verb, **chosen)
+
+
+def open_of(verb: str, asked: RunSettings, settings: RunSettings) -> Open:
+    """What is left to choose if `asked` was given, and `settings` are these and a preset's.
+
+    Minutes replace a preset's steps. Raises `UsageError` for minutes beside steps, or of an impossible value.
+    """
+    minutes = asked.get("minutes")
+    if minutes is not None:
+        if asked.get("steps") is not None:
+            raise UsageError("steps and minutes are both given: give one, since minutes say how many steps")
+        if not minutes > 0:
+            raise UsageError(f"minutes must be above 0, not {minutes!r}")
+    return Open(
+        settings=open_settings(verb, settings), preset=asked.get("preset") or "", minutes=plain(minutes)
+    )
 
 
 def measuring_of(settings: MeasuringSettings) -> Measuring:

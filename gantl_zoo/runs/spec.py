@@ -1,4 +1,7 @@
-"""`DataSpec`: which images are used; `RunData`: these images, each read once."""
+"""`DataSpec`: which images are used; `RunData`: these images, each read once.
+
+Importing this file imports no torch: the command line reads the fields of `DataSpec`.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gantl_zoo import data as data_room
-from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from gantl_zoo.data import ImageData
 
 OLD_SPLIT = "path"  # how runs held images out before they wrote it down
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """Which images are used, and in what form.
+    """Which images are used, and in what form. In Python the source may also be images in memory.
 
-    `source` is a data name, a folder, a zip, or images in memory. `image_size` (pixels) and `channels` (1 or
-    3) convert the images; `root` is the folder of torchvision's data sets; `shots` takes a subset of the
-    training images by `data_seed`. `split_by` is "content" or "path", as in `gantl_zoo.data.load`. `place` is
-    the absolute path of a source on disk, by which a run finds its images from another working directory;
-    `memory` marks images that were given in memory.
+    `source`: name of a data set (mnist, glyphs, …), a folder or a zip of images.
+    `image_size`: height and width to which images are resized, in pixels.
+    `channels`: number of channels to which images are converted: 1 (grey) or 3 (RGB).
+    `root`: folder of the data sets that are downloaded by name.
+    `shots`: number of training images that are used, a random subset of all.
+    `data_seed`: seed of that subset.
+    `fit`: how images that are not square become square: crop to the centre, or pad.
+    `split_by`: how held-out images are chosen: by content or by path, as in `gantl_zoo.data.load`.
+    `place`: absolute path of a source on disk, where a run finds its images from any working directory.
+    `memory`: whether the images were given in memory.
     """
 
     source: str | Path | ImageData
@@ -36,20 +45,27 @@ class DataSpec:
     split_by: str = "content"
     place: str | None = None
     memory: bool = False
+    fit: str = "crop"
 
     @property
     def in_memory(self) -> bool:
         """Whether the images were given as such, so that no file has them."""
+        from gantl_zoo.data import ImageData
+
         return self.memory or isinstance(self.source, ImageData)
 
     @property
     def name(self) -> str:
         """The source as on the command line."""
-        return data_room.spoken(self.source)
+        from gantl_zoo.data import spoken
+
+        return spoken(self.source)
 
     def load(self, split: str = "train") -> ImageData:
         """The images of "train", of which `shots` takes a subset, or all of "test". Raises `DataError`."""
-        return data_room.load(
+        from gantl_zoo.data import load
+
+        return load(
             self.source,
             split=split,
             image_size=self.image_size,
@@ -58,6 +74,7 @@ class DataSpec:
             data_seed=self.data_seed,
             root=self.root,
             split_by=self.split_by,
+            fit=self.fit,
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -72,6 +89,7 @@ class DataSpec:
             "data_seed": self.data_seed,
             "split_by": self.split_by,
             "memory": self.in_memory,
+            "fit": self.fit,
         }
 
     @classmethod
@@ -83,15 +101,30 @@ class DataSpec:
 
 def place_of(source: str | Path | ImageData) -> str | None:
     """The absolute path of a source that is a folder or a zip on disk."""
+    from gantl_zoo.data import ImageData, is_name
+
     if isinstance(source, ImageData):
         return None
-    if isinstance(source, str) and {source, source.rpartition(":")[0]} & set(data_room.NAMES):
-        return None  # a data name, whatever lies in the working directory
+    if is_name(source):
+        return None
     expanded = os.path.expanduser(source)
     folder, colon, classes = expanded.rpartition(":")
     if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
         return os.path.abspath(folder) + colon + classes
     return os.path.abspath(expanded) if os.path.exists(expanded) else None
+
+
+def fit_of(lineage: Mapping[str, Any]) -> str:
+    """How a model's training images were made square; earlier versions always cropped them."""
+    from gantl_zoo.data import CROP, FITS
+
+    fit = lineage.get("data", {}).get("fit")
+    return fit if fit in FITS else CROP
+
+
+def note_on(images: ImageData) -> str:
+    """One line for a run's log that says how its images were changed; "" if they were not."""
+    return f"data: {len(images):,} images of {images.name}: {images.changes}" if images.changes else ""
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Unpack
 
+from gantl_zoo.console import silent
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.execute import execute, folder_of
-from gantl_zoo.runs.prepare import Prepared, from_scratch
+from gantl_zoo.runs.prepare import from_scratch
+from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.resume import check_and_resume
+from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import (
+    GENERAL,
     Data,
+    RunSettings,
     TrainSettings,
     check_known,
     check_path,
     data_spec,
     measuring_of,
     networks_of,
+    open_of,
     recipe_of,
 )
 from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.presets import with_preset
+from gantl_zoo.training.recipe import VERBS, Recipe
 
 
+@with_settings(TrainSettings, Recipe, RunSettings, TrainSettings, **VERBS["train"])
 def train(
     generator: str | None = None,
     *,
@@ -33,6 +43,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     out: str | Path = "runs",
     quiet: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
     """Train a GAN from scratch on `data`, and return the model that is kept.
@@ -43,8 +54,10 @@ def train(
     (`image_size` in pixels, `channels`, `shots`, …), choose the networks (`discriminator`,
     `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. A
     `conditional` model is conditioned on the classes of the data. The generator is "dcgan" where none is
-    named. `callbacks` are called while it trains (`Callback`). The run's folder is a numbered one in `out`;
-    `quiet` prints nothing.
+    named. A `preset` sets what is not given (`gz.presets.names()`). `minutes` replaces `steps`: the run has
+    as many steps as take that long on this machine. `callbacks` are called during training (`Callback`).
+    The run's folder is a numbered one in `out`; `progress=False` (or `quiet`) prints nothing: messages go
+    to the logger `gantl_zoo` alone.
 
     `resume` continues a run folder with its own settings; what is given beside it must agree with them.
 
@@ -52,27 +65,29 @@ def train(
     made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
     Ctrl-C.
     """
-    check_known(settings, TrainSettings, "data", "resume", "callbacks", "out", "quiet")
+    check_known(settings, TrainSettings, *GENERAL)
+    quiet = silent(quiet, progress)
     check_path("out", out)
     if resume is not None:
         return check_and_resume(resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet)
     check_callbacks(callbacks)
-    run = prepare_train(generator or "dcgan", data, settings)
-    return execute(
-        run, folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet), callbacks=callbacks
-    )
+    run = prepare_train(generator, data, settings)
+    folder = folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet)
+    return execute(run, folder, callbacks=callbacks)
 
 
-def prepare_train(generator: str, data: Data | None, settings: TrainSettings) -> Prepared:
+def prepare_train(generator: str | None, data: Data | None, settings: TrainSettings) -> Prepared:
     """The run that `train` would execute. Raises as `train` does."""
     if data is None:
         raise UsageError("data must be given; only with resume=RUN it is known")
+    merged: Any = with_preset(settings.get("preset"), "train", {**settings, "generator": generator})
     return from_scratch(
-        generator,
-        data_spec(data, settings),
-        recipe_of("train", settings),
-        networks=networks_of(settings),
+        merged.get("generator", "dcgan"),
+        data_spec(data, merged),
+        recipe_of("train", merged),
+        networks=networks_of(merged),
         conditional=settings.get("conditional"),
         measuring=measuring_of(settings),
         title=settings.get("title") or "",
+        choosing=open_of("train", settings, merged),
     )

@@ -1,1 +1,1 @@
-"""Transfer strategies: `strategy.py` is the contract, then one file a method."""
+"""Transfer strategies: `base.py` defines the interface; every other file implements one method."""

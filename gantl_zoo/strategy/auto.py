@@ -24,6 +24,9 @@ AT_ONCE = 100  # images
 SIDE = 16  # pixels, where they are compared
 
 
+NEAR, FAR = 0.4, 0.8  # deviations: where the guide's columns end
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of the guide: up to so many images, up to so far."""
@@ -32,31 +35,42 @@ class Line:
     settings: Mapping[str, Any] = field(default_factory=dict)
     most: float = math.inf
     farthest: float = math.inf
+    why: str = ""
 
     def __str__(self) -> str:
         return " ".join([self.strategy, *(f"{key}={value}" for key, value in self.settings.items())])
 
 
-# The first line that fits, if its strategy is there. From benchmarks with three seeds (README): `mine` leads
-# for any count of images where the target is nearest (digits 5-9, 0.26 from digits 0-4). On letters (0.67)
-# and clothes (1.2) `freeze-d` with one block at rest leads, or is level, with 1,000 images and more, and with
-# 100 on clothes; else `full` leads or nearly does, also with ten and 35 faces in colour (0.96), where no more
-# were measured. Where between these figures the lines are drawn is a guess.
+MINED = "the source makes such images already, so finding the right latents does most of the work"
+EARLY_BLOCK = "the discriminator's first block is right already, and few images can't improve it"
+HELD = "so few images can't replace the source's weights, so these are pulled back to where they started"
+WHOLE = "with so few images no block is worth freezing here"
+FIRST = "with this many images, or images this far, freezing the discriminator's first block leads"
+
+# The first line that fits, if its strategy is there. From tables with three seeds; benchmarks/README.md,
+# "What the bare command reaches", has the ratios to each table's best row. Nearest (digits 5-9, 0.26 from
+# digits 0-4) `mine` leads; without it, `freeze-d` with one frozen block with ten images and with 1,000 and
+# more, and `full` with 100. On letters (0.67) `l2-sp` leads with ten images. `full` is level with the best
+# with ten clothes (1.2), and leads with ten and 35 faces in colour (0.96). Elsewhere `freeze-d` with one
+# frozen block leads, or is level. Where between these figures the lines are drawn is a guess.
 GUIDE = (
-    Line("mine", farthest=0.4),
-    Line("full", most=60),
-    Line("full", most=300, farthest=0.8),
-    Line("freeze-d", {"first": 1}),
+    Line("mine", farthest=NEAR, why=MINED),
+    Line("freeze-d", {"first": 1}, most=30, farthest=NEAR, why=EARLY_BLOCK),
+    Line("l2-sp", most=30, farthest=FAR, why=HELD),
+    Line("full", most=60, why=WHOLE),
+    Line("full", most=300, farthest=FAR, why=WHOLE),
+    Line("freeze-d", {"first": 1}, why=FIRST),
 )
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A strategy, its settings, and why."""
+    """A strategy, its settings, and why; `far` is the target's distance where that was measured."""
 
     strategy: str
     settings: dict[str, Any]
     why: str = ""
+    far: float | None = None
 
 
 def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData) -> Advice:
@@ -78,9 +92,10 @@ def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
     lines = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
     taken = next(filter(fits, lines), Line("full"))
     first = next((i for i, line in enumerate(lines) if line.strategy == taken.strategy), len(lines))
-    missed = ", ".join(map(str, lines[:first]))
+    missed = ", ".join(dict.fromkeys(map(str, lines[:first])))
     but = f" ({missed} would come first, but is not installed or not for these networks)" if missed else ""
-    return Advice(taken.strategy, dict(taken.settings), f"strategy auto: {seen}, so {taken}{but}")
+    why = f": {taken.why}" if taken.why else ""
+    return Advice(taken.strategy, dict(taken.settings), f"strategy auto: {seen}, so {taken}{but}{why}", far)
 
 
 def suits(line: Line, gan: GAN, images: ImageData) -> bool:
@@ -92,8 +107,8 @@ def suits(line: Line, gan: GAN, images: ImageData) -> bool:
     return True
 
 
-def novelty(gan: GAN, images: ImageData) -> float:
-    """How far the target is: the shift of the mean from 1,000 samples of the source to the images, in their
+def novelty(gan: GAN, images: ImageData, samples: int | None = None) -> float:
+    """How far the target is: the shift of the mean from 1,000 `samples` of the source to the images, in their
     standard deviations. 0: the source makes such images already.
 
     In the features of the source's own discriminator, what a transfer starts from; images of another size or
@@ -102,7 +117,7 @@ def novelty(gan: GAN, images: ImageData) -> float:
     """
     channels, side, _ = gan.image_shape
     few = images.few(min(SAMPLES, len(images))).fit(side, channels).images[:]  # a stream's are read
-    made = to_uint8(gan.generate(SAMPLES, seed=SEED))
+    made = to_uint8(gan.generate(samples or SAMPLES, seed=SEED))
     theirs, own = features(gan.discriminator, few), features(gan.discriminator, made)
     if theirs is None or own is None:
         theirs, own = pixels(few), pixels(made)

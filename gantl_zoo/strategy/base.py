@@ -1,9 +1,8 @@
-"""The contract of a transfer strategy. The base class is a method itself: full fine-tuning.
+"""The interface of transfer strategies. The base class itself is full fine-tuning.
 
-A method overrides only what it needs; most need `learns` alone. The training loop calls, in this order:
-`prepare` once; then each step `on_step`, `latents`, `discriminate`, the two losses, `on_gradients` and
-`after_step`; `export` at the end. Freezing is data: the plan lists what learns, `Plan.apply` writes it
-into the networks, and nothing toggles it back.
+A strategy overrides only what it needs; most override only `learns`. Training calls `prepare` once, then in
+every step `on_step`, `latents`, `discriminate`, the two losses, `on_gradients` and `after_step`, and `export`
+at the end. The plan lists the trainable parameters; only `Plan.apply` sets `requires_grad`.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -23,10 +22,11 @@ from gantl_zoo.networks.base import blocks
 
 @dataclass
 class Group:
-    """Parameters that learn together. An inactive group waits: no gradient, no step.
+    """Parameters that are trained together. An inactive group gets no gradients and no steps.
 
-    With an `lr_multiplier` of 0 they get a gradient, but the optimizer leaves them: the strategy moves them.
-    `written` says that it does so beside the optimizer. Two strategies that move the same don't combine.
+    With `lr_multiplier=0` the parameters get gradients, but only the strategy updates them. Set `written` if
+    the strategy updates them in addition to the optimizer. Two strategies that update the same parameters
+    themselves can't be combined.
     """
 
     parameters: list[nn.Parameter]
@@ -37,10 +37,11 @@ class Group:
 
 @dataclass
 class Plan:
-    """What learns: groups for "generator", "discriminator" or "backbone". Nothing else moves.
+    """The parameters to train, as groups by role: "generator", "discriminator" or "backbone".
 
-    Without "discriminator" there is no discriminator phase. `discriminator` replaces the model's own
-    during training; `modules` are extra modules that are trained, saved and resumed with the run.
+    All other parameters are frozen. Without groups for "discriminator" there is no discriminator phase.
+    `discriminator` replaces the model's own during training. `modules` are extra modules that are trained,
+    saved and resumed with the run.
     """
 
     groups: dict[str, list[Group]]
@@ -48,32 +49,32 @@ class Plan:
     modules: dict[str, nn.Module] = field(default_factory=dict)
 
     def parameters(self, role: str) -> list[nn.Parameter]:
-        """The parameters of `role` that learn now."""
+        """The parameters in the active groups of `role`."""
         return [p for group in self.groups.get(role, []) if group.active for p in group.parameters]
 
     def switches(self) -> tuple[bool, ...]:
-        """Which groups are active: `apply` is due when this has changed."""
+        """Whether each group is active. Call `apply` when this changes."""
         return tuple(group.active for groups in self.groups.values() for group in groups)
 
     def apply(self, networks: Mapping[str, nn.Module]) -> None:
-        """Write `requires_grad` and train or eval mode into the networks.
+        """Set `requires_grad` of all parameters, and train or eval mode of all blocks.
 
-        A block without a learning parameter stays in eval mode, so its BatchNorm statistics stay as they are.
+        A block without trainable parameters stays in eval mode, so its BatchNorm statistics are frozen, too.
         """
         for role, network in networks.items():
-            learning = {id(parameter) for parameter in self.parameters(role)}
+            trainable = {id(parameter) for parameter in self.parameters(role)}
             network.eval()
             for parameter in network.parameters():
-                parameter.requires_grad_(id(parameter) in learning)
+                parameter.requires_grad_(id(parameter) in trainable)
             for block in blocks(network):
-                block.train(any(id(parameter) in learning for parameter in block.parameters()))
+                block.train(any(id(parameter) in trainable for parameter in block.parameters()))
 
 
 @dataclass
 class Batch:
-    """What one phase of a step has at hand.
+    """The tensors and networks of one phase of a step.
 
-    Class-conditional networks are called here, and in `discriminate`, without labels: they get the batch's.
+    Call its networks without labels: class-conditional ones use the labels of the batch.
     """
 
     step: int
@@ -82,95 +83,99 @@ class Batch:
     fake: Tensor  # (N, C, H, W)
     generator: nn.Module
     discriminator: nn.Module
-    labels: Tensor | None = None  # (N,) of real and of fake, if the networks are class-conditional
-    augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # of what discriminators look at
+    labels: Tensor | None = None  # (N,) of both real and fake, if the networks are class-conditional
+    augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # for inputs of discriminators
 
 
 class TransferStrategy:
-    """Full fine-tuning: everything that a network declares in its `blocks` learns."""
+    """Full fine-tuning: train all blocks of both networks."""
 
-    gans_only = ""  # why a method fine-tunes no classifiers, in a sentence; most do
+    gans_only = ""  # the error message for classifiers, if the strategy is for GANs only
 
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
-        """The blocks of `network` that learn; `role` is "generator", "discriminator" or "backbone"."""
+        """The blocks of `network` to train. `role` is "generator", "discriminator" or "backbone"."""
         return blocks(network)
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
-        """What learns, and at what rate. `source` is a copy that stays as it is."""
+        """Prepare `target` for training and return the plan. `source` is an unchanged copy of the model."""
         if target.discriminator is None:
             raise UsageError(f"{source.name} has no discriminator, and adversarial training needs one")
         roles = {"generator": target.generator, "discriminator": target.discriminator}
         return Plan({role: self.group(network, role) for role, network in roles.items()})
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
-        """The same for a classifier."""
+        """Prepare a classifier for training and return the plan."""
         if self.gans_only:
             raise UsageError(self.gans_only)
         return Plan({"backbone": self.group(backbone, "backbone")})
 
     def group(self, network: nn.Module, role: str) -> list[Group]:
-        """One group of all parameters in the blocks that learn."""
+        """Groups of the parameters to train; by default one group, of all parameters in `learns`."""
         return [Group(unique(p for block in self.learns(network, role) for p in block.parameters()))]
 
     def on_step(self, step: int, plan: Plan) -> None:
-        """Schedules: unfreeze, warm up, refresh masks. Change `plan.groups[…][i].active` here."""
+        """Called before each step, for schedules. May change `plan.groups[…][i].active`."""
 
     def latents(self, noise: Tensor, step: int) -> Tensor:
-        """Another latent (N, Z) for standard normal `noise` (N, Z): anchors, a miner. In training alone:
-        samples and what is saved don't use it, so `export` has to fold in what shall stay.
+        """Map standard normal `noise` (N, Z) to the latents (N, Z) that training uses.
+
+        Sampling and saved models don't use this, so `export` must fold a learned mapping into the generator.
         """
         return noise
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, step: int) -> Tensor:
-        """Logits of images (N, C, H, W); any shape that begins with N."""
+        """Logits (N, …) of images (N, C, H, W)."""
         logits: Tensor = discriminator(images)
         return logits
 
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Named terms, whose sum the generator minimises."""
+        """Named loss terms; the generator minimises their sum."""
         return {"generator": adversarial}
 
     def discriminator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Named terms, whose sum the discriminator minimises."""
+        """Named loss terms; the discriminator minimises their sum."""
         return {"discriminator": adversarial}
 
     def backbone_loss(self, loss: Tensor, backbone: nn.Module) -> dict[str, Tensor]:
-        """Named terms, whose sum a classifier minimises."""
+        """Named loss terms; a classifier minimises their sum."""
         return {"backbone": loss}
 
     def on_gradients(self, phase: str) -> None:
-        """Between backward and the optimizer's step of `phase`: masks."""
+        """Called between backward and optimizer step of `phase`, for example to mask gradients."""
 
     def after_step(self, phase: str) -> None:
-        """After the optimizer's step of `phase`: projection, pruning."""
+        """Called after the optimizer step of `phase`, for example to project or prune weights."""
 
     def export(self, gan: GAN) -> GAN:
-        """Fold what the strategy added back into the plain registered architecture."""
+        """Fold modules that the strategy added into the registered architecture."""
         return gan
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run needs in order to be the same run."""
+        """Tensors that a resumed run needs to continue exactly."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """The opposite of `state_dict`."""
+        """Restore the tensors of `state_dict`."""
 
 
 def unique(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """Each parameter once, in order; shared ones would otherwise be stepped twice."""
+    """Remove duplicates, keeping the order: an optimizer would update shared parameters twice."""
     return list({id(parameter): parameter for parameter in parameters}.values())
 
 
 def check_count(name: str, count: int, network: nn.Module) -> int:
-    """`count` blocks of `network`, or a `UsageError` that says how many there are."""
-    there = len(blocks(network))
-    if not 0 < count <= there:
-        raise UsageError(f"{name}: {count} blocks of {type(network).__name__}, which has {there}")
+    """Return `count`. Raises `UsageError` if `network` has fewer blocks, or `count` is below 1."""
+    total = len(blocks(network))
+    if not 0 < count <= total:
+        raise UsageError(
+            f"{name}: can't train {count} blocks of {type(network).__name__}, which has {total}; choose from "
+            f"1 to {total}"
+        )
     return count
 
 
-def which(name: str, network: str) -> tuple[str, ...]:
-    """The roles that the setting `network` names."""
+def roles_of(name: str, network: str) -> tuple[str, ...]:
+    """The roles that a strategy's argument `network` selects; always includes "backbone"."""
     choices = {
         "both": ("generator", "discriminator"),
         "generator": ("generator",),

@@ -1,4 +1,4 @@
-"""`freeze-d+l2-sp`: several strategies at once, and the one door through which strategies are built."""
+"""`build_strategy`: build one strategy, or a combination such as `freeze-d+l2-sp`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, unique
 
 
 def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
-    """A registered strategy, or several joined by "+".
+    """Build a registered strategy, or several joined by "+".
 
-    A setting goes to the one part that takes it, or to the part that it names: `freeze-d.first=2`. Raises
-    `UsageError`, `UnknownNameError`.
+    An argument goes to the one part that takes it, or to the part in its name: `freeze-d.first=2`. Raises
+    `UsageError` or `UnknownNameError`.
     """
     names = name.split("+")
     if len(names) == 1:
@@ -33,44 +33,46 @@ def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
         owner, dot, setting = key.rpartition(".")
         takers = [part for part in names if setting in registry.strategies.configure(part)]
         if dot and owner not in names:
-            near = suggestion(owner, names, "its parts are")
-            raise UsageError(f"strategy {name!r} has no part {owner!r}, which {key}={value} names{near}")
+            hint = suggestion(owner, names, "its parts are")
+            raise UsageError(f"argument {key!r}: strategy {name!r} has no part {owner!r}{hint}")
         if not dot and len(takers) > 1:
-            said = f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…"
-            raise UsageError(f"strategy {name!r}: argument {key!r}: {said}")
+            hint = f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…"
+            raise UsageError(f"strategy {name!r}: argument {key!r}: {hint}")
         if not dot and not takers:
-            known = [one for part in names for one in registry.strategies.configure(part)]
-            near = suggestion(key, known, "they take")
-            raise UsageError(f"strategy {name!r}: argument {key!r}: no part takes it{near}")
+            arguments = [argument for part in names for argument in registry.strategies.configure(part)]
+            hint = suggestion(key, arguments, "they take")
+            raise UsageError(f"strategy {name!r}: argument {key!r}: no part takes it{hint}")
         shares[owner if dot else takers[0]][setting] = value
     return Combined({part: strategy_of(part, shares[part]) for part in names})
 
 
 def strategy_of(name: str, config: Mapping[str, Any]) -> TransferStrategy:
-    """One registered strategy."""
-    found: TransferStrategy = registry.strategies.build(name, **config)
-    return found
+    """Build one registered strategy."""
+    strategy: TransferStrategy = registry.strategies.build(name, **config)
+    return strategy
 
 
 def rehearse(strategy: TransferStrategy, gan: GAN, images: Any) -> None:
-    """Prepare on copies, so that what speaks against it is raised early. Draws no numbers of the caller's."""
+    """Prepare the strategy on copies to raise its errors early. Keeps the caller's random state."""
     with torch.random.fork_rng(devices=[]):
         strategy.prepare(copy.deepcopy(gan), copy.deepcopy(gan), images)
 
 
 class Combined(TransferStrategy):
-    """A parameter learns if it learns in every part, at the product of their rates; loss terms add up."""
+    """Several strategies at once.
+
+    A parameter is trained if every part trains it. Its learning-rate multipliers are multiplied; loss terms
+    are added.
+    """
 
     def __init__(self, parts: Mapping[str, TransferStrategy]) -> None:
         self.parts = dict(parts)
         self.plans: list[Plan] = []
-        self.meetings: list[tuple[Group, tuple[Group, ...]]] = []
-        looking = [n for n, p in parts.items() if type(p).discriminate is not TransferStrategy.discriminate]
-        if len(looking) > 1:
-            raise UsageError(
-                f"{' and '.join(looking)} don't combine: each sees the discriminator its own way"
-            )
-        self.looking = self.parts[looking[0]] if looking else TransferStrategy()
+        self.merged: list[tuple[Group, tuple[Group, ...]]] = []
+        own = [n for n, p in parts.items() if type(p).discriminate is not TransferStrategy.discriminate]
+        if len(own) > 1:
+            raise UsageError(f"{' and '.join(own)} can't be combined: each overrides `discriminate`")
+        self.discriminating = self.parts[own[0]] if own else TransferStrategy()
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         plans: list[Plan] = []
@@ -78,37 +80,37 @@ class Combined(TransferStrategy):
             plan = part.prepare(source, target, data)
             if plan.discriminator is not None:
                 self.check_first(name, plans)
-                target = replace(target, discriminator=plan.discriminator)  # what the other parts see
+                target = replace(target, discriminator=plan.discriminator)  # for the other parts
             plans.append(plan)
         return self.merge(plans)
 
     def check_first(self, name: str, before: list[Plan]) -> None:
-        """Whoever brings a discriminator comes first, so that the others prepare for that one."""
+        """Check that only the first part replaces the discriminator: the others need the new one."""
         if any(plan.discriminator is not None for plan in before):
             raise UsageError(
-                f"{next(iter(self.parts))} and {name} don't combine: each brings a discriminator"
+                f"{next(iter(self.parts))} and {name} can't be combined: each brings a discriminator"
             )
         if before:
             others = "+".join(part for part in self.parts if part != name)
-            raise UsageError(f"{name} brings a discriminator of its own, so it comes first: {name}+{others}")
+            raise UsageError(f"{name} brings its own discriminator, so it must come first: {name}+{others}")
 
     def prepare_backbone(self, backbone: nn.Module) -> Plan:
         return self.merge([part.prepare_backbone(backbone) for part in self.parts.values()])
 
     def merge(self, plans: list[Plan]) -> Plan:
-        """One plan of all. Raises `UsageError` if nothing is left to learn."""
-        self.plans, self.meetings = plans, []
+        """Merge the plans into one. Raises `UsageError` if it has nothing to train."""
+        self.plans, self.merged = plans, []
         groups: dict[str, list[Group]] = {}
         for role in dict.fromkeys(role for plan in plans for role in plan.groups):
             if not all(role in plan.groups for plan in plans):
                 self.check_absent(role, plans)
                 continue
-            met = meet(plans, role)
-            self.meetings += met
-            groups[role] = [group for group, _ in met]
-            self.check_moved(role, plans, [group for group, _ in met])
-            if not met:
-                raise UsageError(f"{'+'.join(self.parts)}: nothing is left that learns in the {role}")
+            merged = merge_groups(plans, role)
+            self.merged += merged
+            groups[role] = [group for group, _ in merged]
+            self.check_updates(role, plans, groups[role])
+            if not merged:
+                raise UsageError(f"{'+'.join(self.parts)}: the parts together freeze the whole {role}")
         modules = {
             f"{part}-{name}": module
             for part, plan in zip(self.parts, plans, strict=True)
@@ -116,26 +118,27 @@ class Combined(TransferStrategy):
         }
         return Plan(groups, plans[0].discriminator, modules)
 
-    def check_moved(self, role: str, plans: list[Plan], met: list[Group]) -> None:
-        """What a strategy moves itself is moved by that one alone, and if the others let it."""
+    def check_updates(self, role: str, plans: list[Plan], groups: list[Group]) -> None:
+        """Check parameters that a part updates itself: no other part may update, or freeze, them."""
         owners: dict[int, str] = {}
-        may_move = {id(p) for group in met for p in group.parameters}
+        trainable = {id(p) for group in groups for p in group.parameters}
         for name, plan in zip(self.parts, plans, strict=True):
-            moved = [group for group in plan.groups[role] if group.written or group.lr_multiplier == 0]
-            mine = {id(p) for group in moved for p in group.parameters}
-            if other := next((owners[key] for key in mine if key in owners), ""):
+            updated = [group for group in plan.groups[role] if group.written or group.lr_multiplier == 0]
+            own = {id(p) for group in updated for p in group.parameters}
+            if other := next((owners[key] for key in own if key in owners), ""):
                 raise UsageError(
-                    f"{other} and {name} don't combine: both move the {role}'s weights themselves"
+                    f"{other} and {name} can't be combined: both update the {role}'s weights without the "
+                    "optimizer"
                 )
-            if mine and not mine & may_move:
+            if own and not own & trainable:
                 raise UsageError(
-                    f"{name}: the other parts of the strategy let none of the {role}'s weights change that "
-                    f"{name} moves; leave out what freezes them"
+                    f"{name}: the other parts freeze all of the {role}'s weights that {name} updates; leave "
+                    "out the part that freezes them"
                 )
-            owners |= dict.fromkeys(mine, name)
+            owners |= dict.fromkeys(own, name)
 
     def check_absent(self, role: str, plans: list[Plan]) -> None:
-        """Where one part does without `role`, no other may have brought something that learns there."""
+        """Check that no part adds trainable modules to a `role` that another part doesn't train."""
         named = list(zip(self.parts, plans, strict=True))
         without = next(name for name, plan in named if role not in plan.groups)
         for name, plan in named:
@@ -143,14 +146,14 @@ class Combined(TransferStrategy):
             listed = {id(p) for group in plan.groups.get(role, []) for p in group.parameters}
             if own & listed or (role == "discriminator" and plan.discriminator is not None):
                 raise UsageError(
-                    f"{name} and {without} don't combine: {without} trains without a {role}, and {name} "
-                    "brings one that would never learn"
+                    f"{name} and {without} can't be combined: {without} trains without a {role}, so the one "
+                    f"that {name} brings would never be trained"
                 )
 
     def on_step(self, step: int, plan: Plan) -> None:
         for part, own in zip(self.parts.values(), self.plans, strict=True):
             part.on_step(step, own)
-        for group, sources in self.meetings:
+        for group, sources in self.merged:
             group.active, group.lr_multiplier = state(sources)
 
     def latents(self, noise: Tensor, step: int) -> Tensor:
@@ -159,7 +162,7 @@ class Combined(TransferStrategy):
         return noise
 
     def discriminate(self, discriminator: nn.Module, images: Tensor, step: int) -> Tensor:
-        return self.looking.discriminate(discriminator, images, step)
+        return self.discriminating.discriminate(discriminator, images, step)
 
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
         return self.terms("generator", adversarial, lambda part, loss: part.generator_loss(loss, batch))
@@ -173,16 +176,16 @@ class Combined(TransferStrategy):
         return self.terms("backbone", loss, lambda part, loss: part.backbone_loss(loss, backbone))
 
     def terms(
-        self, role: str, loss: Tensor, ask: Callable[[TransferStrategy, Tensor], dict[str, Tensor]]
+        self, role: str, loss: Tensor, call: Callable[[TransferStrategy, Tensor], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Each part changes the first term, or drops it, and adds its own."""
+        """Collect the loss terms of all parts. Each may change or drop the first term, and add others."""
         extra: dict[str, Tensor] = {}
         dropped = False
         for part in self.parts.values():
-            found = ask(part, loss)
-            dropped |= role not in found
-            loss = found.pop(role, loss)
-            extra |= found
+            terms = call(part, loss)
+            dropped |= role not in terms
+            loss = terms.pop(role, loss)
+            extra |= terms
         return extra if dropped else {role: loss} | extra
 
     def on_gradients(self, phase: str) -> None:
@@ -207,26 +210,27 @@ class Combined(TransferStrategy):
             part.load_state_dict({k.removeprefix(start): t for k, t in state.items() if k.startswith(start)})
 
 
-def meet(plans: Sequence[Plan], role: str) -> list[tuple[Group, tuple[Group, ...]]]:
-    """Groups of those parameters that all plans list, each with the groups that it comes from. What a plan's
-    own modules hold does not count.
+def merge_groups(plans: Sequence[Plan], role: str) -> list[tuple[Group, tuple[Group, ...]]]:
+    """Groups of the parameters that all plans list, each with the plans' groups that it comes from.
+
+    Parameters in a plan's own `modules` need to be listed by that plan only.
     """
     owners = [{id(p): group for group in plan.groups[role] for p in group.parameters} for plan in plans]
     own = {id(p): i for i, plan in enumerate(plans) for m in plan.modules.values() for p in m.parameters()}
     listed = unique(p for plan in plans for group in plan.groups[role] for p in group.parameters)
-    found: dict[tuple[int, ...], tuple[Group, tuple[Group, ...]]] = {}
+    merged: dict[tuple[int, ...], tuple[Group, tuple[Group, ...]]] = {}
     for parameter in listed:
-        asked = [owners[own[id(parameter)]]] if id(parameter) in own else owners
-        if all(id(parameter) in owner for owner in asked):
-            sources = tuple(owner[id(parameter)] for owner in asked)
+        relevant = [owners[own[id(parameter)]]] if id(parameter) in own else owners
+        if all(id(parameter) in owner for owner in relevant):
+            sources = tuple(owner[id(parameter)] for owner in relevant)
             key = tuple(map(id, sources))
-            if key not in found:
+            if key not in merged:
                 active, rate = state(sources)
-                found[key] = (Group([], rate, active), sources)
-            found[key][0].parameters.append(parameter)
-    return list(found.values())
+                merged[key] = (Group([], rate, active), sources)
+            merged[key][0].parameters.append(parameter)
+    return list(merged.values())
 
 
 def state(sources: Sequence[Group]) -> tuple[bool, float]:
-    """Whether all of them are active, and the product of their rates."""
+    """Whether all groups are active, and the product of their learning-rate multipliers."""
     return all(s.active for s in sources), math.prod(s.lr_multiplier for s in sources)

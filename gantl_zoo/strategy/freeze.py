@@ -1,7 +1,7 @@
-"""`freeze`: the body is frozen, only the last block learns.
+"""`freeze`: freeze all blocks but the last.
 
-For a classifier this is the classical feature extraction. For a GAN the discriminator's body is frozen
-by default, the far end of FreezeD (Mo et al. 2020, https://arxiv.org/abs/2002.10964, section 3).
+For a classifier this is feature extraction (a linear probe). For a GAN it freezes the discriminator's body by
+default: FreezeD (Mo et al. 2020, https://arxiv.org/abs/2002.10964, section 3) with the most frozen blocks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from torch import nn
 
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import TransferStrategy, which
+from gantl_zoo.strategy.base import TransferStrategy, roles_of
 
 
 class Freeze(TransferStrategy):
-    """Freeze all blocks but the last of the `network`: "discriminator", "generator" or "both"."""
+    """Freeze all blocks but the last of `network`: "discriminator", "generator" or "both"."""
 
     def __init__(self, *, network: str = "discriminator") -> None:
-        self.roles = which("freeze", network)
+        self.roles = roles_of("freeze", network)
 
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
         return blocks(network)[-1:] if role in self.roles else blocks(network)

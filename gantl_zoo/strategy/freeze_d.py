@@ -1,7 +1,7 @@
-"""`freeze-d` and `freeze-g`: the first blocks of one network stay frozen.
+"""`freeze-d` and `freeze-g`: freeze the first blocks of one network.
 
 FreezeD (Mo et al. 2020, https://arxiv.org/abs/2002.10964, section 3) freezes the discriminator's blocks next
-to the image; FreezeG turns it round and freezes the generator's next to the latent.
+to the image. FreezeG is its counterpart: it freezes the generator's blocks next to the latent.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import blocks
 from gantl_zoo.strategy.base import TransferStrategy
 
-ELSE = "a classifier's first blocks rest with partial or freeze"
+FOR_CLASSIFIERS = "use partial or freeze to freeze a classifier's first blocks"
 
 
 class FreezeFirst(TransferStrategy):
-    """The `first` blocks of the network `role` are frozen; None: half of them, rounded down."""
+    """Freeze the `first` blocks of the network `role`; None: half of them, rounded down."""
 
     name, role = "", ""
 
@@ -30,25 +30,25 @@ class FreezeFirst(TransferStrategy):
             return blocks(network)
         count = len(blocks(network))
         if count < 2:
-            raise UsageError(f"{self.name}: {type(network).__name__} has one block, and something must learn")
+            raise UsageError(f"{self.name}: {type(network).__name__} has one block, which can't be frozen")
         first = count // 2 if self.first is None else self.first
         if not 0 < first < count:
             raise UsageError(
-                f"{self.name}: first={first} of {type(network).__name__}, which has {count} blocks; from 1 "
-                f"to {count - 1} can rest"
+                f"{self.name}: {type(network).__name__} has {count} blocks, so first must be from 1 to "
+                f"{count - 1}, not {first}"
             )
         return blocks(network)[first:]
 
 
 class FreezeD(FreezeFirst):
-    """The discriminator's first blocks, next to the image, are frozen."""
+    """Freeze the discriminator's `first` blocks, next to the image (FreezeD); default: half of them."""
 
     name, role = "freeze-d", "discriminator"
-    gans_only = f"freeze-d is for GANs; {ELSE}"
+    gans_only = f"freeze-d is for GANs; {FOR_CLASSIFIERS}"
 
 
 class FreezeG(FreezeFirst):
-    """The generator's first blocks, next to the latent, are frozen."""
+    """Freeze the generator's `first` blocks, next to the latent (FreezeG); default: half of them."""
 
     name, role = "freeze-g", "generator"
-    gans_only = f"freeze-g is for GANs; {ELSE}"
+    gans_only = f"freeze-g is for GANs; {FOR_CLASSIFIERS}"

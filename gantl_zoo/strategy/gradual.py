@@ -1,7 +1,7 @@
-"""`gradual`: first the last block learns, then one more every so many steps.
+"""`gradual`: gradual unfreezing, from the last block to the first.
 
-Gradual unfreezing of Howard & Ruder 2018 (ULMFiT, https://arxiv.org/abs/1801.06146, section 3.3), for both
-players or for a classifier.
+The method is that of ULMFiT (Howard & Ruder 2018, https://arxiv.org/abs/1801.06146, section 3.3). It applies
+to generator and discriminator, or to a classifier.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from torch import nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import Group, Plan, TransferStrategy, unique, which
+from gantl_zoo.strategy.base import Group, Plan, TransferStrategy, roles_of, unique
 
 
 class Gradual(TransferStrategy):
-    """Every `every` steps one more block of the `network`, counted from its output, begins to learn."""
+    """Train only the last block of `network` at first, and unfreeze one more block every `every` steps."""
 
     def __init__(self, *, every: int = 200, network: str = "both") -> None:
         if every < 1:
-            raise UsageError(f"gradual: every={every} is no number of steps")
-        self.every, self.roles = every, which("gradual", network)
+            raise UsageError(f"gradual: every must be at least 1 step, not {every}")
+        self.every, self.roles = every, roles_of("gradual", network)
 
     def group(self, network: nn.Module, role: str) -> list[Group]:
         if role not in self.roles:
             return super().group(network, role)
-        found = blocks(network)  # once: some networks make a block anew each time
-        owners = {id(p): block for block in found for p in block.parameters()}  # shared: the last
+        all_blocks = blocks(network)  # once, because some networks create blocks in each call
+        owners = {id(p): block for block in all_blocks for p in block.parameters()}  # the last one, if shared
         groups = [
             Group(unique(p for p in block.parameters() if owners[id(p)] is block), active=False)
-            for block in found
+            for block in all_blocks
         ]
         groups = [group for group in groups if group.parameters]
         groups[-1].active = True

@@ -1,7 +1,7 @@
-"""`partial`: the last n blocks learn, those before them are frozen.
+"""`partial`: train the last n blocks and freeze the others.
 
-Of a discriminator or classifier these are the blocks farthest from the image, as in FreezeD (Mo et al.
-2020, https://arxiv.org/abs/2002.10964, section 3); of a generator those nearest to it.
+In a discriminator or classifier these are the blocks farthest from the image, as in FreezeD (Mo et al. 2020,
+https://arxiv.org/abs/2002.10964, section 3); in a generator, the blocks nearest to it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from torch import nn
 
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.strategy.base import TransferStrategy, check_count, which
+from gantl_zoo.strategy.base import TransferStrategy, check_count, roles_of
 
 
 class Partial(TransferStrategy):
-    """The last `last` blocks of the `network` ("discriminator", "generator" or "both") learn."""
+    """Train only the last `last` blocks of `network`: "discriminator", "generator" or "both"."""
 
     def __init__(self, *, last: int = 2, network: str = "both") -> None:
-        self.last, self.roles = last, which("partial", network)
+        self.last, self.roles = last, roles_of("partial", network)
 
     def learns(self, network: nn.Module, role: str) -> Sequence[nn.Module]:
         if role not in self.roles:

@@ -1,6 +1,6 @@
-"""`projected` and `vision-aided`: the discriminator stands on a pre-trained network.
+"""`projected` and `vision-aided`: discriminators on a frozen pretrained network.
 
-Where the article's two halves meet: a pre-trained CNN under the GAN.
+They combine the two halves of the article: a pretrained CNN and a GAN.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 
 class Projected(TransferStrategy):
-    """Projected GAN (Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3): the discriminator
-    becomes small heads on frozen, randomly mixed features of `backbone`.
+    """Projected GAN: replace the discriminator by small heads on frozen, randomly mixed features.
 
-    Wants `loss="hinge"` and DiffAugment. `width` is that of the heads. The source needs no discriminator;
-    the result has the new one. Differs from the paper: an image's logits, of all places and scales, are
+    Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3. The features are those of `backbone`;
+    `width` is the width of the heads. Use it with `loss="hinge"` and DiffAugment. The source needs no
+    discriminator; the result has the new one. Unlike in the paper, the logits of all positions and scales are
     averaged before the loss.
     """
 
@@ -45,14 +45,14 @@ class Projected(TransferStrategy):
 
 
 class VisionAided(TransferStrategy):
-    """Vision-aided GAN (Kumari et al. 2022, https://arxiv.org/abs/2112.09130, section 3): a second
-    discriminator, small heads on frozen features of `backbone`, is trained beside the own one.
+    """Vision-aided GAN: add a second discriminator of small heads on frozen pretrained features.
 
-    It begins at step `warmup`. Its loss is the non-saturating one with one-sided label smoothing, times
-    `weight`. It is left behind at the end: the result keeps its own discriminator.
+    Kumari et al. 2022, https://arxiv.org/abs/2112.09130, section 3. The features are those of `backbone`. The
+    second discriminator is used from step `warmup` on, with the non-saturating loss times `weight` and
+    one-sided label `smoothing`. It is dropped at the end: the result keeps the model's own discriminator.
 
-    Differs from the paper: one backbone, chosen by hand; its scales are averaged into one logit before the
-    loss; the warm-up is short, for small data.
+    Unlike in the paper, there is one backbone, chosen by the user; the logits of its scales are averaged
+    before the loss; the warm-up is short, for small data sets.
     """
 
     gans_only = "vision-aided is for GANs; a classifier has no discriminator"
@@ -68,8 +68,8 @@ class VisionAided(TransferStrategy):
     ) -> None:
         if not (weight > 0 and warmup >= 0 and 0 <= smoothing < 1):
             raise UsageError(
-                f"vision-aided needs weight > 0, warmup >= 0 and smoothing from 0 to below 1: {weight}, "
-                f"{warmup}, {smoothing}"
+                "vision-aided needs weight > 0, warmup >= 0 and 0 <= smoothing < 1, not "
+                f"weight={weight}, warmup={warmup}, smoothing={smoothing}"
             )
         self.backbone, self.width = backbone, width
         self.weight, self.warmup, self.smoothing = weight, warmup, smoothing
@@ -90,19 +90,19 @@ class VisionAided(TransferStrategy):
         own = {"discriminator": adversarial}
         if batch.step < self.warmup:
             return own
-        real, fake = (self.look(batch, images) for images in (batch.real, batch.fake.detach()))
-        wanted = real.new_full(real.shape, 1 - self.smoothing)  # real ones are never quite certain
-        loss = functional.binary_cross_entropy_with_logits(real, wanted) + functional.softplus(fake).mean()
+        real, fake = (self.logits(batch, images) for images in (batch.real, batch.fake.detach()))
+        targets = real.new_full(real.shape, 1 - self.smoothing)
+        loss = functional.binary_cross_entropy_with_logits(real, targets) + functional.softplus(fake).mean()
         return own | {"vision discriminator": self.weight * loss}
 
     def generator_loss(self, adversarial: Tensor, batch: Batch) -> dict[str, Tensor]:
         own = {"generator": adversarial}
         if batch.step < self.warmup:
             return own
-        loss = functional.softplus(-self.look(batch, batch.fake)).mean()
+        loss = functional.softplus(-self.logits(batch, batch.fake)).mean()
         return own | {"vision generator": self.weight * loss}
 
-    def look(self, batch: Batch, images: Tensor) -> Tensor:
-        """Logits (N,) of the second discriminator, for augmented images as the first one gets them."""
+    def logits(self, batch: Batch, images: Tensor) -> Tensor:
+        """Logits (N,) of the second discriminator for images, augmented as for the first one."""
         logits: Tensor = self.second(batch.augment(images))
         return logits.float()

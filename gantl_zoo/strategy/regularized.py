@@ -1,4 +1,4 @@
-"""`l2-sp` and `ewc`: what learns is held near where it started."""
+"""`l2-sp` and `ewc`: penalise the distance of the weights from their initial values."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import drawn_classes, latents
 from gantl_zoo.networks.base import blocks, call, evaluating
-from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, which
+from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, roles_of
 
 
 class Anchor(nn.Module):
-    """Half the squared distance of parameters from where they began, each by its strength.
+    """Half the squared distance of parameters from their initial values, weighted by `strengths`.
 
-    A module without anything to learn, so that it moves to the device and into checkpoints with the run.
+    It is a module without trainable parameters, so that it is moved to the device and saved with the run.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], strengths: Sequence[Tensor] = ()) -> None:
         super().__init__()
-        self.live = list(parameters)  # a plain list: they are the network's, not this module's
+        self.live = list(parameters)  # a plain list, because they belong to the network
         self.places, self.strengths = fixed(parameters), fixed(strengths)
 
     @torch.no_grad()
     def begin(self, step: int) -> None:
-        """Take the places anew when a run begins: another part of the strategy may have written since."""
+        """Store the initial values at step 0: other parts of the strategy may have changed the weights."""
         for now, then in zip(self.live, self.places, strict=True) if step == 0 else ():
             then.copy_(now)
 
     def forward(self) -> Tensor:
-        """A scalar. Parameters that don't learn add nothing."""
+        """The penalty, a scalar. Frozen parameters don't count."""
         total = torch.zeros((), device=self.places[0].device)
         for i, (now, then) in enumerate(zip(self.live, self.places, strict=True)):
             if now.requires_grad:
@@ -45,19 +45,19 @@ class Anchor(nn.Module):
 
 
 def fixed(tensors: Sequence[Tensor]) -> nn.ParameterList:
-    """Copies that don't learn."""
+    """Copies of tensors as parameters that are not trained."""
     return nn.ParameterList(nn.Parameter(t.detach().clone(), requires_grad=False) for t in tensors)
 
 
 class L2SP(TransferStrategy):
-    """`weight`/2 · ‖θ - θ₀‖² (Li et al. 2018, https://arxiv.org/abs/1802.01483, equation 2).
+    """Add the penalty `weight`/2 · ‖θ - θ₀‖² (Li et al. 2018, https://arxiv.org/abs/1802.01483, equation 2).
 
-    θ₀ is where the `network` ("generator", "discriminator" or "both") starts. A classifier's last block is
-    free, since its classes are new.
+    θ₀ are the initial weights of `network`: "generator", "discriminator" or "both". A classifier's last block
+    has no penalty, because its classes are new.
     """
 
     def __init__(self, *, weight: float = 0.01, network: str = "both") -> None:
-        self.weight, self.roles = positive("l2-sp", weight), which("l2-sp", network)
+        self.weight, self.roles = positive("l2-sp", weight), roles_of("l2-sp", network)
         self.anchors: dict[str, Anchor] = {}
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
@@ -89,7 +89,7 @@ class L2SP(TransferStrategy):
         return {"backbone": loss} | self.pull("backbone")
 
     def pull(self, role: str) -> dict[str, Tensor]:
-        """The penalty under its name, or nothing for a network that is free."""
+        """The named penalty of a network; empty if it has none."""
         return {f"l2-sp {role}": self.weight * self.anchors[role]()} if role in self.anchors else {}
 
 
@@ -101,17 +101,17 @@ def body(backbone: nn.Module) -> list[nn.Parameter]:
 class EWC(TransferStrategy):
     """Elastic weight consolidation of the generator (Li et al. 2020, https://arxiv.org/abs/2012.02780, § 4).
 
-    `weight`/2 · Σ F (θ - θ₀)², where F is the Fisher information that the source's discriminator gives on
-    `samples` generated images. F is divided by its mean, so that a `weight` means the same in every network:
-    that of `l2-sp`, spent where the source cares.
+    Adds the penalty `weight`/2 · Σ F (θ - θ₀)². F is the Fisher information, estimated with the source's
+    discriminator on `samples` generated images. It is divided by its mean, so `weight` has the same scale in
+    all networks and in `l2-sp`, but protects the weights that matter most to the source.
     """
 
-    gans_only = "ewc is for GANs; l2-sp holds a classifier near where it started"
+    gans_only = "ewc is for GANs; use l2-sp for a classifier"
 
     def __init__(self, *, weight: float = 0.01, samples: int = 64) -> None:
         self.weight, self.samples = positive("ewc", weight), samples
         if samples < 1:
-            raise UsageError(f"ewc: samples={samples} is no count of images")
+            raise UsageError(f"ewc: samples must be at least 1, not {samples}")
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         plan = super().prepare(source, target, data)
@@ -128,9 +128,9 @@ class EWC(TransferStrategy):
 
 @torch.enable_grad()
 def fisher(source: GAN, samples: int) -> list[Tensor]:
-    """The mean squared gradient of -log σ(D(G(z))) for each generator parameter; 1 on average over all."""
+    """Mean squared gradients of -log σ(D(G(z))) for the generator's parameters, scaled to a mean of 1."""
     if source.discriminator is None:
-        raise UsageError(f"ewc: {source.name} has no discriminator, and only that tells what matters")
+        raise UsageError(f"ewc: {source.name} has no discriminator, which the Fisher information needs")
     generator = copy.deepcopy(source.generator).eval().requires_grad_(True)
     discriminator = evaluating(source.discriminator)
     parameters = list(generator.parameters())
@@ -138,20 +138,20 @@ def fisher(source: GAN, samples: int) -> list[Tensor]:
     device = parameters[0].device
     labels = drawn_classes(range(samples), source.num_classes or 1).to(device)
     for noise, label in zip(latents(range(samples), source.latent_dim).to(device), labels, strict=True):
-        made = call(generator, noise[None], label[None])  # (1, C, H, W)
-        loss = functional.softplus(-call(discriminator, made, label[None])).sum()
-        for square, slope in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
-            square += slope.square()
+        fake = call(generator, noise[None], label[None])  # (1, C, H, W)
+        loss = functional.softplus(-call(discriminator, fake, label[None])).sum()
+        for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
+            square += gradient.square()
     mean = sum(float(square.sum()) for square in squares) / sum(square.numel() for square in squares)
     if not 0 < mean < float("inf"):
         raise UsageError(
-            f"ewc: {source.name}'s discriminator gives no gradient, so nothing tells what matters"
+            f"ewc: {source.name}'s discriminator has no usable gradient, which the Fisher information needs"
         )
     return [square / mean for square in squares]
 
 
 def positive(name: str, weight: float) -> float:
-    """The weight, if it is one."""
+    """Return `weight`. Raises `UsageError` unless it is positive."""
     if not weight > 0:
-        raise UsageError(f"{name}: weight={weight} must be positive; without it {name} is full")
+        raise UsageError(f"{name}: weight must be positive, not {weight}; for no penalty use full")
     return weight

@@ -1,7 +1,7 @@
-"""How `adapt` brings a tensor from a network to one that is conditioned on other classes, or on none.
+"""Rules of `adapt` for tensors of class-conditional networks when the classes change.
 
-A class starts from the source's class of its name; without one, from what all of the source's classes have in
-common, so a network does at first what its source did for every class, or for the mean of them.
+A new class starts from the source's class of the same name, otherwise from the mean of all of its classes. So
+the fitted network first behaves like its source, or like the mean over the source's classes.
 
 L classes; a class table is (L, …).
 """
@@ -17,29 +17,33 @@ from torch.nn.utils import parametrize
 
 from gantl_zoo.networks.base import num_classes_of
 
-NORMED = "then spectrally normed again"
-SETTLED = 20  # power iterations, after which a spectral norm hardly moves
-Found = tuple[Tensor, str] | None  # a tensor and where it comes from; None: no rule for it
+NORMED = "spectral norm recomputed"
+ITERATIONS = 20  # power iterations, after which a spectral norm hardly changes
+Converted = tuple[Tensor, str] | None  # a tensor and a note on where it comes from; None: no rule applies
 
 
-def for_classes(source: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module) -> Found:
-    """A tensor of the network `after`, by what `before`, in which it is called `source`, knows of classes."""
+def convert_classes(
+    source: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module
+) -> Converted:
+    """Convert the tensor `source` of the network `before` if the number of classes changes in `after`."""
     counts = num_classes_of(before), num_classes_of(after)
     if counts[0] == counts[1]:
         return None
     if old is None:
-        return started(new, *counts)
-    return folded(source, before, counts[1]) or reclassed(as_used(source, old, before), new, *counts)
+        return new_table(new, *counts)
+    if folded := fold_projection(source, before, counts[1]):
+        return folded
+    return convert_table(effective_table(source, old, before), new, *counts)
 
 
-def as_used(name: str, table: Tensor, network: nn.Module) -> Tensor:
-    """A class table as the network uses it: where the length of rows is bounded, the bounded ones."""
+def effective_table(name: str, table: Tensor, network: nn.Module) -> Tensor:
+    """A class table as the network uses it: with bounded rows if its projection is `bounded`."""
     owner: Any = network.get_submodule(name.rpartition(".")[0])
     return owner.table().detach() if getattr(owner, "bounded", False) else table
 
 
-def reclassed(old: Tensor, new: Tensor, before: int, after: int) -> Found:
-    """A tensor of a network of `before` classes for one of `after`."""
+def convert_table(old: Tensor, new: Tensor, before: int, after: int) -> Converted:
+    """Convert a tensor from `before` to `after` classes; 0 means unconditional."""
     if not before and new.ndim == old.ndim + 1 and len(new) == after:
         return old.expand(after, *old.shape).clone(), f"the same for each of {after} classes"
     if not after and old.ndim == new.ndim + 1 and len(old) == before:
@@ -49,67 +53,70 @@ def reclassed(old: Tensor, new: Tensor, before: int, after: int) -> Found:
     return None
 
 
-def started(new: Tensor, before: int, after: int) -> Found:
-    """A class table that the source has nothing for: zeros, which add nothing."""
+def new_table(new: Tensor, before: int, after: int) -> Converted:
+    """A class table without a counterpart in the source: zeros, which don't change the output."""
     if before or not after or new.ndim != 2 or len(new) != after:
         return None
     return torch.zeros_like(new), f"zero for each of {after} classes"
 
 
-def folded(name: str, old: nn.Module, after: int) -> Found:
-    """The weight `name` of a head's `linear`, with the mean row of the `classes` beside it; None for others.
+def fold_projection(name: str, old: nn.Module, after: int) -> Converted:
+    """Add the mean row of a projection head to its linear weight `name`; None for other tensors.
 
-    A sum of products with the features is the product with the sum, so the logit is the mean of the classes'.
+    Both are multiplied by the same features, so the new logit is the mean of the logits over the classes.
     """
-    owner, linear, rest = name.rpartition(".linear.")
+    owner, linear, suffix = name.rpartition(".linear.")
     modules = dict(old.named_modules())
     classes: Any = modules.get(f"{owner}.classes")
-    if after or classes is None or not linear or rest not in ("weight", "parametrizations.weight.original"):
+    if after or classes is None or not linear or suffix not in ("weight", "parametrizations.weight.original"):
         return None
     layer: Any = modules[f"{owner}.linear"]
     weight = layer.weight.detach() + classes.table().detach().mean(0)  # (1, F)
     note = f"mean of {old.num_classes} classes added"
-    return weight, note if rest == "weight" else f"{note}, {NORMED}"
+    return weight, note if suffix == "weight" else f"{note}, {NORMED}"
 
 
-def places(known: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
-    """Where each wanted class stands among the known ones, None if it doesn't; nothing at all if names don't
-    help: none is shared, or all stand where they stood.
+def class_positions(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
+    """The position of each new class among the old ones; None for a class without a counterpart.
+
+    Empty if the names don't help: the lists are equal or share no name.
     """
-    if list(known) == list(wanted) or not set(known) & set(wanted):
+    if list(old) == list(new) or not set(old) & set(new):
         return []
-    return [known.index(name) if name in known else None for name in wanted]
+    return [old.index(name) if name in old else None for name in new]
 
 
-def by_name(
+def reorder_rows(
     name: str,
     source: str | None,
     table: Tensor | None,
     before: nn.Module,
     after: nn.Module,
-    stand: Sequence[int | None],
-) -> Found:
-    """A class table of `before` with a row for each class of `after`, from where it stands in there; None if
-    `name`, which is called `source` there, is no such table.
+    positions: Sequence[int | None],
+) -> Converted:
+    """Rearrange the rows of a class table by the names of the classes; None if it isn't a class table.
+
+    `source` is its name in the network `before`, `name` the one in `after`; `positions` are those of the new
+    classes among the old ones.
     """
     owner = after.get_submodule(name.rpartition(".")[0])
-    knowing = isinstance(owner, nn.Embedding) or bool(owner is not after and getattr(owner, "num_classes", 0))
-    if source is None or table is None or not (stand and knowing):
+    per_class = isinstance(owner, nn.Embedding) or bool(
+        owner is not after and getattr(owner, "num_classes", 0)
+    )
+    if source is None or table is None or not (positions and per_class):
         return None
     if table.ndim != 2 or len(table) != num_classes_of(before):
         return None
-    table = as_used(source, table, before)
-    rows = torch.stack([table.mean(0) if place is None else table[place] for place in stand])
-    found = sum(place is not None for place in stand)
-    rest = f", the mean for {len(stand) - found}" if found < len(stand) else ""
-    return rows, f"{found} of {len(stand)} classes by their names{rest}"
+    table = effective_table(source, table, before)
+    rows = torch.stack([table.mean(0) if position is None else table[position] for position in positions])
+    count, total = sum(position is not None for position in positions), len(positions)
+    others = f", mean of all classes for {total - count}" if count < total else ""
+    return rows, f"{count} of {total} classes by name{others}"
 
 
 def renormalise(network: nn.Module, changed: set[str]) -> set[str]:
-    """Measure the spectral norms of the weights named in `changed` anew; returns the names of the vectors
-    that this moves.
-    """
-    moved = set()
+    """Recompute the spectral norms of the weights in `changed`. Returns the names of the updated vectors."""
+    updated = set()
     for name, layer in network.named_modules():
         if not parametrize.is_parametrized(layer, "weight"):
             continue
@@ -117,8 +124,8 @@ def renormalise(network: nn.Module, changed: set[str]) -> set[str]:
         if f"{owner}.original" in changed:
             layer.train()
             with torch.no_grad():
-                for _ in range(SETTLED):
-                    _ = layer.weight  # each look in train mode is one power iteration
+                for _ in range(ITERATIONS):
+                    _ = layer.weight  # one power iteration per access in train mode
             layer.eval()
-            moved |= {key for key in network.state_dict() if key.startswith(f"{owner}.0._")}
-    return moved
+            updated |= {key for key in network.state_dict() if key.startswith(f"{owner}.0._")}
+    return updated

@@ -1,9 +1,8 @@
-"""Fit a GAN's weights to other images: other channels, another size, another latent, other classes.
+"""Fit a GAN's weights to another image size, number of channels, set of classes or latent size.
 
-Blocks are matched from the end that stays what it is (the generator's latent, the discriminator's logits);
-new ones are added, or old ones dropped, next to the image. Where each tensor comes from is a `Match`, and
-what no rule explains is an error: nothing is skipped in silence. The rules are in `matching.py`, those for
-classes in `classes.py`.
+Blocks are matched from the end that doesn't change (the generator's latent, the discriminator's logits).
+Blocks are added or dropped next to the image. A `Match` says where each tensor comes from; a tensor that no
+rule covers is an error. The rules are in `matching.py`, those for classes in `class_tables.py`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import drawn_classes, latents
 from gantl_zoo.networks.base import blocks, call, num_classes_of
-from gantl_zoo.surgery.class_tables import places, renormalise
-from gantl_zoo.surgery.matching import Match, as_lineage, pairs, take
+from gantl_zoo.surgery.class_tables import class_positions, renormalise
+from gantl_zoo.surgery.matching import RECOMPUTED, Match, as_lineage, pairs, take
 
-MEASURED, AT_ONCE = 256, 32  # images from which statistics are measured anew
+MEASURED, AT_ONCE = 256, 32  # images to recompute BatchNorm statistics from; images per batch
 
 
 def fitted(
@@ -34,19 +33,20 @@ def fitted(
     classes: Sequence[str] | None = None,
     latent_dim: int | None = None,
 ) -> GAN:
-    """`source`, or, if it makes images of another shape or classes, or from other latents, its copy for
-    these; `about` keeps the report and the classes.
+    """Return `source` if it fits the image shape, classes and latent size, else a fitted copy.
+
+    The `about` of the copy contains the match report and the classes.
     """
     count = source.num_classes if classes is None else len(classes)
-    moved = places(classes_of(source), classes or ())
-    as_asked = source.image_shape == image_shape and latent_dim in (None, source.latent_dim)
-    if as_asked and count == source.num_classes and not moved:
+    moved = class_positions(classes_of(source), classes or ())
+    same_shapes = source.image_shape == image_shape and latent_dim in (None, source.latent_dim)
+    if same_shapes and count == source.num_classes and not moved:
         return source
     return adapt(source, image_shape, latent_dim, count, seed=seed, classes=classes or ())[0]
 
 
 def classes_of(gan: GAN) -> list[str]:
-    """The names of the classes that it is conditioned on, if each has one."""
+    """Names of the classes that `gan` is conditioned on; empty if they are unknown."""
     names = list(gan.about.get("training", {}).get("classes") or ())
     return names if len(names) == gan.num_classes else []
 
@@ -60,98 +60,106 @@ def adapt(
     seed: int = 0,
     classes: Sequence[str] = (),
 ) -> tuple[GAN, list[Match]]:
-    """A copy of `source` for images (C, H, W) and, if given, latents of another size, or other classes (0:
-    none); and the match report, which its `about` keeps too. What was measured of the source is not its own.
+    """Copy `source` and fit it to images (C, H, W) and, if given, another latent size or number of classes.
 
-    `seed` is that of fresh weights. `classes` names those to come: one that the source knows by that name
-    starts from its own. Raises `UsageError` if a network can't be built for such images, latents or classes,
-    or a tensor's new shape can't be explained.
+    Returns the copy and the match report, which is also in its `about`. Metrics of the source are dropped.
+    `num_classes=0` makes it unconditional. `seed` initialises fresh weights. `classes` names the new classes:
+    a class of the source with the same name keeps its weights.
+
+    Raises `UsageError` if a network can't be built with these settings, or if no rule covers a tensor's new
+    shape.
     """
     count = (len(classes) or source.num_classes) if num_classes is None else num_classes
-    check_wanted(source, image_shape, latent_dim, count, classes)
+    check_target(source, image_shape, latent_dim, count, classes)
     named = list(classes) or (classes_of(source) if count == source.num_classes else [])
-    stand = places(classes_of(source), classes)
-    wanted = {"channels": image_shape[0], "image_size": image_shape[1], "num_classes": count}
-    wanted["latent_dim"] = source.latent_dim if latent_dim is None else latent_dim
+    positions = class_positions(classes_of(source), classes)
+    target = {"channels": image_shape[0], "image_size": image_shape[1], "num_classes": count}
+    target["latent_dim"] = source.latent_dim if latent_dim is None else latent_dim
     parts, networks, report, widths = {}, {}, [], {}
     for role in source.parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts[role], networks[role], matches = best(role, source, wanted, stand)
+            parts[role], networks[role], matches = fit_network(role, source, target, positions)
         report += matches
         widths[role] = [part["config"].get("width") for part in (source.parts[role], parts[role])]
     networks.setdefault("discriminator", None)
-    said = as_lineage(report)
+    lineage = as_lineage(report)
     for role, (before, after) in widths.items():
-        said[role] |= {"width": f"{before} to {after}"} if before != after else {}
+        lineage[role] |= {"width": f"{before} to {after}"} if before != after else {}
     about: dict[str, Any] = {k: source.about[k] for k in ("lineage", "license", "hub") if k in source.about}
-    about |= {"fitted": said} | ({"training": {"classes": named}} if named else {})
+    about |= {"fitted": lineage} | ({"training": {"classes": named}} if named else {})
     return replace(source, parts=parts, about=about, **networks), report
 
 
-def check_wanted(
+def check_target(
     source: GAN,
     image_shape: tuple[int, int, int],
     latent_dim: int | None,
     num_classes: int,
     classes: Sequence[str],
 ) -> None:
-    """Raises `UsageError` for images, latents or classes that no network could be fitted to."""
+    """Raise `UsageError` for images, latents or classes that no network can be fitted to."""
     channels, height, width = image_shape
     if height != width:
-        raise UsageError(f"networks make square images, so none can be fitted to {height}×{width}")
+        raise UsageError(f"networks make square images, so they can't be fitted to {height}×{width}")
     if channels != source.image_shape[0] and {channels, source.image_shape[0]} != {1, 3}:
         raise UsageError(
             f"{source.name} makes images of {source.image_shape[0]} channel(s), which can't be fitted to "
-            f"{channels}: only grey (1) and RGB (3) can, to each other"
+            f"{channels}: only grey (1) and RGB (3) can be fitted to each other"
         )
     if latent_dim is not None and latent_dim < 1:
         raise UsageError(f"latent_dim must be at least 1, not {latent_dim}")
     if classes and len(classes) != num_classes:
-        raise UsageError(f"{len(classes)} names for {num_classes} classes: {', '.join(classes)}")
+        raise UsageError(
+            f"{num_classes} classes need {num_classes} names, not {len(classes)}: {', '.join(classes)}"
+        )
 
 
-def best(
-    role: str, source: GAN, wanted: Mapping[str, int], stand: Sequence[int | None]
+def fit_network(
+    role: str, source: GAN, target: Mapping[str, int], positions: Sequence[int | None]
 ) -> tuple[dict[str, Any], Any, list[Match]]:
-    """The network of another shape, at the width at which it takes over most numbers."""
+    """Fit one network, at the width that reuses most weights. Returns its part, the network, its matches."""
     part, old = source.parts[role], getattr(source, role)
     kind = registry.REGISTRIES[f"{role}s"]
     takes = kind.configure(part["name"], **part["config"])
-    changes = {k: v for k, v in wanted.items() if k in takes}
+    changes = {k: v for k, v in target.items() if k in takes}
     if takes.get("num_classes") and not num_classes_of(old):
-        changes.pop("num_classes")  # it is the business of a backbone inside
-    reshaped = source.image_shape[:2] != (wanted["channels"], wanted["image_size"])
+        changes.pop("num_classes")  # here it is the number of classes of a nested backbone
+    reshaped = source.image_shape[:2] != (target["channels"], target["image_size"])
     for key in ("image_size", "channels") if reshaped else ():
         if key not in takes:
             raise UsageError(f"{role} {part['name']!r} takes no {key}, so it can't be fitted to other images")
-    differs = num_classes_of(old) != wanted["num_classes"] and (num_classes_of(old) or role == "generator")
+    differs = num_classes_of(old) != target["num_classes"] and (num_classes_of(old) or role == "generator")
     if differs and "num_classes" not in takes:
         raise UsageError(
             f"{role} {part['name']!r} takes no num_classes, so it can't be fitted to "
-            f"{wanted['num_classes']} classes"
+            f"{target['num_classes']} classes"
         )
-    config = widest_match(role, source, takes | changes, stand)
+    config = with_best_width(role, source, takes | changes, positions)
     network = kind.build_empty(part["name"], **config)
-    matches, _ = fill(role, old, network, stand)
-    anew = renormalise(network, {match.tensor for match in matches if match.how in ("adapted", "fresh")})
-    resized = source.image_shape[1] != wanted["image_size"] or wanted["latent_dim"] < source.latent_dim
+    matches, _ = fill(role, old, network, positions)
+    recomputed = renormalise(
+        network, {match.tensor for match in matches if match.how in ("adapted", "fresh")}
+    )
+    resized = source.image_shape[1] != target["image_size"] or target["latent_dim"] < source.latent_dim
     if role == "generator" and resized:
-        anew |= measure(network.eval())
-    news = {"how": "fresh", "note": "measured anew"}
-    matches = [replace(m, **news) if m.tensor in anew and m.how != "dropped" else m for m in matches]
+        recomputed |= recompute_statistics(network.eval())
+    fresh = {"how": "fresh", "note": RECOMPUTED}
+    matches = [replace(m, **fresh) if m.tensor in recomputed and m.how != "dropped" else m for m in matches]
     return {"name": part["name"], "config": config}, network.eval(), matches
 
 
-def widest_match(
-    role: str, source: GAN, config: dict[str, Any], stand: Sequence[int | None]
+def with_best_width(
+    role: str, source: GAN, config: dict[str, Any], positions: Sequence[int | None]
 ) -> dict[str, Any]:
-    """`config` at the width at which most numbers are taken over: its own or, for each block more or less,
-    twice or half of it; of equals the first. Networks are compared on the meta device, without memory.
+    """`config` with the width that reuses most weights.
+
+    Candidates are its own width and, for each block more or less, half and twice that; the first wins a tie.
+    The networks are built on the meta device, which takes no memory.
     """
     kind, name = registry.REGISTRIES[f"{role}s"], source.parts[role]["name"]
     shapes = copy.deepcopy(getattr(source, role)).to("meta")
-    found: dict[int, dict[str, Any]] = {}
+    configs: dict[int, dict[str, Any]] = {}  # by the number of reused weights
     errors, factors = [], [1.0]
     for factor in factors:
         width = {"width": int(config["width"] * factor)} if "width" in config else {}
@@ -163,45 +171,47 @@ def widest_match(
             more = abs(len(blocks(network)) - len(blocks(shapes)))
             factors += [2.0**power for k in range(1, more + 1) for power in (-k, k)]
         try:
-            matches, taken = fill(role, shapes, network, stand)
+            matches, reused = fill(role, shapes, network, positions)
         except UsageError as error:
             errors.append(error)
             continue
-        found.setdefault(taken, config | width)
+        configs.setdefault(reused, config | width)
         if {match.how for match in matches} <= {"reused", "adapted"}:
-            break  # no other width can take over more
-    if not found and len(factors) > 1:
+            break  # no other width can reuse more
+    if not configs and len(factors) > 1:
         raise UsageError(
-            f"{errors[0]}. Each block more or less needs half or twice the {role}'s width, and "
-            f"{config['width']} may be no multiple of a power of 2: choose another size or another source"
+            f"{errors[0]}. Each added or dropped block needs half or twice the {role}'s width, and "
+            f"{config['width']} may not be divisible by that: choose another size or another source"
         )
-    if not found:
+    if not configs:
         raise errors[0]
-    return found[max(found)]
+    return configs[max(configs)]
 
 
-def fill(role: str, old: Any, new: Any, stand: Sequence[int | None]) -> tuple[list[Match], int]:
-    """Fill `new` from `old`, in which its classes `stand` somewhere; returns the report, and how many numbers
-    were taken over.
+def fill(role: str, old: Any, new: Any, positions: Sequence[int | None]) -> tuple[list[Match], int]:
+    """Fill `new` with weights of `old`. Returns the matches, and the number of reused or adapted elements.
+
+    `positions` are those of the new classes among the old ones.
     """
-    ours, theirs = new.state_dict(), old.state_dict()
+    new_state, old_state = new.state_dict(), old.state_dict()
     matches, state, used = [], {}, set()
     for pair in pairs(role, old, new):
-        known = theirs.get(pair.source or "")
-        state[pair.name], match = take(pair, ours[pair.name], known, old, new, stand)
+        tensor = old_state.get(pair.source or "")
+        state[pair.name], match = take(pair, new_state[pair.name], tensor, old, new, positions)
         matches.append(match)
         if pair.source is not None and (pair.place, match.how) != ("loose", "fresh"):
             used.add(pair.source)
     new.load_state_dict(state)
-    matches += [Match(role, name, "dropped") for name in theirs if name not in used]
+    matches += [Match(role, name, "dropped") for name in old_state if name not in used]
     kept = {match.tensor for match in matches if match.how in ("reused", "adapted")}
     return matches, sum(state[name].numel() for name in kept)
 
 
 @torch.no_grad()
-def measure(generator: Any) -> set[str]:
-    """Measure the statistics of its BatchNorms anew, which another grid or another block before them has
-    changed; returns their names.
+def recompute_statistics(generator: Any) -> set[str]:
+    """Recompute the statistics of all BatchNorms, which depend on the size of the grid and on earlier blocks.
+
+    Returns the names of the buffers.
     """
     norms = {
         name: layer
@@ -222,4 +232,4 @@ def measure(generator: Any) -> set[str]:
     for name, layer in norms.items():
         layer.eval()
         layer.momentum, layer.num_batches_tracked = kept[name]
-    return {f"{name}.running_{what}" for name in norms for what in ("mean", "var")}
+    return {f"{name}.running_{key}" for name in norms for key in ("mean", "var")}

@@ -1,4 +1,4 @@
-"""The last block of a classifier for other classes."""
+"""Replace the last block of a classifier, for other classes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from gantl_zoo import registry, seeding
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.networks.base import blocks
 
-# A network trained from scratch by the same seed began with that seed's numbers: a head that is drawn from
-# them again points where the source's head does, which is worse than random for other classes.
+# Mixed into the seed. With the same seed as the source's training, the new head would be initialised like the
+# source's head, which is worse than random for other classes.
 STREAM = 0x48454144
 
 
 def fitted_head(
     base: Classifier, classes: Sequence[str], seed: int, *, zero: bool = False
 ) -> tuple[Classifier, list[str]]:
-    """A copy of `base` for `classes`, and the classes that it shares with the base.
+    """Return a copy of `base` for `classes`, and the classes that it shares with `base`.
 
-    These keep their rows of the last block. All other rows are fresh: random, or `zero`, which suits a
-    body that is frozen: with it random rows have to be unlearned first. A body that learns gets no gradient
-    through rows of zeros.
+    Shared classes keep their rows of the last block. All other rows are random, or zero if `zero`. Zeros suit
+    a frozen body: random rows would have to be unlearned first. For a trainable body use random rows: it gets
+    no gradients through zeros.
     """
     part = base.parts["backbone"]
     config = part["config"] | {"num_classes": len(classes)}
@@ -31,10 +31,10 @@ def fitted_head(
         network = registry.backbones.build_empty(part["name"], **config)
     *body, head = blocks(network)
     *old_body, old_head = blocks(base.backbone)
-    for ours, theirs in zip(body, old_body, strict=True):
-        ours.load_state_dict(theirs.state_dict())
+    for new_block, old_block in zip(body, old_body, strict=True):
+        new_block.load_state_dict(old_block.state_dict())
     if zero:
-        start_at_zero(head, len(classes))
+        zero_outputs(head, len(classes))
     named = list(base.about.get("training", {}).get("classes") or ())
     kept = shared(named, classes) if len(named) == base.num_classes else []
     if kept:
@@ -44,10 +44,9 @@ def fitted_head(
 
 
 def shared(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """The classes that two data sets have in common, by name.
+    """Names of the classes that two data sets share.
 
-    A mere number names no thing: "3" is a digit here and a kind of shoe there. So numbers count only where
-    both lists are the same.
+    Numbers are shared only if both lists are equal: "3" may be a digit in one set and a shoe in the other.
     """
     if list(old) == list(new):
         return list(new)
@@ -55,8 +54,8 @@ def shared(old: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 @torch.no_grad()
-def start_at_zero(head: nn.Module, count: int) -> None:
-    """Set the layers with one output for each of `count` classes to zero."""
+def zero_outputs(head: nn.Module, count: int) -> None:
+    """Set weights and biases of the layers with `count` outputs to zero."""
     for layer in head.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == count:
             layer.weight.zero_()
@@ -68,7 +67,8 @@ def start_at_zero(head: nn.Module, count: int) -> None:
 def keep_rows(
     head: nn.Module, old_head: nn.Module, rows: Sequence[tuple[int, int]], counts: tuple[int, int]
 ) -> None:
-    """Copy the rows (from, to) of each tensor that has one a class, and the other tensors as they are;
+    """Copy `rows` (from, to) of the tensors with one row per class, and all other tensors whole.
+
     `counts` are the numbers of classes before and after.
     """
     old = old_head.state_dict()

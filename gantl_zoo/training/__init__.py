@@ -1,1 +1,1 @@
-"""Learning: the step, losses, regularisers, augmentation, averaging, checkpoints, the two loops."""
+"""Training: step, losses, regularisation, augmentation, weight averaging, checkpoints, training loop."""

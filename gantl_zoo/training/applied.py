@@ -1,4 +1,4 @@
-"""Settings of the whole process that a run needs, held while it runs: threads, cuDNN, glibc's allocator."""
+"""Process-wide settings of a run, restored afterwards: threads, cuDNN, glibc's allocator."""
 
 from __future__ import annotations
 
@@ -19,48 +19,50 @@ DEFAULT = {M_MMAP_MAX: 65_536, M_TRIM_THRESHOLD: 128 * 1024}  # mallopt(3)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run wants of its process."""
+    """Process-wide settings of one run."""
 
-    threads: int = 0  # 0: as they are
-    deterministic: bool = False  # cuDNN takes algorithms whose results repeat
+    threads: int = 0  # 0: unchanged
+    deterministic: bool = False  # cuDNN uses deterministic algorithms only
     keep_memory: bool = False  # glibc keeps freed memory
 
 
 _lock = threading.Lock()
-_held: list[Settings] = []  # those of the runs that are running, the newest last
-_before: list[tuple[int, bool]] = []  # the process's own threads and cuDNN setting, while anything is held
+_active: list[Settings] = []  # settings of all current runs, the newest last
+_before: list[tuple[int, bool]] = []  # the process's own threads and cuDNN setting, while a run is active
 
 
 @contextlib.contextmanager
-def settings(wanted: Settings) -> Iterator[None]:
-    """Hold `wanted`; afterwards the settings of the runs that are still running, or the process's own."""
-    mine = Settings(**vars(wanted))  # an object of its own: `_held` is searched by identity
+def settings(requested: Settings) -> Iterator[None]:
+    """Apply the settings inside; then return to those of the remaining runs, or of the process itself."""
+    mine = Settings(**vars(requested))  # a copy, because `_active` is searched by identity
     with _lock:
-        if not _held:
+        if not _active:
             _before[:] = [(torch.get_num_threads(), torch.backends.cudnn.deterministic)]
-        _change([*_held, mine])
+        _change([*_active, mine])
     try:
         yield
     finally:
         with _lock:
-            _change([other for other in _held if other is not mine])
+            _change([other for other in _active if other is not mine])
 
 
-def _change(held: list[Settings]) -> None:
+def _change(active: list[Settings]) -> None:
+    """Apply the settings of the runs in `active`; for threads the newest one wins."""
     threads, deterministic = _before[0]
-    threads = next((other.threads for other in reversed(held) if other.threads), threads)
-    if threads != torch.get_num_threads():  # setting them starts threads anew
+    threads = next((other.threads for other in reversed(active) if other.threads), threads)
+    if threads != torch.get_num_threads():  # setting them restarts the thread pool
         torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic = deterministic or any(other.deterministic for other in held)
-    kept, keep = (any(other.keep_memory for other in runs) for runs in (_held, held))
-    if kept != keep:
+    torch.backends.cudnn.deterministic = deterministic or any(other.deterministic for other in active)
+    was_kept, keep = (any(other.keep_memory for other in runs) for runs in (_active, active))
+    if was_kept != keep:
         _allocate(KEEP if keep else DEFAULT)
-    _held[:] = held
+    _active[:] = active
 
 
 def _allocate(options: dict[int, int]) -> None:
-    """Tell glibc whether to keep freed memory: without that, each step returns its activations to the kernel
-    and faults them in again. Elsewhere nothing happens.
+    """Configure whether glibc keeps freed memory; without glibc this does nothing.
+
+    By default each step returns the memory of its activations to the kernel, then page-faults it in again.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = _libc()

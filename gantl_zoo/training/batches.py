@@ -1,4 +1,4 @@
-"""`Batches`: which images a step trains on, and how they get there."""
+"""`Batches`: the images and labels of each step."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gantl_zoo.training.engine import Engine
 
 
 class Batches:
-    """The images and labels of each step. `order` gives the indices (N,) of each step from a start on; each
-    process takes its share of them.
+    """The images and labels of each step.
 
-    A tensor of images stays on the device as uint8; a `Stream` is decoded by worker processes.
+    `order(start)` yields the indices (N,) of each step from `start` on; each process takes its share. Images
+    in memory are kept on the device as uint8; a `Stream` is decoded by worker processes.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class Batches:
         self.labels = None if labels is None else labels.to(engine.device)
 
     def since(self, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Images (n, C, H, W) uint8 and labels (n,) of each step from `start` on."""
+        """Iterate over images (n, C, H, W), uint8, and labels (n,) of the steps from `start` on."""
 
         def shares() -> Iterator[Tensor]:
             return map(self.engine.processes.share, self.order(start))
 
-        if isinstance(self.pixels, Stream):  # workers are ahead, so labels walk through the same order
+        if isinstance(self.pixels, Stream):  # workers run ahead, so labels need an iterator of their own
             images = self.pixels.batches(shares(), self.engine.workers)
             return zip(images, (self.labels_at(index) for index in shares()), strict=False)
         pixels = self.pixels
@@ -53,8 +53,10 @@ class Batches:
 
 
 def epochs(count: int, *, batch: int, seed: int, start: int, steps: int) -> Iterator[Tensor]:
-    """Indices into `count` images for each step from `start` to `steps`: every epoch is a shuffle of its own,
-    split into parts of nearly equal size, at most `batch`. They depend on the seed and the step alone.
+    """Yield the indices into `count` images for each step from `start` to `steps`.
+
+    Each epoch is shuffled and split into batches of nearly equal size, at most `batch`. The indices depend
+    only on seed and step.
     """
     per_epoch = math.ceil(count / batch)
     for epoch in range(start // per_epoch, math.ceil(steps / per_epoch)):

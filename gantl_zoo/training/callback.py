@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gantl_zoo.training.observer import Observer
 
 
 class RunView:
-    """Read access to a run. It returns copies, so changing them does not change the run."""
+    """Read access to a run. All values are copies, so changing them doesn't change the run."""
 
     __slots__ = ("_folder", "_learner", "_losses", "_observer", "_step")
 
@@ -27,103 +27,101 @@ class RunView:
 
     @property
     def step(self) -> int:
-        """How many steps are done."""
+        """Number of completed steps."""
         return self._step
 
     @property
     def steps(self) -> int:
-        """How many steps the run has."""
+        """Total number of steps of the run."""
         return self._learner.pace.steps
 
     @property
     def recipe(self) -> Any:
-        """The `Recipe`, or the `ClassifierRecipe`."""
+        """The run's `Recipe` or `ClassifierRecipe`."""
         return copy.deepcopy(self._learner.recipe)
 
     @property
     def folder(self) -> Path | None:
-        """The run folder."""
+        """The run folder, if the run has one."""
         return self._folder
 
     @property
     def losses(self) -> dict[str, float]:
-        """The values that were logged last, by name: losses and health statistics."""
+        """The last logged losses and health statistics, by name."""
         return dict(self._losses)
 
     @property
-    def results(self) -> list[dict[str, Any]]:
-        """The rows of the last measurement, as in a report; none before the first."""
+    def results(self) -> list[Mapping[str, Any]]:
+        """The rows of the last evaluation, as in a report; empty before the first one."""
         return copy.deepcopy(list(self._observer.results))
 
     @property
     def best_step(self) -> int:
-        """The step of the kept model; 0 before the first."""
+        """The step of the model that the run keeps; 0 before the first evaluation."""
         return self._observer.best_step
 
     def snapshot(self) -> Any:
-        """A copy of the model as it would be saved now: the `GAN` with its averaged generator, or the
-        `Classifier`.
-        """
+        """A copy of the current model: the `GAN` with its averaged generator, or the `Classifier`."""
         return copy.deepcopy(self._learner.snapshot())
 
     def sample(self, n: int = 16, *, seed: int = 0) -> Tensor:
-        """Images (n, C, H, W) of the averaged generator, in [-1, 1]. Raises `UsageError` for a classifier."""
+        """Images (n, C, H, W) in [-1, 1] of the averaged generator. Raises `UsageError` for a classifier."""
         model: Any = self._learner.snapshot()
         if not hasattr(model, "generate"):
-            raise UsageError("a classifier has no samples")
+            raise UsageError("a classifier can't generate samples")
         images: Tensor = model.generate(n, seed=seed)
         return images
 
 
 class Callback:
-    """Base class; override the methods that you need. They are called in the main process only.
+    """Base class of callbacks. Override the methods that you need; only the main process calls them.
 
-    The state of the random number generators, the grad mode and the default dtype are restored after each
-    call, so a run with callbacks equals the run without them, bit for bit. If a callback raises, the run
-    writes a checkpoint and ends with `TrainingError`; after the last step the run completes its work first.
+    After each call the random state, the grad mode and the default dtype are restored, so callbacks don't
+    change the results of a run. If a callback raises, the run writes a checkpoint and ends with
+    `TrainingError`; after the last step it saves and evaluates the model first.
     """
 
     def on_start(self, run: RunView) -> None:
-        """Before the first step of a new or a resumed run."""
+        """Called before the first step of a new or resumed run."""
 
     def on_step(self, run: RunView) -> None:
-        """After each step."""
+        """Called after each step."""
 
     def on_log(self, run: RunView) -> None:
-        """After statistics were logged: `run.losses`."""
+        """Called after logging; see `run.losses`."""
 
     def on_metrics(self, run: RunView) -> None:
-        """After the model was measured: `run.results`, `run.best_step`."""
+        """Called after an evaluation; see `run.results` and `run.best_step`."""
 
     def on_checkpoint(self, run: RunView) -> None:
-        """After a checkpoint was written."""
+        """Called after a checkpoint is written."""
 
     def on_end(self, run: RunView) -> None:
-        """After the last step; not after a failure or an interruption."""
+        """Called after the last step, but not after a failure or an interruption."""
 
 
 def check_callbacks(callbacks: Sequence[Any]) -> tuple[Callback, ...]:
-    """The callbacks. Raises `UsageError` for an object of another kind."""
+    """Return the callbacks as a tuple. Raises `UsageError` for objects of other classes."""
     if isinstance(callbacks, Callback):
-        raise UsageError("callbacks is a list of gz.Callback objects, not a single one")
+        raise UsageError("callbacks must be a list of gz.Callback objects, not a single one")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             kind = callback.__name__ if isinstance(callback, type) else type(callback).__name__
-            raise UsageError(f"a callback is an object of a class derived from gz.Callback, not {kind}")
+            raise UsageError(f"a callback must be an object of a class derived from gz.Callback, not {kind}")
     return tuple(callbacks)
 
 
 def overrides(callback: Callback, hook: str) -> bool:
-    """Whether the callback has its own method `hook`."""
+    """Whether the callback overrides the method `hook`."""
     return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
 
 
 class Callbacks:
-    """The callbacks of a run. After one has raised, none is called any more."""
+    """The callbacks of a run. If one raises, no further callback is called."""
 
     def __init__(self, callbacks: Sequence[Callback], view: RunView, seed: int) -> None:
         self.callbacks, self.view, self.seed = check_callbacks(callbacks), view, seed
-        self.failure = ""  # which callback raised what, as text
+        self.failure = ""  # which callback raised which error
         self.cause: BaseException | None = None
 
     def call(self, hook: str, step: int, losses: dict[str, float] | None = None) -> None:
@@ -131,7 +129,7 @@ class Callbacks:
         self.view._step = step
         self.view._losses = self.view._losses if losses is None else losses
         called = [callback for callback in self.callbacks if overrides(callback, hook)]
-        if self.cause is not None or not called:  # saving the random state costs more than a small step
+        if self.cause is not None or not called:  # saving the random state takes longer than a small step
             return
         with isolated(mixed(self.seed, step)):
             for callback in called:
@@ -144,7 +142,7 @@ class Callbacks:
                 getattr(callback, hook)(self.view)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # also SystemExit: the run needs its checkpoint in any case
-            words = (str(error).splitlines() or [""])[0]
-            self.failure = f"{type(callback).__name__}.{hook} raised {type(error).__name__}: {words}"
+        except BaseException as error:  # also SystemExit: the run must write its checkpoint
+            first_line = (str(error).splitlines() or [""])[0]
+            self.failure = f"{type(callback).__name__}.{hook} raised {type(error).__name__}: {first_line}"
             self.cause = error

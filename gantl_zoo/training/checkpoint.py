@@ -1,7 +1,7 @@
-"""A run's whole state on disk: safetensors and JSON, written beside and renamed.
+"""Checkpoints: the whole state of a run as safetensors and JSON, written atomically.
 
-The last two are kept, and the one of the best step. Noise, augmentation and data order are functions of
-seed and step (`seeding.seed_step`), so the step number is all that a resumed run needs to know of chance.
+The last two checkpoints and that of the best step are kept. Noise, augmentation and data order depend only on
+seed and step (`seeding.seed_step`), so a checkpoint needs no state of random number generators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gantl_zoo.console import say
+from gantl_zoo.console import warn
 from gantl_zoo.errors import TrainingError, WeightsError
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import read_tensors
@@ -31,34 +31,35 @@ KEPT = 2
 
 @dataclass
 class Contents:
-    """Everything with tensors that a checkpoint holds."""
+    """Everything whose tensors are saved in a checkpoint."""
 
-    modules: dict[str, nn.Module]  # by the prefix of their tensors
+    modules: dict[str, nn.Module]  # by the prefix of their tensors' names
     players: tuple[Player, ...]
     strategy: TransferStrategy
     processes: Processes
 
 
 def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collection[int] = ()) -> Path:
-    """Write `checkpoints/STEP/` under the run `folder`; `state` is JSON and holds at least "step".
+    """Write `checkpoints/STEP/` into the run `folder`. `state` is saved as JSON and must contain "step".
 
-    Older ones go, but for the last two and those of the steps `keep`. Raises `TrainingError`; what was there
-    before is left as it was.
+    Then remove all checkpoints but the last two and those of the steps in `keep`. If writing fails, raises
+    `TrainingError` and leaves existing checkpoints unchanged.
     """
     parent = folder / "checkpoints"
     final = parent / f"{state['step']:08d}"
     state = state | {"scalers": {p.role: p.scaler.state_dict() for p in contents.players}}
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for scrap in parent.glob(".*-*"):  # of a run that was killed while it wrote
-            shutil.rmtree(scrap, ignore_errors=True)
-        with replace_folder(final) as new:  # it may be there: after a roll-back, with another state
+        for partial in parent.glob(".*-*"):  # left by a run that was killed while writing
+            shutil.rmtree(partial, ignore_errors=True)
+        with replace_folder(final) as new:  # exists after a roll-back
             save_file(gather(contents), new / "state.safetensors")
             (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         cause = getattr(error, "strerror", None) or error
         raise TrainingError(
-            f"can't write a checkpoint into {parent}: {cause}; make room or mend the folder, then --resume"
+            f"can't write a checkpoint into {parent}: {cause}; free disk space or fix the folder, then "
+            "continue with --resume"
         ) from error
     complete = found(folder)
     for old in complete[:-KEPT]:
@@ -68,7 +69,7 @@ def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collecti
 
 
 def found(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """Folders of the complete checkpoints of a run, oldest first."""
     steps = (path for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal())
     return sorted(
         (path for path in steps if (path / "state.json").is_file()), key=lambda path: int(path.name)
@@ -81,27 +82,27 @@ def newest(folder: Path, latest: int) -> int:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints beyond `step`: a run that went back must not be resumed from them."""
+    """Remove the checkpoints after `step`: after a roll-back, a run must not resume from them."""
     for path in found(folder):
         if int(path.name) > step:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
-    """The newest readable checkpoint: where it is, its JSON state, its tensors."""
+    """Read the newest undamaged checkpoint: its path, JSON state and tensors. Raises `TrainingError`."""
     for path in reversed(found(folder)):
         try:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
             return path, state, read_tensors(path / "state.safetensors")
         except (WeightsError, ValueError, OSError) as error:
-            say(f"warning: checkpoint {path.name} is damaged ({error}); trying the one before")
-    raise TrainingError(f"{folder} has no complete checkpoint to resume from; start it anew without --resume")
+            warn(f"checkpoint {path.name} is damaged ({error}); trying the previous one")
+    raise TrainingError(f"{folder} has no complete checkpoint to resume from; start again without --resume")
 
 
 def restore(folder: Path, contents: Contents) -> dict[str, Any]:
-    """Fill everything from the newest readable checkpoint and return its JSON state.
+    """Restore `contents` from the newest undamaged checkpoint. Returns its JSON state.
 
-    Only the main process reads: others may run on machines that don't see the folder.
+    Only the main process reads it: others may run on machines without access to the folder.
     """
     path, state, tensors = contents.processes.from_main(lambda: read(folder))
     scatter(tensors, contents, path)
@@ -111,7 +112,7 @@ def restore(folder: Path, contents: Contents) -> dict[str, Any]:
 
 
 def gather(contents: Contents) -> dict[str, Tensor]:
-    """All tensors of the run under one flat set of names; each its own storage."""
+    """Copies of all tensors of the run, by unique names."""
     tensors: dict[str, Tensor] = {}
     for prefix, state in _states(contents).items():
         tensors |= {f"{prefix}.{name}": tensor for name, tensor in state.items()}
@@ -121,11 +122,11 @@ def gather(contents: Contents) -> dict[str, Tensor]:
 
 
 def scatter(tensors: dict[str, Tensor], contents: Contents, path: Path) -> None:
-    """The opposite of `gather`; raises `TrainingError` if the run had other networks."""
+    """Copy tensors of `gather` back into `contents`. Raises `TrainingError` if names or shapes differ."""
     expected = gather(contents)
     plain = {name for name in expected if not name.startswith("optimizer.")}
-    there = {name for name in tensors if not name.startswith("optimizer.")}
-    differing = sorted(plain ^ there) or sorted(n for n in plain if expected[n].shape != tensors[n].shape)
+    saved = {name for name in tensors if not name.startswith("optimizer.")}
+    differing = sorted(plain ^ saved) or sorted(n for n in plain if expected[n].shape != tensors[n].shape)
     if differing:
         raise TrainingError(f"{path} belongs to another architecture or strategy: {', '.join(differing[:3])}")
     for prefix, state in _states(contents).items():
@@ -165,7 +166,7 @@ def _restore_optimizer(player: Player, tensors: dict[str, Tensor]) -> None:
         index, name = key.removeprefix(start).split(".")
         tensor, parameter = tensors[key], parameters[int(index)]
         if tensor.shape == parameter.shape:
-            # fused Adam walks raw memory, so its moments must lie as the parameter does (channels-last)
+            # fused Adam needs moments in the memory format of the parameter (channels-last)
             tensor = torch.empty_like(parameter).copy_(tensor)
         entries.setdefault(int(index), {})[name] = tensor
     state = player.optimizer.state_dict()

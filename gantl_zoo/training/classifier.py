@@ -38,7 +38,7 @@ ROLE = "backbone"
 
 
 class ClassifierTrainer(Learner):
-    """One run: trains a copy of `model` by a strategy's plan."""
+    """Trains a copy of `model` as the plan of a strategy says."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ClassifierTrainer(Learner):
         self.guard = Guard([self.player], modules, engine.processes)
         saved = self.networks | {f"module.{name}": module for name, module in self.plan.modules.items()}
         self.contents = Contents(saved, (self.player,), strategy, engine.processes)
-        self.loss = torch.zeros((), device=engine.device)  # cross-entropy, summed since it was last logged
+        self.loss = torch.zeros((), device=engine.device)  # sum of the cross-entropy since the last logging
         self.summed = 0
 
     def run(
@@ -76,18 +76,18 @@ class ClassifierTrainer(Learner):
     ) -> None:
         """Train from step 0, or from the newest checkpoint in `folder`, to the end of the last epoch.
 
-        Raises `TrainingError` if gradients or weights stay not finite, `Stopped` after an interruption.
+        Raises `TrainingError` if roll-backs don't remove non-finite values, `Stopped` after an interruption.
         """
         Loop(self, observer, folder, callbacks).run(resume)
         self.backbone.eval()
 
     def snapshot(self) -> Classifier:
-        """The classifier as it is now."""
+        """The current classifier. It shares its weights with the one in training."""
         return self.model
 
     @torch.enable_grad()
     def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """One step on `pixels` (n, C, H, W) uint8 and their labels (n,)."""
+        """Train one step on `pixels` (n, C, H, W), uint8, and labels (n,). Returns the losses."""
         self.begin(step)
         factor, beta1 = one_cycle(step, self.pace.steps)
         self.player.set_rates(factor * self.guard.slowdown, beta1)
@@ -96,7 +96,7 @@ class ClassifierTrainer(Learner):
         images = augment(to_float(pixels.to(self.engine.device)), self.recipe)
         images = images.contiguous(memory_format=self.engine.layout)
         self.player.failed = torch.zeros_like(self.player.failed)
-        assert labels is not None  # as checked
+        assert labels is not None  # checked in `__init__`
         losses: dict[str, Tensor] = {}
         if self.player.learns:
             losses = self.player.learn([(images, labels)], 1.0, self.terms, self.strategy)
@@ -104,7 +104,7 @@ class ClassifierTrainer(Learner):
         return losses
 
     def terms(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """What is minimised on images (N, C, H, W) and labels (N,)."""
+        """The loss terms on images (N, C, H, W) and labels (N,)."""
         images, labels = batch
         with self.engine.autocast():
             logits = self.backbone(images)  # (N, L)
@@ -130,7 +130,7 @@ class ClassifierTrainer(Learner):
 
 
 def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
-    """Shift a batch (N, C, H, W) by whole pixels, one draw an image, and mirror half of it."""
+    """Shift each image (N, C, H, W) by a random number of pixels; mirror half of them if `recipe.flip`."""
     if recipe.flip:
         mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
         images = torch.where(mirrored, images.flip(3), images)
@@ -139,13 +139,13 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
 
 @torch.inference_mode()
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The share of `data` that the backbone classifies correctly, in eval mode."""
+    """The accuracy of the backbone on `data`, from 0 to 1, in eval mode."""
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
     device = next(backbone.parameters()).device
-    right = 0
+    correct = 0
     backbone = evaluating(backbone)
     for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
         images, labels = data.images[part], data.labels[part]
-        right += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
-    return right / len(data)
+        correct += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
+    return correct / len(data)

@@ -12,10 +12,10 @@ from gantl_zoo.training.recipe import SEED
 if TYPE_CHECKING:
     from gantl_zoo.training.pace import Pace
 
-LOOKS = 20  # accuracy is measured at most so often during training
+LOOKS = 20  # maximum number of evaluations during training
 LIMITS: dict[str, Limit] = {
     "epochs": AT_LEAST_ONE,
-    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm compares images
+    "batch": ("at least 2", lambda value: value >= 2),  # BatchNorm needs several images
     "seed": SEED,
     "lr": POSITIVE,
     "weight_decay": NOT_NEGATIVE,
@@ -26,15 +26,25 @@ LIMITS: dict[str, Limit] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe:
-    """Settings of a classifier's training. Raises `UsageError` for impossible values."""
+    """Settings of a classifier's training. Raises `UsageError` for impossible values.
+
+    `epochs`: number of passes over the training images.
+    `batch`: largest number of images per step.
+    `seed`: seed of the initial weights, of the order of the images and of all else that is random.
+    `lr`: highest learning rate of the one-cycle schedule.
+    `weight_decay`: weight decay of AdamW.
+    `shift`: largest random shift of an image, in pixels. 0 turns it off.
+    `flip`: mirror half of the images, for data whose left and right mean the same.
+    `smoothing`: label smoothing, from 0 to below 1.
+    """
 
     epochs: int = 10
-    batch: int = 128  # images a step, at most
+    batch: int = 128
     seed: int = 0
-    lr: float = 1e-3  # the highest of the cycle
+    lr: float = 1e-3
     weight_decay: float = 0.01
-    shift: int = 2  # images are shifted by up to so many pixels
-    flip: bool = False  # and mirrored, where left and right mean the same
+    shift: int = 2
+    flip: bool = False
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Class-conditional training: how labels reach the networks that strategies call.
+"""Class-conditional training: pass labels to the networks that strategies call.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -16,8 +16,8 @@ from gantl_zoo.networks.base import call
 class WithLabels:
     """Wraps a network so that each call uses the fixed labels (N,).
 
-    If the number of inputs is not N, the labels repeat: real and fake images of the same labels can go
-    through the network in one batch. All other attributes are the network's own.
+    For more than N inputs the labels repeat, so real and fake images with the same labels can be passed in
+    one batch. All other attributes are those of the network.
     """
 
     def __init__(self, network: Any, labels: Tensor) -> None:
@@ -33,5 +33,5 @@ class WithLabels:
 
 
 def with_labels(network: Any, labels: Tensor | None) -> Any:
-    """The network, or, if there are labels, a wrapper that uses them."""
+    """Wrap the network if there are labels, else return it unchanged."""
     return network if labels is None else WithLabels(network, labels)

@@ -1,6 +1,6 @@
 """`Engine`: device, precision, memory format, threads and allocator of a run.
 
-`choose` only decides; what a choice changes in this process holds within `Engine.applied` and no longer.
+`choose` changes nothing in this process; `Engine.applied` applies the settings and restores them afterwards.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from gantl_zoo.training import applied
 from gantl_zoo.training.engine_settings import PRECISIONS, check
 from gantl_zoo.training.processes import Processes, join
 
-# as in torch; "auto": a GPU if there is one
+# examples for error messages; "auto" is a GPU if there is one
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how a step computes."""
+    """Device, precision and other settings of computation."""
 
     device: torch.device
     precision: str  # "fp32", "bf16" or "fp16"
-    memory_format: str = "channels-last"  # what oneDNN and cuDNN prefer
+    memory_format: str = "channels-last"  # faster in oneDNN and cuDNN
     optimizer: str = "fused"
     allocator: str = "default"
     compile: bool = False
@@ -39,56 +39,56 @@ class Engine:
     processes: Processes = field(default_factory=Processes)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Convolutions and matrix products in the chosen precision; losses and norms in float32."""
+        """Context: convolutions and matrix products in the chosen precision, losses and norms in float32."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=dtype)
 
     def applied(self) -> contextlib.AbstractContextManager[None]:
-        """Threads, allocator and cuDNN as this engine needs them; the process's own settings afterwards.
+        """Apply the settings for threads, allocator and cuDNN inside, and restore them afterwards.
 
-        Runs may be nested, and may overlap in several threads.
+        Such contexts may be nested, and may overlap in several threads.
         """
         deterministic = self.precision == "fp32"
         return applied.settings(applied.Settings(self.threads, deterministic, self.allocator == "keep"))
 
     @property
     def layout(self) -> torch.memory_format:
-        """How images and weights lie in memory."""
+        """The memory format of images and weights."""
         return torch.channels_last if self.memory_format == "channels-last" else torch.contiguous_format
 
     def place(self, network: nn.Module) -> None:
-        """Move a network to the device, in the chosen memory format."""
+        """Move a network to the device and the chosen memory format; compile it if `compile`."""
         network.to(self.device)
         network.to(memory_format=self.layout)
         if self.compile:
             network.compile()
 
     def __str__(self) -> str:
-        said = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
+        words = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
         if self.device.type == "cpu":
             kept = {"keep": "freed memory kept", "default": "the C library's allocator"}
-            said += [kept[self.allocator], f"{self.threads or torch.get_num_threads()} threads"]
-        said += ["compiled"] if self.compile else []
-        said += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
-        return ", ".join(said)
+            words += [kept[self.allocator], f"{self.threads or torch.get_num_threads()} threads"]
+        words += ["compiled"] if self.compile else []
+        words += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
+        return ", ".join(words)
 
 
 def choose(
     device: str = "auto", precision: str = "auto", settings: Mapping[str, Any] | None = None
 ) -> Engine:
-    """The engine for `device` ("auto": a GPU if there is one) and `precision` ("auto": bf16 if fast). Changes
-    nothing in this process: see `Engine.applied`.
+    """Choose an engine. Changes nothing in this process; see `Engine.applied`.
 
-    `settings` override the rest: `memory_format`, `optimizer`, `allocator`, `threads`, `workers`, `compile`.
-    Under a launcher the processes join here. Raises `UsageError`.
+    `device` "auto" is a GPU if there is one; `precision` "auto" is bf16 if the processor multiplies it in
+    hardware, else fp32. `settings` are `memory_format`, `optimizer`, `allocator`, `threads`, `workers` and
+    `compile`. If a launcher started several processes, they connect here. Raises `UsageError`.
     """
     if wrong := misfit(choose, {"device": device, "precision": precision}):
         raise UsageError(wrong)
     if precision not in PRECISIONS:
         raise UsageError(unknown("precision", precision, PRECISIONS))
-    wanted = check(settings or {})
+    values = check(settings or {})
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     processes = join(device.partition(":")[0])
@@ -97,25 +97,25 @@ def choose(
         precision = "bf16" if fast_bf16(chosen) else "fp32"
     if precision == "fp16" and chosen.type == "cpu":
         raise UsageError("precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if wanted["allocator"] == "auto":
-        wanted["allocator"] = (
+    if values["allocator"] == "auto":
+        values["allocator"] = (
             "keep" if chosen.type == "cpu" and platform.libc_ver()[0] == "glibc" else "default"
         )
-    usual = {"memory_format": "channels-last", "optimizer": "fused"}
-    for name, value in usual.items():
-        wanted[name] = value if wanted[name] == "auto" else wanted[name]
-    return Engine(chosen, precision, processes=processes, **wanted)
+    defaults = {"memory_format": "channels-last", "optimizer": "fused"}
+    for name, value in defaults.items():
+        values[name] = value if values[name] == "auto" else values[name]
+    return Engine(chosen, precision, processes=processes, **values)
 
 
 def _usable(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:  # its text lists all twenty kinds that torch was ever built for
+    except RuntimeError as error:  # its text lists all device types of torch
         raise UsageError(unknown("device", device, DEVICES)) from error
     try:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        cause = str(error).splitlines()[0].partition(". ")[0]  # then comes advice for those who build torch
+        cause = str(error).splitlines()[0].partition(". ")[0]  # the next sentences are about building torch
         raise UsageError(f"device {device!r} can't be used here: {cause}; try --device cpu") from error
     return chosen
 
@@ -124,6 +124,6 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    ask: Any = getattr(torch.cpu, "get_capabilities", dict)  # an older torch tells nothing
-    features = ask()
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)  # not in older versions of torch
+    features = capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))

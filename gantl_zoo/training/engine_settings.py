@@ -1,4 +1,4 @@
-"""The settings of an engine by name, and their values. No torch: a recipe checks them, too."""
+"""Names and allowed values of the engine settings. No torch, because `Recipe` checks them, too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from gantl_zoo.errors import UsageError, unknown
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-MOST = 1024  # threads or workers
+MAXIMUM = 1024  # threads or workers
 COUNTS = {"threads": 0, "workers": 2}  # threads 0: as many as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
@@ -19,17 +19,17 @@ CHOICES: dict[str, tuple[object, ...]] = {
 
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All engine settings: the given ones and the defaults of the rest. Raises `UsageError`."""
+    """Check the given engine settings and fill in the defaults of the others. Raises `UsageError`."""
     names = [*CHOICES, *COUNTS]
-    if strange := sorted(set(settings) - set(names)):
-        raise UsageError(unknown("engine setting", strange, names))
-    wanted: dict[str, Any] = {name: choices[0] for name, choices in CHOICES.items()} | COUNTS | dict(settings)
+    if unexpected := sorted(set(settings) - set(names)):
+        raise UsageError(unknown("engine setting", unexpected, names))
+    values: dict[str, Any] = {name: choices[0] for name, choices in CHOICES.items()} | COUNTS | dict(settings)
     for name, choices in CHOICES.items():
-        if wanted[name] not in choices:
-            raise UsageError(unknown(name, wanted[name], map(str, choices)))
+        if values[name] not in choices:
+            raise UsageError(unknown(name, values[name], map(str, choices)))
     for name in COUNTS:
-        if not isinstance(wanted[name], int) or not 0 <= wanted[name] <= MOST:
+        if not isinstance(values[name], int) or not 0 <= values[name] <= MAXIMUM:
             raise UsageError(
-                f"engine setting {name} must be a whole number from 0 to {MOST}, not {wanted[name]!r}"
+                f"engine setting {name} must be a whole number from 0 to {MAXIMUM}, not {values[name]!r}"
             )
-    return wanted
+    return values

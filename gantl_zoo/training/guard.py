@@ -1,4 +1,4 @@
-"""`Guard`: steps that were skipped since a gradient was not finite, and weights that are not finite."""
+"""`Guard`: counts steps that were skipped because a gradient was not finite. `not_finite`: checks weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.step import Player
 
-LARGEST = 1e15  # of a weight: a run that gets there has diverged, though its numbers are finite
+LARGEST = 1e15  # larger weights are finite, but mean that the run has diverged
 
 
 class Guard:
-    """Counts skipped steps, and undoes what they did to the running statistics of `modules`."""
+    """Counts skipped steps, and undoes their changes to the BatchNorm statistics of `modules`."""
 
     def __init__(self, players: Sequence[Player], modules: Iterable[nn.Module], processes: Processes) -> None:
         self.players, self.processes = players, processes
@@ -26,17 +26,18 @@ class Guard:
 
     @property
     def slowdown(self) -> float:
-        """What learning rates are multiplied by: half of them after each roll-back."""
+        """The factor of the learning rates; each roll-back halves it."""
         return 0.5**self.rollbacks
 
     def statistics(self) -> list[Tensor]:
-        """A copy of all running statistics."""
+        """Copies of all floating-point buffers, such as BatchNorm statistics."""
         return [buffer.clone() for buffer in self.buffers]
 
     @torch.no_grad()
     def undo_if_skipped(self, before: list[Tensor]) -> None:
-        """Count a skipped step and return to the statistics `before` it; average these over the processes
-        otherwise. The device decides, unasked.
+        """If the step was skipped, count it and restore the statistics `before` it.
+
+        Otherwise average the statistics over the processes. Runs without host synchronisation.
         """
         self.processes.average(self.buffers)
         failed = torch.stack([player.failed for player in self.players]).amax(0)
@@ -46,7 +47,7 @@ class Guard:
         self.in_a_row.copy_((self.in_a_row + 1) * failed)
 
     def diagnosis(self, losses: Mapping[str, float], limit: int) -> str:
-        """What is wrong if `limit` steps in a row were skipped, or else nothing."""
+        """Which value is not finite, if `limit` steps in a row were skipped; otherwise an empty string."""
         count = int(self.in_a_row)
         if count < limit:
             return ""
@@ -57,13 +58,13 @@ class Guard:
 
 @torch.no_grad()
 def not_finite(modules: Mapping[str, nn.Module]) -> str:
-    """Which modules have weights or statistics that are not finite, in words; nothing if all are sound."""
+    """A message naming the modules with non-finite or huge values; empty if there are none."""
     broken = []
     for name, module in modules.items():
         tensors = [t for t in [*module.parameters(), *module.buffers()] if t.is_floating_point()]
         tensors = [tensor for tensor in tensors if tensor.numel()]
-        # the largest number: it takes no memory, and no square overflows
+        # the maximum norm needs no memory and can't overflow
         largest = [n.float() for n in torch._foreach_norm(tensors, math.inf)] if tensors else []
-        if largest and not (torch.stack(largest) <= LARGEST).all():  # false for NaN, too
+        if largest and not (torch.stack(largest) <= LARGEST).all():  # also false for NaN
             broken.append(name)
-    return f"the weights of {', '.join(broken)} are not finite, or beyond {LARGEST:g}" if broken else ""
+    return f"the weights of {', '.join(broken)} are not finite, or above {LARGEST:g}" if broken else ""

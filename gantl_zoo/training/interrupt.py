@@ -1,4 +1,4 @@
-"""Ctrl-C: the first asks the run to stop cleanly, the second leaves at once; a lost terminal asks, too."""
+"""`Interrupt`: the first Ctrl-C stops a run cleanly after the current step, the second one at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from types import FrameType
 from typing import Any
 
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
-TWICE = 0.3  # seconds within which a launcher may pass on the signal that the terminal has sent already
+TWICE = 0.3  # seconds within which a launcher may repeat a signal that the terminal has already sent
 
 
 class Interrupt:
-    """While inside, SIGINT, SIGTERM and SIGHUP only set `asked`; a second SIGINT or SIGTERM is a
-    KeyboardInterrupt. A SIGHUP that is ignored, as under nohup, stays ignored.
+    """Context in which SIGINT, SIGTERM and SIGHUP (a closed terminal) only set `asked`.
+
+    A second SIGINT or SIGTERM raises `KeyboardInterrupt`. SIGHUP stays ignored if it was, as under nohup.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():  # handlers can be set nowhere else
+        if threading.current_thread() is threading.main_thread():  # only this thread can set handlers
             numbers = [signal.SIGINT, signal.SIGTERM]
             if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
                 numbers.append(HANGUP)
@@ -36,8 +37,8 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        impatient = number != HANGUP  # the kernel and the shell may both send that one
-        if self.asked and impatient and time.monotonic() - self._when > TWICE:
+        forcing = number != HANGUP  # the kernel and the shell may both send SIGHUP
+        if self.asked and forcing and time.monotonic() - self._when > TWICE:
             raise KeyboardInterrupt
         if not self.asked:
             self.asked, self._when = True, time.monotonic()

@@ -1,7 +1,7 @@
-"""What a launcher (torchrun, accelerate, mpirun) says of this process, in environment variables. No torch.
+"""Environment variables that launchers (torchrun, accelerate, mpirun) set for each process. No torch.
 
-Variables also stay behind, in shells, containers and batch jobs: an empty one counts as unset, and one that
-can't be true is refused by its name.
+Shells, containers and batch jobs may contain leftover variables: empty ones count as unset, and invalid ones
+raise `UsageError`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 from gantl_zoo.errors import UsageError
 
-# in accelerate's order
+# in the order in which accelerate reads them
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 LOCAL = (
@@ -22,37 +22,37 @@ REMEDY = "unset it for a single process, or start with torchrun or accelerate la
 
 
 def launched() -> str:
-    """`"WORLD_SIZE=2"` where a launcher has started this process among others, else "".
+    """For example "WORLD_SIZE=2" if a launcher started several processes, else "".
 
-    Raises `UsageError` for a size that is not a number from 1.
+    Raises `UsageError` for a size that is not a positive number.
     """
     name = next((name for name in SIZES if _value(name)), "")
     return f"{name}={_value(name)}" if name and _number(name, 1) > 1 else ""
 
 
 def is_main() -> bool:
-    """Whether this process is the one that prints: the launcher's first, or the only one."""
+    """Whether this is the main process: the one of rank 0, or the only one."""
     return not launched() or rank() == 0
 
 
 def rank() -> int:
-    """This process's number among those of the launcher. Raises `UsageError` for what is not a number."""
+    """The rank of this process; 0 without a launcher. Raises `UsageError` for an invalid rank."""
     return next((_number(name, 0) for name in RANKS if _value(name)), 0)
 
 
 def prefix() -> str:
-    """What stands before an error message of one of several processes, " in process 1"; else ""."""
+    """For error messages: for example " in process 1" if there are several processes, else ""."""
     try:
-        there = launched() and any(_value(name) for name in RANKS)
-        return f" in process {rank()}" if there else ""
+        ranked = launched() and any(_value(name) for name in RANKS)
+        return f" in process {rank()}" if ranked else ""
     except UsageError:
         return ""
 
 
 def check() -> None:
-    """The variables describe a process that can meet the others. Raises `UsageError` that names one.
+    """Check that the variables are valid and complete. Raises `UsageError` with the name of a wrong one.
 
-    Empty ones are removed, since accelerate and torch take them for numbers.
+    Removes empty variables, because accelerate and torch would parse them as numbers.
     """
     for name in (*SIZES, *RANKS, *LOCAL, *ADDRESS):
         if not _value(name):
@@ -60,11 +60,11 @@ def check() -> None:
     if not (size := launched()):
         return
     name, _, count = size.partition("=")
-    mine = next((name for name in RANKS if _value(name)), "")
-    if not mine:
+    rank_name = next((name for name in RANKS if _value(name)), "")
+    if not rank_name:
         raise UsageError(f"{size} is set without {RANKS[SIZES.index(name)]}: {REMEDY}")
     if rank() >= int(count):
-        raise UsageError(f"{mine}={_value(mine)} is not below {size}: {REMEDY}")
+        raise UsageError(f"{rank_name}={_value(rank_name)} is not below {size}: {REMEDY}")
     for name in (*SIZES, *RANKS, *LOCAL, "MASTER_PORT"):
         _number(name, int(name in SIZES))
     if not _value("MASTER_ADDR"):

@@ -1,4 +1,4 @@
-"""`Learner`: what a run trains. The loop calls it a step at a time."""
+"""`Learner`: base class of the trainers. The loop calls it once per step."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gantl_zoo.training.pace import Pace
 
 
 class Learner:
-    """Base class: networks that are trained by a strategy's plan, and everything that a checkpoint holds."""
+    """Base class: networks, the strategy's plan for them, and everything that a checkpoint contains."""
 
-    advice = "try a lower --lr or --precision fp32"  # after numbers that are not finite
+    advice = "try a lower --lr or --precision fp32"  # part of the error message after non-finite values
     pace: Pace
     recipe: Any
     engine: Engine
@@ -33,19 +33,19 @@ class Learner:
     switches: tuple[bool, ...] | None = None  # which groups of the plan were active when it was last applied
 
     def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """One step on `pixels` (n, C, H, W) uint8 and their labels (n,); its losses, on the device."""
+        """Train one step on `pixels` (n, C, H, W), uint8, and labels (n,). Returns losses on the device."""
         raise NotImplementedError
 
     def snapshot(self) -> Model:
-        """The model as it would be saved now. It shares its weights with the networks in training."""
+        """The current model. It shares its weights with the networks in training."""
         raise NotImplementedError
 
     def step(self, step: int, index: Tensor) -> dict[str, Tensor]:
-        """`learn` on this process's share of the images at `index`."""
+        """Call `learn` with this process's share of the images at `index`."""
         return self.learn(step, *self.batches.at(index))
 
     def begin(self, step: int) -> None:
-        """Let the strategy change its plan, and apply a changed plan to the networks."""
+        """Call the strategy's `on_step`, and apply the plan to the networks if it has changed."""
         self.strategy.on_step(step, self.plan)
         if self.switches != self.plan.switches():
             self.plan.apply(self.networks)
@@ -56,17 +56,17 @@ class Learner:
         return {name: float(value) for name, value in losses.items()}
 
     def health(self) -> dict[str, float]:
-        """Further values to log."""
+        """Additional values to log."""
         return {"skipped": float(self.guard.skipped)} if self.guard.skipped else {}
 
     @torch.no_grad()
     def sick(self) -> str:
-        """Says which values are not finite; empty if all are."""
+        """A message naming the modules with non-finite values; empty if there are none."""
         return not_finite(self.contents.modules)
 
     def state(self) -> dict[str, Any]:
-        """Values that a checkpoint keeps beside the tensors, for `restore`."""
+        """JSON values for the checkpoint; see `restore`."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The opposite of `state`."""
+        """Restore the values of `state`."""

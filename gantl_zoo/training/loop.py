@@ -1,4 +1,4 @@
-"""`Loop`: runs all training steps; between steps it logs, measures and saves."""
+"""`Loop`: runs all training steps; between steps it logs, evaluates and saves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASK_EVERY = 10  # steps between two checks whether another process was interrupt
 
 
 class Clock:
-    """Measures the time of the steps, without logging, measuring and saving."""
+    """Measures the speed of training, without the time for logging, evaluation and saving."""
 
     def __init__(self, step: int) -> None:
         self.began, self.step = time.perf_counter(), step
@@ -42,7 +42,7 @@ class Clock:
 
 
 class Loop:
-    """Trains a learner. `observer` records the run, `callbacks` observe it; checkpoints go into `folder`."""
+    """Trains a learner. `observer` records the run, `callbacks` watch it, `folder` gets the checkpoints."""
 
     def __init__(
         self, learner: Learner, observer: Observer, folder: Path | None, callbacks: Sequence[Callback] = ()
@@ -68,12 +68,12 @@ class Loop:
             while step < self.pace.steps:
                 step = self.train_until_stop(step)
             self.callbacks.call("on_end", step)
-            if self.callbacks.cause is not None:  # all steps are done, so only the closing work is left
+            if self.callbacks.cause is not None:  # the training is done, so finish the run before raising
                 self.observer.finish()
             self.stop_if_asked(step)
 
     def train_until_stop(self, start: int) -> int:
-        """Train from step `start` to the end or to a roll-back; returns the step to go on from."""
+        """Train from step `start` to the last step or a roll-back. Returns the step to continue from."""
         self.clock = Clock(start)
         for step, (pixels, labels) in enumerate(self.learner.batches.since(start), start):
             losses, done = self.learner.learn(step, pixels, labels), step + 1
@@ -88,7 +88,7 @@ class Loop:
         return self.pace.steps
 
     def look(self, done: int, losses: Mapping[str, Tensor]) -> str:
-        """Check health and log, if due. Returns the reason for a roll-back; the same in all processes."""
+        """Check health and log, if due. Returns the reason to roll back or "", the same in all processes."""
         trouble, watches, logs = "", self.pace.watches(done), self.pace.logs(done)
         with self.clock.paused():
             if watches:
@@ -100,7 +100,7 @@ class Loop:
         return trouble
 
     def log(self, done: int, losses: Mapping[str, Tensor]) -> str:
-        """Log losses and rate. Returns what is wrong if too many steps in a row were skipped."""
+        """Log losses and speed. Returns a message if too many steps in a row were skipped, else ""."""
         numbers = self.learner.numbers(losses)
         shown = numbers | self.learner.health()
         self.observer.on_log(done, shown, self.clock.rate(done) * self.pace.batch)
@@ -109,8 +109,9 @@ class Loop:
         return self.learner.guard.diagnosis(numbers, self.pace.skips(done))
 
     def watch(self, step: int) -> str:
-        """The reason for a roll-back if the run has collapsed and its recipe asks for one; the same in all
-        processes.
+        """Check for a collapse. Returns the reason for a roll-back or "", the same in all processes.
+
+        Raises `TrainingError` if the recipe says to stop.
         """
         processes, recovery = self.learner.engine.processes, self.recovery
         collapsed = processes.from_main(lambda: self.observer.on_watch(step, self.learner))
@@ -120,16 +121,16 @@ class Loop:
         return collapsed if recovery.goes_back else ""
 
     def keep(self, done: int) -> None:
-        """Measure and save, if due. A model with values that are not finite is never kept."""
-        wanted = self.observer.wants_metrics(done) or done == self.pace.steps
-        if wanted and not self.recovery.sick(done):
+        """Evaluate and save, if due. A model with non-finite values is never saved."""
+        due = self.observer.wants_metrics(done) or done == self.pace.steps
+        if due and not self.recovery.sick(done):
             self.observer.on_metrics(done, self.learner.snapshot())
             self.callbacks.call("on_metrics", done)
         if (self.pace.saves(done) or self.observer.best_step == done) and self.recovery.save(done):
             self.callbacks.call("on_checkpoint", done)
 
     def stop_if_asked(self, step: int) -> None:
-        """After Ctrl-C in any process, or if a callback has raised: write a checkpoint and raise."""
+        """Write a checkpoint and raise, after Ctrl-C in any process or an error in a callback."""
         processes, callbacks = self.learner.engine.processes, self.callbacks
         if processes.count > 1 and 0 < step < self.pace.steps and step % ASK_EVERY:
             return
@@ -140,10 +141,10 @@ class Loop:
             raise Stopped(f"stopped at step {step}", self.folder)
 
     def failure(self, step: int) -> str:
-        """What a callback raised, and what to do."""
+        """The error message after an error in a callback."""
         failure, resume = self.callbacks.failure, f"gantl-zoo resume {self.folder}"
         if step == self.pace.steps:
-            rest = f"; the model is in {self.folder}, and {resume} does what is left" if self.folder else ""
-            return f"all {step} steps are done, but the callback {failure}{rest}"
-        rest = f"; fix it, then continue with {resume}" if self.folder else ""
-        return f"stopped at step {step}: the callback {failure}{rest}"
+            hint = f"; the model is in {self.folder}; finish the run with {resume}" if self.folder else ""
+            return f"all {step} steps are done, but the callback {failure}{hint}"
+        hint = f"; fix it, then continue with {resume}" if self.folder else ""
+        return f"stopped at step {step}: the callback {failure}{hint}"

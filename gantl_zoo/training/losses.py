@@ -1,7 +1,7 @@
-"""Adversarial losses. Each is an object with `discriminator(…)` and `generator(…)`.
+"""Adversarial losses and R1. A loss has two methods: `discriminator(…)` and `generator(…)`.
 
-A `Critic` maps images (N, C, H, W) to logits; augmentation and the strategy's view are already in it.
-D is the logit; σ the logistic function; softplus(x) = log(1 + eˣ) = -log σ(-x).
+A `Critic` maps images (N, C, H, W) to logits. D is the logit, G the generator, σ the logistic function, and
+softplus(x) = log(1 + eˣ) = -log σ(-x).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from gantl_zoo.errors import UnknownNameError, unknown
 
 @dataclass
 class Critic:
-    """The discriminator, with augmentation, as a loss calls it.
+    """The discriminator as losses call it: with augmentation, labels and the strategy's `discriminate`.
 
-    Real and fake images go through it in one batch, unless it has BatchNorm: mixed statistics would tell
-    which images are real. `real_logits` are the last ones of real images, for adaptive augmentation.
+    Real and fake images are passed in one batch if `together`. With BatchNorm they must not be, because the
+    statistics of a mixed batch differ. `real_logits` are the latest logits of real images, for adaptive
+    augmentation.
     """
 
     look: Callable[[Tensor], Tensor]
@@ -29,11 +30,11 @@ class Critic:
     real_logits: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits in float32; any shape that begins with N."""
+        """Logits (N, …) in float32."""
         return self.look(images).float()
 
     def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of real and of fake images."""
+        """Logits of the real and of the fake images."""
         if self.together:
             logits = self(torch.cat([real, fake]))
             real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
@@ -75,7 +76,7 @@ class Hinge:
 class Relativistic:
     """RpGAN (Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4), as R3GAN uses it.
 
-    Each fake is compared with a real one, so there is no flat region to collapse into. Use it with R1.
+    Each fake image is compared with a real one, so the loss has no flat region to collapse into. Use with R1.
     """
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
@@ -97,17 +98,18 @@ LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
 
 
 def build_loss(name: str) -> AdversarialLoss:
-    """The loss of that name. Raises `UnknownNameError`."""
+    """Build the loss `name`. Raises `UnknownNameError`."""
     if name not in LOSSES:
         raise UnknownNameError(unknown("loss", name, LOSSES))
     return LOSSES[name]()
 
 
 class R1:
-    """γ/2 · ‖∇D(real)‖² (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9).
+    """The gradient penalty γ/2 · ‖∇D(real)‖².
 
-    Applied every `every` steps with `every` times the weight (lazy regularisation, Karras et al. 2019,
-    https://arxiv.org/abs/1912.04958, section 3.1). In float32 whatever the step's precision.
+    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9. It is applied every `every` steps
+    with `every` times the weight (lazy regularisation, Karras et al. 2019, https://arxiv.org/abs/1912.04958,
+    section 3.1), always in float32.
     """
 
     def __init__(self, gamma: float, every: int = 16) -> None:
@@ -118,11 +120,11 @@ class R1:
             return {}
         with torch.autocast(real.device.type, enabled=False):
             real = real.detach().float().requires_grad_(True)
-            (slope,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)  # (N, C, H, W)
-            penalty = slope.square().sum(dim=(1, 2, 3)).mean()
+            (gradient,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)  # (N, C, H, W)
+            penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
         return {"r1": penalty * (self.gamma / 2 * self.every)}
 
 
 def rank(logits: Tensor) -> Tensor:
-    """One number an image (N,), of logits (N, …)."""
+    """The mean logit of each image: (N, …) -> (N,)."""
     return logits.flatten(1).mean(1) if logits.dim() > 1 else logits

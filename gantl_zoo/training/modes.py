@@ -1,4 +1,4 @@
-"""Modes of torch that the caller may have set: training replaces them, and restores them afterwards."""
+"""Context managers for torch's global modes: training sets them, and restores the caller's afterwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from gantl_zoo.seeding import seeded
 
 @contextlib.contextmanager
 def training_modes() -> Iterator[None]:
-    """Gradients, float32 and the CPU as defaults and no autocast inside, whatever the caller has set: a run
-    under `torch.no_grad()` or `torch.inference_mode()` trains as any other.
+    """Enable gradients, disable autocast, and set default dtype and device to float32 and the CPU.
+
+    So a run works under `torch.no_grad()` or `torch.inference_mode()`, too. Restores all modes afterwards.
     """
     dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        if torch.get_default_device().type != "cpu":  # a device context slows every call of torch
+        if torch.get_default_device().type != "cpu":  # otherwise it would only slow down all torch calls
             stack.enter_context(torch.device("cpu"))
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
@@ -33,14 +34,14 @@ def training_modes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside; these, the grad mode and the default dtype are restored after it."""
+    """Seed the random numbers inside; restore their state, the grad mode and the default dtype."""
     with seeded(seed), modes_restored():
         yield
 
 
 @contextlib.contextmanager
 def modes_restored() -> Iterator[None]:
-    """Restores the grad mode and the default dtype, whatever is set inside."""
+    """Restore the grad mode and the default dtype afterwards."""
     dtype = torch.get_default_dtype()
     with torch.set_grad_enabled(torch.is_grad_enabled()):
         try:

@@ -1,53 +1,54 @@
-"""`Observer`: records a run, says when to measure and reports a collapse. User code is a `Callback`."""
+"""`Observer`: records a run, schedules evaluations and reports collapse. For user code see `Callback`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gantl_zoo.training.learner import Learner
 
 
 class Observer:
-    """Base class that records nothing: for all processes but the main one.
+    """Base class, which records nothing. All processes but the main one use it.
 
-    Methods are called with the number of steps that are done.
+    `step` is the number of completed steps.
     """
 
-    best_step = 0  # of the kept model
-    results: Sequence[dict[str, Any]] = ()  # of the last measurement
+    best_step = 0  # the step of the model that the run keeps
+    results: Sequence[Mapping[str, Any]] = ()  # rows of the last evaluation
 
     def on_step(self, step: int) -> None:
-        """After each step."""
+        """Called after each step."""
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
-        """Every `log_every` steps: losses, images a second."""
+        """Called every `log_every` steps with losses and images per second."""
 
     def wants_metrics(self, step: int) -> bool:
+        """Whether to evaluate the model after `step`."""
         return False
 
     def on_metrics(self, step: int, model: Any) -> None:
-        """The model as it would be saved now."""
+        """Evaluate the current model."""
 
     def on_watch(self, step: int, learner: Learner) -> str:
-        """Why the run has collapsed; empty if it has not."""
+        """Check for a collapse. Returns a message, or an empty string."""
         return ""
 
     def say(self, text: str) -> None:
-        """A line for the log."""
+        """Write a line to the log."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps for `restore`."""
+        """JSON values for the checkpoint; see `restore`."""
         return {}
 
     def restore(self, state: dict[str, Any], step: int) -> None:
-        """The run goes on from `step`."""
+        """Restore the values of `state`; the run continues from `step`."""
 
     def finish(self) -> None:
-        """After the last step."""
+        """Called after the last step."""
 
     def __enter__(self) -> None:
-        """Before the first step."""
+        """Called before the first step."""
 
     def __exit__(self, *exception: object) -> None:
-        """After the last line, or a failure."""
+        """Called at the end of the run, also after a failure."""

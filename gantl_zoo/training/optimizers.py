@@ -1,4 +1,4 @@
-"""The optimizers of a plan's groups: Adam for GANs, AdamW for classifiers, and the one-cycle schedule."""
+"""Optimizers for the groups of a plan: Adam for GANs, AdamW with the one-cycle schedule for classifiers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from gantl_zoo.strategy.base import Plan
 from gantl_zoo.training.engine import Engine
 
-WARM_UP = 0.3  # the share of the steps in which the learning rate rises
-START, END = 1 / 25, 1 / 25e4  # of the highest rate
-SLOW, FAST = 0.95, 0.85  # Adam's beta1 at the lowest rates and at the highest
+WARM_UP = 0.3  # share of the steps in which the learning rate rises
+START, END = 1 / 25, 1 / 25e4  # as shares of the highest rate
+SLOW, FAST = 0.95, 0.85  # Adam's beta1 at the lowest and the highest rates
 
 
 def groups_of(plan: Plan, role: str, lr: float) -> list[dict[str, Any]]:
-    """The parameters of `role`, each group with the rate that it begins with."""
+    """Parameter groups of `role` with their initial learning rates."""
     return [
         {"params": group.parameters, "initial_lr": lr * group.lr_multiplier}
         for group in plan.groups.get(role, [])
@@ -27,7 +27,7 @@ def groups_of(plan: Plan, role: str, lr: float) -> list[dict[str, Any]]:
 def adam(
     plan: Plan, role: str, lr: float, betas: tuple[float, float], engine: Engine
 ) -> torch.optim.Optimizer | None:
-    """None if nothing of `role` is trained."""
+    """Adam for the groups of `role`; None if it has no parameters to train."""
     groups = groups_of(plan, role, lr)
     return torch.optim.Adam(groups, lr=lr, betas=betas, fused=engine.optimizer == "fused") if groups else None
 
@@ -35,7 +35,7 @@ def adam(
 def adamw(
     plan: Plan, role: str, lr: float, weight_decay: float, engine: Engine
 ) -> torch.optim.Optimizer | None:
-    """None if nothing of `role` is trained."""
+    """AdamW for the groups of `role`; None if it has no parameters to train."""
     groups, fused = groups_of(plan, role, lr), engine.optimizer == "fused"
     return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=fused) if groups else None
 
@@ -43,8 +43,8 @@ def adamw(
 def one_cycle(step: int, steps: int) -> tuple[float, float]:
     """The factor of the highest learning rate, and Adam's beta1, at `step` of `steps`.
 
-    Smith & Topin 2017, https://arxiv.org/abs/1708.07120; the same numbers as `OneCycleLR` of torch with its
-    defaults, as a function of the step alone.
+    Smith & Topin 2017, https://arxiv.org/abs/1708.07120. The values equal those of torch's `OneCycleLR` with
+    its defaults, but depend only on the step.
     """
     peak, last = WARM_UP * steps - 1, steps - 1
     if step <= peak:
@@ -54,5 +54,5 @@ def one_cycle(step: int, steps: int) -> tuple[float, float]:
 
 
 def blend(start: float, end: float, share: float) -> float:
-    """From `start` to `end` along half a cosine."""
+    """Interpolate from `start` to `end` along half a cosine; `share` is from 0 to 1."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-EARLY = (0.1, 0.2, 0.4)  # of `watch_every`: a collapse may come before the first whole interval is over
+EARLY = (0.1, 0.2, 0.4)  # shares of `watch_every`, for early checks in the first interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Pace:
 
     @classmethod
     def of(cls, recipe: Any) -> Pace:
-        """The pace of a recipe that has these fields."""
+        """Build a pace from the fields of the same names in a recipe."""
         return cls(**{field.name: getattr(recipe, field.name) for field in fields(cls)})
 
     def logs(self, done: int) -> bool:
@@ -43,6 +43,6 @@ class Pace:
         return done % self.watch_every == 0 or early or done == self.steps
 
     def skips(self, done: int) -> int:
-        """How many skipped steps in a row are too many: at the end of a short run, half of its steps."""
-        most = self.skip_limit
-        return min(most, max(1, self.steps // 2)) if done == self.steps else most
+        """The number of skipped steps in a row that is too many; at the end at most half of all steps."""
+        limit = self.skip_limit
+        return min(limit, max(1, self.steps // 2)) if done == self.steps else limit

@@ -1,9 +1,8 @@
-"""The processes of one run: this one's rank, and the messages between them.
+"""Distributed training: `Processes` exchanges tensors and objects between the processes of a run.
 
-`accelerate launch` and `torchrun` start several; a plain start is one, for which nothing here costs
-anything. Gradients are averaged in one flat message a phase. DistributedDataParallel is not used: the two
-players take turns, R1 differentiates twice and a strategy may unfreeze blocks on the way, and its hooks
-stumble over each of these.
+`accelerate launch` and `torchrun` start several processes; a single process communicates nothing. Gradients
+are averaged with one flat tensor per phase. DistributedDataParallel is not used, because its hooks don't
+support alternating networks, the double backward of R1, and strategies that unfreeze blocks during training.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Processes:
-    """Process `rank` of `count`, on `device` if the launcher gave it one."""
+    """This process's `rank` among `count` processes; `device` is set if the launcher assigned one."""
 
     rank: int = 0
     count: int = 1
@@ -36,15 +35,15 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this is the one that writes and prints."""
+        """Whether this is the main process, which writes and prints."""
         return self.rank == 0
 
     def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch that all of them drew alike."""
+        """This process's part of a batch that is the same in all processes."""
         return batch.chunk(self.count)[self.rank]
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each floating tensor by its mean over the processes: one message for all."""
+        """Replace each tensor by its mean over the processes, with one message for all tensors."""
         if self.count == 1 or not tensors:
             return
         from accelerate.utils import reduce
@@ -57,7 +56,7 @@ class Processes:
             tensor.detach().copy_(mean.view(tensor.shape))
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum of a tensor over the processes."""
+        """Sum a tensor over the processes."""
         if self.count == 1:
             return tensor
         from accelerate.utils import reduce
@@ -67,7 +66,7 @@ class Processes:
         return summed.to(tensor.device)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in at least one process."""
+        """Whether `flag` is true in at least one process."""
         if self.count == 1:
             return flag
         from accelerate.utils import reduce
@@ -76,8 +75,9 @@ class Processes:
             return bool(reduce(torch.tensor(float(flag), device=self.device), "max") > 0)
 
     def from_main(self, make: Callable[[], Answer]) -> Answer:
-        """What `make` returns in the main process, in all of them. Its `ZooError` is raised in all, too; any
-        other error is a `TrainingError` in the rest.
+        """Call `make` in the main process and return its result in all processes.
+
+        A `ZooError` is raised in all processes; other errors are `TrainingError` in all but the main one.
         """
         if self.count == 1:
             return make()
@@ -101,14 +101,14 @@ class Processes:
 
     @contextlib.contextmanager
     def _contact(self) -> Iterator[None]:
-        """Turns a lost connection into a `TrainingError`."""
+        """Convert errors of a lost connection to `TrainingError`."""
         try:
             yield
-        except RuntimeError as error:  # what gloo and NCCL raise
+        except RuntimeError as error:  # the error class of gloo and NCCL
             cause = str(error).partition("\n")[0]
             raise TrainingError(
-                f"process {self.rank} of {self.count} lost the others, one of which has ended or can't be "
-                f"reached ({cause}); see its own message, then continue with --resume"
+                f"process {self.rank} of {self.count} lost the others: one has ended or can't be reached "
+                f"({cause}); see its message, then continue with --resume"
             ) from error
 
 
@@ -116,10 +116,9 @@ ALONE = Processes()
 
 
 def join(device: str) -> Processes:
-    """The processes that the launcher started, as accelerate finds them; `device` is "cpu", "cuda", …
+    """Connect the processes that a launcher started; `device` is "cpu", "cuda", …
 
-    Raises `UsageError` for variables of a launcher that can't be true, `TrainingError` if the processes
-    can't meet.
+    Raises `UsageError` for invalid environment variables, `TrainingError` if the processes can't connect.
     """
     launcher.check()
     if not (size := launched()):
@@ -127,22 +126,22 @@ def join(device: str) -> Processes:
     from accelerate import PartialState
 
     try:
-        # without cpu=True a machine that has no accelerator would count as a single process
+        # without cpu=True, accelerate reports a single process on machines without an accelerator
         state = PartialState(cpu=device == "cpu")
-    except (RuntimeError, ValueError, OSError) as error:  # torch's errors of a rendezvous are RuntimeErrors
+    except (RuntimeError, ValueError, OSError) as error:  # torch's rendezvous errors are RuntimeErrors
         cause = str(error).partition("\n")[0]
         raise TrainingError(
-            f"the processes of {size} can't meet ({cause}): unset {size.partition('=')[0]} for a single "
+            f"the processes of {size} can't connect ({cause}): unset {size.partition('=')[0]} for a single "
             "process, or check that the launcher has started all of them"
         ) from error
-    if state.num_processes == 1:  # a GPU's processes are found by LOCAL_RANK
+    if state.num_processes == 1:  # accelerate needs LOCAL_RANK on GPUs
         raise UsageError(f"{size} is set without LOCAL_RANK: {launcher.REMEDY}")
     atexit.register(_leave)
     return Processes(state.process_index, state.num_processes, state.device)
 
 
 def _described(error: Exception) -> tuple[str, str]:
-    """The nearest class of `gantl_zoo.errors` (a plug-in may derive its own), and the text."""
+    """The name of the nearest class in `gantl_zoo.errors` (plug-ins may derive others), and the message."""
     if not isinstance(error, ZooError):
         return TrainingError.__name__, f"the main process failed: {type(error).__name__}: {error}"
     return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)), str(error)

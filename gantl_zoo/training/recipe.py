@@ -1,7 +1,8 @@
-"""`Recipe`: all settings of adversarial training. No torch until one is made."""
+"""`Recipe`: all settings of adversarial training. Creating one imports torch; this module doesn't."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +24,15 @@ LIMITS: dict[str, arguments.Limit] = {
 }
 
 
-# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line.
+# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line. None: chosen for
+# the images (`gantl_zoo.runs.choice`).
 VERBS: dict[str, dict[str, Any]] = {
     "train": {},
-    "transfer": {"steps": 2_000, "checkpoint_every": 1_000, "log_every": 50},
+    "transfer": {
+        **dict.fromkeys(("steps", "batch", "loss", "aug", "r1", "lr")),
+        "checkpoint_every": 1_000,
+        "log_every": 50,
+    },
 }
 
 
@@ -34,18 +40,36 @@ VERBS: dict[str, dict[str, Any]] = {
 class Recipe:
     """Settings of adversarial training. Raises `UsageError` for impossible values.
 
-    `ema_images`: half-life of the generator's average, in images (Karras et al. 2019, `ema_kimg`);
-    it grows with the run up to this, at 5 % of the images seen. `r1`: weight γ of the gradient penalty.
-    `decay`: the share of the steps, at the end, over which learning rates fall linearly to zero.
-    `batch` is that of all processes together, each of which takes its share in `accumulate` rounds.
-    `skip_limit`: after so many skipped steps in a row (a gradient was not finite) the run goes back to its
-    last checkpoint with half the learning rate, at most `rollback_limit` times; then it stops.
-    `watch_every`: steps between two health checks; there are three more in the first interval and one at the
-    end. `on_collapse`: what a run does if its samples have collapsed.
-    `metrics_every`: steps between two measurements. With 0 they take a tenth of the run's time, so the steps
-    depend on the machine's speed; set a number for a run that must keep the same step when it is repeated.
-    `log`: "tensorboard" also sends statistics and metrics there.
-    `engine_config`: engine settings that are not chosen automatically (`engine.choose`).
+    `steps`: number of training steps. A step updates the discriminator and the generator once.
+    `batch`: number of images per step, summed over all processes.
+    `accumulate`: number of equal parts in which a batch is computed. More parts need less memory.
+    `seed`: seed of the initial weights, of the order of the images and of all else that is random.
+    `loss`: adversarial loss: hinge, minimax, non-saturating or relativistic.
+    `aug`: augmentation of the images that the discriminator gets: none, diffaugment or ada.
+    `r1`: weight γ of the gradient penalty on real images (Mescheder et al. 2018). 0 turns it off.
+    `lr`: learning rate of both networks.
+    `discriminator_lr`: learning rate of the discriminator, if it is not that of the generator.
+    `decay`: fraction of the steps, at the end, over which learning rates fall linearly to zero.
+    `beta1`: decay rate of Adam's running average of gradients.
+    `beta2`: decay rate of Adam's running average of squared gradients.
+    `ema_images`: half-life of the generator's moving average, in images (Karras et al. 2019, `ema_kimg`).
+    Early in a run it is 5% of the images seen so far.
+    `precision`: number format of the computation: auto, fp32, bf16 or fp16. auto is bf16 if the processor
+    multiplies it in hardware.
+    `device`: where to train: auto, cpu, cuda, cuda:1 or mps. auto is a GPU if there is one.
+    `engine_config`: settings of the engine that are otherwise chosen automatically: allocator, compile,
+    memory_format, optimizer, threads, workers.
+    `skip_limit`: number of skipped steps in a row, whose gradients were not finite, after which the run goes
+    back to its last checkpoint with half the learning rate.
+    `rollback_limit`: number of times that a run may go back to a checkpoint before it stops.
+    `on_collapse`: what a run does if its samples have collapsed: warn, rollback or stop.
+    `watch_every`: steps between two health checks. There are three more checks in the first interval, and one
+    at the end.
+    `log`: where statistics and metrics are written besides the run's own files: none or tensorboard.
+    `log_every`: steps between two lines of the log.
+    `metrics_every`: steps between two measurements. With 0, measuring takes a tenth of the run's time, so the
+    steps depend on the machine's speed.
+    `checkpoint_every`: steps between two checkpoints.
     """
 
     steps: int = 20_000
@@ -74,7 +98,7 @@ class Recipe:
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
-        # here, because the command line reads the defaults and must not wait for torch
+        # here, because the command line reads the defaults without importing torch
         from gantl_zoo.training import engine_settings
         from gantl_zoo.training.augment.build import build_augment
         from gantl_zoo.training.losses import build_loss
@@ -96,4 +120,9 @@ class Recipe:
         """The recipe of "train" or "transfer": the verb's defaults, replaced by `settings` that are not None.
         Raises `UsageError`.
         """
-        return cls(**VERBS[verb] | arguments.given(settings))
+        return cls(**arguments.given(VERBS[verb]) | arguments.given(settings))
+
+
+def open_settings(verb: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """The settings that the verb chooses for the images, because `settings` has no value for them."""
+    return frozenset(key for key, value in VERBS[verb].items() if value is None and settings.get(key) is None)

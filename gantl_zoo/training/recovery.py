@@ -1,4 +1,4 @@
-"""`Recovery`: a run's checkpoints, and the way back to the last good one."""
+"""`Recovery`: writes checkpoints, resumes from them, and rolls back to the last healthy one."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from gantl_zoo.training.observer import Observer
 
 
 class Recovery:
-    """Saves and restores a learner and its observer in the run's `folder`; without one nothing is saved."""
+    """Saves and restores a learner and its observer in the run `folder`; without one nothing is saved."""
 
     def __init__(self, learner: Learner, observer: Observer, folder: Path | None) -> None:
         self.learner, self.observer, self.folder = learner, observer, folder
-        self.sound = 0  # the last step at which the collapse watch found nothing
+        self.sound = 0  # the last step whose check found no collapse
         self.checked = -1, ""  # the step that `sick` was computed at, and its result
 
     @property
     def goes_back(self) -> bool:
-        """Whether a collapse is a reason to go back."""
+        """Whether to roll back after a collapse."""
         return self.learner.pace.on_collapse == "rollback"
 
     def sick(self, step: int) -> str:
-        """`Learner.sick` after `step` steps, computed once per step: it runs the generator and waits for the
-        device.
-        """
+        """`Learner.sick` after `step` steps, computed once per step because it waits for the device."""
         if self.checked[0] != step:
             self.checked = step, self.learner.sick()
         return self.checked[1]
 
     def save(self, step: int) -> bool:
-        """Write a checkpoint, unless steps are being skipped or weights are not finite: a run never returns
-        to such a state. Returns whether a checkpoint was written.
+        """Write a checkpoint, unless the last step was skipped or weights are not finite.
+
+        Returns whether a checkpoint was written.
         """
         learner, guard = self.learner, self.learner.guard
         if self.folder is None or not learner.engine.processes.main or guard.in_a_row or self.sick(step):
@@ -54,7 +53,7 @@ class Recovery:
         return True
 
     def restore(self) -> int:
-        """Restore everything from the newest checkpoint; returns its step."""
+        """Restore everything from the newest checkpoint. Returns its step."""
         assert self.folder is not None
         self.checked = -1, ""
         learner, guard = self.learner, self.learner.guard
@@ -67,19 +66,20 @@ class Recovery:
         return int(state["step"])
 
     def roll_back(self, why: str) -> int:
-        """Return to the last healthy checkpoint with half the learning rate, as often as the recipe allows.
+        """Restore the last healthy checkpoint and halve the learning rates. Returns its step.
 
-        With `on_collapse="rollback"` the collapse watch must have found nothing after it.
+        With `on_collapse="rollback"` a later check must have found no collapse. Raises `TrainingError` after
+        `rollback_limit` roll-backs.
         """
         learner, guard = self.learner, self.learner.guard
         if self.folder is None or guard.rollbacks >= learner.pace.rollback_limit:
-            halved = f", after {guard.rollbacks} roll-backs with half the rate each"
-            raise TrainingError(f"{why}{halved}; {learner.advice}")
+            tried = f", after {guard.rollbacks} roll-backs with half the learning rate each"
+            raise TrainingError(f"{why}{tried}; {learner.advice}")
         rollbacks = guard.rollbacks + 1
         if self.goes_back and learner.engine.processes.main:
             checkpoint.forget_after(self.folder, checkpoint.newest(self.folder, self.sound))
         step = self.restore()
         guard.rollbacks = rollbacks
-        self.save(step)  # so that a run that is killed now doesn't forget it
+        self.save(step)  # so that a run that is killed now keeps the lower learning rates
         self.observer.say(f"{why}: back to step {step} with learning rates times {guard.slowdown:g}")
         return step

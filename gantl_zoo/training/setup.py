@@ -1,4 +1,4 @@
-"""`set_up`: prepare networks, plan and labels of a run, and check that they fit together."""
+"""`set_up`: prepare the networks, the plan and the labels of a run, and check that they fit together."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 
-REMEDY = "leave the classes out (--unconditional)"
+REMEDY = "train without classes (--unconditional)"
 
 
 @dataclass
 class Setup:
-    """A GAN that is ready to be trained: its networks, the plan of the strategy, the labels."""
+    """A GAN that is ready for training: its networks, the strategy's plan, the labels."""
 
     gan: GAN
     strategy: TransferStrategy
     plan: Plan
-    discriminator: nn.Module  # the plan's own, or else the model's
+    discriminator: nn.Module  # the plan's, else the model's
     labels: Tensor | None  # (N,) of the training images, for class-conditional networks
-    unfrozen: int  # tensors that are trained although the strategy freezes them
+    unfrozen: int  # number of tensors that are trained although the strategy freezes them
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """Generator and discriminator by role."""
+        """Generator and discriminator, by role."""
         return {"generator": self.gan.generator, "discriminator": self.discriminator}
 
 
@@ -49,7 +49,7 @@ def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> 
     if needed labels are missing, `UsageError` for a plan that can't work.
     """
     gan = trainable(gan)
-    labels = labels_of(data, gan.generator, gan.name)  # before a strategy looks for them
+    labels = labels_of(data, gan.generator, gan.name)  # first, because strategies may need them
     with seeded(seed):
         plan = strategy.prepare(copy.deepcopy(gan), gan, data)
     unfrozen = unfreeze_fresh(plan, gan)
@@ -59,7 +59,7 @@ def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> 
 
 
 def trainable(gan: GAN) -> GAN:
-    """The GAN, or a copy if it was built under `torch.inference_mode()` or another default dtype."""
+    """Return the GAN, or a float32 copy if it was built in inference mode or another dtype."""
     networks = [network for network in gan.networks().values() if network is not None]
     parameters = [p for network in networks for p in network.parameters()]
     if all(p.dtype == torch.float32 and not p.is_inference() for p in parameters):
@@ -72,24 +72,24 @@ def trainable(gan: GAN) -> GAN:
 
 
 def labels_of(data: ImageData, network: Any, name: str) -> Tensor | None:
-    """The labels (N,) for a class-conditional generator, else None. Raises `DataError`."""
+    """The labels (N,) of `data` for a class-conditional generator, else None. Raises `DataError`."""
     if not num_classes_of(network):
         return None
     if data.labels is None:
         raise DataError(
             f"{name} has {num_classes_of(network)} classes, but {data.name} has no labels: sort its images "
-            f"into a folder a class, or {REMEDY}"
+            f"into one folder per class, or {REMEDY}"
         )
     if len(data.classes) != num_classes_of(network):
         raise DataError(
-            f"{name} has {num_classes_of(network)} classes, but {data.name} has {len(data.classes)}; with "
-            "--conditional the number follows from the data"
+            f"{name} has {num_classes_of(network)} classes, but {data.name} has {len(data.classes)}; "
+            "--conditional takes the number from the data"
         )
     return data.labels
 
 
 def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
-    """Check that both networks can learn the classes. Raises `UsageError`."""
+    """Check that both networks of a class-conditional GAN can learn the classes. Raises `UsageError`."""
     generator, discriminator = networks["generator"], networks["discriminator"]
     trained = bool(plan.groups.get("discriminator"))
     if not num_classes_of(generator):
@@ -97,8 +97,8 @@ def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
     if trained and num_classes_of(discriminator) != num_classes_of(generator):
         raise UsageError(
             f"the generator has {num_classes_of(generator)} classes, but its discriminator "
-            f"{type(discriminator).__name__} has {num_classes_of(discriminator)}, so they could not be "
-            f"learned: use one that takes num_classes (dcgan, resnet), or {REMEDY}"
+            f"{type(discriminator).__name__} has {num_classes_of(discriminator)}, so the classes can't "
+            f"be learned: use one that takes num_classes (dcgan, resnet), or {REMEDY}"
         )
     inputs = {"generator": torch.zeros(1, generator.latent_dim)}
     if trained:
@@ -112,41 +112,39 @@ def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
 
 
 def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -> bool:
-    """Whether the network's output differs between two classes, or has a trainable parameter whose gradient
-    differs between classes.
-    """
+    """Whether the network's output, or the gradient of a trainable parameter, differs between two classes."""
     if num_classes_of(network) < 2:
         return True
-    learning = [p for group in plan.groups.get(role, []) for p in group.parameters if p.requires_grad]
-    if not learning:  # frozen on purpose
+    trainable = [p for group in plan.groups.get(role, []) for p in group.parameters if p.requires_grad]
+    if not trainable:  # frozen on purpose
         return True
-    inputs = inputs.to(learning[0].device)
+    inputs = inputs.to(trainable[0].device)
     gradients, outputs = [], []
     network = evaluating(network)
     with torch.enable_grad():
         for label in (0, 1):
             output = network(inputs, torch.tensor([label], device=inputs.device))
             outputs.append(output.detach())
-            gradients.append(torch.autograd.grad(output.sum(), learning, allow_unused=True))
+            gradients.append(torch.autograd.grad(output.sum(), trainable, allow_unused=True))
     if not torch.equal(*outputs):
         return True
-    alike = [
+    equal = [
         a is b or (a is not None and b is not None and torch.equal(a, b))
         for a, b in zip(*gradients, strict=True)
     ]
-    return not all(alike)
+    return not all(equal)
 
 
 def discriminator_of(gan: GAN, plan: Plan) -> nn.Module:
-    """The discriminator of a run: the plan's, or else the model's own. Raises `UsageError`."""
-    found: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
-    if found is None:
-        raise UsageError("the source has no discriminator; a run needs one even if it is frozen")
-    return found
+    """The discriminator of a run: the plan's, else the model's own. Raises `UsageError`."""
+    network: nn.Module | None = gan.discriminator if plan.discriminator is None else plan.discriminator
+    if network is None:
+        raise UsageError("the source has no discriminator; a run needs one, even if it is frozen")
+    return network
 
 
 def check_engine(recipe: Recipe, engine: Engine) -> None:
-    """Raises `UsageError` for a recipe that this engine can't run."""
+    """Raise `UsageError` for a recipe that this engine can't run."""
     if recipe.batch % (engine.processes.count * recipe.accumulate):
         raise UsageError(
             f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
@@ -158,23 +156,24 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
         )
 
 
-ANYWAY = "{} tensors without weights of the source are trained, whatever the strategy"
+ANYWAY = "{} tensors without weights of the source are trained, even if the strategy freezes them"
 
 
 def unfreeze_fresh(plan: Plan, gan: GAN) -> int:
-    """Unfreeze tensors that the source has no weights for, even if the strategy freezes them: fresh ones
-    of the blocks, and those whose colour channels are copies of one. Tensors that a schedule unfreezes
-    later stay in the schedule. Returns how many were added to the plan.
+    """Unfreeze tensors without useful weights from the source: fresh ones, and grey kernels copied to RGB.
+
+    Tensors that the strategy unfreezes later keep their schedule. Returns the number of tensors added to the
+    plan.
     """
     count = 0
-    for role, found in gan.about.get("fitted", {}).items():
+    for role, report in gan.about.get("fitted", {}).items():
         if role not in plan.groups or (role == "discriminator" and plan.discriminator is not None):
             continue
-        colours = {name for name, note in found["adapted"].items() if COLOURED in note}
+        colours = {name for name, note in report["adapted"].items() if COLOURED in note}
         listed = {id(p) for group in plan.groups[role] for p in group.parameters}
         network = getattr(gan, role)
-        own = {id(p) for block in blocks(network) for p in block.parameters()}  # a frozen backbone isn't
-        fresh = [p for n, p in network.named_parameters() if n in colours | set(found["fresh"])]
+        own = {id(p) for block in blocks(network) for p in block.parameters()}  # without a frozen backbone
+        fresh = [p for n, p in network.named_parameters() if n in colours | set(report["fresh"])]
         added = [p for p in fresh if id(p) in own - listed]
         if added:
             plan.groups[role].append(Group(added))

@@ -1,7 +1,7 @@
-"""One step: update the discriminator, then the generator. Nothing else happens here.
+"""One training step: update the discriminator, then the generator.
 
-No value leaves the device: losses are read only when they are logged, and the device itself skips a step
-whose gradient is not finite.
+There is no host synchronisation: losses stay on the device until they are logged, and the optimizer skips
+steps with non-finite gradients on the device.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Input = TypeVar("Input")
 
 
 class Player:
-    """A network and its optimizer; without one the network is frozen."""
+    """A network and its optimizer; the network is frozen if the optimizer is None."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Player:
         self.role, self.network, self.plan, self.engine = role, network, plan, engine
         self.optimizer = optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
-        self.failed = torch.zeros((), device=engine.device)  # 1 where the last gradient was not finite
+        self.failed = torch.zeros((), device=engine.device)  # 1 if the last gradient was not finite
 
     @property
     def learns(self) -> bool:
-        """Whether any parameter is trained now."""
+        """Whether any parameter is trained in this step."""
         return bool(self.optimizer and self.plan.parameters(self.role))
 
     def set_rates(self, factor: float, beta1: float | None = None) -> None:
-        """Set every group's learning rate to `factor` of the one it began with, and Adam's `beta1`."""
+        """Set the learning rates to `factor` times their initial values, and Adam's `beta1` if given."""
         for group in self.optimizer.param_groups if self.optimizer else []:
             group["lr"] = group["initial_lr"] * factor
             if beta1 is not None:
@@ -61,15 +61,18 @@ class Player:
         terms: Callable[[Input], LossTerms],
         strategy: TransferStrategy,
     ) -> LossTerms:
-        """Step on the sum of `terms`, each batch counting `share`; only what learns gets a gradient."""
+        """Update the active parameters on the sum of `terms`, weighted by `share` for each batch.
+
+        Returns the loss terms, on the device.
+        """
         assert self.optimizer is not None
         parameters, losses = self.plan.parameters(self.role), LossTerms()
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
-            found = terms(batch)
-            total = torch.stack(list(found.values())).sum() * share
+            named = terms(batch)
+            total = torch.stack(list(named.values())).sum() * share
             self._backward(total, parameters)
-            losses |= {name: losses.get(name, 0) + term.detach() * share for name, term in found.items()}
+            losses |= {name: losses.get(name, 0) + term.detach() * share for name, term in named.items()}
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         self.engine.processes.average(gradients)
         self.scaler.unscale_(self.optimizer)
@@ -87,19 +90,19 @@ class Player:
             name = type(self.network).__name__
             raise UsageError(
                 f"R1 needs second derivatives, which the {self.role} {name} doesn't have ({error}); "
-                "train without --r1, or take another backbone"
+                "train without --r1, or use another backbone"
             ) from error
 
     def _step(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
-        """Step unless a gradient is not finite."""
+        """Call the optimizer, unless a gradient is not finite."""
         if gradients:
-            size = torch.stack(torch._foreach_norm(gradients)).sum()
-            self.failed = (~size.isfinite()).float()
+            norm = torch.stack(torch._foreach_norm(gradients)).sum()
+            self.failed = (~norm.isfinite()).float()
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
         elif self.engine.optimizer == "fused":
-            optimizer.found_inf = self.failed  # type: ignore[attr-defined]  # the device decides, unasked
+            optimizer.found_inf = self.failed  # type: ignore[attr-defined]  # skips on the device
             optimizer.step()
         elif not self.failed:
             optimizer.step()
@@ -107,7 +110,7 @@ class Player:
 
 @dataclass
 class Game:
-    """The two players and the rules."""
+    """The two players (networks with optimizers), the loss, and everything else that a step uses."""
 
     generator: Player
     discriminator: Player
@@ -116,10 +119,10 @@ class Game:
     augment: Augment
     r1: R1
     engine: Engine
-    rounds: int = 1  # in which a batch is worked off
+    rounds: int = 1  # of gradient accumulation per batch
 
     def critic(self, step: int, labels: Tensor | None = None) -> Critic:
-        """The discriminator behind the augmentation, as the strategy calls it."""
+        """The discriminator as losses call it: with labels, augmentation and the strategy's changes."""
         network = self.discriminator.network
         labelled = with_labels(network, labels)
         statistics = any(
@@ -131,18 +134,18 @@ class Game:
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
     """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
 
-    `labels` (N,), for class-conditional networks, are those of both: each class is equally frequent in both.
+    `labels` (N,) of class-conditional networks apply to real and fake images, so classes are equally frequent
+    in both. Returns the loss terms, on the device.
 
-    Returns each loss term, still on the device. With one round both players see the same fakes, so the
-    generator runs once; with more they are made anew for each player, since their graphs are what memory
-    is saved on.
+    With one round both updates use the same fakes, so the generator runs once. With more rounds fakes are
+    generated again for the second update, because keeping their graphs would cancel the saving of memory.
     """
-    known = [None] * game.rounds if labels is None else labels.chunk(game.rounds)
-    rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), known, strict=True))
+    parts = [None] * game.rounds if labels is None else labels.chunk(game.rounds)
+    rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), parts, strict=True))
     shared = [make_batch(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
     losses = LossTerms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
-        player.failed = torch.zeros_like(player.failed)  # a network frozen from now on has not failed again
+        player.failed = torch.zeros_like(player.failed)  # also for a network that is frozen in this step
         if player.learns:
             batches = shared or (make_batch(game, *r, step, player is game.generator) for r in rounds)
             losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
@@ -152,7 +155,7 @@ def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tenso
 def make_batch(
     game: Game, real: Tensor, noise: Tensor, labels: Tensor | None, step: int, gradients: bool
 ) -> Batch:
-    """As many fakes as there are reals."""
+    """Generate one fake image per real image; `gradients` says whether to keep the generator's graph."""
     network: Any = game.generator.network
     with game.engine.autocast(), torch.set_grad_enabled(gradients):
         noise = game.strategy.latents(noise, step)
@@ -162,7 +165,7 @@ def make_batch(
 
 
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
-    """The discriminator's losses."""
+    """The discriminator's loss terms."""
     with game.engine.autocast():
         critic = game.critic(batch.step, batch.labels)
         adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
@@ -173,7 +176,7 @@ def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
 
 
 def generator_terms(game: Game, batch: Batch) -> LossTerms:
-    """The generator's losses against the updated discriminator."""
+    """The generator's loss terms, with the updated discriminator."""
     with game.engine.autocast():
         critic = game.critic(batch.step, batch.labels)
         adversarial = game.loss.generator(critic, batch.real, batch.fake)

@@ -1,4 +1,4 @@
-"""`Trainer`: a GAN that learns, and its average."""
+"""`Trainer`: trains a GAN and averages its generator."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import Setup, check_engine
 from gantl_zoo.training.step import Game, Player, train_step
 
-PROBED = 8  # samples that are looked at for numbers that are not finite
+PROBED = 8  # samples to check for non-finite values
 
 
 class Trainer(Learner):
-    """One run: a GAN that changes, its average, the two players, the data."""
+    """Trains the GAN of a `Setup` on `data` with the settings of a recipe and an engine."""
 
     advice = "try a lower --lr, --precision fp32, or a larger --r1"
 
@@ -43,7 +43,7 @@ class Trainer(Learner):
         check_engine(recipe, engine)
         self.setup, self.gan, self.plan, self.strategy = setup, setup.gan, setup.plan, setup.strategy
         self.recipe, self.engine, self.pace = recipe, engine, Pace.of(recipe)
-        # after the strategy, which may have changed what the run begins with
+        # after the strategy's `prepare`, which may have changed the weights
         self.average: nn.Module = copy.deepcopy(self.gan.generator).eval().requires_grad_(False)
         self.networks = setup.networks
         modules = [*self.networks.values(), *self.plan.modules.values()]
@@ -67,12 +67,12 @@ class Trainer(Learner):
     ) -> None:
         """Train from step 0, or from the newest checkpoint in `folder`, to `recipe.steps`.
 
-        Raises `TrainingError` if gradients or weights stay not finite, `Stopped` after an interruption.
+        Raises `TrainingError` if roll-backs don't remove non-finite values, `Stopped` after an interruption.
         """
         Loop(self, observer, folder, callbacks).run(resume)
 
     def snapshot(self) -> GAN:
-        """The model as it would be saved now: the average, folded back by the strategy."""
+        """The current model with the averaged generator, exported by the strategy."""
         gan = GAN(
             self.average, self.game.discriminator.network, self.gan.parts, self.gan.about, self.gan.name
         )
@@ -80,12 +80,12 @@ class Trainer(Learner):
 
     @torch.enable_grad()
     def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """One step on `pixels` (n, C, H, W), uint8, and their labels (n,); then the average."""
+        """Train one step on `pixels` (n, C, H, W), uint8, and labels (n,), then update the average."""
         recipe, processes = self.recipe, self.engine.processes
         self.begin(step)
         for player in self.contents.players:
             player.set_rates(recipe.lr_factor(step) * self.guard.slowdown)
-        seed_step(recipe.seed, step)  # all processes draw the whole batch alike, and take their share of it
+        seed_step(recipe.seed, step)  # the same noise in all processes; each takes its share
         latent_dim: Any = self.gan.generator.latent_dim
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
         seed_step(recipe.seed, step, processes.rank)
@@ -99,21 +99,21 @@ class Trainer(Learner):
         return losses
 
     def health(self) -> dict[str, float]:
-        shares = {name: float(b) for name, b in self.game.augment.named_buffers() if name == "p"}
-        return super().health() | shares
+        probability = {name: float(b) for name, b in self.game.augment.named_buffers() if name == "p"}
+        return super().health() | probability
 
     @torch.no_grad()
     def sick(self) -> str:
-        """Also samples that are not finite, which finite but huge weights make."""
+        """Also check samples: huge but finite weights can make non-finite ones."""
         latent_dim: Any = self.gan.generator.latent_dim
         noise = torch.randn(PROBED, latent_dim, generator=torch.Generator().manual_seed(0))
         labels = torch.zeros(PROBED, dtype=torch.long, device=self.engine.device)
-        sound = call(self.average, noise.to(self.engine.device), labels).isfinite().all()
-        return super().sick() or ("" if sound else "samples are not finite")
+        finite = call(self.average, noise.to(self.engine.device), labels).isfinite().all()
+        return super().sick() or ("" if finite else "samples are not finite")
 
 
 def game_of(setup: Setup, recipe: Recipe, engine: Engine) -> Game:
-    """The two players with their optimizers, and the rules."""
+    """Build the two players with their optimizers, the loss and the augmentation."""
     rates = {"generator": recipe.lr, "discriminator": recipe.discriminator_lr or recipe.lr}
     betas = recipe.beta1, recipe.beta2
     generator, discriminator = (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gantl_zoo.data.images import to_uint8
 from gantl_zoo.errors import DataError
+from gantl_zoo.pixels import to_uint8
 from gantl_zoo.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -21,22 +21,28 @@ SMALLEST_TILE = 56  # smaller images are enlarged by an integer factor
 GAP = 8
 
 
-def grid(images: Tensor, columns: int | None = None) -> Image:
-    """Arrange images (N, C, H, W), uint8 or float in [-1, 1], in one picture, row by row."""
+def grid(images: Tensor, columns: int | None = None, *, gap: int = 0, scale: int | None = None) -> Image:
+    """Arrange images (N, C, H, W), uint8 or float in [-1, 1], in one picture, row by row.
+
+    `gap` is the distance of two images in pixels, in white. `scale` is a whole factor by which each image is
+    enlarged; None enlarges small ones only.
+    """
     from PIL import Image
 
     images = images[:]  # reads the images of a stream
     images = images if images.dtype == torch.uint8 else to_uint8(images)
+    factor = scale or max(1, math.ceil(SMALLEST_TILE / images.shape[2]))
+    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    tiles = images.new_zeros(rows * columns, channels, height, width)
-    tiles[:count] = images
-    sheet = tiles.view(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)  # (R, H, K, W, C)
-    pixels = sheet.reshape(rows * height, columns * width, channels).numpy()
-    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-    factor = max(1, math.ceil(SMALLEST_TILE / height))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    size = (rows * columns, channels, height + gap, width + gap)
+    tiles = images.new_full(size, 255 if gap else 0)
+    tiles[:count, :, :height, :width] = images
+    sheet = tiles.view(rows, columns, *size[1:]).permute(0, 3, 1, 4, 2)  # (R, H, K, W, C)
+    pixels = sheet.reshape(rows * size[2], columns * size[3], channels)
+    pixels = pixels[: len(pixels) - gap, : pixels.shape[1] - gap]  # without the last gaps
+    return Image.fromarray((pixels[..., 0] if channels == 1 else pixels).numpy())
 
 
 def side_by_side(panels: dict[str, Tensor], columns: int = 6) -> Image:

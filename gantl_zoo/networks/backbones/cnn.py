@@ -1,7 +1,7 @@
-"""A small convolutional classifier: the article's, with two convolutions a stage and BatchNorm.
+"""A small convolutional classifier: the article's, with BatchNorm and two convolutions per stage.
 
-Stages of VGG's kind (Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556, section 2.1), global
-average pooling instead of a flattened layer, so that any image size fits.
+The stages follow VGG (Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556, section 2.1). Global
+average pooling replaces flattening, so the network takes images of any size.
 
 N batch, C channels, H, W image size, D embedding size, L classes.
 """
@@ -17,7 +17,7 @@ from gantl_zoo.errors import UsageError
 
 
 def stage(inputs: int, outputs: int) -> nn.Sequential:
-    """Two 3×3 convolutions, then half the resolution (rounded up, so 1×1 stays possible)."""
+    """Two 3×3 convolutions, then 2×2 max pooling that rounds the size up, so 1×1 maps stay 1×1."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -30,7 +30,7 @@ def stage(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class CNN(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N, L). `blocks` run from the image to the logits."""
+    """A CNN that maps images (N, C, H, W) in [-1, 1] to logits (N, L)."""
 
     def __init__(self, channels: int, num_classes: int, widths: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class CNN(nn.Module):
         self.blocks.append(nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes)))
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """One feature map a stage: (N, widths[i], H/2ⁱ⁺¹, W/2ⁱ⁺¹)."""
+        """One feature map per stage: (N, widths[i], H/2ⁱ⁺¹, W/2ⁱ⁺¹)."""
         maps, features = [], images
         for block in self.blocks[:-1]:
             features = block(features)
@@ -47,11 +47,11 @@ class CNN(nn.Module):
         return maps
 
     def embed(self, images: Tensor) -> Tensor:
-        """The vector under the classifier (N, D)."""
+        """Embeddings (N, D): the input of the classifier."""
         return self.pyramid(images)[-1].mean(dim=(2, 3))  # (N, D, H/8, W/8) -> (N, D)
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """Logits (N, L) of what `embed` gave."""
+        """Logits (N, L) of embeddings (N, D)."""
         logits: Tensor = self.blocks[-1](embedding)  # (N, D) -> (N, L)
         return logits
 
@@ -66,7 +66,7 @@ def backbone(
     widths: Sequence[int] = (32, 64, 128),
     dropout: float = 0.3,
 ) -> CNN:
-    """A small CNN; `widths` are its stages' channel counts, the last one the embedding's size."""
+    """A small CNN. `widths` are the channel counts of its stages; the last is the embedding size."""
     if not widths or min(widths) < 1:
-        raise UsageError(f"cnn: widths {list(widths)} must be one or more positive numbers")
+        raise UsageError(f"cnn: widths must be one or more positive numbers, not {list(widths)}")
     return CNN(channels, num_classes, widths, dropout)

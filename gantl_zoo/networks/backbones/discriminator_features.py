@@ -1,7 +1,7 @@
-"""A GAN's discriminator as a classifier: what it learned without labels, read by one linear layer.
+"""A GAN's discriminator as a backbone: a linear classifier on its features.
 
-Radford et al. 2015 (https://arxiv.org/abs/1511.06434, section 5.1): the features of every convolution,
-max-pooled to a small grid, flattened and joined, then a linear classifier.
+Radford et al. 2015 (https://arxiv.org/abs/1511.06434, section 5.1): the feature maps of all convolutions are
+max-pooled to a small grid, flattened and concatenated. A linear classifier follows.
 
 N batch, C channels, H, W image size, D embedding size, L classes, K channels of a feature map h × w.
 """
@@ -21,17 +21,16 @@ from gantl_zoo.networks.pretrained import find_discriminator
 
 
 class DiscriminatorBackbone(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N, L). `blocks` run from the image to the logits.
+    """Maps images (N, C, H, W) in [-1, 1] to logits (N, L).
 
-    `config` are the arguments that build it again: the network in the place of the GAN it comes from.
+    `config` holds the builder's arguments; they name the discriminator's network instead of its GAN.
     """
 
     def __init__(self, body: Any, num_classes: int, pool: int, config: dict[str, Any]) -> None:
         super().__init__()
         if hasattr(body, "backbone"):
             raise UsageError(
-                f"discriminator: {config['network']!r} stands on a backbone of its own, and only it "
-                "reads that rightly; use that backbone itself"
+                f"discriminator: {config['network']!r} has a backbone of its own; use that backbone directly"
             )
         self.channels, self.side, _ = body.image_shape
         self.num_classes, self.pool, self.config = num_classes, pool, config
@@ -40,7 +39,7 @@ class DiscriminatorBackbone(nn.Module):
             maps = self.eval().pyramid(torch.zeros(1, *body.image_shape))
         if not maps or any(features.ndim != 4 for features in maps):
             raise UsageError(
-                f"discriminator: the blocks of {config['network']!r} give no feature maps (N, K, h, w)"
+                f"discriminator: the blocks of {config['network']!r} don't return feature maps (N, K, h, w)"
             )
         self.embedding_dim = sum(features.shape[1] * pool**2 for features in maps)
         self.classifier = nn.Linear(self.embedding_dim, num_classes)
@@ -50,7 +49,7 @@ class DiscriminatorBackbone(nn.Module):
         return [*self.body, self.classifier]
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """One feature map a block (N, K, h, w); images of another size are resized to the GAN's."""
+        """One feature map (N, K, h, w) per block. Images of another size are resized to the GAN's."""
         size = (self.side, self.side)
         if images.shape[2:] != size:
             images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
@@ -61,12 +60,12 @@ class DiscriminatorBackbone(nn.Module):
         return maps
 
     def embed(self, images: Tensor) -> Tensor:
-        """The joined vector (N, D) under the classifier."""
+        """Embeddings (N, D): pooled features of all blocks, concatenated."""
         pooled = [functional.adaptive_max_pool2d(features, self.pool) for features in self.pyramid(images)]
         return torch.cat([features.flatten(1) for features in pooled], 1)  # (N, K, pool, pool)… -> (N, D)
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """Logits (N, L) of what `embed` gave."""
+        """Logits (N, L) of embeddings (N, D)."""
         logits: Tensor = self.classifier(embedding)  # (N, D) -> (N, L)
         return logits
 
@@ -84,24 +83,24 @@ def backbone(
     num_classes: int = 10,
     pool: int = 4,
 ) -> DiscriminatorBackbone:
-    """The discriminator of the GAN `of` (a release or its folder), or a new one of that `network`.
+    """A classifier on the discriminator of the GAN `of` (a release or folder), or on a new `network`.
 
-    A trained one has its own `channels`. Raises `UsageError` for what has no discriminator, or one
-    whose blocks give no feature maps; `WeightsError` for a folder that is not sound.
+    A trained discriminator has fixed `channels`. Raises `UsageError` if the GAN has no discriminator or its
+    blocks don't return feature maps, and `WeightsError` if the folder is damaged.
     """
     if pool < 1:
-        raise UsageError(f"discriminator: pool is the side of a grid, not {pool}")
+        raise UsageError(f"discriminator: pool must be at least 1, not {pool}")
     if of is not None:
-        found = find_discriminator(of, "discriminator:")
-        network, full, body = found.name, found.config, found.load()
+        trained = find_discriminator(of, "discriminator:")
+        network, full, body = trained.name, trained.config, trained.load()
     else:
-        wanted = {} if channels is None else {"channels": channels}
-        full = registry.discriminators.configure(network, **wanted | dict(network_config or {}))
+        defaults = {} if channels is None else {"channels": channels}
+        full = registry.discriminators.configure(network, **defaults | dict(network_config or {}))
         body = registry.discriminators.build_empty(network, **full)
     if channels not in (None, body.image_shape[0]):
         raise UsageError(
-            f"discriminator: {of or network} sees {body.image_shape[0]} channel(s), not {channels}; convert "
-            f"the images with --channels {body.image_shape[0]}"
+            f"discriminator: {of or network} takes images of {body.image_shape[0]} channel(s), not "
+            f"{channels}; convert the images with --channels {body.image_shape[0]}"
         )
-    kept = {"network": network, "network_config": full, "num_classes": num_classes, "pool": pool}
-    return DiscriminatorBackbone(body, num_classes, pool, kept)
+    config = {"network": network, "network_config": full, "num_classes": num_classes, "pool": pool}
+    return DiscriminatorBackbone(body, num_classes, pool, config)

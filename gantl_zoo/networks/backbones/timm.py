@@ -1,7 +1,7 @@
-"""Any of timm's models as a backbone: `timm:resnet18`, `timm:mobilenetv3_small_050`, ...
+"""Any timm model as a backbone: `timm:resnet18`, `timm:mobilenetv3_small_050`, ...
 
-timm (https://github.com/huggingface/pytorch-image-models) adapts the first convolution to grey input by
-summing its colour kernels (`in_chans`), so the statistics that normalise a grey image are the colours' mean.
+For grey images timm (https://github.com/huggingface/pytorch-image-models) sums the colour kernels of the
+first convolution (`in_chans`). So grey images are normalised with the mean of the colours' statistics.
 
 N batch, C channels, H, W image size, D embedding size, L classes.
 """
@@ -18,14 +18,14 @@ from torch.nn import functional
 from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError, closest
 from gantl_zoo.registry.arguments import starting_weights
 
-STRIDE = 32  # the total stride of nearly all of timm's networks
-LARGEST = 1024  # pixels a side that images may be enlarged to
+STRIDE = 32  # total stride of nearly all timm models
+LARGEST = 1024  # maximum value of `resize`, in pixels
 EXAMPLES = ("resnet18", "mobilenetv3_small_050")
-SMALLEST = 64  # smaller images are enlarged, or their last feature maps would be single pixels
+SMALLEST = 64  # smaller images are enlarged: their last feature maps would be single pixels
 
 
 class TimmBackbone(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to logits (N, L)."""
+    """A timm model that maps images (N, C, H, W) in [-1, 1] to logits (N, L)."""
 
     mean: Tensor
     std: Tensor
@@ -45,27 +45,27 @@ class TimmBackbone(nn.Module):
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """What may learn, from the image to the logits; long chains of layers count one by one."""
-        loose = _Loose(dict(self.network.named_parameters(recurse=False)))  # class tokens, positions
-        found: list[nn.Module] = [loose]
+        """Trainable modules from the image to the logits; each layer of a `Sequential` is a block."""
+        direct = _DirectParameters(dict(self.network.named_parameters(recurse=False)))
+        blocks: list[nn.Module] = [direct]
         for child in self.network.children():
-            found += list(child) if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
-        return [block for block in found if any(True for _ in block.parameters())]
+            blocks += list(child) if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
+        return [block for block in blocks if any(True for _ in block.parameters())]
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Resize (N, C, H, W) in [-1, 1] and normalise it as the network was trained."""
+        """Resize images (N, C, H, W) in [-1, 1] and normalise them as in the network's training."""
         side = self.resize or max(SMALLEST, math.ceil(max(images.shape[-2:]) / STRIDE) * STRIDE)
         if images.shape[-2:] != (side, side):
             images = functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
         return ((images + 1) / 2 - self.mean) / self.std
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """Feature maps (N, K, h, w), fine to coarse: the last of each size, or four depths of a ViT.
+        """Feature maps (N, K, h, w), fine to coarse: the last one of each size, or four depths of a ViT.
 
-        The same maps as timm's `features_only`, read from the classifier's own network.
+        They equal the maps of timm's `features_only`, but come from the classifier's own network.
         """
         if not hasattr(self.network, "forward_intermediates"):
-            raise UsageError(f"timm:{self.network.default_cfg['architecture']} gives no feature maps")
+            raise UsageError(f"timm:{self.network.default_cfg['architecture']} can't return feature maps")
         maps: list[Tensor] = self.network.forward_intermediates(
             self.prepare(images), intermediates_only=True, output_fmt="NCHW"
         )
@@ -75,7 +75,7 @@ class TimmBackbone(nn.Module):
         return maps[len(maps) // 4 - 1 :: max(1, len(maps) // 4)] if len(maps) > 4 else maps
 
     def embed(self, images: Tensor) -> Tensor:
-        """The vector under the classifier (N, D)."""
+        """Embeddings (N, D): the input of the classifier."""
         features = self.network.forward_features(self.prepare(images))
         embedding: Tensor = self.network.forward_head(features, pre_logits=True)
         return embedding.flatten(1)
@@ -86,22 +86,22 @@ class TimmBackbone(nn.Module):
 
 
 class HardSigmoid(nn.Module):
-    """relu6(x + 3) / 6: as `nn.Hardsigmoid`, but with the second derivative that R1 needs."""
+    """relu6(x + 3) / 6: `nn.Hardsigmoid` with the second derivative that R1 needs."""
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.relu6(features + 3) / 6
 
 
 def twice_differentiable(network: nn.Module) -> None:
-    """Put `HardSigmoid` in the place of torch's, whose gradient has no derivative."""
+    """Replace each `nn.Hardsigmoid`, whose gradient is not differentiable, by `HardSigmoid`."""
     for name, child in network.named_children():
         if isinstance(child, nn.Hardsigmoid):
             setattr(network, name, HardSigmoid())
         twice_differentiable(child)
 
 
-class _Loose(nn.Module):
-    """A view on parameters that hang on a network itself and on none of its layers."""
+class _DirectParameters(nn.Module):
+    """A block of the parameters that belong to a network itself, such as class tokens and positions."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         super().__init__()
@@ -109,19 +109,20 @@ class _Loose(nn.Module):
             self.register_parameter(name, parameter)
 
 
-def resolved(name: str) -> str:
-    """timm's present name for a model that may be called by an earlier one, such as `tf_efficientnet_b0_ns`.
-    Raises `UnknownNameError` with the closest names if timm has no such model, or no such weights of it.
+def current_name(name: str) -> str:
+    """timm's current name of a model; also accepts deprecated names such as `tf_efficientnet_b0_ns`.
+
+    Raises `UnknownNameError` with the closest names if timm has no such model, or no such weights for it.
     """
     import timm
     from timm.models import get_deprecated_models
 
-    earlier = get_deprecated_models()
-    name = earlier.get(name) or name
-    there = timm.list_models()
+    deprecated = get_deprecated_models()
+    name = deprecated.get(name) or name
+    models = timm.list_models()
     architecture, dot, tag = name.partition(".")
-    if architecture not in there:
-        close = closest(name, [*there, *timm.list_pretrained(), *earlier]) or EXAMPLES
+    if architecture not in models:
+        close = closest(name, [*models, *timm.list_pretrained(), *deprecated]) or EXAMPLES
         raise UnknownNameError(f"timm has no model {name[:80]!r}; it has for example {', '.join(close)}")
     tagged = timm.list_models(f"{architecture}.*", include_tags=True)
     if dot and name not in tagged:
@@ -139,14 +140,14 @@ def backbone(
     pretrained: bool = True,
     resize: int | None = None,
 ) -> TimmBackbone:
-    """The timm model `name` for `channels` and `num_classes`; `resize` is the side of what it gets.
+    """The timm model `name`. Images are resized to `resize` pixels a side, if given.
 
-    Raises `UnknownNameError` if timm has no such model, `WeightsError` if its pre-trained weights can't
-    be had (offline and not in the Hub's cache, say).
+    Raises `UnknownNameError` if timm has no such model, and `WeightsError` if its pretrained weights can't be
+    loaded (for example offline and not in the Hub's cache).
     """
-    import timm  # 4 s, so not at the top
+    import timm  # here, because it takes 4 s
 
-    name = resolved(name)
+    name = current_name(name)
     if resize is not None and not 1 <= resize <= LARGEST:
         raise UsageError(f"timm:{name}: resize must be from 1 to {LARGEST} pixels, not {resize}")
     try:
@@ -155,8 +156,8 @@ def backbone(
         if not pretrained:
             raise UsageError(f"timm can't build {name!r} with {channels} channels: {error}") from error
         raise WeightsError(
-            f"the pre-trained weights of timm:{name} can't be had ({type(error).__name__}: {error}); "
-            "with a network they are fetched once and cached; pretrained=False starts from noise"
+            f"the pretrained weights of timm:{name} can't be loaded ({type(error).__name__}: {error}); "
+            "connect once to download and cache them, or pass pretrained=False for random weights"
         ) from error
     twice_differentiable(network)
     return TimmBackbone(network, channels, resize)

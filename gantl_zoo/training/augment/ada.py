@@ -1,11 +1,11 @@
 """Adaptive discriminator augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676).
 
-Section 2 and appendix B: pixel blitting, geometry and colour, each with probability p; section 3.1: p grows
-while the discriminator is too sure of the training images, r = E[sign D(real)] > 0.6, and shrinks otherwise.
-Written from the paper. One difference: images are resampled bilinearly, without the paper's wavelet filter.
-All of it is plain indexing and arithmetic, so that R1 can differentiate through it twice.
+Section 2 and appendix B: pixel blitting, geometric and colour transforms, each with probability p. Section
+3.1: p grows while the discriminator overfits, r = E[sign D(real)] > 0.6, and shrinks otherwise. Written from
+the paper. Unlike there, images are resampled bilinearly, without a wavelet filter. Everything is indexing and
+arithmetic, so R1 can differentiate twice.
 
-N batch, C channels, H, W image size. Places are measured in pixels from the image's centre.
+N batch, C channels, H, W image size. Coordinates are in pixels, relative to the image's centre.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gantl_zoo.training.losses import rank
 from gantl_zoo.training.processes import ALONE, Processes
 
 TARGET = 0.6  # of E[sign D(real)], section 3.1
-SPEED = 500_000  # images in which p can go from 0 to 1
-INTERVAL = 4  # steps between two changes of p
-SCALE, SHIFT = 0.2 * math.log(2), 0.125  # deviations, appendix B
+SPEED = 500_000  # images after which p can have changed from 0 to 1
+INTERVAL = 4  # steps between two updates of p
+SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
 
 
 class AdaptiveAugment(Augment):
-    """The pipeline, and its probability p as a buffer."""
+    """The augmentation pipeline with its probability p (a buffer)."""
 
     p: Tensor
     signs: Tensor
@@ -39,7 +39,7 @@ class AdaptiveAugment(Augment):
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("p", torch.tensor(p))
-        for name in ("signs", "seen", "calls"):  # since p was last changed
+        for name in ("signs", "seen", "calls"):  # totals since the last update of p
             self.register_buffer(name, torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -47,9 +47,9 @@ class AdaptiveAugment(Augment):
 
     @torch.no_grad()
     def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
-        votes = rank(real_logits)  # (N,): an image counts once, however many patches of it get logits
-        signs = votes.sign().sum()
-        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(votes))]))
+        logits = rank(real_logits)  # (N,): one per image, also for discriminators of patches
+        signs = logits.sign().sum()
+        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(logits))]))
         self.signs += signs
         self.seen += seen
         self.calls += 1
@@ -61,7 +61,7 @@ class AdaptiveAugment(Augment):
 
 
 def warp(images: Tensor, p: Tensor) -> Tensor:
-    """Flip, turn, shift, scale and stretch; the border is mirrored."""
+    """Flip, rotate, shift, scale and stretch images at random, with mirrored borders."""
     count, _, height, width = images.shape
     device = images.device
 
@@ -69,14 +69,14 @@ def warp(images: Tensor, p: Tensor) -> Tensor:
         return (torch.rand(count, device=device) < share).float()
 
     size = torch.tensor([width, height], dtype=torch.float32, device=device)
-    back = torch.eye(3, device=device).expand(count, 3, 3)  # from places in the result to those in the image
+    back = torch.eye(3, device=device).expand(count, 3, 3)  # maps output coordinates to input coordinates
     back = back @ scaling(1 - 2 * chance() * chance(0.5), torch.ones(count, device=device))
     back = back @ rotation(chance() * torch.randint(4, (count,), device=device) * (math.pi / 2))
     whole = ((torch.rand(count, 2, device=device) * 2 - 1) * SHIFT * size).round()
     back = back @ translation(chance()[:, None] * whole)
     zoom = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
     back = back @ scaling(zoom, zoom)
-    either = 1 - (1 - p).sqrt()  # so that at least one of two rotations happens with probability p
+    either = 1 - (1 - p).sqrt()  # so that at least one of two rotations is applied with probability p
     back = back @ rotation(chance(either) * (torch.rand(count, device=device) * 2 - 1) * math.pi)
     stretch = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
     back = back @ scaling(stretch, 1 / stretch)
@@ -86,25 +86,25 @@ def warp(images: Tensor, p: Tensor) -> Tensor:
 
 
 def scaling(across: Tensor, down: Tensor) -> Tensor:
-    """(N,), (N,) to (N, 3, 3)."""
+    """Scaling matrices (N, 3, 3) from factors (N,) across and down."""
     return torch.diag_embed(torch.stack([across, down, torch.ones_like(down)], dim=1))
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """(N,) to (N, 3, 3)."""
+    """Rotation matrices (N, 3, 3) from angles (N,)."""
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).view(-1, 3, 3)
 
 
 def translation(shift: Tensor) -> Tensor:
-    """(N, 2), across and down, to (N, 3, 3)."""
+    """Translation matrices (N, 3, 3) from shifts (N, 2), across and down."""
     matrix = torch.eye(3, device=shift.device).repeat(len(shift), 1, 1)
     matrix[:, :2, 2] = shift
     return matrix
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """Each pixel of the result, taken where `back` (N, 3, 3) points to, bilinearly."""
+    """Resample images bilinearly; `back` (N, 3, 3) maps output coordinates to input coordinates."""
     count, channels, height, width = images.shape
     places, middle, size = lattice(height, width, images.device)
     places = mirrored((places @ back.mT)[..., :2] + middle, size)  # (N, HW, 2)
@@ -122,9 +122,9 @@ def resample(images: Tensor, back: Tensor) -> Tensor:
 
 
 @functools.cache
-@torch.inference_mode(False)  # or the first caller's mode would be that of all
+@torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
 def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """All pixels' places from the image's centre, homogeneous (HW, 3); that centre (2,); the size (2,)."""
+    """Homogeneous coordinates of all pixels (HW, 3), the image's centre (2,) and its size (2,)."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
@@ -136,9 +136,7 @@ def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tens
 @functools.cache
 @torch.inference_mode(False)
 def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """For RGB: the projection onto the grey axis (3, 3), that onto the colours, and the cross product with
-    the grey axis.
-    """
+    """RGB matrices (3, 3): projection onto the grey axis, its complement, and cross product with the axis."""
     luma = torch.ones(3, device=device) / math.sqrt(3)
     grey = torch.outer(luma, luma)
     x = float(luma[0])
@@ -147,13 +145,13 @@ def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def mirrored(places: Tensor, size: Tensor) -> Tensor:
-    """Fold coordinates back into [0, size - 1], as between two mirrors."""
+    """Reflect coordinates into [0, size - 1]."""
     last = (size - 1).clamp(min=1)
     return last - (places.remainder(2 * last) - last).abs()
 
 
 def recolour(images: Tensor, p: Tensor) -> Tensor:
-    """Brightness and contrast; for RGB also inverted luma, hue and saturation."""
+    """Change brightness and contrast at random; for RGB also invert luma and change hue and saturation."""
     count, channels = images.shape[:2]
 
     def chance() -> Tensor:

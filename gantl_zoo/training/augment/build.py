@@ -10,7 +10,7 @@ from gantl_zoo.training.augment.diffaugment import DiffAugment
 
 
 def adaptive() -> Augment:
-    """The adaptive one, imported when it is asked for."""
+    """Build adaptive augmentation; imports it on demand."""
     from gantl_zoo.training.augment.ada import AdaptiveAugment
 
     return AdaptiveAugment()
@@ -20,7 +20,7 @@ AUGMENTS: dict[str, Callable[[], Augment]] = {"ada": adaptive, "diffaugment": Di
 
 
 def build_augment(name: str) -> Augment:
-    """The augmentation of that name. Raises `UnknownNameError`."""
+    """Build the augmentation `name`. Raises `UnknownNameError`."""
     if name not in AUGMENTS:
         raise UnknownNameError(unknown("augmentation", name, AUGMENTS))
     return AUGMENTS[name]()

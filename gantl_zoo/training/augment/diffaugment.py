@@ -1,8 +1,8 @@
-"""Differentiable augmentation of the discriminator's input. Real and fake images are augmented in every
-phase, so nothing leaks into the generator.
+"""Differentiable augmentation of the discriminator's inputs.
 
-DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3): brightness, saturation,
-contrast; translation by up to an eighth; a cut-out of half the side. Written from the paper.
+DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3): brightness, saturation and
+contrast; translation by up to an eighth of the side; a cut-out of half the side. Real and fake images are
+augmented in both phases, so augmentations don't leak into the generator's samples. Written from the paper.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantl_zoo.training.augment.base import Augment
 
 
 def colour(images: Tensor) -> Tensor:
-    """Brightness ± 0.5, saturation 0 to 2, contrast 0.5 to 1.5, one draw an image."""
+    """Shift brightness by ±0.5; scale saturation by 0 to 2, contrast by 0.5 to 1.5; random per image."""
     bright, saturate, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
     images = images + (bright - 0.5)
     grey = images.mean(dim=1, keepdim=True)
@@ -26,13 +26,13 @@ def colour(images: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift by at most `ratio` of the side; zeros (mid grey) come in."""
+    """Shift images at random by at most `ratio` of the side, padding with zeros (mid grey)."""
     height, width = (max(1, round(side * ratio)) for side in images.shape[-2:])
     return shift(images, height, width, "constant")
 
 
 def shift(images: Tensor, down: int, across: int, border: str) -> Tensor:
-    """Shift each image by whole pixels, up to `down` and `across` either way; `border` pads."""
+    """Shift each image at random by at most `down` and `across` pixels; `border` is the padding mode."""
     count, _, height, width = images.shape
     padded = functional.pad(images, (across, across, down, down), mode=border)
     top = torch.randint(2 * down + 1, (count, 1), device=images.device)
@@ -45,13 +45,13 @@ def shift(images: Tensor, down: int, across: int, border: str) -> Tensor:
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
-    """Zero a rectangle of `ratio` of the sides, whose centre is anywhere."""
-    rows, columns = (_stretch(len(images), side, ratio, images.device) for side in images.shape[-2:])
+    """Set a rectangle of `ratio` times the sides, at a random position, to zero."""
+    rows, columns = (_interval(len(images), side, ratio, images.device) for side in images.shape[-2:])
     return images * ~(rows[:, None, :, None] & columns[:, None, None, :])  # (N, 1, H, W)
 
 
-def _stretch(count: int, side: int, ratio: float, device: torch.device) -> Tensor:
-    """Which places of a side lie in a random stretch of it: (N, side) booleans."""
+def _interval(count: int, side: int, ratio: float, device: torch.device) -> Tensor:
+    """A mask (N, side) that is true in a random interval of `ratio` times the side."""
     length = round(side * ratio)
     start = torch.randint(-(length // 2), side - length // 2 + 1, (count, 1), device=device)
     place = torch.arange(side, device=device)
@@ -59,7 +59,7 @@ def _stretch(count: int, side: int, ratio: float, device: torch.device) -> Tenso
 
 
 class DiffAugment(Augment):
-    """All three, in the paper's order."""
+    """Colour, translation and cut-out, in the paper's order."""
 
     def forward(self, images: Tensor) -> Tensor:
         return cutout(translate(colour(images)))

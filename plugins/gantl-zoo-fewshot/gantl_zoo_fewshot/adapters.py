@@ -171,7 +171,7 @@ def weights(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, int]]:
             if not isinstance(layer, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)):
                 continue
             normed = getattr(layer, "parametrizations", None)
-            weight = layer.weight if normed is None or "weight" not in normed else normed.weight.original
+            weight: Any = layer.weight if normed is None or "weight" not in normed else normed.weight.original
             if id(weight) in names and id(weight) not in seen:
                 seen.add(id(weight))
                 yield names[id(weight)], weight, 1 if isinstance(layer, TRANSPOSED) else 0

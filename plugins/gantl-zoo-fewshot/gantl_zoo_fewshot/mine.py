@@ -85,7 +85,7 @@ class MineGAN(AdapterStrategy):
         first: Any = network.blocks[0]  # type: ignore[index]
         for layer in first.modules():
             if isinstance(layer, nn.Linear) and id(layer.weight) in names:
-                places = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+                places: list[Any] = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
                 return [Held(names[id(layer.weight)], places, Miner(layer))]
         raise UsageError(
             f"mine: the first block of {type(network).__name__} has no plain linear layer, into which "

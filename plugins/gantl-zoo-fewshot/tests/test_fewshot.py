@@ -107,7 +107,7 @@ def test_the_folded_miner_is_a_map_in_front_of_the_generator(
     made = {**SMALL, "image_size": 32, "channels": 1}
     gan = gz.build_gan(generator, "dcgan", generator_config=made, discriminator_config={"width": 4})
     trainer, _ = trained(gan, images.fit(32, 1), "mine", steps=steps)
-    miner: Any = trainer.game.strategy.held["generator"][0].adapter  # type: ignore[attr-defined]
+    miner: Any = trainer.game.strategy.held["generator"][0].adapter
     behind = copy.deepcopy(gan.generator).eval()
     layer = next(m for m in behind.blocks[0].modules() if isinstance(m, nn.Linear))
     with torch.no_grad():

@@ -18,7 +18,8 @@ from gantl_zoo.registry import plugins
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import checkpoint, engine
-from gantl_zoo.training.classifier import ClassifierRecipe, ClassifierTrainer
+from gantl_zoo.training.classifier import ClassifierTrainer
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
 Trained = Callable[..., Any]  # the fixture
@@ -75,7 +76,8 @@ def test_frozen_blocks_stay_frozen_in_either_order(
     gan: gz.GAN, images: ImageData, trained: Trained, order: str
 ) -> None:
     for name in ("adam", "lora", "svd"):
-        settings: dict[str, Any] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}.get(name, {})
+        early: dict[str, dict[str, Any]] = {"adam": {"probe": 2}, "svd": {"rate": 1.0}}
+        settings = early.get(name, {})
         _, changed = trained(copy.deepcopy(gan), images, order.format(name, "freeze-g"), **settings)
         assert {tensor.split(".")[1] for step in changed for tensor in step["generator"]} == {"2", "3"}
     _, changed = trained(copy.deepcopy(gan), images, order.format("svd", "freeze-d"), rate=1.0)
@@ -107,16 +109,16 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("lora+svd", {}, "lora and svd don't combine: both move the generator's weights themselves"),
-        ("svd+lora", {}, "svd and lora don't combine"),
-        ("mine+lora", {}, "mine and lora don't combine"),
-        ("lora+mine", {}, "lora and mine don't combine"),
-        ("adam+lora", {}, "adam and lora don't combine: both move the generator's weights themselves"),
-        ("svd+adam", {}, "svd and adam don't combine"),
-        ("adam+mine", {}, "adam and mine don't combine"),
+        ("lora+svd", {}, "lora and svd can't be combined: both update the generator's weights"),
+        ("svd+lora", {}, "svd and lora can't be combined"),
+        ("mine+lora", {}, "mine and lora can't be combined"),
+        ("lora+mine", {}, "lora and mine can't be combined"),
+        ("adam+lora", {}, "adam and lora can't be combined: both update the generator's weights"),
+        ("svd+adam", {}, "svd and adam can't be combined"),
+        ("adam+mine", {}, "adam and mine can't be combined"),
         ("lora+mirror", {}, "put mirror before it"),
-        ("lora+scale-shift", {}, "lora: the other parts of the strategy let none of the generator's weights"),
-        ("mine+freeze-g", {}, "mine: the other parts of the strategy let none"),
+        ("lora+scale-shift", {}, "lora: the other parts freeze all of the generator's weights"),
+        ("mine+freeze-g", {}, "mine: the other parts freeze all"),
         ("projected+cdc", {}, "cdc: block 0 of BackboneDiscriminator has no feature maps"),
         ("lora", {"rank": 0}, "lora: rank=0 must be at least 1"),
         ("lora", {"alpha": 0}, "lora: alpha=0 must be positive"),
@@ -163,7 +165,14 @@ def test_a_source_without_a_discriminator_is_explained(
 def test_what_is_refused_at_its_first_step_leaves_no_folder(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
-    settings = {"data": images, "steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
+    settings: Any = {
+        "data": images,
+        "steps": 1,
+        "batch": 4,
+        "metrics": (),
+        "precision": "fp32",
+        "out": tmp_path,
+    }
     with pytest.raises(gz.UsageError, match="put mirror before it"):
         gz.transfer(gan, strategy="lora+mirror", **settings)
     assert not list(tmp_path.iterdir())
@@ -223,7 +232,7 @@ def test_blocks_that_are_frozen_at_first_are_adapted_later(
 
 
 def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = gz.load_model("dcgan-mnist")
+    gan: Any = gz.load_model("dcgan-mnist")
     own = ImageData(to_uint8(gan.generate(20, seed=0)), name="own")
     settings: dict[str, Any] = {"steps": 1, "batch": 4, "metrics": (), "precision": "fp32", "out": tmp_path}
     assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "mine"

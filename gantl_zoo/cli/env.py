@@ -1,0 +1,207 @@
+"""`env`: what a bug report needs. Tokens and other secrets are never shown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gantl_zoo.cli.options import Json
+from gantl_zoo.cli.printing import facts, print_page, section, write_json
+from gantl_zoo.version import VERSION
+
+EPILOG = """Examples:
+
+  gantl-zoo env
+
+  gantl-zoo env --json"""
+PACKAGES = (
+    "torch", "torchvision", "timm", "accelerate", "huggingface_hub", "safetensors", "torchmetrics", "numpy",
+    "pillow", "matplotlib", "rich", "typer", "torch-fidelity", "tensorboard",
+)  # fmt: skip
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
+# what torch's names and the kernel's names call the same
+ALIASES = {"avx512": "avx512f", "avx512_f": "avx512f"}
+VARIABLES = ("GANTL_ZOO_", "HF_HOME", "HF_HUB_", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+
+
+def add(app: typer.Typer) -> None:
+    app.command("env", epilog=EPILOG)(show_env)
+
+
+def show_env(as_json: Json = None) -> None:
+    """Show versions, processor, devices, caches and plug-ins: what a bug report needs."""
+    found = {
+        "versions": versions(),
+        "system": system(),
+        "devices": devices(),
+        "caches": caches(),
+        "variables": variables(),
+        "plug-ins": plugins(),
+    }
+    if as_json is not None:
+        return write_json(found, as_json)
+    lines = [
+        line for title, rows in found.items() for line in section(title.capitalize(), facts(rows.items()))
+    ]
+    print_page("\n".join(lines[1:]))
+
+
+def versions() -> dict[str, str]:
+    """This package's version, Python's, and those of the packages that it uses."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"gantl_zoo": VERSION, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def system() -> dict[str, str]:
+    """Operating system, processor and memory."""
+    text = processor_text()
+    present = features(text)
+    return {
+        "system": f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}".rstrip(", "),
+        "processor": named(text) or platform.processor() or platform.machine(),
+        "cores": f"{len(available())} usable of {os.cpu_count()}",
+        "features": ", ".join(name for name in FEATURES if name in present) or "unknown",
+        "memory": memory(),
+        "executable": home_as_tilde(sys.executable),
+    }
+
+
+def available() -> set[int]:
+    """The processor cores that this process may use."""
+    ask = getattr(os, "sched_getaffinity", None)
+    return set(ask(0)) if ask else set(range(os.cpu_count() or 1))
+
+
+def processor_text() -> str:
+    """What Linux says about the processor; "" on other systems."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def named(text: str) -> str:
+    """The processor's name in Linux's description."""
+    lines = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return lines[0] if lines else ""
+
+
+def features(text: str) -> set[str]:
+    """The processor features that matter, from Linux's description, or else from torch."""
+    flags = [
+        line.partition(":")[2].split() for line in text.splitlines() if line.startswith(("flags", "Features"))
+    ]
+    if flags:
+        return set(flags[0])
+    import torch
+
+    ask: Any = getattr(torch.cpu, "get_capabilities", dict)
+    return {ALIASES.get(name, name) for name, there in ask().items() if there}
+
+
+def memory() -> str:
+    """The machine's memory."""
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return "unknown"
+
+
+def devices() -> dict[str, str]:
+    """The devices of torch, and what the engine chooses by itself."""
+    import torch
+
+    from gantl_zoo.errors import ZooError
+    from gantl_zoo.training import engine
+
+    found = {}
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        card = torch.cuda.get_device_properties(i)
+        found[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.1f} GiB"
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    try:
+        found["chosen"] = str(engine.choose())
+    except ZooError as error:  # a launcher's settings, say
+        found["chosen"] = f"none: {error}"
+    return found
+
+
+def caches() -> dict[str, str]:
+    """The folders that keep files between runs, and their sizes."""
+    from huggingface_hub import constants
+
+    from gantl_zoo.data.registered import root_of
+    from gantl_zoo.metrics.cache import folder
+
+    features_at = folder()
+    return {
+        "hub": sized(Path(constants.HF_HUB_CACHE)),
+        "data": sized(root_of(None)),
+        "features": "off" if features_at is None else sized(features_at),
+    }
+
+
+def sized(folder: Path) -> str:
+    """A folder and the size of what it holds; links are not followed."""
+    if not folder.is_dir():
+        return f"{home_as_tilde(folder)}, which does not exist"
+    total = 0
+    for place, _, files in os.walk(folder, onerror=None):
+        for file in files:
+            path = os.path.join(place, file)
+            total += 0 if os.path.islink(path) else os.path.getsize(path)
+    return f"{home_as_tilde(folder)}, {total / 1e6:,.1f} MB"
+
+
+def variables() -> dict[str, str]:
+    """The environment variables that change what this package does. Of a secret only that it is set."""
+    found = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+    found |= {name: "" for name in os.environ if name == "HF_TOKEN"}
+    return {
+        name: "set" if secret(name) else home_as_tilde(without_password(value))
+        for name, value in found.items()
+    }
+
+
+def without_password(value: str) -> str:
+    """A value in which the user and password of an address are left out."""
+    return re.sub(r"//[^/@]*@", "//…@", value)
+
+
+def secret(name: str) -> bool:
+    """Whether a variable holds something that must not be shown."""
+    return any(word in name for word in SECRET)
+
+
+def plugins() -> dict[str, str]:
+    """The installed plug-ins, and whether each can be imported."""
+    from gantl_zoo.cli.plugins import state
+    from gantl_zoo.registry.plugins import installed
+
+    states: list[Mapping[str, Any]] = [state(plugin) for plugin in installed()]
+    return {
+        one["name"]: ", ".join([one["version"], *(f"BROKEN: {wrong}" for wrong in one["broken"])])
+        for one in states
+    } or {"none": "no plug-in is installed"}
+
+
+def home_as_tilde(path: object) -> str:
+    """A path whose home folder, which may be a person's name, is `~`."""
+    home, text = os.path.expanduser("~"), str(path)
+    return text.replace(home, "~", 1) if len(home) > 1 and text.startswith(home) else text

@@ -1,0 +1,169 @@
+"""The page of a model: sizes, origin, recipe, metrics and examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gantl_zoo.cli.model_facts import model_facts, parameters
+from gantl_zoo.cli.printing import (
+    bold,
+    facts as columns,
+    megabytes,
+    paragraph,
+    section,
+    shape,
+    table,
+    width,
+    wrapped,
+)
+from gantl_zoo.registry.builtins import models
+
+RECIPE = {
+    "steps": "{:,} steps",
+    "epochs": "{:,} epochs",
+    "batch": "{:,} images per step",
+    "loss": "{} loss",
+    "lr": "learning rate {:g}",
+    "discriminator_lr": "{:g} for the discriminator",
+    "r1": "R1 {:g}",
+    "aug": "augmentation {}",
+    "seed": "seed {}",
+    "best_step": "kept step {:,}",
+}
+UNSAID = (None, 0.0, "none")  # settings that are turned off
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What is known about a model. Raises `UnknownNameError`, `WeightsError`, `HubError`."""
+    from gantl_zoo.storage.schema import read_config
+    from gantl_zoo.zoo import locate
+
+    folder, origin = locate(name, weights=False)
+    config = read_config(folder)
+    entries = models.lookup(name)
+    owner = {"owner": entries[0].owner, "version": entries[0].version} if entries else {}
+    return {
+        "name": name,
+        "folder": str(folder),
+        "hub": origin,
+        **owner,
+        **model_facts(folder),
+        "parameters": parameters(folder, config),
+        "config": {key: value for key, value in config.items() if key != "files"},
+    }
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The page for people."""
+    config, training = found["config"], found["config"].get("training", {})
+    lines = [*map(bold, wrapped(f"{found['name']}: {found['summary']}")), ""]
+    lines += columns(rows(found, config))
+    lines += section("Lineage", paragraph(" → ".join(lineage(config.get("lineage", {}), found["name"]))))
+    recipe = ", ".join(recipe_words(training))
+    lines += section("Recipe", paragraph(recipe))
+    lines += section("Metrics", metrics(config.get("metrics", [])))
+    if command := training.get("command"):
+        lines += section("Train it again", continued(" ".join(command.split())))
+    lines += section("Examples", examples(found["name"], config))
+    return "\n".join(lines)
+
+
+def rows(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The table of a model: names and values."""
+    gan, count = config["kind"] == "gan", config.get("num_classes", 0)
+    named = ", ".join(map(str, config.get("training", {}).get("classes") or ()))
+    yield "image", shape(found["image"])
+    yield "latent", f"{config.get('latent_dim', '')}"
+    yield (
+        "classes",
+        f"{count}: {named}" if count and named else str(count or ("unconditional" if gan else "")),
+    )
+    for part in ("generator", "discriminator", "backbone"):
+        if config.get(part):
+            size = found["parameters"].get("model" if part == "backbone" else part)
+            yield part, network(config[part], size)
+    yield "size", f"{megabytes(found['bytes'])} in {config.get('dtype', 'float32')}" if found["bytes"] else ""
+    yield "licence", config.get("license") or "not stated"
+    yield "from", origin(found)
+    yield "plug-ins", ", ".join(f"{name} {version}" for name, version in config.get("requires", {}).items())
+    yield "folder", found["folder"]
+
+
+def network(part: Mapping[str, Any], size: int | None) -> str:
+    """A network's name, arguments and number of parameters."""
+    given = ", ".join(f"{key}={json.dumps(value)}" for key, value in part.get("config", {}).items())
+    return f"{part['name']}({given})" + (f", {size:,} parameters" if size else "")
+
+
+def origin(found: Mapping[str, Any]) -> str:
+    """Who brings a model."""
+    if hub := found["hub"]:
+        return f"{hub['repo']}@{hub['revision']} on the Hub"
+    if "owner" not in found:
+        return "a folder"
+    built_in = found["owner"] == "gantl_zoo"
+    return "gantl_zoo, built in" if built_in else f"the plug-in {found['owner']} {found['version']}".rstrip()
+
+
+def lineage(found: Mapping[str, Any], name: str) -> list[str]:
+    """The chain of models from the first one to this, each with its data and strategy."""
+    base = found.get("base_model")
+    before = lineage(found.get("base_lineage", {}), str(base)) if base else []
+    data = found.get("data", {})
+    how = [f"strategy {found['strategy']}"] if found.get("strategy") else []
+    if data:
+        count = data.get("images")
+        how.append(
+            f"{data.get('name')}, {count:,} images" if isinstance(count, int) else str(data.get("name"))
+        )
+    return [*before, f"{name} ({'; '.join(how)})" if how else name]
+
+
+def recipe_words(training: Mapping[str, Any]) -> Iterator[str]:
+    """The settings of a training in words; those that are turned off are left out."""
+    for key, words in RECIPE.items():
+        value = training.get(key)
+        if value in UNSAID and not (key == "seed" and value == 0):
+            continue
+        number = isinstance(value, (int, float))  # a stranger's config may hold anything
+        yield words.format(value) if number else str(value).join(re.split(r"\{[^}]*\}", words))
+
+
+def metrics(found: list[Mapping[str, Any]]) -> list[str]:
+    """A table of values beside those of real images, and what they were measured on."""
+    if not found:
+        return []
+    lines = [["", "value", "real images"]]
+    for one in found:
+        floor = one.get("floor")
+        lines.append([str(one["name"]), f"{one['value']:.4g}", "" if floor is None else f"{floor:.4g}"])
+    if all(one.get("floor") is None for one in found):
+        lines = [line[:2] for line in lines[1:]]
+    on = dict.fromkeys(str(one["on"]) for one in found if one.get("on"))
+    return [*table(lines, right=(1, 2)), *(line for text in on for line in paragraph(f"on {text}"))]
+
+
+def continued(command: str) -> list[str]:
+    """A command in lines that fit the page and can be pasted; one line if a value is quoted."""
+    if "'" in command or '"' in command:
+        return [command]
+    options = command.replace(" --", "\n--").split("\n")
+    lines = wrapped(" ".join(option.replace(" ", "\0") for option in options), width() - 8)
+    return " \\\n  ".join(line.replace("\0", " ") for line in lines).split("\n")
+
+
+def examples(name: str, config: Mapping[str, Any]) -> list[str]:
+    """Commands and a line of Python that use the model."""
+    word = shlex.quote(name)
+    if config["kind"] == "gan":
+        lines = [
+            f"gantl-zoo sample {word} --seeds 0-15 --out grid.png",
+            f"gantl-zoo transfer {word} --data ./photos --shots 100",
+        ]
+    else:
+        lines = [f"gantl-zoo classify transfer {word} --data ./photos"]
+    return [*lines, f"import gantl_zoo as gz; model = gz.load_model({json.dumps(name, ensure_ascii=False)})"]

@@ -1,0 +1,109 @@
+"""`check_data`: what a folder, a zip or a data set holds, before anybody trains on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gantl_zoo.data import sources
+from gantl_zoo.data.advice import suggestions
+from gantl_zoo.data.arrays import source_of
+from gantl_zoo.data.fit import CROP, check_fit
+from gantl_zoo.data.gather import Found, of_files, of_images, splits_of
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.report import DataReport
+from gantl_zoo.data.similar import Groups, copies, near
+from gantl_zoo.errors import DataError
+
+MOST_COMPARED = 100_000  # images that are searched for near-duplicates
+SHOWN, WORST = 100, 10  # images on a contact sheet, and names of those that a crop harms most
+
+
+def silent(done: int, total: int) -> None:
+    """No progress."""
+
+
+def check_data(
+    source: Any,
+    *,
+    image_size: int | None = None,
+    fit: str = CROP,
+    root: str | Path | None = None,
+    progress: Callable[[int, int], None] = silent,
+) -> DataReport:
+    """A report on the images of a folder, a zip, a data name, or memory.
+
+    It counts images by kind, size and class, names what is left out and damaged, and finds copies,
+    near-duplicates, and those on both sides of the split. It says what cropping loses, and which size and
+    command suit. `image_size` and `fit` are those that are planned; without a size the report suggests one.
+    `progress(done, total)` is called after each file. Images are read one by one, never together, except for
+    those of data names and of memory. Raises `DataError` for a source that does not exist or holds no image,
+    never for files that can't be read.
+    """
+    check_fit(fit)
+    place = source_of(source)
+    if isinstance(place, ImageData):
+        found = of_images((place,))
+    elif sources.is_name(place):
+        found = of_images(splits_of(place, root))
+    elif sources.chosen(place)[1] is not None:
+        raise DataError(f"{place}: only a whole folder or zip can be checked; leave the classes out")
+    else:
+        found = of_files(sources.existing(place), progress)
+    if not found.looks:
+        raise DataError(f"{sources.spoken(source)} holds no image")
+    return report_on(sources.spoken(source), found, image_size, fit)
+
+
+def report_on(source: str, found: Found, image_size: int | None, fit: str) -> DataReport:
+    """The report, with everything that is counted over the images."""
+    looks, count = found.looks, len(found.looks)
+    sizes = Counter(f"{look.size[0]}×{look.size[1]}" for look in looks)
+    cuts = [(look.cut, name) for look, name in zip(looks, found.names, strict=True) if look.cut]
+    traits = ("grey", "grey_rgb", "transparent", "turned", "deep")
+    kept = ("split", "left_out", "others", "junk", "damaged", "warnings", "problems", "memory")
+    return DataReport(
+        source=source,
+        images=count,
+        held_out=sum(found.held_out),
+        kinds=dict(found.kinds.most_common()),
+        sizes=dict(sizes.most_common()),
+        classes=dict(sorted(found.classes.items())),
+        not_square=len(cuts),
+        mean_cut=sum(cut for cut, _ in cuts) / count,
+        worst_cuts={name: cut for cut, name in sorted(cuts, key=lambda cut: (-cut[0], cut[1]))[:WORST]},
+        fit=fit,
+        spread=tuple(found.names[i] for i in sorted({i * count // SHOWN for i in range(SHOWN)})),
+        **{trait: sum(getattr(look, trait) for look in looks) for trait in traits},
+        **{key: getattr(found, key) for key in kept},
+        **repetitions(found),
+        **suggestions(source, looks, image_size, fit),
+    )
+
+
+def repetitions(found: Found) -> dict[str, Any]:
+    """Groups of copies, of near-duplicates (each copy counted once), and of those in both splits."""
+    same = copies(found.keys)
+    distinct = sorted(set(range(len(found.keys))) - {i for group in same for i in group[1:]})
+    compared = distinct[:: -(-len(distinct) // MOST_COMPARED)]
+    thumbs = torch.stack([torch.from_numpy(found.looks[i].thumb) for i in compared])
+    alike = [[compared[i] for i in group] for group in near(thumbs)]
+    united = Groups(len(found.keys))
+    for group in [*same, *alike]:
+        for number in group[1:]:
+            united.join(group[0], number)
+    leaks = [group for group in united.sets() if len({found.held_out[i] for i in group}) > 1]
+
+    def named(groups: list[list[int]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(found.names[i] for i in group) for group in groups)
+
+    return {
+        "copies": named(same),
+        "near_duplicates": named(alike),
+        "leaks": named(leaks),
+        "compared": len(compared),
+    }

@@ -1,0 +1,81 @@
+"""`Look`: what the check of a data set keeps of each image, a few hundred bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gantl_zoo.data import files
+from gantl_zoo.data.decode import Flat, Pixels, flattened, is_deep, is_grey, opened, orientation, stored_grey
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.similar import SIDE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+@dataclass(frozen=True)
+class Look:
+    """Width and height when upright, and: stored as grey; RGB whose channels are equal; transparent anywhere;
+    turned by EXIF; 16 bits a channel; a thumbnail (3, 16, 16).
+    """
+
+    size: tuple[int, int]
+    grey: bool
+    grey_rgb: bool
+    transparent: bool
+    turned: bool
+    deep: bool
+    thumb: Pixels
+
+    @property
+    def cut(self) -> float:
+        """The share of the pixels that a crop to a square loses, and the share of filling in a padded one."""
+        return 1 - min(self.size) / max(self.size)
+
+
+def look_at(content: bytes) -> Look:
+    """The look of the image in a file. Raises as `decode` does."""
+    with opened(content) as image:
+        turned, deep = orientation(image) != 1, is_deep(image, content)
+        return look_of(flattened(image, stored_grey(image, content)), turned, deep)
+
+
+def look_of(flat: Flat, turned: bool = False, deep: bool = False) -> Look:
+    """The look of a picture that has been decoded."""
+    from PIL import Image
+
+    picture, grey = flat.picture, flat.picture.mode == "L"
+    small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    thumb: Pixels = np.array(small).transpose(2, 0, 1)
+    return Look(picture.size, grey, not grey and is_grey(picture), flat.transparent, turned, deep, thumb)
+
+
+def looks_of_files(
+    source: Path, names: list[str], progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, Look | Exception]]:
+    """Each name with the look of its image, or with what is wrong with the file; few at a time."""
+    read = files.reader(source)
+    one = files.bytes_of_one(read, names, None)
+    for done, found in enumerate(files.each(read, names, look_at, one), 1):
+        progress(done, len(names))
+        yield found
+
+
+def looks_of_images(images: ImageData) -> Iterator[tuple[bytes, Look]]:
+    """The hash of each image's pixels, and its look."""
+    for start in range(0, len(images), 256):
+        for one in images.images[start : start + 256].numpy():
+            yield sha256(one.tobytes()).digest(), look_of(Flat(picture_of(one), False))
+
+
+def picture_of(pixels: Pixels) -> Picture:
+    """(C, H, W) uint8 as a picture."""
+    from PIL import Image
+
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))

@@ -1,0 +1,98 @@
+"""Data sets that have a name: the contract of a registered function, and the call.
+
+A data set is a function that returns one split of its images:
+
+    @gz.datasets.register("my-set")
+    def my_set(split: str, *, root: Path) -> gz.ImageData:
+        return gz.ImageData(pixels, labels, ("cat", "dog"))  # uint8 (N, C, H, W), labels (N,) or None
+
+A package registers it as an entry point of the group `gantl_zoo.datasets`. `split` is "train" or "test"; the
+images of "test" are held out and never trained on. Of these keyword arguments the function gets those that
+its signature names:
+
+- `root`: the folder for downloads (`--data-root`, else `GANTL_ZOO_DATA`, else the user's cache), a `Path`;
+- `image_size`: the size that is asked for, or None; only for sets that are drawn or decoded at any size;
+- `fit`: "crop" or "pad", how to make images square at that size;
+- `data_seed`: the seed of a set that is random.
+
+`load` then takes classes (`my-set:cat`) and `shots`, resizes, and converts channels. So a set returns its
+images at their own size, all equally large. `@sized(train, test, shape)` above the function states how many
+images there are and their shape, which lets runs estimate memory before they read anything.
+Raise `DataError` for a set that can't be had: say what is missing, and what to do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from gantl_zoo.data.images import ImageData
+from gantl_zoo.errors import PluginError, ZooError
+from gantl_zoo.registry.builtins import datasets
+
+Function = TypeVar("Function", bound=Callable[..., ImageData])
+
+
+class Sizes(NamedTuple):
+    """The number of images in each split, and their shape (C, H, W)."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]
+
+
+def sized(train: int, test: int, shape: tuple[int, int, int]) -> Callable[[Function], Function]:
+    """Declare how many images a data set has in each split, and their shape (C, H, W)."""
+
+    def declare(function: Function) -> Function:
+        function.sizes = Sizes(train, test, shape)  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def sizes_of(name: str) -> Sizes | None:
+    """The declared sizes of a data set; None if it declares none."""
+    found = getattr(datasets.load(name), "sizes", None)
+    return found if isinstance(found, Sizes) else None
+
+
+def takes(function: Callable[..., Any], argument: str) -> bool:
+    """Whether the function's signature has this argument, or takes any."""
+    known = inspect.signature(function).parameters
+    return argument in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
+
+
+def read(name: str, split: str, *, root: str | Path | None, **wishes: Any) -> ImageData:
+    """One split of the data set `name`, whose function gets those `wishes` that it takes.
+
+    Raises `DataError` as the function does; `PluginError` if a plug-in's function fails otherwise.
+    """
+    entry = datasets.info(name)
+    function = entry.load()
+    what = f"{entry.owner}'s data set {entry.name!r}"
+    if not callable(function):
+        raise PluginError(f"{what} is a {type(function).__name__}, not a function")
+    wishes["root"] = root_of(root)
+    try:
+        images = function(split, **{key: value for key, value in wishes.items() if takes(function, key)})
+    except ZooError:
+        raise
+    except Exception as error:
+        if entry.owner == "gantl_zoo":
+            raise
+        raise PluginError(f"{what} can't be read: {type(error).__name__}: {error}") from error
+    if not isinstance(images, ImageData):
+        raise PluginError(f"{what} returns a {type(images).__name__}, not gz.ImageData")
+    same = (images.name, images.split) == (entry.name, split)
+    return images if same else replace(images, name=entry.name, split=split)
+
+
+def root_of(root: str | Path | None) -> Path:
+    """The folder for downloaded sets: as given, else `GANTL_ZOO_DATA`, else the user's cache."""
+    chosen = root or os.environ.get("GANTL_ZOO_DATA") or Path.home() / ".cache" / "gantl_zoo" / "data"
+    return Path(os.path.expanduser(chosen))

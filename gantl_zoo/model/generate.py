@@ -1,0 +1,228 @@
+"""`Sampler`: images of a generator, by seed, by latent, as a tensor or as pictures.
+
+N images, C channels, H, W image size, Z latent size. Images are floats in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantl_zoo.errors import UsageError
+from gantl_zoo.model.base import Model
+from gantl_zoo.model.sampling import (
+    CHUNK,
+    check_count,
+    drawn_classes,
+    factor,
+    labels_of,
+    latents,
+    scale,
+    seeds_of,
+    whole,
+)
+from gantl_zoo.networks import mapping
+from gantl_zoo.networks.base import evaluating, num_classes_of
+from gantl_zoo.viz.images import Images
+
+SHOWN = 8  # samples in a notebook's view of a GAN
+QUICK = (256, 50_000_000)  # the largest image side and parameter count for which these are made
+
+
+class Sampler(Model):
+    """A model whose generator makes images.
+
+    `generate` and `decode` return float32 on the CPU, whatever the weights' dtype and device, in which they
+    compute. `map`, `truncate` and `synthesize` are differentiable and return tensors of that dtype on that
+    device. None of them changes the model, so threads may share it.
+    """
+
+    generator: Any
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.generator.image_shape
+        return channels, height, width
+
+    @property
+    def latent_dim(self) -> int:
+        """The size Z of a latent."""
+        return int(self.generator.latent_dim)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes that the generator is conditioned on; 0 if it is unconditional."""
+        return num_classes_of(self.generator)
+
+    @property
+    def main(self) -> nn.Module:
+        """The network that samples: the generator."""
+        network: nn.Module = self.generator
+        return network
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        seeds: Iterable[int] | None = None,
+        truncation: float = 1.0,
+        labels: int | Iterable[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Images:
+        """Pictures that save, show and iterate as PIL images; takes what `generate` takes."""
+        numbers, known = self._requested(n, seed, seeds, labels)
+        tensor = self.generate(seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size)
+        return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        seeds: Iterable[int] | None = None,
+        truncation: float = 1.0,
+        labels: int | Iterable[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, …, or of `seeds`; of seed 0 without either.
+        Float32 on the CPU; computed in the weights' dtype on their device.
+
+        `truncation` below 1 trades variety for typical images: in the intermediate latent space if the
+        generator has one, else by scaling the noise. `labels` are the classes of a class-conditional model,
+        or one class for all images; by default each seed has a fixed random class. The image of a seed is the
+        same however many others are generated with it, unless `batch_size` is set: this many images are then
+        computed at once, faster on a GPU, and the last bits may differ.
+
+        Raises `UsageError` for numbers that are negative or not whole, for `seeds` beside `n` or `seed`, and
+        for classes that the model does not have.
+        """
+        numbers, known = self._requested(n, seed, seeds, labels)
+        noise = latents(numbers, self.latent_dim)
+        return self.decode(noise, known, truncation=truncation, batch_size=batch_size)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        noise: Tensor,
+        labels: int | Iterable[int] | None = None,
+        *,
+        truncation: float = 1.0,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Images (N, C, H, W) of noise (N, Z), float32 on the CPU; `labels` (N,), or one for all images, for
+        a class-conditional model only. See `generate` for the rest. Raises `UsageError`.
+        """
+        noise, psi = self.check_latents(noise), scale(truncation)
+        known = self.check_labels(labels, len(noise))
+        size = CHUNK if batch_size is None else whole("batch_size", batch_size)
+        if size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {size}")
+        images = torch.empty(len(noise), *self.image_shape, dtype=torch.float32)
+        network = evaluating(self.generator)
+        for start in range(0, len(noise), size):
+            chunk = noise[start : start + size].to(self.device, self.dtype)
+            chosen = None if known is None else known[start : start + size].to(self.device)
+            if batch_size is None:
+                chunk, chosen = padded(chunk, chosen)
+            inner = mapping.truncate(network, mapping.map_noise(network, chunk, chosen), psi)
+            found = mapping.synthesize(network, inner, chosen)
+            images[start : start + size] = found[: len(images) - start].float().cpu()  # (size, C, H, W)
+        return images
+
+    def map(self, noise: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
+        """Latents for `synthesize` of noise (N, Z): the intermediate ones (N, ...) of a generator that has
+        such a space, else the noise itself. Differentiable, on the model's device.
+        """
+        noise = self.check_latents(noise)
+        known = self.check_labels(labels, len(noise))
+        known = None if known is None else known.to(self.device)
+        return mapping.map_noise(evaluating(self.generator), noise.to(self.device, self.dtype), known)
+
+    def truncate(self, latents: Tensor, psi: float) -> Tensor:
+        """Latents of `map` moved towards the mean: all the way for `psi` 0, not at all for 1."""
+        psi = factor("psi", psi)
+        return mapping.truncate(evaluating(self.generator), latents.to(self.device, self.dtype), psi)
+
+    def synthesize(self, latents: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
+        """Images (N, C, H, W) of latents that `map` gives, in one batch. Differentiable, in the weights'
+        dtype, on the model's device.
+
+        For a generator without an intermediate latent space these are noise (N, Z), and a class-conditional
+        one needs `labels`; intermediate latents hold the class already. Raises `UsageError`.
+        """
+        network, mapped = evaluating(self.generator), isinstance(self.generator, mapping.MappedGenerator)
+        latents = latents if mapped else self.check_latents(latents)
+        known = None if mapped and labels is None else self.check_labels(labels, len(latents))
+        known = None if known is None else known.to(self.device)
+        return mapping.synthesize(network, latents.to(self.device, self.dtype), known)
+
+    def check_latents(self, noise: Any) -> Tensor:
+        """Noise (N, Z) of this model's size. Raises `UsageError`."""
+        try:
+            found = torch.as_tensor(noise)
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(f"latents are a tensor of numbers, not {str(noise)[:80]!r}") from None
+        size, numbers = self.latent_dim, found.dtype != torch.bool and not found.is_complex()
+        if found.ndim != 2 or found.shape[1] != size or not numbers:
+            raise UsageError(
+                f"{self.name} needs latents (N, {size}), since its latent_dim is {size}, not a tensor "
+                f"{tuple(found.shape)} of {found.dtype}"
+            )
+        return found
+
+    def check_labels(self, labels: Any, count: int) -> Tensor | None:
+        """`count` labels (N,) for a class-conditional model, None for another. Raises `UsageError`."""
+        if not self.num_classes:
+            if labels is not None:
+                raise UsageError(f"{self.name} is unconditional, so it takes no labels")
+            return None
+        found = None if labels is None else labels_of(labels, count)
+        names = enumerate(self.classes)
+        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
+        there = f"{self.name} has the {self.num_classes} classes {', '.join(numbered[:12])}"
+        there += ", …" if len(numbered) > 12 else ""
+        if found is None or len(found) != count:
+            given = "none" if found is None else f"labels of shape {tuple(found.shape)}"
+            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
+        if wrong := [label for label in found.tolist() if not 0 <= label < self.num_classes]:
+            raise UsageError(f"{there}; there is no class {wrong[0]}")
+        return found
+
+    def _requested(self, n: Any, seed: Any, seeds: Any, labels: Any) -> tuple[Sequence[int], Tensor | None]:
+        """The seeds, and the label (N,) of each for a class-conditional model."""
+        numbers = seeds_of(n, seed, seeds)
+        check_count(len(numbers), self.image_shape)
+        if labels is None and self.num_classes:
+            labels = drawn_classes(numbers, self.num_classes)
+        return numbers, self.check_labels(labels, len(numbers))
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the line that `repr` gives, and a few samples unless that takes long."""
+        line, picture = html.escape(repr(self)), None
+        try:
+            if max(self.image_shape) <= QUICK[0] and self.num_parameters() <= QUICK[1]:
+                classes = self.num_classes
+                labels = [i % classes for i in range(SHOWN)] if classes else None
+                picture = self.sample(SHOWN, seed=0, labels=labels, batch_size=SHOWN).preview(SHOWN)
+        except Exception:  # a view must not break the notebook
+            picture = None
+        if not picture:
+            return f"<code>{line}</code>"
+        data = base64.b64encode(picture).decode()
+        return (
+            f'<code>{line}</code><br><img src="data:image/png;base64,{data}" alt="samples of seeds 0 to 7">'
+        )
+
+
+def padded(noise: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Noise and labels of a last, smaller chunk, filled up with zeros to `CHUNK` rows."""
+    gap = CHUNK - len(noise)
+    noise = nn.functional.pad(noise, (0, 0, 0, gap))
+    return noise, None if labels is None else nn.functional.pad(labels, (0, gap))

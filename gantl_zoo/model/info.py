@@ -1,0 +1,63 @@
+"""The kind and the `ModelInfo` of a model folder and of a released model, read without torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gantl_zoo.errors import UsageError
+from gantl_zoo.registry.model_info import ModelInfo, from_config
+from gantl_zoo.registry.plugins import Entry
+from gantl_zoo.registry.releases import folder_of
+from gantl_zoo.storage.headers import INDEX, Stored, look
+from gantl_zoo.storage.schema import parts_of, read_config
+
+CLASSES = {"gan": "GAN", "backbone": "Classifier"}  # by the kind of a folder
+# tensors that PyTorch's layers store besides their parameters: running statistics, spectral norm's vectors
+BUFFERS = re.compile(r"(.*\.)?(running_mean|running_var|num_batches_tracked|weight_u|weight_v|0\._u|0\._v)")
+
+
+def check_kind(name: object, config: Mapping[str, Any], wanted: str | None) -> None:
+    """Raises `UsageError` if a model is not of the `wanted` kind, if any."""
+    found = config.get("kind")
+    if wanted is not None and found in CLASSES and found != wanted:
+        other = CLASSES[found]
+        ways = f"{other}.from_pretrained or load_model"
+        raise UsageError(f"{name} is a {other}, not a {CLASSES[wanted]}; load it with {ways}")
+
+
+def folder_info(folder: str | Path, **more: Any) -> ModelInfo:
+    """What a model folder's `config.json` and the headers of its weights state; `more` are further fields.
+
+    Parameters are counted from the tensors' names: a buffer of a layer that is not PyTorch's counts, too.
+    Raises `WeightsError`.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    stored = [look(folder / f"{part}.safetensors") for part in parts_of(config)]
+    count = sum(map(parameters, stored))
+    return from_config(config, folder=folder, parameters=count, bytes=sum(map(size, stored)), **more)
+
+
+def release_info(entry: Entry) -> ModelInfo:
+    """What is known about a released model. Imports the plug-in that brings it, to find its folder.
+
+    Raises `PluginError`, `WeightsError`.
+    """
+    return folder_info(folder_of(entry), name=entry.name, owner=entry.owner, version=entry.version)
+
+
+def parameters(stored: Stored) -> int:
+    """Number of parameters in a network's files."""
+    kept = [slot for name, slot in stored.slots.items() if not BUFFERS.fullmatch(name)]
+    return sum(math.prod(slot.shape) for slot in kept)
+
+
+def size(stored: Stored) -> int:
+    """Bytes of a network's files: one, or shards and their index."""
+    index = stored.path.with_name(stored.path.name + INDEX)
+    files = [*stored.files, *([index] if index.is_file() else [])]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,115 @@
+"""`from_pretrained`, `save_pretrained` and `push_to_hub`, as the Hub's libraries call them.
+
+Loading by name and pushing live above the models. They are found by reference, as registered names are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gantl_zoo.registry.plugins import resolve
+from gantl_zoo.storage.folder import SHARD, sha256
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Self
+
+LOAD = "gantl_zoo.zoo:load_kind"
+PUSH = "gantl_zoo.hub.push:push"
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: the commit that holds the model now, and which files it changed."""
+
+    repo: str
+    commit: str = ""  # "" for a dry run
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    url: str = ""
+    files: Mapping[str, Path | bytes] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        if not self.commit:
+            return self.plan()
+        if not self.changed and not self.deleted:
+            return f"nothing has changed since commit {self.commit} of {self.repo}: nothing was sent"
+        lines = [f"sent {', '.join(self.changed)}"] if self.changed else []
+        lines += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
+        return f"{'; '.join(lines)}\n{self.url}\n{self.repo}@{self.commit}"
+
+    def plan(self) -> str:
+        """Files with sizes and SHA-256, and the card."""
+        lines = [f"would send to {self.repo}, in one commit:"]
+        for name, content in self.files.items():
+            size = content.stat().st_size if isinstance(content, Path) else len(content)
+            digest = sha256(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
+            lines.append(f"{digest}  {size:>12,}  {name}")
+        card = self.files["README.md"]
+        return "\n".join([*lines, "", card.decode() if isinstance(card, bytes) else ""])
+
+
+class Pretrained:
+    """The Hub's three verbs for a model."""
+
+    kind: ClassVar[str]
+    save: Callable[..., Path]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        discriminator: bool = True,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """The model of that name, as `gantl_zoo.load_model` gives it, with the same arguments.
+
+        Raises `UsageError` for a model of the other kind, and what `load_model` raises.
+        """
+        model: Self = resolve(LOAD)(
+            cls.kind,
+            name,
+            discriminator=discriminator,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return model
+
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = SHARD
+    ) -> Path:
+        """Write the model folder; the same as `save`."""
+        return self.save(folder, dtype=dtype, max_shard_size=max_shard_size)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        create_pr: bool = False,
+        dry_run: bool = False,
+        license: str | None = None,
+        card_file: str | Path | None = None,
+        token: str | bool | None = None,
+        endpoint: str | None = None,
+    ) -> Pushed:
+        """Send the model to the Hub in one commit; the same as `gantl_zoo.push` with this model as source."""
+        options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
+        options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
+        done: Pushed = resolve(PUSH)(self, repo_id, token=token, endpoint=endpoint, **options)
+        return done

@@ -1,0 +1,122 @@
+"""What a run costs: its time on this machine, its memory, its passes over the images."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.data import ImageData
+from gantl_zoo.errors import UnknownNameError, UsageError
+from gantl_zoo.model.gan import GAN
+from gantl_zoo.runs.job import Job
+from gantl_zoo.runs.memory import Needed
+from gantl_zoo.seeding import seeded
+from gantl_zoo.strategy.base import TransferStrategy
+from gantl_zoo.strategy.combine import build_strategy
+from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.losses import R1
+from gantl_zoo.training.modes import training_modes
+from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.setup import set_up
+from gantl_zoo.training.trainer import Trainer
+
+TIMED = 3  # steps
+WORTH_TIMING = 100  # steps; a shorter run is over before an estimate helps
+METRICS = 0.1  # share of a run's time that its metrics take
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run costs. `rate` is in images a second; 0: not measured."""
+
+    recipe: Recipe
+    images: int
+    needed: Needed  # bytes of memory
+    rate: float = 0.0
+    measuring: bool = True  # whether the run measures its model
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps, with the measurements between them; 0 without a rate."""
+        return self.recipe.steps * self.recipe.batch / self.rate / share(self.measuring) if self.rate else 0.0
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the images."""
+        return self.recipe.steps * self.recipe.batch / self.images
+
+    def __str__(self) -> str:
+        timed = f"{duration(self.seconds)} on this machine ({self.rate:,.0f} images/s), " if self.rate else ""
+        passes = f"{self.epochs:,.0f}" if self.epochs >= 10 else f"{self.epochs:.2g}"
+        return (
+            f"about {timed}{sum(self.needed) / 2**20:,.0f} MiB of memory beside the libraries, {passes} "
+            f"passes over {self.images:,} images"
+        )
+
+
+def share(measuring: bool) -> float:
+    """The share of a run's time that its steps take."""
+    return 1 - METRICS if measuring else 1.0
+
+
+def duration(seconds: float) -> str:
+    """A time in words, in the unit that fits: "40 seconds", "12 minutes", "3.5 hours"."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return (
+                f"{seconds / size:.2g} {unit}s" if seconds < 10 * size else f"{seconds / size:,.0f} {unit}s"
+            )
+    return f"{max(1, round(seconds))} second{'s' if round(seconds) > 1 else ''}"
+
+
+def steps_within(minutes: float, rate: float, batch: int, measuring: bool) -> int:
+    """The number of steps that take so many minutes, at least 1. From ten on a multiple of ten."""
+    steps = int(minutes * 60 * share(measuring) * rate / batch)
+    return max(1, steps if steps < 10 else steps // 10 * 10)
+
+
+@training_modes()
+def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> float:
+    """The speed of training, from a few timed steps on copies. `gan` and the caller's random numbers stay as
+    they are.
+
+    A strategy that was given as an object is timed as "full". All processes must call this; the main one's
+    clock counts. Raises what the first step of the run would raise.
+    """
+    recipe = job.recipe
+    with engine.applied(), seeded(recipe.seed):
+        setup = set_up(copy.deepcopy(gan), strategy_like(job), images, recipe.seed)
+        trainer = Trainer(setup, images, replace(recipe, steps=max(recipe.steps, 2)), engine)
+        batch = trainer.batches.at(torch.arange(recipe.batch) % len(images))
+        seconds = mean_step(trainer, *batch)
+    return engine.processes.from_main(lambda: recipe.batch / seconds)
+
+
+def mean_step(trainer: Trainer, pixels: Tensor, labels: Tensor | None) -> float:
+    """Seconds of a step in the middle of the run, averaged over steps with and without R1."""
+    lazy = R1(trainer.recipe.r1)
+    start = trainer.recipe.steps // 2 // lazy.every * lazy.every
+
+    def timed(step: int) -> float:
+        clock = time.perf_counter()
+        losses = trainer.learn(step, pixels, labels)
+        sum(map(float, losses.values()))  # waits for the device
+        return time.perf_counter() - clock
+
+    for step in (start, start + 1):  # kernels are chosen, memory is allocated
+        timed(step)
+    plain = statistics.median(timed(start + 1 + i) for i in range(TIMED))
+    return plain if not lazy.gamma else plain + max(0.0, timed(start) - plain) / lazy.every
+
+
+def strategy_like(job: Job) -> TransferStrategy:
+    """A strategy that costs as much a step as the job's: built anew, or "full" for one that was an object."""
+    try:
+        return build_strategy(job.strategy, job.strategy_config)
+    except (UnknownNameError, UsageError):
+        return TransferStrategy()

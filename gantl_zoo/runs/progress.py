@@ -1,0 +1,204 @@
+"""Progress of long work: a bar in a terminal or a notebook, elsewhere a line every so often."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from typing_extensions import Self
+
+from gantl_zoo.console import say
+
+
+class Progress:
+    """Base class that shows nothing. `update` is called after each step."""
+
+    def update(self, done: int, text: str | None = None) -> None:
+        """`done` steps are complete; `text` replaces the words beside the numbers."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """After the last step, or a failure."""
+
+
+class TerminalBar(Progress):
+    """A bar on standard error; `transient` removes it at the end."""
+
+    def __init__(self, total: int, title: str, images: int = 0, transient: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=Console(stderr=True),
+            transient=transient,
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # results go to a file or a pipe
+        )
+        self.text, self.images = "", images
+        self.task = self.bar.add_task(title, total=total, text="")
+
+    def update(self, done: int, text: str | None = None) -> None:
+        self.text = self.text if text is None else text
+        speed = self.bar.tasks[0].speed  # steps a second
+        rate = f"  {speed * self.images:.0f} images/s" if speed and self.images else ""
+        self.bar.update(self.task, completed=done, text=self.text + rate)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+
+class Timed(Progress):
+    """Base class for progress that is shown at intervals: after `first` seconds, then `every` seconds.
+
+    `images` are those of one step, for the rate.
+    """
+
+    first: float
+    every: float
+
+    def __init__(self, total: int, title: str, images: int = 0) -> None:
+        self.total, self.title, self.images = total, title, images
+        self.done, self.text = 0, ""
+        self.began: tuple[int, float] | None = None  # steps and seconds at the first update
+        self.due = time.perf_counter() + self.first
+        self.shown = 0
+
+    def update(self, done: int, text: str | None = None) -> None:
+        now = time.perf_counter()
+        if self.began is None or done < self.done:  # a run may go back to an earlier checkpoint
+            self.began = (done, now)
+        self.done, self.text = done, self.text if text is None else text
+        if self.wants_last() if done == self.total else now >= self.due:
+            self.due, self.shown = now + self.every, self.shown + 1
+            self.show(self.status(now))
+
+    def wants_last(self) -> bool:
+        """Whether the last step is shown, however short the work was."""
+        return True
+
+    def status(self, now: float) -> str:
+        """The text, images a second, time left."""
+        words = [self.text] if self.text else []
+        steps, seconds = (0, 0.0) if self.began is None else (self.done - self.began[0], now - self.began[1])
+        if steps > 0 and seconds > 0:
+            words += [f"{steps * self.images / seconds:.0f} images/s"] if self.images else []
+            left = (self.total - self.done) * seconds / steps
+            words += [f"{duration(left)} left"] if left > 0 else []
+        return "  ".join(words)
+
+    def show(self, status: str) -> None:
+        raise NotImplementedError
+
+
+class Lines(Timed):
+    """A line for `write` every half minute. Brief work, with the `images` of a step unknown, has none."""
+
+    first, every = 5.0, 30.0
+
+    def __init__(self, total: int, title: str, images: int, write: Callable[[str], None]) -> None:
+        super().__init__(total, title, images)
+        self.write = write
+
+    def wants_last(self) -> bool:
+        return bool(self.images or self.shown)
+
+    def show(self, status: str) -> None:
+        self.write(f"{self.title} {self.done:>{len(str(self.total))}}/{self.total}  {status}".rstrip())
+
+
+class NotebookBar(Timed):
+    """A bar below a notebook's cell; `transient` removes it at the end."""
+
+    first, every = 0.0, 0.5
+
+    def __init__(self, total: int, title: str, images: int = 0, transient: bool = False) -> None:
+        super().__init__(total, title, images)
+        self.transient = transient
+        self.handle: Any = None
+
+    def show(self, status: str) -> None:
+        words = f"{self.title} {self.done}/{self.total}"
+        bar = f'<progress value="{self.done}" max="{self.total}"></progress>'
+        marked = (
+            f"<div>{html.escape(self.title)} {bar} {self.done}/{self.total} &nbsp;{html.escape(status)}</div>"
+        )
+        self.put({"text/plain": f"{words}  {status}".rstrip(), "text/html": marked})
+
+    def put(self, bundle: dict[str, str]) -> None:
+        """Show the first bundle, and replace it by later ones."""
+        if self.handle is None:
+            display: Any = importlib.import_module("IPython.display")  # a notebook has it; we need not
+            self.handle = display.display(bundle, raw=True, display_id=True)
+        else:
+            self.handle.update(bundle, raw=True)
+
+    def __exit__(self, *exception: object) -> None:
+        if self.transient and self.handle is not None:
+            self.put({"text/plain": "", "text/html": ""})
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook's kernel. Imports nothing: a kernel has imported IPython."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return getattr(get() if get else None, "kernel", None) is not None
+
+
+def in_terminal() -> bool:
+    """Whether standard error is a terminal that can draw a bar."""
+    drawable = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return sys.stderr is not None and sys.stderr.isatty() and drawable
+
+
+def progress_of(
+    total: int,
+    title: str,
+    *,
+    images: int = 0,
+    quiet: bool = False,
+    write: Callable[[str], None] = say,
+) -> Progress:
+    """The progress of `total` steps of `images` each; without images it is removed when the work is done.
+
+    `write` gets the lines where there is no bar.
+    """
+    if in_notebook() and not quiet:
+        return NotebookBar(total, title, images, transient=not images)
+    if in_terminal() and not quiet:
+        return TerminalBar(total, title, images, transient=not images)
+    return Lines(total, title, images, write)
+
+
+def tracked(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:
+    """What shows the progress of a loop: `for step in tracked(quiet)(steps, title)`."""
+
+    def track(steps: Iterable[int], title: str) -> Iterator[int]:
+        steps = list(steps)
+        with progress_of(len(steps), title, quiet=quiet, write=lambda text: say(text, quiet=quiet)) as shown:
+            for done, step in enumerate(steps, 1):
+                yield step
+                shown.update(done)
+
+    return track

@@ -1,0 +1,242 @@
+"""`Preset`: a recipe with a name, and the built-in presets. Imports no torch.
+
+A plug-in registers its own with entry points of the group `gantl_zoo.presets`, a script with
+
+    @gz.presets.register("mine")
+    def mine() -> gz.Preset: ...
+
+or with `gz.presets.register("mine", gz.Preset(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from gantl_zoo.errors import PluginError, UsageError, unknown
+from gantl_zoo.registry.builtins import presets
+from gantl_zoo.training.recipe import Recipe
+
+# Settings of one verb only: what a training from scratch builds, and how a transfer trains.
+OF_VERBS: dict[str, tuple[str, ...]] = {
+    "train": ("generator", "discriminator", "generator_config", "discriminator_config", "image_size"),
+    "transfer": ("strategy", "strategy_config"),
+}
+
+# What a network or a strategy is if nobody names it, and the settings of a preset that fit no other one.
+DEPENDING = {
+    "generator": ("dcgan", ("generator_config", "discriminator", "discriminator_config")),
+    "discriminator": ("dcgan", ("discriminator_config",)),
+    "strategy": (None, ("strategy_config",)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A recipe with a name. Raises `UsageError` for a setting that neither verb has.
+
+    `settings` are keyword arguments of `train` and `transfer`; a verb takes those that it has. `measured`
+    says where the recipe was measured, `reasons` where or why for single settings.
+    """
+
+    description: str
+    settings: Mapping[str, Any]
+    measured: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [f.name for f in fields(Recipe)] + [name for names in OF_VERBS.values() for name in names]
+        for key in [*self.settings, *self.reasons]:
+            if key not in known:
+                raise UsageError(f"preset: {unknown('setting', key, known)}")
+
+    def for_verb(self, verb: str) -> dict[str, Any]:
+        """The settings that "train" or "transfer" has."""
+        others = {name for other, names in OF_VERBS.items() if other != verb for name in names}
+        return {key: value for key, value in self.settings.items() if key not in others}
+
+    def describe(self) -> list[tuple[str, Any, str]]:
+        """A row for each setting: its name, its value, and where that was measured."""
+        return [(key, value, self.reasons.get(key, self.measured)) for key, value in self.settings.items()]
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of that name. Raises `UnknownNameError`, or `PluginError` for an object of another kind."""
+    found = presets.load(name)
+    if callable(found):
+        found = found()
+    if not isinstance(found, Preset):
+        raise PluginError(f"preset {name!r} is a {type(found).__name__}, not a gz.Preset")
+    return found
+
+
+def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's settings for a verb, replaced by the given `settings` that are not None.
+
+    Arguments of a network are merged one by one. A network or strategy with another name than the preset's
+    has none of the preset's arguments. Raises `UnknownNameError`.
+    """
+    asked = {key: value for key, value in settings.items() if value is not None}
+    if name is None:
+        return asked
+    chosen = load_preset(name).for_verb(verb)
+    for part, (usual, depending) in DEPENDING.items():
+        if part in asked and asked[part] != chosen.get(part, usual):
+            chosen = {key: value for key, value in chosen.items() if key not in depending}
+    merged = {key: {**chosen[key], **asked[key]} for key in chosen if isinstance(asked.get(key), Mapping)}
+    return chosen | asked | merged
+
+
+TABLE = "benchmarks/transfer.md: three pairs of grey 28×28 images, three seeds"
+SHORT_TABLE = "benchmarks/transfer-short.md: three pairs of grey 28×28 images, three seeds"
+FACES = "drawn faces, 64×64 in colour: one run from scratch, and one transfer to 100 drawings"
+GREY = {"batch": 32, "loss": "non-saturating", "aug": "diffaugment", "r1": 0.5, "lr": 8e-4}
+
+few_shot = Preset(
+    description="Adapt or train with at most about 60 small images.",
+    settings={"steps": 1_500} | GREY,
+    measured=SHORT_TABLE,
+    reasons={
+        "steps": f"{SHORT_TABLE}; with ten images no longer run was measured",
+        "lr": "four times the default; benchmarks/README.md compares rates on digits",
+        "loss": f"{SHORT_TABLE}; other losses are compared on digits in benchmarks/README.md",
+    },
+)
+
+transfer = Preset(
+    description="Adapt a GAN to 100 small images or more.",
+    settings={"steps": 4_500} | GREY,
+    measured=TABLE,
+    reasons={
+        "steps": f"{TABLE}; distances still fall until about this step",
+        "aug": "benchmarks/README.md: as good as adaptive augmentation or better in 4,500 steps",
+    },
+)
+
+transfer_64 = Preset(
+    description="Adapt a GAN to images of more than 32 pixels a side.",
+    settings={
+        "steps": 600,
+        "batch": 32,
+        "loss": "relativistic",
+        "aug": "diffaugment",
+        "r1": 1.0,
+        "lr": 4e-4,
+    },
+    measured=FACES,
+    reasons={"steps": f"{FACES}, good drawings after 600 steps; with more images more steps may help"},
+)
+
+fast = Preset(
+    description="Adapt a GAN in a fifth of the usual steps.",
+    settings=GREY | {"steps": 900, "aug": "ada", "lr": 1.6e-3},
+    measured=(
+        "benchmarks/README.md, Scratch's best in a fifth of its steps: 1,000 digits, three seeds; on clothes "
+        "it does not reach scratch's best"
+    ),
+)
+
+quality = Preset(
+    description="Train from scratch on tens of thousands of small images.",
+    settings={
+        "discriminator_config": {"flat": 1},
+        "steps": 20_000,
+        "batch": 128,
+        "r1": 0.5,
+        "lr": 8e-4,
+        "decay": 0.5,
+        "ema_images": 50_000,
+    },
+    measured="model_cards/dcgan-mnist.md: the recipe of dcgan-mnist, one run",
+    reasons={
+        "discriminator_config": "model_cards/dcgan-mnist.md: one more block covers a whole digit",
+        "steps": "model_cards/dcgan-mnist.md: the curve is flat from 18,000 steps on",
+        "decay": "model_cards/dcgan-fashion-mnist.md, one run",
+    },
+)
+
+article = Preset(
+    description="The DCGAN of the article that this project began with, with its errors fixed.",
+    settings={
+        "generator": "dcgan",
+        "generator_config": {"width": 64},
+        "discriminator": "dcgan",
+        "discriminator_config": {"width": 64},
+        "batch": 128,
+        "loss": "non-saturating",
+        "lr": 2e-4,
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "ema_images": 0,
+    },
+    measured="benchmarks/opponents/article.py: its networks and its speed; its quality was not measured",
+    reasons={
+        "beta2": "the default of Keras",
+        "ema_images": "the article samples from the last weights, not from their average",
+    },
+)
+
+stacked_mnist = Preset(
+    description="Cover all 1,000 modes of Stacked MNIST.",
+    settings={
+        "generator": "dcgan",
+        "discriminator_config": {"width": 32, "flat": 1},
+        "batch": 64,
+        "loss": "relativistic",
+        "r1": 0.5,
+        "lr": 8e-4,
+        "steps": 10_000,
+    },
+    measured="benchmarks/stacked-mnist.md: 1,000 modes, reverse KL 0.05, one run",
+)
+
+dcgan_mnist = Preset(
+    description="The training of the released dcgan-mnist.",
+    settings={
+        "generator": "dcgan",
+        "generator_config": {"width": 48},
+        "discriminator_config": {"width": 32, "flat": 1},
+        "steps": 45_000,
+        "batch": 128,
+        "r1": 0.5,
+        "lr": 8e-4,
+        "decay": 0.4,
+        "ema_images": 50_000,
+    },
+    measured="model_cards/dcgan-mnist.md, one run on MNIST's 60,000 digits",
+)
+
+dcgan_fashion_mnist = Preset(
+    description="The transfer from dcgan-mnist that made the released dcgan-fashion-mnist.",
+    settings={
+        "strategy": "full",
+        "steps": 4_000,
+        "batch": 128,
+        "loss": "non-saturating",
+        "aug": "none",
+        "r1": 0.5,
+        "lr": 8e-4,
+        "decay": 0.5,
+        "ema_images": 50_000,
+    },
+    measured="model_cards/dcgan-fashion-mnist.md, one run on Fashion-MNIST's 60,000 pictures",
+)
+
+dcgan_faces = Preset(
+    description="The training of dcgan-faces: drawn faces, 64×64 in colour.",
+    settings={
+        "generator": "dcgan",
+        "image_size": 64,
+        "generator_config": {"width": 32},
+        "discriminator_config": {"width": 32},
+        "steps": 28_000,
+        "batch": 32,
+        "loss": "relativistic",
+        "aug": "none",
+        "r1": 1.0,
+        "lr": 4e-4,
+        "decay": 0.5,
+    },
+    measured="one run on 64×64 drawings of faces",
+)
