@@ -1,4 +1,4 @@
-"""Read a source once for its check: what each image looks like, and what concerns the whole."""
+"""Read a source once for `check_data`: what each image looks like, and how the files are organised."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gantl_zoo.errors import DataError
 
 
 @dataclass
-class Found:
-    """What reading a source gives: one entry an image in the lists, and what concerns the whole."""
+class Contents:
+    """The contents of a source: lists with one entry per image, and facts about the whole."""
 
     names: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)  # of equal content
+    keys: list[bytes] = field(default_factory=list)  # equal for equal content
     held_out: list[bool] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     split: str = ""
@@ -39,7 +39,7 @@ class Found:
     memory: tuple[ImageData, ...] = ()
 
     def add(self, name: str, look: Look, key: bytes, held_out: bool) -> None:
-        """One image."""
+        """Add an image."""
         self.names.append(name)
         self.looks.append(look)
         self.keys.append(key)
@@ -47,13 +47,13 @@ class Found:
 
 
 def splits_of(name: Any, root: str | Path | None) -> tuple[ImageData, ...]:
-    """Both splits of a data set by name."""
+    """Both splits of a named data set."""
     return tuple(sources.load(name, split=split, root=root) for split in sources.SPLITS)
 
 
-def of_images(parts: tuple[ImageData, ...]) -> Found:
-    """Of images that are in memory, the training split first."""
-    found = Found(memory=parts, split="by the data set" if len(parts) > 1 else "none: given in memory")
+def of_images(parts: tuple[ImageData, ...]) -> Contents:
+    """The contents of images in memory; the first part is the training split."""
+    found = Contents(memory=parts, split="by the data set" if len(parts) > 1 else "none: given in memory")
     for part in parts:
         for number, (key, look) in enumerate(looks_of_images(part)):
             found.add(f"{part.split} {number}", look, key, part is not parts[0])
@@ -63,12 +63,12 @@ def of_images(parts: tuple[ImageData, ...]) -> Found:
     return found
 
 
-def of_files(source: Path, progress: Callable[[int, int], None]) -> Found:
-    """Of a folder or a zip. Raises `DataError` if there is no image."""
+def of_files(source: Path, progress: Callable[[int, int], None]) -> Contents:
+    """The contents of a folder or a zip. Raises `DataError` if it has no readable image."""
     listed = naming.listing(source, junk=True)
     if not listed.images:
         naming.image_files(source)  # raises
-    found = Found(left_out=dict(listed.unreadable), others=dict(listed.others), junk=listed.junk)
+    found = Contents(left_out=dict(listed.unreadable), others=dict(listed.others), junk=listed.junk)
     laid_out = layout_of(source, listed, found)
     hashed = hashes(source, list(listed.images))
     test = held_out_of(laid_out, hashed, found)
@@ -87,8 +87,8 @@ def of_files(source: Path, progress: Callable[[int, int], None]) -> Found:
     return found
 
 
-def layout_of(source: Path, listed: naming.Listing, found: Found) -> Layout:
-    """Splits and classes; one without them if training would refuse the folders, which `found` notes."""
+def layout_of(source: Path, listed: naming.Listing, found: Contents) -> Layout:
+    """The layout of the files; without splits and classes if training would reject it, as `found` records."""
     with console.collected() as texts:
         try:
             laid_out = layout(source, listed.images, listed.tables, files.reader(source))
@@ -99,14 +99,14 @@ def layout_of(source: Path, listed: naming.Listing, found: Found) -> Layout:
     return laid_out
 
 
-def held_out_of(laid_out: Layout, hashed: dict[str, bytes], found: Found) -> set[str]:
-    """The names of the held-out images; `found` notes how they are chosen, and images in neither split."""
+def held_out_of(laid_out: Layout, hashed: dict[str, bytes], found: Contents) -> set[str]:
+    """The names of the held-out images. Records in `found` how they are chosen, and which are unused."""
     if laid_out.splits:
         test = set(laid_out.part("test"))
         found.split = "by the folders " + " and ".join(sorted(set(laid_out.splits.values())))
         if unused := len(laid_out.paths) - len(test) - len(laid_out.part("train")):
             found.warnings.append(
-                f"{unused} images are in neither the training nor the test folder: not used"
+                f"{unused} images are in neither the training nor the test folder, so they are not used"
             )
         return test
     found.split = "by their content" if len(laid_out.paths) >= HELD_OUT else f"fewer than {HELD_OUT} images"
