@@ -65,9 +65,9 @@ def looks_of_files(
     """Yield each name with the `Look` of its image, or with the error; few images are in memory at a time."""
     read = files.reader(source)
     one = files.bytes_of_one(read, names, None)
-    for done, pair in enumerate(files.each(read, names, look_at, one), 1):
+    for done, result in enumerate(files.each(read, names, look_at, one), 1):
         progress(done, len(names))
-        yield pair
+        yield result
 
 
 def looks_of_images(images: ImageData) -> Iterator[tuple[bytes, Look]]:

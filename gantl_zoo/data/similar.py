@@ -41,18 +41,18 @@ class Groups:
 
     def sets(self) -> list[list[int]]:
         """The sets with two or more members, the largest first."""
-        members: dict[int, list[int]] = {}
+        sets: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
-            members.setdefault(self.top(number), []).append(number)
-        return sorted((one for one in members.values() if len(one) > 1), key=lambda one: (-len(one), one))
+            sets.setdefault(self.top(number), []).append(number)
+        return sorted((one for one in sets.values() if len(one) > 1), key=lambda one: (-len(one), one))
 
 
 def copies(keys: Sequence[Hashable]) -> list[list[int]]:
     """The groups of two or more indices with equal keys, the largest group first."""
-    indices: dict[Hashable, list[int]] = {}
+    sets: dict[Hashable, list[int]] = {}
     for number, key in enumerate(keys):
-        indices.setdefault(key, []).append(number)
-    return sorted((one for one in indices.values() if len(one) > 1), key=lambda one: (-len(one), one))
+        sets.setdefault(key, []).append(number)
+    return sorted((one for one in sets.values() if len(one) > 1), key=lambda one: (-len(one), one))
 
 
 def near(thumbs: Tensor) -> list[list[int]]:
