@@ -182,7 +182,11 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "at most 100,000 at once",
         ),
         (["sample", "dcgan-mnist", "--seeds", "9" * 30, "--out", "x.png"], 2, "each below 2³²"),
-        (["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"], 2, "truncation > 0"),
+        (
+            ["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"],
+            2,
+            "truncation must be a finite number > 0",
+        ),
         (
             ["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--generator-arg", "width=0"],
             2,

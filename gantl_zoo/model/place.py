@@ -1,4 +1,4 @@
-"""Devices and dtypes as people name them, checked before anything is loaded."""
+"""Check devices and dtypes by name before a model is loaded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def usable_device(device: str | int | torch.device) -> torch.device:
 
 
 def float_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """The dtype of that name: float32, float16, bfloat16 or float64. Raises `UsageError` for any other."""
+    """The dtype float32, float16, bfloat16 or float64 of that name. Raises `UsageError` for any other."""
     name = str(dtype).removeprefix("torch.")
     if not isinstance(dtype, (str, torch.dtype)) or name not in DTYPES:
         raise UsageError(unknown("dtype", name, DTYPES))
