@@ -127,7 +127,7 @@ def test_a_token_is_used_and_never_shown(
     [
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"device": []}, r"unknown device '\[\]'"),
-        ({"device": "meta"}, "device 'meta' holds shapes without numbers"),
+        ({"device": "meta"}, "device 'meta' stores shapes without values"),
         ({"device": "hpu"}, "device 'hpu' can't be used here"),
         ({"dtype": "int8"}, "unknown dtype 'int8'; there are: float32, float16, bfloat16, float64"),
         ({"dtype": torch.int64}, "unknown dtype 'int64'"),

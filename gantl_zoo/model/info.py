@@ -37,9 +37,25 @@ def folder_info(folder: str | Path, **more: Any) -> ModelInfo:
     """
     folder = Path(folder)
     config = read_config(folder)
-    stored = [look(folder / f"{part}.safetensors") for part in parts_of(config)]
+    stored = [look(file) for file in weights_files(folder, config).values()]
     count = sum(map(parameters, stored))
     return from_config(config, folder=folder, parameters=count, bytes=sum(map(size, stored)), **more)
+
+
+def stored_networks(folder: Path, config: Mapping[str, Any]) -> dict[str, Stored]:
+    """The weights of those networks of a folder whose files have been fetched. Raises `WeightsError`."""
+    files = weights_files(folder, config)
+    return {part: look(file) for part, file in files.items() if file.is_file() or index_of(file).is_file()}
+
+
+def weights_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
+    """`{"generator": …/generator.safetensors, …}`; shards have an index in place of this file."""
+    return {part: folder / f"{part}.safetensors" for part in parts_of(config)}
+
+
+def index_of(file: Path) -> Path:
+    """The index of a network's shards, if it is stored in shards."""
+    return file.with_name(file.name + INDEX)
 
 
 def release_info(entry: Entry) -> ModelInfo:
@@ -58,6 +74,6 @@ def parameters(stored: Stored) -> int:
 
 def size(stored: Stored) -> int:
     """The size in bytes of a network's files: one file, or shards and their index."""
-    index = stored.path.with_name(stored.path.name + INDEX)
+    index = index_of(stored.path)
     files = [*stored.files, *([index] if index.is_file() else [])]
     return sum(file.stat().st_size for file in files)
