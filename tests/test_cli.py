@@ -182,7 +182,11 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "at most 100,000 at once",
         ),
         (["sample", "dcgan-mnist", "--seeds", "9" * 30, "--out", "x.png"], 2, "each below 2³²"),
-        (["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"], 2, "truncation > 0"),
+        (
+            ["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"],
+            2,
+            "truncation must be a finite number > 0",
+        ),
         (
             ["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--generator-arg", "width=0"],
             2,
@@ -200,8 +204,8 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         (["sample", "dcgan-mnist", "--out", "{tmp}/x.qqq"], 1, "can't write the picture"),
         (["sample", "me/my-gan", "--out", "x.png"], 1, "HF_HUB_OFFLINE is set"),
         (["sample", "{tmp}", "--out", "x.png"], 2, "not a model or run folder"),
-        (["train", "dcgan", "--data", "{tmp}/empty"], 1, "holds no image"),
-        (["train", "dcgan", "--data", "nowhere"], 1, "unknown data 'nowhere'"),
+        (["train", "dcgan", "--data", "{tmp}/empty"], 1, "contains no images"),
+        (["train", "dcgan", "--data", "nowhere"], 1, "unknown data set 'nowhere'"),
         (["train", "dcgan"], 2, "--data is missing"),
         (["train"], 2, "name a generator, such as dcgan"),
         (["train", "dcgan", "--data", "{photos}", "--image-size", "30"], 2, "7 or 4 times a power of two"),

@@ -57,8 +57,8 @@ def put(part: str, **arguments: Any) -> Callable[[Config], Any]:
         (lambda c: c.update(latent_dim=2**63), "'latent_dim' must be an integer from 1 to 65,536"),
         (lambda c: c.update(latent_dim=-8), "'latent_dim' must be an integer"),
         (lambda c: c.update(num_classes=False), "'num_classes' must be an integer from 0"),
-        (lambda c: c.update(latent_dim=9), "config.json tells latent_dim 9, but its generator has 8"),
-        (lambda c: c.update(num_classes=3), "config.json tells num_classes 3, but its generator has 0"),
+        (lambda c: c.update(latent_dim=9), "config.json states latent_dim 9, but its generator has 8"),
+        (lambda c: c.update(num_classes=3), "config.json states num_classes 3, but its generator has 0"),
         (lambda c: c["image"].update(height=32), r"tells image \(1, 32, 28\), but its generator"),
         (lambda c: c["image"].update(depth=1), "'image' must be an object with channels, height and width"),
         (lambda c: c.pop("generator"), "'generator' is missing"),
@@ -198,7 +198,7 @@ def test_a_classifier_is_checked_like_a_gan(tmp_path: Path) -> None:
         (put("backbone", widths=[4, "8"]), r"widths must be .*Sequence\[int\], not \[4, '8'\]"),
         (put("backbone", widths=[4] * 200), "much larger than"),
         (put("backbone", widths=[]), "widths must be one or more positive numbers"),
-        (lambda c: c.update(num_classes=4), "config.json tells 4 classes, but its backbone has 3"),
+        (lambda c: c.update(num_classes=4), "config.json states 4 classes, but its backbone has 3"),
         (lambda c: c.update(image={}), "unknown key 'image'; a backbone's config of format 1"),
     ):
         (saved / "config.json").write_text(text)

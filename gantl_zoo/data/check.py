@@ -1,4 +1,4 @@
-"""`check_data`: what a folder, a zip or a data set holds, before anybody trains on it."""
+"""`check_data`: inspect a folder, a zip or a data set before training on it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gantl_zoo.data.report import DataReport
 from gantl_zoo.data.similar import Groups, copies, near
 from gantl_zoo.errors import DataError
 
-MOST_COMPARED = 100_000  # images that are searched for near-duplicates
-SHOWN, WORST = 100, 10  # images on a contact sheet, and names of those that a crop harms most
+MOST_COMPARED = 100_000  # images that are compared for near-duplicates
+SHOWN, WORST = 100, 10  # images on a contact sheet; images in `worst_cuts`
 
 
 def silent(done: int, total: int) -> None:
-    """No progress."""
+    """Ignore progress: the default."""
 
 
 def check_data(
@@ -35,14 +35,14 @@ def check_data(
     root: str | Path | None = None,
     progress: Callable[[int, int], None] = silent,
 ) -> DataReport:
-    """A report on the images of a folder, a zip, a data name, or memory.
+    """Inspect the images of a folder, a zip, a data set name, or memory.
 
-    It counts images by kind, size and class, names what is left out and damaged, and finds copies,
-    near-duplicates, and those on both sides of the split. It says what cropping loses, and which size and
-    command suit. `image_size` and `fit` are those that are planned; without a size the report suggests one.
-    `progress(done, total)` is called after each file. Images are read one by one, never together, except for
-    those of data names and of memory. Raises `DataError` for a source that does not exist or holds no image,
-    never for files that can't be read.
+    The report counts images by kind, size and class, names damaged and unused files, and lists copies,
+    near-duplicates, and those on both sides of the split. It says what cropping loses, and suggests an image
+    size and a command. `image_size` and `fit` are the settings planned for training. `progress(done, total)`
+    is called after each file. Images in files are read one at a time, so the set need not fit into memory.
+    Raises `DataError` if the source does not exist or has no readable image; other unreadable files are part
+    of the report.
     """
     check_fit(fit)
     place = source_of(source)
@@ -51,16 +51,16 @@ def check_data(
     elif sources.is_name(place):
         gathered = of_images(splits_of(place, root))
     elif sources.chosen(place)[1] is not None:
-        raise DataError(f"{place}: only a whole folder or zip can be checked; leave the classes out")
+        raise DataError(f"{place}: only a whole folder or zip can be checked; leave out the classes")
     else:
         gathered = of_files(sources.existing(place), progress)
     if not gathered.looks:
-        raise DataError(f"{sources.spoken(source)} holds no image")
+        raise DataError(f"{sources.spoken(source)} contains no images")
     return report_on(sources.spoken(source), gathered, image_size, fit)
 
 
 def report_on(source: str, gathered: Gathered, image_size: int | None, fit: str) -> DataReport:
-    """The report, with everything that is counted over the images."""
+    """Build the report from the contents of a source."""
     looks, count = gathered.looks, len(gathered.looks)
     sizes = Counter(f"{look.size[0]}×{look.size[1]}" for look in looks)
     cuts = [(look.cut, name) for look, name in zip(looks, gathered.names, strict=True) if look.cut]
@@ -86,7 +86,7 @@ def report_on(source: str, gathered: Gathered, image_size: int | None, fit: str)
 
 
 def repetitions(gathered: Gathered) -> dict[str, Any]:
-    """Groups of copies, of near-duplicates (each copy counted once), and of those in both splits."""
+    """The fields `copies`, `near_duplicates` (without further copies), `leaks` and `compared` of a report."""
     same = copies(gathered.keys)
     distinct = sorted(set(range(len(gathered.keys))) - {i for group in same for i in group[1:]})
     compared = distinct[:: -(-len(distinct) // MOST_COMPARED)]

@@ -1,4 +1,4 @@
-"""Read a source once for its check: what each image looks like, and what concerns the whole."""
+"""Read a source once for `check_data`: what each image looks like, and how the files are organised."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gantl_zoo.errors import DataError
 
 @dataclass
 class Gathered:
-    """What reading a source gives: one entry an image in the lists, and what concerns the whole."""
+    """The contents of a source: lists with one entry per image, and facts about the whole."""
 
     names: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)  # of equal content
+    keys: list[bytes] = field(default_factory=list)  # equal for equal content
     held_out: list[bool] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     split: str = ""
@@ -39,7 +39,7 @@ class Gathered:
     memory: tuple[ImageData, ...] = ()
 
     def add(self, name: str, look: Look, key: bytes, held_out: bool) -> None:
-        """One image."""
+        """Add an image."""
         self.names.append(name)
         self.looks.append(look)
         self.keys.append(key)
@@ -47,12 +47,12 @@ class Gathered:
 
 
 def splits_of(name: Any, root: str | Path | None) -> tuple[ImageData, ...]:
-    """Both splits of a data set by name."""
+    """Both splits of a named data set."""
     return tuple(sources.load(name, split=split, root=root) for split in sources.SPLITS)
 
 
 def of_images(parts: tuple[ImageData, ...]) -> Gathered:
-    """Of images that are in memory, the training split first."""
+    """The contents of images in memory; the first part is the training split."""
     gathered = Gathered(memory=parts, split="by the data set" if len(parts) > 1 else "none: given in memory")
     for part in parts:
         for number, (key, look) in enumerate(looks_of_images(part)):
@@ -64,7 +64,7 @@ def of_images(parts: tuple[ImageData, ...]) -> Gathered:
 
 
 def of_files(source: Path, progress: Callable[[int, int], None]) -> Gathered:
-    """Of a folder or a zip. Raises `DataError` if there is no image."""
+    """The contents of a folder or a zip. Raises `DataError` if it has no readable image."""
     listed = naming.listing(source, junk=True)
     if not listed.images:
         naming.image_files(source)  # raises
@@ -90,7 +90,7 @@ def of_files(source: Path, progress: Callable[[int, int], None]) -> Gathered:
 
 
 def layout_of(source: Path, listed: naming.Listing, gathered: Gathered) -> Layout:
-    """Splits and classes; one without them if training would refuse the folders, which `gathered` notes."""
+    """The layout of the files; without splits and classes if training would reject it (see `problems`)."""
     with console.collected() as texts:
         try:
             laid_out = layout(source, listed.images, listed.tables, files.reader(source))
@@ -102,13 +102,13 @@ def layout_of(source: Path, listed: naming.Listing, gathered: Gathered) -> Layou
 
 
 def held_out_of(laid_out: Layout, hashed: dict[str, bytes], gathered: Gathered) -> set[str]:
-    """The names of the held-out images; `gathered` notes how they are chosen, and images in neither split."""
+    """The names of the held-out images. Records in `gathered` how they are chosen, and unused images."""
     if laid_out.splits:
         test = set(laid_out.part("test"))
         gathered.split = "by the folders " + " and ".join(sorted(set(laid_out.splits.values())))
         if unused := len(laid_out.paths) - len(test) - len(laid_out.part("train")):
             gathered.warnings.append(
-                f"{unused} images are in neither the training nor the test folder: not used"
+                f"{unused} images are in neither the training nor the test folder, so they are not used"
             )
         return test
     gathered.split = (
