@@ -143,7 +143,7 @@ def test_a_run_keeps_its_preset_and_resumes_with_its_settings(
 def test_wrong_presets_are_refused_before_anything_is_written(images: ImageData, tmp_path: Path) -> None:
     with pytest.raises(gz.UnknownNameError, match="unknown preset 'few-shots'; did you mean few-shot"):
         gz.train("dcgan", data=images, preset="few-shots", out=tmp_path)
-    with pytest.raises(gz.UsageError, match="preset must be a text, not 3"):
+    with pytest.raises(gz.UsageError, match="preset must be a string, not 3"):
         gz.train("dcgan", data=images, preset=3, out=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(gz.UsageError, match="unknown setting 'learning_rate'"):
         Preset(description="x", settings={"learning_rate": 1}, measured="")

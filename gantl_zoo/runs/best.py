@@ -28,7 +28,8 @@ class Best:
     def takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
         """Record the measurement of `step`. Returns whether its model replaces the kept one.
 
-        Without metrics the newest model is kept. If the metric is missing or not finite, the first one is.
+        Without metrics the newest model is kept. A model without a finite value of the metric replaces only
+        that of step 0, or one that is lost.
         """
         taken = self._takes(results, step)
         if taken:

@@ -92,8 +92,9 @@ def few_images_advice(recipe: Recipe, images: ImageData, preset: str) -> str:
 
 
 def nearness(source: GAN, images: ImageData, far: float) -> str:
-    """Advice if the images are `far` from the source: a nearer released model, or the warning that none is
-    near. Otherwise an empty string.
+    """Advice if the source is `far` from the images, or else an empty string.
+
+    It names a released model that is nearer, or says that none is near.
     """
     if far <= FAR:
         return ""

@@ -71,7 +71,9 @@ def start_of(job: ClassifierJob, images: ImageData) -> Start:
     lineage = {**ancestor(base, job.name), **hashes, "base_lineage": base.lineage}
     lineage |= {"strategy": job.strategy, "strategy_config": job.strategy_config}
     model.about = {"lineage": lineage}
-    note = f"last block: {len(kept)} of {len(images.classes)} classes have weights in the source"
+    note = (
+        f"last block: {len(kept)} of {len(images.classes)} classes have weights in the source; others are new"
+    )
     job = replace(job, name=pinned(base, job.name))
     return Start(job, model, strategy, f"{base.name}-{images.name}-{job.strategy}", note=note)
 

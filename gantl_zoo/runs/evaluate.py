@@ -76,8 +76,10 @@ class ModelEvaluator:
 
 
 def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
-    """Samples from seeds that are reserved for metrics. Those of a class-conditional model have the class
-    frequencies of the held-out images. Raises `DataError` if the classes differ in number.
+    """Samples from seeds that are reserved for metrics.
+
+    Those of a class-conditional model have the class frequencies of the held-out images. Raises `DataError`
+    if the classes differ in number.
     """
     labels, numbers = None, list(range(len(held_out.classes)))
     if num_classes := gan.num_classes:

@@ -32,8 +32,9 @@ def folder_of(run: Prepared, out: str | Path, name: str, quiet: bool) -> RunFold
 def execute(
     run: Prepared, folder: RunFolder, *, resume: bool = False, callbacks: Sequence[Callback] = ()
 ) -> GAN:
-    """Train in `folder`. Returns the kept model, the same in every process; only the main process calls
-    `callbacks`.
+    """Train in `folder`, and return the kept model.
+
+    All processes return the same model; only the main process calls `callbacks`.
     """
     with training_modes(), run.engine.applied():
         return _execute(run, folder, resume, callbacks)

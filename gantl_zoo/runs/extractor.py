@@ -34,7 +34,7 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
         return InceptionFeatures(name.partition(":")[2])
     if name.startswith(CHANNELWISE):
         inner = name.removeprefix(CHANNELWISE)
-        check_trained(inner, "extractor", "a trained classifier")  # timm has none for one channel
+        check_trained(inner, "extractor", "a trained classifier")  # timm has weights, but no such one
         return Channelwise(trained(inner), channels)
     try:
         return trained(name, channels=channels)

@@ -28,8 +28,9 @@ SPARE = 1 << 28  # bytes; a run with a smaller estimate is never refused
 
 
 def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
-    """Raise `UsageError` for a size that the generator does not support, or for which its weights and the
-    images exceed the free memory. Reads no images and allocates no weights.
+    """Raise `UsageError` for a size that is not supported or needs more than the free memory.
+
+    Counts the generator's weights and the images. Reads no images and allocates no weights.
     """
     size = spec.image_size
     if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:

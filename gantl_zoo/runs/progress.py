@@ -43,8 +43,8 @@ class TerminalBar(Progress):
             TextColumn("{task.fields[text]}", markup=False),
             console=Console(stderr=True),
             transient=transient,
-            redirect_stdout=sys.stdout is not None
-            and sys.stdout.isatty(),  # else results go to a file or a pipe
+            # results that go to a file or a pipe are not redirected
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         self.text, self.images = "", images
         self.task = self.bar.add_task(title, total=total, text="")
@@ -107,7 +107,7 @@ class Timed(Progress):
 
 
 class Lines(Timed):
-    """Passes a line to `write` every 30 seconds. Without `images`, work (under 5 seconds) has none."""
+    """Passes a line to `write` every 30 seconds. Without `images`, loops under 5 seconds have none."""
 
     first, every = 5.0, 30.0
 
@@ -143,9 +143,8 @@ class NotebookBar(Timed):
     def put(self, bundle: dict[str, str]) -> None:
         """Display the MIME bundle, or replace the one that is displayed."""
         if self.handle is None:
-            display: Any = importlib.import_module(
-                "IPython.display"
-            )  # not a dependency; every notebook has it
+            # not a dependency, but every notebook has it
+            display: Any = importlib.import_module("IPython.display")
             self.handle = display.display(bundle, raw=True, display_id=True)
         else:
             self.handle.update(bundle, raw=True)

@@ -82,8 +82,9 @@ class RunRecorder(Observer):
         return trouble.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
-        """True every `metrics_every` steps. If that is 0, metrics take at most a tenth of the run's time, and
-        without an evaluator a picture is written with each checkpoint.
+        """Whether to measure after `step`: every `metrics_every` steps, or by default in a tenth of the time.
+
+        Without an evaluator, the default is to write a picture with each checkpoint.
         """
         every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:

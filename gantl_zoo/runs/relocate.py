@@ -41,8 +41,8 @@ def find_images(spec: DataSpec, fingerprint: str | None, run: Path, data: Data |
         )
     raise TrainingError(
         f"the data {spec.name} has changed since {run} began (fingerprint {images.fingerprint}, at first "
-        f"{fingerprint}), or only one of the two was streamed (GANTL_ZOO_MEMORY): restore the images or that "
-        "setting, give the place of the images with --data, or start a new run"
+        f"{fingerprint}), or was streamed in only one of the two cases (GANTL_ZOO_MEMORY): restore the "
+        "images or that setting, give the place of the images with --data, or start a new run"
     )
 
 

@@ -129,8 +129,9 @@ class TransferSettings(RunSettings, total=False):
 
 
 def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
-    """Raise `UsageError` for a setting that is neither in the TypedDict `kind` nor among the verb's `own`
-    arguments, naming the closest one, and for a value of the wrong type.
+    """Raise `UsageError` for an unknown setting, with the closest known one, or a value of the wrong type.
+
+    The settings in the TypedDict `kind` and the verb's `own` arguments are known.
     """
     known = [*own, *kind.__annotations__]
     for key in sorted(set(settings) - set(known)):

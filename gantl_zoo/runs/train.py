@@ -46,8 +46,9 @@ def train(
     progress: bool | None = None,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
-    """Train a GAN from scratch on `data`. Returns the kept model: the newest one whose first metric lies
-    within the confidence interval of the best value.
+    """Train a GAN from scratch on `data`, and return the kept model.
+
+    The newest model whose first metric lies within the confidence interval of the best value is kept.
 
     `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
     (`image_size` in pixels, `channels`, `shots`, …) and choose the networks (`discriminator`,
@@ -60,8 +61,8 @@ def train(
 
     `resume` continues the run in a folder; other arguments must agree with the settings of that run.
 
-    Raises `UnknownNameError`, `UsageError` or `DataError` for unusable arguments or images, before a folder is
-    created; `TrainingError` if a run can't be written or resumed; `Stopped` after Ctrl-C, with the command
+    Raises `UnknownNameError`, `UsageError` or `DataError` for invalid arguments or images, before a folder
+    is created; `TrainingError` if a run can't be written or resumed; `Stopped` after Ctrl-C, with the command
     that continues the run.
     """
     check_known(settings, TrainSettings, *GENERAL)

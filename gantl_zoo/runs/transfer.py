@@ -50,8 +50,9 @@ def transfer(
     progress: bool | None = None,
     **settings: Unpack[TransferSettings],
 ) -> GAN:
-    """Fine-tune `source` on `data` with a strategy. Returns the kept model: the newest one whose first metric
-    lies within the confidence interval of the best value.
+    """Fine-tune `source` on `data` with a strategy, and return the kept model.
+
+    The newest model whose first metric lies within the confidence interval of the best value is kept.
 
     Images are resized to the source's size, or to `image_size`. The source is fitted to images of another
     size, channel count or number of classes, and to another `latent_dim` (`gantl_zoo.surgery.fit`). Log and

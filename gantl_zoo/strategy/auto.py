@@ -48,7 +48,7 @@ MINED = "the source already makes similar images; finding their latents is most 
 EARLY_BLOCK = "the discriminator's first block already fits, and few images can't improve it"
 HELD = "few images can't replace the source's weights, so these stay near their initial values"
 WHOLE = "with so few images, freezing blocks does not help"
-FIRST = "with this many images or at this distance, freeze the discriminator's first block"
+FIRST = "with this many images or at this distance, a frozen first block gives the best results"
 
 # The first row that fits is used, if its strategy is installed. The rows come from tables with three seeds.
 # "What the bare command reaches" in benchmarks/README.md has the ratios to the best row of each table.
@@ -80,8 +80,10 @@ class Advice:
 
 
 def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData) -> Advice:
-    """The given strategy, or for "auto" the guide's choice for the `source` and its networks `fitted` to the
-    images. Raises `UsageError` for "auto" with settings, because settings belong to one strategy.
+    """The given strategy, or for "auto" the guide's choice for these images.
+
+    `fitted` is the source with networks fitted to the images. Raises `UsageError` for "auto" with settings,
+    because settings belong to one strategy.
     """
     if strategy != AUTO:
         return Advice(strategy, config)
@@ -114,12 +116,12 @@ def suits(line: Line, gan: GAN, images: ImageData) -> bool:
 
 
 def novelty(gan: GAN, images: ImageData, samples: int | None = None) -> float:
-    """The distance of the images from the source: between their mean and that of 1,000 `samples`, in standard
-    deviations of the samples. 0 means that the source already makes such images.
+    """The distance of the images from 1,000 `samples` of the source, in standard deviations of the samples.
 
-    It is measured in features of the source's own discriminator, from which a transfer starts. Images are
-    converted to the source's size and channels, so colours don't count for a grey source. The squared
-    distance that is expected by chance is subtracted, so that it hardly depends on the number of images.
+    It is the distance between the means of features; 0 means that the source already makes such images. The
+    features are those of the source's own discriminator, from which a transfer starts. Images are converted
+    to the source's size and channels, so colours don't count for a grey source. The squared distance that is
+    expected by chance is subtracted, so that the result hardly depends on the number of images.
     """
     channels, side, _ = gan.image_shape
     real = images.few(min(SAMPLES, len(images))).fit(side, channels).images[:]  # reads those of a stream

@@ -59,8 +59,8 @@ class Recipe:
     `device`: where to train: auto, cpu, cuda, cuda:1 or mps. auto is a GPU if there is one.
     `engine_config`: settings of the engine that are otherwise chosen automatically: allocator, compile,
     memory_format, optimizer, threads, workers.
-    `skip_limit`: number of consecutive skipped steps (gradients were not finite) after which the run rolls back
-    to its last checkpoint with half the learning rate.
+    `skip_limit`: number of consecutive skipped steps (gradients were not finite) after which the run rolls
+    back to its last checkpoint with half the learning rate.
     `rollback_limit`: number of roll-backs after which a run stops.
     `on_collapse`: what a run does if its samples have collapsed: warn, rollback or stop.
     `watch_every`: steps between two health checks. There are three more checks in the first interval, and one
