@@ -307,7 +307,7 @@ def test_list_imports_nothing_heavy() -> None:
 
 def test_every_default_of_the_command_line_is_that_of_python() -> None:
     data, measuring = defaults(DataSpec, data_root="root"), defaults(Measuring) | {"metrics": "auto"}
-    ours = defaults(Recipe) | data | defaults(Job) | measuring
+    ours = defaults(Recipe) | data | defaults(Job) | measuring | {"preset": None}  # a run keeps "" of it
     evaluating = data | measuring | {"samples": inspect.signature(gz.evaluate).parameters["samples"].default}
     classifier = defaults(ClassifierRecipe) | data | defaults(ClassifierJob)
     for verb, usual in (

@@ -21,7 +21,7 @@ from gantl_zoo.cli.command import with_value
 from gantl_zoo.cli.options import arguments, sentence
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.field_help import field_help
-from gantl_zoo.registry.summary import summary
+from gantl_zoo.registry.summary import first, summary
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.augment.build import AUGMENTS
@@ -113,16 +113,19 @@ def test_plain_help_shows_the_ten_most_used_options(capsys: pytest.CaptureFixtur
 
 
 def test_long_options_have_the_keywords_of_python(
-    capsys: pytest.CaptureFixture[str], photos: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = ["train", "dcgan", "--data", photos, "--image-size", 28, "--dry-run"]
-    spelled = [
+    def dry(verb: str, name: str, settings: dict[str, Any]) -> str:
+        return str((settings["generator_config"], settings["engine_config"]))
+
+    monkeypatch.setattr("gantl_zoo.cli.train.dry", dry)
+    for words in (
         ["--generator-arg", "width=4", "--engine-arg", "threads=1"],
         ["--generator-config", '{"width": 4}', "--engine-config", '{"threads": 1}'],
         ["--generator-config", "width=4", "--engine-config=threads=1"],
-    ]
-    outputs = {run(capsys, *base, *words)[1] for words in spelled}
-    assert len(outputs) == 1 and "1 threads" in outputs.pop()
+    ):
+        code, out, _ = run(capsys, "train", "dcgan", "--data", "mnist", "--dry-run", *words)
+        assert code == 0 and out == "({'width': 4}, {'threads': 1})\n"
     assert arguments(["a=1", '{"b": "x"}'], "--x") == {"a": 1, "b": "x"} and arguments(None, "--x") == {}
 
 
@@ -132,6 +135,19 @@ def test_every_keyword_of_train_is_an_option() -> None:
 
     for verb, settings in ((train, TrainSettings), (transfer, TransferSettings)):
         assert set(settings.__annotations__) <= set(inspect.signature(verb).parameters)
+
+
+def test_help_all_is_offered_where_it_shows_more(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb, more in (("train", True), ("data", False), ("push", False)):
+        assert ("--help-all" in run(capsys, verb, "--help")[1]) is more
+
+
+def test_addresses_of_papers_are_not_listed() -> None:
+    assert first("A set (https://a.org/x). More.") == "A set."
+    assert (
+        first("A net (Li 2020, https://a.org/x, § 4) of\n`width`.\n\nMore.")
+        == "A net (Li 2020, § 4) of `width`."
+    )
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +295,7 @@ def test_json_of_classifiers(capsys: pytest.CaptureFixture[str], photos: Path, t
     found = json.loads(out)
     assert code == 0 and found["metrics"][0]["metric"] == "accuracy" and found["kept_step"] is None
     code, out, _ = run(capsys, "classify", "evaluate", found["run"], *common, "--json", "-")
-    assert code == 0 and json.loads(out)["metric"] == "accuracy"
+    assert code == 0 and json.loads(out)[0]["metric"] == "accuracy"
 
 
 def test_env_holds_what_a_bug_report_needs(
@@ -360,9 +376,9 @@ def test_features_are_computed_on_the_device_of_the_extractor(tmp_path: Path) ->
     network = gz.backbones.build("cnn", channels=1, num_classes=3, widths=[4, 8])
     extractor = ClassifierFeatures("small", network)
     stacked = Channelwise(extractor, 2)
-    assert extractor.look(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))[0].device.type == "cpu"
+    assert extractor.forward(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))[0].device.type == "cpu"
     stacked.to(torch.device("meta"))
-    features, logits = stacked.look(torch.zeros(2, 2, 8, 8, dtype=torch.uint8))
+    features, logits = stacked.forward(torch.zeros(2, 2, 8, 8, dtype=torch.uint8))
     assert stacked.device == extractor.device == features.device == torch.device("meta")
     assert features.shape == (2, 16) and logits is not None and logits.shape == (2, 9)
 

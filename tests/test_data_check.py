@@ -277,7 +277,7 @@ def test_the_command_line(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["data", str(mixed), "--fit", "stretch"], 2, "unknown fit"),
         (["data", str(mixed), "--json", str(tmp_path / "no" / "x.json")], 1, "can't write"),
         (["data", str(mixed), "--sheet", str(tmp_path / "x.nothing")], 1, "can't write"),
-        (["data"], 2, "Missing argument"),
+        (["data"], 2, "SOURCE… is missing"),
     ]:
         with pytest.raises(SystemExit) as stopped:
             main(words)

@@ -57,7 +57,7 @@ def test_built_in_sets_are_registered_names(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["list", "--kind", "datasets"])
     listed = capsys.readouterr().out
-    assert all(f"datasets        {name}" in listed for name in names)
+    assert [line.split()[0] for line in listed.splitlines()] == ["Datasets", *names]
     with pytest.raises(SystemExit):
         main(["info", "portraits"])
     assert "Lisa Wischofsky, CC0" in capsys.readouterr().out
@@ -115,7 +115,7 @@ def test_a_plug_ins_set_works_as_a_built_in_one(
     assert gan.lineage["data"]["name"] == "squares" and gan.lineage["data"]["images"] == 12
     with pytest.raises(SystemExit):
         main(["list", "--kind", "datasets"])
-    assert "squares                  nice 0.3" in capsys.readouterr().out
+    assert "  squares        (nice 0.3)" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["info", "squares"])
     assert "Squares, bright or dark." in capsys.readouterr().out
@@ -139,9 +139,7 @@ def test_what_is_wrong_with_a_plug_ins_set_is_said(install: Install) -> None:
 def test_two_sets_of_one_name_stay_reachable(install: Install) -> None:
     install("one", SQUARES, datasets={"squares": "one:squares"})
     install("two", SQUARES, datasets={"squares": "two:squares"})
-    with pytest.raises(
-        gz.UnknownNameError, match="brought by two plug-ins; say which: one:squares, two:squares"
-    ):
+    with pytest.raises(gz.UnknownNameError, match="name one of one:squares, two:squares"):
         data.load("squares")
     assert data.load("two:squares").name == "squares"
 
@@ -160,8 +158,6 @@ def test_portraits_are_bundled_with_their_licence() -> None:
 
 
 def test_portraits_are_part_of_the_package() -> None:
-    import tomllib
-
     root = Path(__file__).parent.parent
-    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert {"data/*.zip", "data/*.txt"} <= set(listed["gantl_zoo"])
+    listed = (root / "pyproject.toml").read_text(encoding="utf-8").partition("package-data]")[2]
+    assert '"data/*.zip", "data/*.txt"' in listed

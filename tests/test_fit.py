@@ -196,7 +196,7 @@ def test_a_classifier_keeps_its_fit(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "padded to a square (up to 67 % of it)" in capsys.readouterr().err
     assert model.about["lineage"]["data"]["fit"] == "pad"
     assert "--fit pad" in model.about["training"]["command"]
-    assert gz.classify_evaluate(model, data=tmp_path / "things", image_size=28)["value"] >= 0
+    assert gz.classify_evaluate(model, data=tmp_path / "things", image_size=28)["accuracy"] >= 0
 
 
 def test_the_command_line_takes_a_fit(banners: Path, capsys: pytest.CaptureFixture[str]) -> None:

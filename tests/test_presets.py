@@ -20,7 +20,7 @@ from helpers import SMALL, TINY
 import gantl_zoo as gz
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
-from gantl_zoo.networks.base import Discriminator
+from gantl_zoo.networks.base import BlockDiscriminator
 from gantl_zoo.registry.releases import release_folder
 from gantl_zoo.runs import choice, estimate, prepared
 from gantl_zoo.runs.choice import Open, choose_recipe
@@ -99,12 +99,12 @@ def test_presets_are_listed_and_shown_without_torch(capsys: pytest.CaptureFixtur
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert all(name in said for name in ("article", "few-shot", "stacked-mnist", "dcgan-mnist"))
-    (line,) = [line for line in said.splitlines() if line.split()[:2] == ["lr", "0.0008"]]
-    assert "benchmarks/" in line
+    shown = said.partition("few-shot: preset")[2]
+    assert "lr=0.0008" in shown and "benchmarks/transfer-short.md" in shown.partition("Measured")[2]
     with pytest.raises(SystemExit):
         main(["info", "dcgan-mnist"])
     both = capsys.readouterr().out
-    assert "preset dcgan-mnist: " in both and "lineage: " in both, "the model is not hidden by its preset"
+    assert "dcgan-mnist: preset" in both and "Lineage" in both, "the model is not hidden by its preset"
 
 
 def test_given_settings_win_and_parts_of_another_network_are_left_out() -> None:
@@ -218,7 +218,7 @@ def test_a_choice_fits_what_was_given() -> None:
     assert choose_recipe(compiled, frozenset(CHOSEN), blank(10))[0].r1 == 0
 
 
-class Rough(Discriminator):
+class Rough(BlockDiscriminator):
     """A discriminator without second derivatives."""
 
     def __init__(self) -> None:
@@ -271,7 +271,7 @@ def test_a_bare_transfer_chooses_strategy_and_recipe_and_says_so(
     kept = {key: model.about["training"][key] for key in CHOSEN}
     assert kept == dict(load_preset("few-shot").settings) | {"steps": 2}
     assert "strategy auto: 20 images, " in log and "recipe few-shot, for 20 images" in log
-    assert log.index("to change them: --strategy") < log.index("step       2/2")
+    assert log.index("to change them: --strategy") < log.index("transfer 2/2")
     assert "3.2 passes over 20 images" in log and "MiB of memory" in log
 
 

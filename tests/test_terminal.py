@@ -204,8 +204,8 @@ def test_bytes_for_a_closed_pipe_are_dropped() -> None:
     ("words", "hint"),
     [
         (["trian"], "train"),
-        (["train", "dcgan", "--stepz", "3"], "no such option --stepz; did you mean --steps"),
-        (["train", "dcgan", "--stpes", "3"], "no such option --stpes; did you mean --steps"),
+        (["train", "dcgan", "--stepz", "3"], "unknown option '--stepz'; did you mean --steps"),
+        (["train", "dcgan", "--stpes", "3"], "unknown option '--stpes'; did you mean --steps"),
     ],
 )
 def test_a_misspelt_word_gets_a_suggestion(

@@ -50,7 +50,7 @@ def option_sections(
         title = panel(option) if everything else OPTIONS
         if everything or not often or option.name in (*often, "help"):
             panels.setdefault(title, []).append((spelled(option), text_of(option, ctx)))
-    if often and not everything:
+    if sum(map(len, panels.values())) < len(options):
         panels[OPTIONS].append(("--help-all", f"Show all {len(options)} options."))
     for title in sorted(panels, key=lambda title: title == OPTIONS):
         yield from section(title, panels[title], width)

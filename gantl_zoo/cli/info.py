@@ -42,7 +42,8 @@ def info(
     kinds = [kind for kind in REGISTRIES if name in REGISTRIES[kind]] or ["models"]
     found = [model_pages(name) if kind == "models" else pages(kind, name) for kind in kinds]
     if as_json is not None:
-        write_json(found[0][1] if len(found) == 1 else [facts for _, facts in found], as_json)
+        alone = len(found) == 1 or kinds[0] == "models"  # its preset has a page, but is not the model
+        write_json(found[0][1] if alone else [facts for _, facts in found], as_json)
     else:
         print_page("\n\n".join(text for text, _ in found))
 

@@ -13,7 +13,7 @@ from gantl_zoo.data import sources
 from gantl_zoo.data.advice import suggestions
 from gantl_zoo.data.arrays import source_of
 from gantl_zoo.data.fit import CROP, check_fit
-from gantl_zoo.data.gather import Found, of_files, of_images, splits_of
+from gantl_zoo.data.gather import Gathered, of_files, of_images, splits_of
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.report import DataReport
 from gantl_zoo.data.similar import Groups, copies, near
@@ -47,59 +47,59 @@ def check_data(
     check_fit(fit)
     place = source_of(source)
     if isinstance(place, ImageData):
-        found = of_images((place,))
+        gathered = of_images((place,))
     elif sources.is_name(place):
-        found = of_images(splits_of(place, root))
+        gathered = of_images(splits_of(place, root))
     elif sources.chosen(place)[1] is not None:
         raise DataError(f"{place}: only a whole folder or zip can be checked; leave the classes out")
     else:
-        found = of_files(sources.existing(place), progress)
-    if not found.looks:
+        gathered = of_files(sources.existing(place), progress)
+    if not gathered.looks:
         raise DataError(f"{sources.spoken(source)} holds no image")
-    return report_on(sources.spoken(source), found, image_size, fit)
+    return report_on(sources.spoken(source), gathered, image_size, fit)
 
 
-def report_on(source: str, found: Found, image_size: int | None, fit: str) -> DataReport:
+def report_on(source: str, gathered: Gathered, image_size: int | None, fit: str) -> DataReport:
     """The report, with everything that is counted over the images."""
-    looks, count = found.looks, len(found.looks)
+    looks, count = gathered.looks, len(gathered.looks)
     sizes = Counter(f"{look.size[0]}×{look.size[1]}" for look in looks)
-    cuts = [(look.cut, name) for look, name in zip(looks, found.names, strict=True) if look.cut]
+    cuts = [(look.cut, name) for look, name in zip(looks, gathered.names, strict=True) if look.cut]
     traits = ("grey", "grey_rgb", "transparent", "turned", "deep")
     kept = ("split", "left_out", "others", "junk", "damaged", "warnings", "problems", "memory")
     return DataReport(
         source=source,
         images=count,
-        held_out=sum(found.held_out),
-        kinds=dict(found.kinds.most_common()),
+        held_out=sum(gathered.held_out),
+        kinds=dict(gathered.kinds.most_common()),
         sizes=dict(sizes.most_common()),
-        classes=dict(sorted(found.classes.items())),
+        classes=dict(sorted(gathered.classes.items())),
         not_square=len(cuts),
         mean_cut=sum(cut for cut, _ in cuts) / count,
         worst_cuts={name: cut for cut, name in sorted(cuts, key=lambda cut: (-cut[0], cut[1]))[:WORST]},
         fit=fit,
-        spread=tuple(found.names[i] for i in sorted({i * count // SHOWN for i in range(SHOWN)})),
+        spread=tuple(gathered.names[i] for i in sorted({i * count // SHOWN for i in range(SHOWN)})),
         **{trait: sum(getattr(look, trait) for look in looks) for trait in traits},
-        **{key: getattr(found, key) for key in kept},
-        **repetitions(found),
+        **{key: getattr(gathered, key) for key in kept},
+        **repetitions(gathered),
         **suggestions(source, looks, image_size, fit),
     )
 
 
-def repetitions(found: Found) -> dict[str, Any]:
+def repetitions(gathered: Gathered) -> dict[str, Any]:
     """Groups of copies, of near-duplicates (each copy counted once), and of those in both splits."""
-    same = copies(found.keys)
-    distinct = sorted(set(range(len(found.keys))) - {i for group in same for i in group[1:]})
+    same = copies(gathered.keys)
+    distinct = sorted(set(range(len(gathered.keys))) - {i for group in same for i in group[1:]})
     compared = distinct[:: -(-len(distinct) // MOST_COMPARED)]
-    thumbs = torch.stack([torch.from_numpy(found.looks[i].thumb) for i in compared])
+    thumbs = torch.stack([torch.from_numpy(gathered.looks[i].thumb) for i in compared])
     alike = [[compared[i] for i in group] for group in near(thumbs)]
-    united = Groups(len(found.keys))
+    united = Groups(len(gathered.keys))
     for group in [*same, *alike]:
         for number in group[1:]:
             united.join(group[0], number)
-    leaks = [group for group in united.sets() if len({found.held_out[i] for i in group}) > 1]
+    leaks = [group for group in united.sets() if len({gathered.held_out[i] for i in group}) > 1]
 
     def named(groups: list[list[int]]) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(found.names[i] for i in group) for group in groups)
+        return tuple(tuple(gathered.names[i] for i in group) for group in groups)
 
     return {
         "copies": named(same),

@@ -74,8 +74,8 @@ class Flat(NamedTuple):
         picture = self.picture
         if image_size is not None:
             picture = square_picture(picture, image_size, fit, white=self.transparent)
-        found: Pixels = np.array(picture)
-        return found[None] if picture.mode == "L" else found.transpose(2, 0, 1)
+        pixels: Pixels = np.array(picture)
+        return pixels[None] if picture.mode == "L" else pixels.transpose(2, 0, 1)
 
 
 def decode(content: bytes, image_size: int | None, fit: str = CROP) -> Decoded:
@@ -183,10 +183,10 @@ def _upright(image: Picture) -> Picture:
 def orientation(image: Picture) -> int:
     """The orientation in EXIF, 1 (upright) to 8."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        turn = image.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged block, which costs nothing but the orientation
         return 1
-    return found if found in range(2, 9) else 1
+    return turn if turn in range(2, 9) else 1
 
 
 def _over_white(image: Picture, kind: str | None) -> tuple[Picture, bool]:

@@ -62,9 +62,9 @@ def looks_of_files(
     """Each name with the look of its image, or with what is wrong with the file; few at a time."""
     read = files.reader(source)
     one = files.bytes_of_one(read, names, None)
-    for done, found in enumerate(files.each(read, names, look_at, one), 1):
+    for done, result in enumerate(files.each(read, names, look_at, one), 1):
         progress(done, len(names))
-        yield found
+        yield result
 
 
 def looks_of_images(images: ImageData) -> Iterator[tuple[bytes, Look]]:

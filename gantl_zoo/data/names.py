@@ -91,13 +91,13 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
     Pictures of a kind that can't be read are counted in one warning, unless it is not `warned`. Raises
     `DataError` if no image is left.
     """
-    found = listing(source)
-    if not found.images:
-        remedy = f"; it has {found.summary}: convert, rename or unpack them" if found.summary else ""
+    listed = listing(source)
+    if not listed.images:
+        remedy = f"; it has {listed.summary}: convert, rename or unpack them" if listed.summary else ""
         raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
-    if found.summary and warned:
-        warn(f"{source}: {found.summary} are left out")
-    return found.images, found.tables
+    if listed.summary and warned:
+        warn(f"{source}: {listed.summary} are left out")
+    return listed.images, listed.tables
 
 
 def _unreadable() -> frozenset[str]:

@@ -57,8 +57,8 @@ def sized(train: int, test: int, shape: tuple[int, int, int]) -> Callable[[Funct
 
 def sizes_of(name: str) -> Sizes | None:
     """The declared sizes of a data set; None if it declares none."""
-    found = getattr(datasets.load(name), "sizes", None)
-    return found if isinstance(found, Sizes) else None
+    sizes = getattr(datasets.load(name), "sizes", None)
+    return sizes if isinstance(sizes, Sizes) else None
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:

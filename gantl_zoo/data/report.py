@@ -136,9 +136,9 @@ class DataReport:
         return text and f"{text}; scores will look too good"
 
     def _left_out(self) -> str:
-        parts = {"of kinds that can't be read": self.left_out, "not images": self.others}
-        found = [f"{what}: {counted(kinds)}" for what, kinds in parts.items() if kinds]
-        return "; ".join(found + [f"hidden or of the system: {self.junk:,}"] * bool(self.junk))
+        kinds = {"of kinds that can't be read": self.left_out, "not images": self.others}
+        parts = [f"{what}: {counted(counts)}" for what, counts in kinds.items() if counts]
+        return "; ".join(parts + [f"hidden or of the system: {self.junk:,}"] * bool(self.junk))
 
     def _enlarged(self) -> str:
         return f"; enlarged: {self.enlarged:,}" if self.enlarged else ""
@@ -165,11 +165,11 @@ def listed(texts: Mapping[str, str]) -> str:
     return f"{len(texts):,} left out: {shown}{more}" if texts else ""
 
 
-def groups(found: Sequence[Sequence[str]], what: str) -> str:
+def groups(names: Sequence[Sequence[str]], what: str) -> str:
     """`"2 groups of identical files (5 images): a = b; c = d = e"`; "" for none."""
-    if not found:
+    if not names:
         return ""
-    shown = "; ".join(" = ".join(group[:SHOWN]) + " = …" * (len(group) > SHOWN) for group in found[:SHOWN])
-    more = "; …" if len(found) > SHOWN else ""
-    plural = "s" if len(found) > 1 else ""
-    return f"{len(found):,} group{plural} {what} ({sum(map(len, found)):,} images): {shown}{more}"
+    shown = "; ".join(" = ".join(group[:SHOWN]) + " = …" * (len(group) > SHOWN) for group in names[:SHOWN])
+    more = "; …" if len(names) > SHOWN else ""
+    plural = "s" if len(names) > 1 else ""
+    return f"{len(names):,} group{plural} {what} ({sum(map(len, names)):,} images): {shown}{more}"

@@ -11,10 +11,11 @@ from gantl_zoo.data.arrays import source_of
 from gantl_zoo.data.decode import Flat, flattened, opened, quiet, stored_grey
 from gantl_zoo.data.fit import CROP, square_picture
 from gantl_zoo.data.look import picture_of
-from gantl_zoo.data.report import DataReport
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+    from gantl_zoo.data.report import DataReport
 
 COLUMNS, TILE, GAP, HEAD = 10, 96, 6, 30
 MARKED = 0.25  # images that lose more of their pixels get a frame

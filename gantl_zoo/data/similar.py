@@ -41,18 +41,18 @@ class Groups:
 
     def sets(self) -> list[list[int]]:
         """The sets of two or more, the largest first."""
-        found: dict[int, list[int]] = {}
+        sets: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
-            found.setdefault(self.top(number), []).append(number)
-        return sorted((one for one in found.values() if len(one) > 1), key=lambda one: (-len(one), one))
+            sets.setdefault(self.top(number), []).append(number)
+        return sorted((one for one in sets.values() if len(one) > 1), key=lambda one: (-len(one), one))
 
 
 def copies(keys: Sequence[Hashable]) -> list[list[int]]:
     """The groups of two or more indices that have one key, the largest group first."""
-    found: dict[Hashable, list[int]] = {}
+    sets: dict[Hashable, list[int]] = {}
     for number, key in enumerate(keys):
-        found.setdefault(key, []).append(number)
-    return sorted((one for one in found.values() if len(one) > 1), key=lambda one: (-len(one), one))
+        sets.setdefault(key, []).append(number)
+    return sorted((one for one in sets.values() if len(one) > 1), key=lambda one: (-len(one), one))
 
 
 def near(thumbs: Tensor) -> list[list[int]]:

@@ -31,7 +31,9 @@ def summary(entry: Entry) -> str:
 def first(docstring: str) -> str:
     """The first sentence of a docstring."""
     paragraph = " ".join(docstring.strip().partition("\n\n")[0].split())
-    return re.sub(r",? https?://[^\s,)]+", "", re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0])
+    return re.sub(
+        r" \(https?://[^\s)]+\)|,? https?://[^\s,)]+", "", re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0]
+    )
 
 
 def source(module: str) -> str:

@@ -86,8 +86,9 @@ def steps_within(minutes: float, rate: float, batch: int, measuring: bool) -> in
 def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> float:
     """Measure the speed of training with a few steps on copies.
 
-    `gan` and the caller's random state are not changed. A strategy that was given as an object is timed as "full". All processes must call this; the clock of the
-    main process counts. Raises what the first step of the run would raise.
+    `gan` and the caller's random state are not changed. A strategy that was given as an object is timed as
+    "full". All processes must call this; the clock of the main process counts. Raises what the first step of
+    the run would raise.
     """
     recipe = job.recipe
     with engine.applied(), seeded(recipe.seed):
