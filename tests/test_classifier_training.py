@@ -181,7 +181,7 @@ def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path)
     outcome = CliRunner().invoke(app, words)
     assert outcome.exit_code == 0 and outcome.output.endswith(f"{run}\n"), outcome.output
     photos.rename(tmp_path / "moved")
-    with pytest.raises(gz.TrainingError, match="say where they are with --data"):
+    with pytest.raises(gz.TrainingError, match="give their new place with --data"):
         resume_classifier(run)
     assert resume_classifier(run, data=tmp_path / "moved", quiet=True).num_classes == 2
     next((tmp_path / "moved").rglob("*.png")).unlink()

@@ -108,7 +108,7 @@ def test_what_is_refused_leaves_no_folder(images: ImageData, tmp_path: Path) -> 
     data_folder, runs = str(halves(images, tmp_path)), tmp_path / "runs"
     for strategy, config, text in (
         ("ewc", {}, "ewc is for GANs"),
-        ("partial", {"last": 9}, "partial: 9 blocks"),
+        ("partial", {"last": 9}, "partial: can't train 9 blocks"),
         ("warm-discriminator", {}, "warm-discriminator is for GANs"),
     ):
         with pytest.raises(gz.UsageError, match=text):

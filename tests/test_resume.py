@@ -395,7 +395,7 @@ def test_a_run_follows_its_images_to_another_place(
     gz.resume(run)
     moved = photos.rename(tmp_path / "elsewhere" / "pictures")
     with pytest.raises(
-        gz.TrainingError, match=rf"data photos \({photos}\) of .*say where they are with --data"
+        gz.TrainingError, match=rf"data photos \({photos}\) of .*give their new place with --data"
     ):
         gz.resume(run)
     gz.resume(run, data=moved)

@@ -159,7 +159,7 @@ def test_a_comparison_needs_a_discriminator_to_train_with(
     with pytest.raises(gz.UsageError, match="alone has no discriminator, which training from scratch needs"):
         gz.transfer(alone, data=images, strategy="projected", compare_scratch=True, out=tmp_path, **settings)
     frozen = gz.build_gan("dcgan", "backbone", generator_config=SMALL)
-    with pytest.raises(gz.UsageError, match="on a frozen backbone, which scratch would have"):
+    with pytest.raises(gz.UsageError, match="has a frozen backbone, which would have random weights"):
         gz.transfer(frozen, data=images, compare_scratch=True, out=tmp_path, **settings)
     with pytest.raises(gz.UsageError, match="strategy_config is for a strategy's name"):
         gz.transfer(
@@ -215,7 +215,7 @@ def test_numbers_of_numpy_are_numbers(images: ImageData, tmp_path: Path) -> None
 
 def test_engine_settings_are_chosen_told_and_overridden(images: ImageData, gan: gz.GAN) -> None:
     text = str(engine.choose("cpu", "auto"))
-    assert "channels-last" in text and "fused Adam" in text and "threads" in text
+    assert "channels-last" in text and "fused Adam" in text and "thread" in text
     settings = {"memory_format": "contiguous", "optimizer": "plain", "allocator": "default"}
     machine = engine.choose("cpu", "fp32", settings)
     assert "contiguous, plain Adam, the C library's allocator" in str(machine)
@@ -353,7 +353,7 @@ def test_what_only_a_resumed_run_may_leave_out_is_asked_for(tmp_path: Path) -> N
 def test_a_discriminator_of_frozen_random_features_is_refused(photos: Path, tmp_path: Path) -> None:
     settings = {k: v for k, v in TINY.items() if k != "discriminator_config"} | {"data": photos}
     settings |= {"channels": 1, "image_size": 28, "discriminator": "backbone", "out": tmp_path / "runs"}
-    with pytest.raises(gz.UsageError, match=r"frozen features of random weights: .*weights=cnn-mnist"):
+    with pytest.raises(gz.UsageError, match=r"frozen backbone of random weights: .*weights=cnn-mnist"):
         gz.train("dcgan", **settings)
     assert not (tmp_path / "runs").exists()
     for config in ({"weights": "cnn-mnist"}, {"freeze": False}):

@@ -46,8 +46,9 @@ def dry_run(run: Prepared) -> str:
 
 
 def entry(label: str, text: str) -> str:
-    """A label and its text, wrapped into the second column."""
-    lines = wrap(text, WIDTH - LABEL, break_long_words=False, break_on_hyphens=False)
+    """A label and its text, which is wrapped with a hanging indent into the second column."""
+    width = WIDTH - LABEL
+    lines = wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return f"{label:{LABEL}}" + f"\n{'':{LABEL}}".join(lines)
 
 
