@@ -137,10 +137,10 @@ def test_dry_run_builds_nothing_on_disk(
     out_folder = tmp_path / "runs"
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "freeze",
                        "--dry-run", "--out", out_folder)  # fmt: skip
-    assert code == 0 and "frozen" in out and "learns" in out and "MiB" in out and not out_folder.exists()
+    assert code == 0 and "frozen" in out and "trained" in out and "MiB" in out and not out_folder.exists()
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "gradual",
                        "--dry-run")  # fmt: skip
-    assert code == 0 and "learn later" in out and "frozen" not in out
+    assert code == 0 and "trained later" in out and "frozen" not in out
     code, out, _ = run(capsys, "train", "dcgan", "--data", photos, "--image-size", 32, "--dry-run")
     assert code == 0 and "generator      dcgan, " in out and "new networks" in out
 

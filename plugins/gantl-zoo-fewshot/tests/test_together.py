@@ -244,4 +244,4 @@ def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch
         monkeypatch.undo()
         plugins.rescan()
     log = max(tmp_path.iterdir()) / "log.txt"
-    assert "so full (mine would come first, but is not installed" in log.read_text(encoding="utf-8")
+    assert "not possible: mine (not installed" in log.read_text(encoding="utf-8")
