@@ -8,7 +8,8 @@ PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot
 
 demo: $(READY)
 	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 500 --metrics-every 125 --samples 2000 \
-		--metrics fd --lr 8e-4 --r1 0.5 --decay 0.5 --compare-scratch --out runs
+		--metrics fd --strategy full --lr 8e-4 --r1 0.5 --batch 64 --aug none --decay 0.5 \
+		--compare-scratch --out runs
 
 # as many processes as cores, so one thread each
 test: $(READY) lint

@@ -29,7 +29,7 @@ class Open:
     """
 
     settings: frozenset[str] = frozenset()
-    preset: str = ""
+    preset: str | None = None
     minutes: float | None = None
 
 
@@ -81,7 +81,7 @@ HOW = (
 )
 
 
-def few_images_advice(recipe: Recipe, images: ImageData, preset: str) -> str:
+def few_images_advice(recipe: Recipe, images: ImageData, preset: str | None) -> str:
     """What a training from scratch on few images without augmentation is told; else ""."""
     if preset or recipe.aug != "none" or len(images) >= FEW:
         return ""

@@ -56,7 +56,7 @@ class Job:
     measuring: Measuring = field(default_factory=Measuring)
     title: str = ""
     compare_scratch: bool = False
-    preset: str = ""  # where settings that nobody gave come from
+    preset: str | None = None  # where settings that nobody gave come from
     minutes: float | None = None  # the budget that the steps were counted for
 
     def to_config(self) -> dict[str, Any]:
