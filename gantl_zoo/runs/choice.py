@@ -87,7 +87,7 @@ def few_images_advice(recipe: Recipe, images: ImageData, preset: str | None) -> 
         return ""
     return (
         f"{len(images):,} images are few for training from scratch without augmentation: --preset few-shot "
-        "augments them; transfer needs fewer steps"
+        "augments them, and a transfer from a released model needs fewer steps"
     )
 
 
