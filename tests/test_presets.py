@@ -137,7 +137,7 @@ def test_a_run_keeps_its_preset_and_resumes_with_its_settings(
     with pytest.raises(gz.UsageError, match="began with preset few-shot, not fast"):
         gz.transfer(gan, data=images, resume=run, preset="fast")
     del config["preset"], config["minutes"]  # as an earlier version wrote it
-    assert (Job.from_config(config, run).preset, Job.from_config(config, run).minutes) == ("", None)
+    assert (Job.from_config(config, run).preset, Job.from_config(config, run).minutes) == (None, None)
 
 
 def test_wrong_presets_are_refused_before_anything_is_written(images: ImageData, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_training_on_few_images_without_augmentation_is_advised(images: ImageDat
     assert "40 images are few" in prepare_train("dcgan", images, settings).why
     assert prepare_train("dcgan", images, settings | {"aug": "ada"}).why == ""
     assert prepare_train("dcgan", images, settings | {"preset": "article"}).why == ""
-    assert choice.few_images_advice(Recipe(), blank(1_000, 1), "") == ""
+    assert choice.few_images_advice(Recipe(), blank(1_000, 1), None) == ""
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Open:
     """
 
     settings: frozenset[str] = frozenset()
-    preset: str = ""
+    preset: str | None = None
     minutes: float | None = None
 
 
@@ -81,7 +81,7 @@ def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData)
 HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one option such as --lr"
 
 
-def few_images_advice(recipe: Recipe, images: ImageData, preset: str) -> str:
+def few_images_advice(recipe: Recipe, images: ImageData, preset: str | None) -> str:
     """A warning for training from scratch on few images without augmentation, or else an empty string."""
     if preset or recipe.aug != "none" or len(images) >= FEW:
         return ""

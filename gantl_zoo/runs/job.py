@@ -48,7 +48,7 @@ class Job:
     measuring: Measuring = field(default_factory=Measuring)
     title: str = ""
     compare_scratch: bool = False
-    preset: str = ""  # name of the preset for settings that were not given
+    preset: str | None = None  # name of the preset for settings that were not given
     minutes: float | None = None  # the budget that determined the steps
 
     def to_config(self) -> dict[str, Any]:

@@ -188,9 +188,7 @@ def open_of(verb: str, asked: RunSettings, settings: RunSettings) -> Open:
             )
         if not minutes > 0:
             raise UsageError(f"minutes must be above 0, not {minutes!r}")
-    return Open(
-        settings=open_settings(verb, settings), preset=asked.get("preset") or "", minutes=plain(minutes)
-    )
+    return Open(settings=open_settings(verb, settings), preset=asked.get("preset"), minutes=plain(minutes))
 
 
 def measuring_of(settings: MeasuringSettings) -> Measuring:
