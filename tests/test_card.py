@@ -69,6 +69,20 @@ def test_the_head_says_what_is_true() -> None:
     assert ModelCard(card.render(config(license=""))).data.license is None
 
 
+def test_the_usage_first_saves_a_picture(
+    gan: gz.GAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = gan.save(tmp_path / "mine")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    assert code.index('model.sample(16).save("grid.png")') < code.index("images = model.generate(16, seed=0)")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(code.replace(gan.name, str(folder)), scope)
+    assert (tmp_path / "grid.png").is_file() and scope["images"].shape[0] == 16
+    assert "sample(" not in card.render({"kind": "backbone", "backbone": {"name": "cnn"}, "name": "x"})
+
+
 def test_a_base_model_is_a_key_only_if_it_is_on_the_hub() -> None:
     local = LINEAGE | {"base_model": "runs/00001-first", "strategy": "full"}
     text = card.render(config(lineage=local))

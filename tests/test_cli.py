@@ -108,7 +108,9 @@ def test_train_transfer_evaluate_end_to_end(
                          "--strategy", "partial", "--strategy-arg", "last=1")  # fmt: skip
     second = Path(out.splitlines()[-1])
     assert code == 0 and (second / "comparison.png").is_file()
-    assert all(title in err for title in ("before transfer", "after transfer", "from scratch", "won"))
+    assert all(
+        title in err for title in ("before transfer", "after transfer", "from scratch", "transfer is ")
+    )
     scores = tmp_path / "scores.json"
     code, out, _ = run(capsys, "evaluate", second, "--data", photos, "--channels", 1, "--samples", 16,
                        "--extractor", "pixels", "--json", scores)  # fmt: skip
@@ -221,7 +223,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "can't write",
         ),
         (["train", "dcgan", "--data", "mnist"], 1, "mnist is not in"),
-        (["evaluate", "dcgan-mnist", "--data", "{photos}"], 1, "with 1 channel(s), photos has 3"),
+        (["evaluate", "dcgan-mnist", "--data", "{photos}"], 1, "with 1 channel(s), but photos has 3"),
         (
             ["transfer", "dcgan-mnist", "--data", "{photos}", "--image-size", "30"],
             2,
@@ -245,7 +247,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         ),
         (["classify", "train", "cnn", "--data", "{tmp}/flat"], 1, "has no labels"),
         (["classify", "transfer", "dcgan-mnist", "--data", "{photos}"], 1, "dcgan-mnist takes 1 channel"),
-        (["classify", "evaluate", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a backbone"),
+        (["classify", "evaluate", "dcgan-mnist", "--data", "{photos}"], 2, "a GAN, not a classifier"),
         (["list", "--kind", "things"], 2, "unknown --kind 'things'; there are: models, generators"),
         (["list", "zzz*"], 2, "no name matches"),
         (["info", "zzz"], 2, "unknown name 'zzz'"),

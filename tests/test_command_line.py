@@ -186,7 +186,7 @@ def test_list_of_each_kind(capsys: pytest.CaptureFixture[str], kind: str) -> Non
 def test_list_shows_shapes_and_sizes_of_models(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "list", "--kind", "models")
     (line,) = [line for line in out.splitlines() if line.split()[0] == "dcgan-mnist"]
-    assert line.split()[1:] == ["1×28×28", "3.6", "MB", "dcgan", "GAN,", "trained", "on", "mnist"]
+    assert line.split()[1:4] == ["1×28×28", "3.6", "MB"] and line.endswith(", trained on mnist")
     (line,) = [line for line in out.splitlines() if "resize-digits" in line]
     assert line.split()[1:] == ["(gantl-zoo-example", "0.1.0)"], "a plug-in is not imported"
 
@@ -232,7 +232,8 @@ def test_info_shows_values_of_any_type(
     (folder / "config.json").write_text(json.dumps(config))
     code, out, err = run(capsys, "info", folder)
     assert code == 0, err
-    assert "{0.x} steps" in out and "learning rate ['a']" in out and "3 → " in out
+    shown = " ".join(out.split())
+    assert "{0.x} steps" in shown and "learning rate ['a']" in shown and "3 → " in shown
 
 
 @pytest.mark.parametrize("words", [["--json"], ["--json", "-"]])

@@ -165,7 +165,7 @@ def test_a_transfer_takes_classes_up_keeps_and_leaves_them(
         main(
             ["transfer", str(source), "--data", str(photos), "--channels", "1", "--conditional", "--dry-run"]
         )
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert not stop.value.code and "fresh (zero for each of 2 classes)" in said
 
 

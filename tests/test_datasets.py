@@ -60,7 +60,7 @@ def test_built_in_sets_are_registered_names(capsys: pytest.CaptureFixture[str]) 
     assert [line.split()[0] for line in listed.splitlines()] == ["Datasets", *names]
     with pytest.raises(SystemExit):
         main(["info", "portraits"])
-    assert "Lisa Wischofsky, CC0" in capsys.readouterr().out
+    assert "Lisa Wischofsky, CC0" in " ".join(capsys.readouterr().out.split())
 
 
 def test_listing_data_sets_imports_no_torch() -> None:

@@ -177,7 +177,7 @@ def test_a_preset_names_the_generator_on_the_command_line(
     words = ["train", "--data", str(photos), "--preset", "dcgan-faces", "--steps", "3", "--dry-run"]
     with pytest.raises(SystemExit) as stop:
         main([*words, "--generator-arg", "width=4"])
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert not stop.value.code and "64×64 in colour" in said
     assert "3 steps of 32 images" in said and "relativistic loss" in said and "R1 1" in said
     with pytest.raises(SystemExit) as stop:

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from itertools import takewhile
 from typing import Any
 
 from gantl_zoo.cli.printing import bold, facts as columns, paragraph, section, width, wrapped
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.builtins import REGISTRIES
-from gantl_zoo.registry.field_help import field_help
+from gantl_zoo.registry.field_help import NAMES, field_help
 from gantl_zoo.registry.plugins import singular
 from gantl_zoo.training.presets import Preset, load_preset
 
 LEFT = 32  # columns for an argument and its default
 EXAMPLES = {
-    "generators": ["gantl-zoo train {name} --data ./photos --image-size 64"],
-    "discriminators": ["gantl-zoo train dcgan --discriminator {name} --data ./photos --image-size 64"],
-    "backbones": ["gantl-zoo classify train {name} --data mnist"],
-    "strategies": ["gantl-zoo transfer dcgan-mnist --data glyphs --strategy {name}"],
-    "datasets": ["gantl-zoo train dcgan --data {name}"],
-    "presets": ["gantl-zoo train dcgan --data ./photos --preset {name}"],
+    "generators": "gantl-zoo train {name} --data ./photos --image-size 64",
+    "discriminators": "gantl-zoo train dcgan --discriminator {name} --data ./photos --image-size 64",
+    "backbones": "gantl-zoo classify train {name} --data mnist",
+    "strategies": "gantl-zoo transfer dcgan-mnist --data glyphs --strategy {name}",
+    "datasets": "gantl-zoo train dcgan --data {name}",
+    "presets": "gantl-zoo train dcgan --data ./photos --preset {name}",
+}
+TRANSFER = "gantl-zoo transfer dcgan-mnist --data {data} --preset {name}"
+OWN_EXAMPLES = {  # of built-in names that need other data or options
+    ("generators", "resnet"): "gantl-zoo train resnet --data cifar10",
+    ("discriminators", "resnet"): "gantl-zoo train dcgan --discriminator resnet --data cifar10",
+    ("discriminators", "backbone"): (
+        "gantl-zoo train dcgan --discriminator backbone --discriminator-arg weights=cnn-mnist --data mnist"
+    ),
+    ("backbones", "discriminator"): "gantl-zoo classify transfer dcgan-mnist --data mnist",
+    ("strategies", "projected"): (
+        "gantl-zoo transfer dcgan-mnist --data glyphs --strategy projected --loss hinge --aug diffaugment"
+    ),
+    ("presets", "dcgan-faces"): "gantl-zoo train --data ./photos --preset dcgan-faces",
+    ("presets", "dcgan-fashion-mnist"): TRANSFER.format(data="fashion-mnist", name="dcgan-fashion-mnist"),
+    ("presets", "dcgan-mnist"): "gantl-zoo train --data mnist --preset dcgan-mnist",
+    ("presets", "few-shot"): TRANSFER.format(data="glyphs --shots 10", name="few-shot"),
+    ("presets", "fast"): TRANSFER.format(data="glyphs", name="fast"),
+    ("presets", "quality"): "gantl-zoo train dcgan --data mnist --preset quality",
+    ("presets", "stacked-mnist"): "gantl-zoo train --data stacked-mnist --preset stacked-mnist",
+    ("presets", "transfer"): TRANSFER.format(data="glyphs", name="transfer"),
 }
 
 
@@ -29,18 +51,26 @@ def facts(kind: str, name: str) -> dict[str, Any]:
     """What is known about a registered name. Imports it. Raises `PluginError`."""
     entry = REGISTRIES[kind].lookup(name)[0]
     target = load_preset(name) if kind == "presets" else entry.load()
-    text = target.description if isinstance(target, Preset) else inspect.getdoc(target) or ""
+    text = target.description if isinstance(target, Preset) else prose(inspect.getdoc(target) or "")
+    example = OWN_EXAMPLES.get((kind, entry.name), EXAMPLES.get(kind, ""))
     return {
         "kind": singular(kind),
         "name": entry.name,
         "owner": entry.owner,
         "version": entry.version,
         "reference": entry.reference,
-        "documentation": text.split("\n\n")[0].replace("\n", " "),
+        "documentation": text,
         "arguments": arguments(kind, name, target),
         "measured": target.measured if isinstance(target, Preset) else "",
-        "examples": [line.format(name=name) for line in EXAMPLES.get(kind, ())],
+        "examples": [example.format(name=name)] if example else [],
     }
+
+
+def prose(docstring: str) -> str:
+    """The paragraphs of a docstring before that of the arguments, each on one line."""
+    paragraphs = docstring.split("\n\n")
+    before = takewhile(lambda text: not NAMES.match(text), paragraphs)
+    return "\n\n".join(" ".join(text.split()) for text in before)
 
 
 def arguments(kind: str, name: str, target: Any) -> dict[str, dict[str, Any]]:
@@ -68,13 +98,26 @@ def arguments(kind: str, name: str, target: Any) -> dict[str, dict[str, Any]]:
 def page(found: Mapping[str, Any]) -> str:
     """The page for people."""
     owner = "" if found["owner"] == "gantl_zoo" else f", from {found['owner']} {found['version']}".rstrip()
-    lines = [bold(f"{found['name']}: {found['kind']}{owner}"), *wrapped(found["documentation"])]
+    lines = [bold(f"{found['name']}: {found['kind']}{owner}"), *described(found["documentation"])]
     rows = [[f"{key}={one['default']!r}", one["help"]] for key, one in found["arguments"].items()]
     lines += section("Settings" if found["measured"] else "Arguments", argument_lines(rows))
     lines += section("Measured", paragraph(found["measured"]))
-    lines += section("Examples", found["examples"])
+    lines += section("Examples", [line for one in found["examples"] for line in shell_lines(one)])
     lines += section("Source", [found["reference"]])
     return "\n".join(lines)
+
+
+def described(text: str) -> list[str]:
+    """The lines of paragraphs, with an empty line between two of them."""
+    return [line for part in text.split("\n\n") for line in ("", *wrapped(part))][1:]
+
+
+def shell_lines(command: str) -> list[str]:
+    """A command that may be pasted into a shell, with a backslash where a line goes on."""
+    whole = re.sub(r"(--\S+) (?!-)", "\\1\0", command)  # an option and its value stay together
+    first, *more = wrapped(whole, width() - 8)
+    lines = [line.replace("\0", " ") for line in (first, *(f"    {line}" for line in more))]
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def argument_lines(rows: list[list[str]]) -> list[str]:

@@ -22,31 +22,40 @@ PORTRAITS = Path(__file__).parent / "portraits.zip"
 
 @sized(60_000, 10_000, (1, 28, 28))
 def mnist(split: str, *, root: Path) -> ImageData:
-    """MNIST: 70,000 handwritten digits, 28×28 grey, downloaded at first use (LeCun et al. 1998)."""
+    """MNIST: 70,000 handwritten digits, 28×28 grey, downloaded (LeCun et al. 1998)."""
     return torchvision_set("mnist", split, root)
 
 
 @sized(60_000, 10_000, (1, 28, 28))
 def fashion_mnist(split: str, *, root: Path) -> ImageData:
-    """Fashion-MNIST: 70,000 pictures of clothes, 28×28 grey, downloaded (https://arxiv.org/abs/1708.07747)."""
+    """Fashion-MNIST: 70,000 pictures of clothes, 28×28 grey, downloaded (Xiao et al. 2017).
+
+    Paper: https://arxiv.org/abs/1708.07747.
+    """
     return torchvision_set("fashion-mnist", split, root)
 
 
 @sized(60_000, 10_000, (1, 28, 28))
 def kmnist(split: str, *, root: Path) -> ImageData:
-    """Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28×28 grey (https://arxiv.org/abs/1812.01718)."""
+    """KMNIST: 70,000 Japanese characters, 28×28 grey, downloaded (Clanuwat et al. 2018).
+
+    Paper: https://arxiv.org/abs/1812.01718.
+    """
     return torchvision_set("kmnist", split, root)
 
 
 @sized(50_000, 10_000, (3, 32, 32))
 def cifar10(split: str, *, root: Path) -> ImageData:
-    """CIFAR-10: 60,000 photographs in ten classes, 32×32 RGB, downloaded (Krizhevsky 2009)."""
+    """CIFAR-10: 60,000 photographs of ten classes, 32×32 RGB, downloaded (Krizhevsky 2009)."""
     return torchvision_set("cifar10", split, root)
 
 
 @sized(90, 10, (3, 64, 64))
 def portraits(split: str, *, image_size: int | None, fit: str) -> ImageData:
-    """100 drawn faces, 64×64 RGB, bundled: "Lorelei" by Lisa Wischofsky, CC0 1.0. Ten are held out."""
+    """Portraits: 100 drawn faces, 64×64 RGB, bundled ("Lorelei" by Lisa Wischofsky, CC0 1.0).
+
+    Ten of them are the test split.
+    """
     return files.load(PORTRAITS, split, image_size, fit=fit)
 
 
@@ -76,10 +85,10 @@ def torchvision_set(name: str, split: str, root: Path) -> ImageData:
 
 @sized(STACKS["train"], STACKS["test"], (3, 28, 28))
 def stacked_mnist(split: str, *, root: Path) -> ImageData:
-    """Stacked MNIST: three random MNIST digits as the channels of one image, 1,000 classes "000" to "999".
+    """Stacked MNIST: 154,000 images of three digits, one per channel, 28×28 RGB, 1,000 classes.
 
-    The digits of an image are of one split. The counts are those of VEEGAN (Srivastava et al. 2017,
-    https://arxiv.org/abs/1705.07761, section 4.2).
+    The digits are random ones of the same split of MNIST, and the classes are "000" to "999". The numbers of
+    images are those of VEEGAN (Srivastava et al. 2017, https://arxiv.org/abs/1705.07761, section 4.2).
     """
     ones = torchvision_set("mnist", split, root)
     random = torch.Generator().manual_seed(int(split == "test"))
@@ -92,7 +101,10 @@ def stacked_mnist(split: str, *, root: Path) -> ImageData:
 
 @sized(1_438, 359, (1, 8, 8))
 def digits(split: str) -> ImageData:
-    """scikit-learn's digits: 1,797 handwritten digits, 8×8 grey; every fifth image is held out."""
+    """Digits: 1,797 handwritten digits, 8×8 grey, with scikit-learn (Alpaydin & Kaynak 1998).
+
+    Each fifth image is in the test split.
+    """
     try:
         from sklearn.datasets import load_digits
     except ImportError:

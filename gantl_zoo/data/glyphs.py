@@ -29,7 +29,7 @@ CANVAS = 4  # letters are drawn at four times the size, for smooth edges after s
 
 @sized(COUNTS["train"], COUNTS["test"], (1, 28, 28))
 def glyphs(split: str, *, image_size: int | None, data_seed: int = 0) -> ImageData:
-    """Letters A to Z drawn from fonts: 24,000 images in 26 classes, 28×28 grey or any size, offline."""
+    """Glyphs: 24,000 letters A to Z drawn from fonts, 28×28 grey or any size, offline."""
     seed = data_seed if split == "train" else 0  # the test split is the same for every seed
     return load(split, seed=seed, image_size=image_size or 28)
 

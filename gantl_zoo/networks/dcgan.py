@@ -161,7 +161,14 @@ def init_weights(module: nn.Module) -> None:
 def generator(
     *, image_size: int = 28, channels: int = 1, width: int = 64, latent_dim: int = 100, num_classes: int = 0
 ) -> DCGANGenerator:
-    """A DCGAN generator; `width` is the channel count of its last hidden layer."""
+    """DCGAN generator (Radford et al. 2015). Paper: https://arxiv.org/abs/1511.06434, section 3.
+
+    `image_size`: height and width of the images in pixels; 7 or 4 times a power of two, such as 28 or 64.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `width`: number of channels of the last hidden layer; each layer before it has twice as many.
+    `latent_dim`: size of the latent vector.
+    `num_classes`: number of classes of a class-conditional generator; 0 means unconditional.
+    """
     check_sizes("dcgan", channels=channels, width=width, latent_dim=latent_dim)
     return DCGANGenerator(image_size, channels, width, latent_dim, check_classes("dcgan", num_classes))
 
@@ -176,11 +183,16 @@ def discriminator(
     flat: int = 0,
     num_classes: int = 0,
 ) -> DCGANDiscriminator:
-    """A DCGAN discriminator; `width` is the channel count of its first layer.
+    """DCGAN discriminator (Radford et al. 2015). Paper: https://arxiv.org/abs/1511.06434, section 3.
 
-    `norm` is "none", "batch" (the paper's) or "spectral"; `dropout` follows each block. `flat` adds so many
-    blocks of stride 1 behind the halving ones. They enlarge the receptive field: for 28×28 images from 13
-    pixels to 29 with one more block, so that it covers a whole digit before the linear head sums up.
+    `image_size`: height and width of the images in pixels; 7 or 4 times a power of two, such as 28 or 64.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `width`: number of channels of the first layer; each layer after it has twice as many.
+    `norm`: normalization of the layers: "none", "batch" (as in the paper) or "spectral".
+    `dropout`: probability of dropout after each block, from 0 to 1.
+    `flat`: number of blocks of stride 1 that follow the halving blocks, from 0 to 8. They enlarge the
+        receptive field: for 28×28 images, one block enlarges it from 13 to 29 pixels.
+    `num_classes`: number of classes of a class-conditional discriminator; 0 means unconditional.
     """
     if norm not in NORMS:
         raise UsageError(f"dcgan: {unknown('norm', norm, NORMS)}")

@@ -125,36 +125,50 @@ def discriminator(
     backbone_config: Mapping[str, Any] | None = None,
     **further: Any,
 ) -> BackboneDiscriminator:
-    """A discriminator of small heads on any registered backbone.
+    """Discriminator of small heads on a backbone (Projected GAN, Sauer et al. 2021).
 
-    `weights` is a released backbone, or a folder, to load weights from. Without it, `pretrained` loads timm's
-    own weights into a `timm:` backbone. `mix` adds a frozen random mixing of channels and scales. `sees=3`
-    repeats the channel of grey images for a backbone of RGB images. Pass arguments of the backbone's builder
-    in `backbone_config`, or directly if their names differ from the arguments here.
+    Paper: https://arxiv.org/abs/2111.01007, section 3.2.
+
+    `backbone`: name of a backbone, such as cnn or timm:resnet18.
+    `weights`: released classifier, or folder of a saved one, whose weights the backbone starts from.
+    `pretrained`: whether a timm: backbone loads timm's pretrained weights, if `weights` is None.
+    `freeze`: whether the backbone keeps its weights, so that only the heads are trained.
+    `mix`: whether frozen random convolutions mix the channels and scales of the features.
+    `image_size`: height and width of the images in pixels.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `sees`: number of channels of the backbone's input; 3 repeats the channel of grey images, and None means
+        the number of channels of the images.
+    `width`: number of channels of the hidden layer of each head.
+    `backbone_config`: arguments of the backbone. Those whose names don't occur here can also be passed
+        directly.
     """
     sees = channels if sees is None else sees
     check_sizes("backbone", width=width)
     if channels not in (1, sees):
         raise UsageError(f"backbone: a backbone of {sees} channels can't take images of {channels}")
     inner = backbone_arguments(backbone_config, further, sees)
-    config = registry.backbones.configure(backbone, **inner, channels=sees)
-    fetching = registry.backbones.fetching(backbone, config)
-    if "pretrained" in fetching and "pretrained" not in inner:
-        config["pretrained"] = pretrained and weights is None
-    if weights is None:
-        body = registry.backbones.build(backbone, **config)
-    else:
-        body = load_backbone(backbone, config, weights)
+    body, random = starting_body(backbone, inner, sees, weights, pretrained)
     network: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
-    pretrained_weights = weights is not None or any(
-        config.get(key, none) != none for key, none in fetching.items()
-    )
-    network.random_features = freeze and not pretrained_weights
+    network.random_features = freeze and random
     if hasattr(body, "config"):  # its weights bring some of its arguments
         size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
         own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}
         network.config = own | as_arguments(body.config, nested=backbone_config is not None)
     return network  # type: ignore[no-any-return]
+
+
+def starting_body(
+    backbone: str, inner: Mapping[str, Any], channels: int, weights: str | None, pretrained: bool
+) -> tuple[Any, bool]:
+    """The backbone with the arguments `inner`, and whether its weights are random."""
+    config = registry.backbones.configure(backbone, **inner, channels=channels)
+    fetching = registry.backbones.fetching(backbone, config)
+    if "pretrained" in fetching and "pretrained" not in inner:
+        config["pretrained"] = pretrained and weights is None
+    if weights is not None:
+        return load_backbone(backbone, config, weights), False
+    random = all(config.get(key, none) == none for key, none in fetching.items())
+    return registry.backbones.build(backbone, **config), random
 
 
 def backbone_arguments(

@@ -179,7 +179,14 @@ def init_weights(module: nn.Module) -> None:
 def generator(
     *, image_size: int = 32, channels: int = 3, width: int = 256, latent_dim: int = 128, num_classes: int = 0
 ) -> ResNetGenerator:
-    """A residual generator; `width` is the channel count of all its layers."""
+    """Residual generator of SNGAN (Miyato et al. 2018). Paper: https://arxiv.org/abs/1802.05957, table 4.
+
+    `image_size`: height and width of the images in pixels; 16, 28, or one of them times a power of two.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `width`: number of channels of all hidden layers.
+    `latent_dim`: size of the latent vector.
+    `num_classes`: number of classes of a class-conditional generator; 0 means unconditional.
+    """
     check_sizes("resnet", channels=channels, width=width, latent_dim=latent_dim)
     return ResNetGenerator(image_size, channels, width, latent_dim, check_classes("resnet", num_classes))
 
@@ -192,7 +199,14 @@ def discriminator(
     norm: str = "spectral",
     num_classes: int = 0,
 ) -> ResNetDiscriminator:
-    """A residual discriminator; `norm` is "spectral" (the paper's) or "none" (for example with R1)."""
+    """Residual discriminator of SNGAN (Miyato et al. 2018). Paper: https://arxiv.org/abs/1802.05957, table 4.
+
+    `image_size`: height and width of the images in pixels; 16, 28, or one of them times a power of two.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `width`: number of channels of all hidden layers.
+    `norm`: normalization of the layers: "spectral" (as in the paper) or "none", for example with R1.
+    `num_classes`: number of classes of a class-conditional discriminator; 0 means unconditional.
+    """
     if norm not in NORMS:
         raise UsageError(f"resnet: {unknown('norm', norm, NORMS)}")
     check_sizes("resnet", channels=channels, width=width)

@@ -6,24 +6,20 @@ A list of all names shows it, and must wait for no network's module, which impor
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from gantl_zoo.registry.plugins import Entry
 
-PACKAGE = "gantl_zoo."
 # a function or class, and the docstring that follows before another begins
 DOCSTRING = r'^(?:def|class) {name}\b(?:(?!\n(?:def|class|@)\b)[\s\S])*?:\n\s+r?"""([\s\S]*?)"""'
 
 
 def summary(entry: Entry) -> str:
-    """The first sentence of the docstring of a built-in or of what a script registered, without addresses
-    of papers; "" for a plug-in's.
-    """
+    """The first sentence of the docstring, without addresses of papers; "" if there is none to read."""
     if entry.target is not None:
         return first(str(getattr(entry.target, "__doc__", None) or ""))
     module, _, path = entry.reference.partition(":")
-    if entry.owner != "gantl_zoo" or not module.startswith(PACKAGE) or "." in path:
-        return ""
     found = re.search(DOCSTRING.format(name=re.escape(path)), source(module), re.M)
     return first(found[1]) if found else ""
 
@@ -37,9 +33,14 @@ def first(docstring: str) -> str:
 
 
 def source(module: str) -> str:
-    """The text of one of our modules; "" if its source is not installed."""
-    place = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.is_file():
-            return file.read_text(encoding="utf-8")
-    return ""
+    """The text of a module, which is not imported; "" if its source is not installed."""
+    package, *parts = module.split(".")
+    try:
+        spec = find_spec(package)
+    except ValueError:  # imported, but not from a file
+        return ""
+    places = [Path(folder, *parts) for folder in (spec and spec.submodule_search_locations) or ()]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    files += [Path(spec.origin)] if spec and spec.origin and not parts else []
+    found = next((file for file in files if file.is_file() and file.suffix == ".py"), None)
+    return found.read_text(encoding="utf-8", errors="replace") if found else ""

@@ -15,7 +15,13 @@ from gantl_zoo.strategy.base import TransferStrategy, roles_of
 
 
 class Freeze(TransferStrategy):
-    """Freeze all blocks but the last of `network`: "discriminator", "generator" or "both"."""
+    """Freeze all blocks of a network but the last (FreezeD, Mo et al. 2020).
+
+    Paper: https://arxiv.org/abs/2002.10964, section 3.
+
+    `network`: network whose blocks are frozen: "discriminator", "generator" or "both". The other one is fully
+        fine-tuned. In a classifier, all blocks but the last are always frozen.
+    """
 
     def __init__(self, *, network: str = "discriminator") -> None:
         self.roles = roles_of("freeze", network)

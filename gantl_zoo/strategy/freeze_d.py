@@ -41,14 +41,22 @@ class FreezeFirst(TransferStrategy):
 
 
 class FreezeD(FreezeFirst):
-    """Freeze the discriminator's `first` blocks, next to the image (FreezeD); default: half of them."""
+    """Freeze the discriminator's first blocks, next to the image (FreezeD, Mo et al. 2020).
+
+    Paper: https://arxiv.org/abs/2002.10964, section 3.
+
+    `first`: number of frozen blocks, from 1 to one less than all; None means half of them, rounded down.
+    """
 
     name, role = "freeze-d", "discriminator"
     gans_only = f"freeze-d is for GANs; {FOR_CLASSIFIERS}"
 
 
 class FreezeG(FreezeFirst):
-    """Freeze the generator's `first` blocks, next to the latent (FreezeG); default: half of them."""
+    """Freeze the generator's first blocks, next to the latent vector.
+
+    `first`: number of frozen blocks, from 1 to one less than all; None means half of them, rounded down.
+    """
 
     name, role = "freeze-g", "generator"
     gans_only = f"freeze-g is for GANs; {FOR_CLASSIFIERS}"

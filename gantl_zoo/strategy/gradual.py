@@ -14,7 +14,14 @@ from gantl_zoo.strategy.base import Group, Plan, TransferStrategy, roles_of, uni
 
 
 class Gradual(TransferStrategy):
-    """Train only the last block of `network` at first, and unfreeze one more block every `every` steps."""
+    """Train the last block at first, then unfreeze block by block (ULMFiT, Howard & Ruder 2018).
+
+    Paper: https://arxiv.org/abs/1801.06146, section 3.3.
+
+    `every`: number of steps after which one more block is unfrozen; at least 1.
+    `network`: network that is unfrozen block by block: "both", "generator" or "discriminator". The other one
+        is fully fine-tuned from the start. A classifier is always unfrozen block by block.
+    """
 
     def __init__(self, *, every: int = 200, network: str = "both") -> None:
         if every < 1:

@@ -19,7 +19,11 @@ from gantl_zoo.strategy.base import Plan, TransferStrategy
 
 
 class Mirror(TransferStrategy):
-    """Copy kernels of `backbone` (as for `projected`) into the generator, starting next to the image.
+    """Initialise the generator with the kernels of a pretrained CNN, in reverse order.
+
+    `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. With "auto",
+        images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
+        which is downloaded.
 
     Only the backbone's kernels larger than 1×1 that change the number of channels are used: one per stage
     (only the first in a MobileNet, whose other convolutions are 1×1 or depthwise). Each kernel is repeated or

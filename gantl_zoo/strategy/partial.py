@@ -15,7 +15,12 @@ from gantl_zoo.strategy.base import TransferStrategy, check_count, roles_of
 
 
 class Partial(TransferStrategy):
-    """Train only the last `last` blocks of `network`: "discriminator", "generator" or "both"."""
+    """Train only the last blocks of a network and freeze the others.
+
+    `last`: number of trained blocks, from 1 to all.
+    `network`: network whose other blocks are frozen: "both", "generator" or "discriminator". The network that
+        is not named is fully fine-tuned. A classifier's other blocks are always frozen.
+    """
 
     def __init__(self, *, last: int = 2, network: str = "both") -> None:
         self.last, self.roles = last, roles_of("partial", network)

@@ -18,12 +18,18 @@ from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 
 class Projected(TransferStrategy):
-    """Projected GAN: replace the discriminator by small heads on frozen, randomly mixed features.
+    """Projected GAN: a new discriminator of heads on frozen features (Sauer et al. 2021).
 
-    Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3. The features are those of `backbone`;
-    `width` is the width of the heads. Use it with `loss="hinge"` and DiffAugment. The source needs no
-    discriminator; the result has the new one. Unlike in the paper, the logits of all positions and scales are
-    averaged before the loss.
+    The features are those of a pretrained network, mixed randomly. The result has the new discriminator, and
+    the source doesn't need one. Use it with the hinge loss and DiffAugment.
+    Paper: https://arxiv.org/abs/2111.01007, section 3.
+
+    `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. With "auto",
+        images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
+        which is downloaded.
+    `width`: number of channels of the hidden layer of each head.
+
+    Unlike in the paper, the logits of all positions and scales are averaged before the loss.
     """
 
     gans_only = "projected is for GANs; a classifier has no discriminator"
@@ -45,11 +51,19 @@ class Projected(TransferStrategy):
 
 
 class VisionAided(TransferStrategy):
-    """Vision-aided GAN: add a second discriminator of small heads on frozen pretrained features.
+    """Vision-aided GAN: a second discriminator on frozen features (Kumari et al. 2022).
 
-    Kumari et al. 2022, https://arxiv.org/abs/2112.09130, section 3. The features are those of `backbone`. The
-    second discriminator is used from step `warmup` on, with the non-saturating loss times `weight` and
-    one-sided label `smoothing`. It is dropped at the end: the result keeps the model's own discriminator.
+    The features are those of a pretrained network. The second discriminator has the non-saturating loss. It
+    is dropped at the end: the result keeps the model's own discriminator.
+    Paper: https://arxiv.org/abs/2112.09130, section 3.
+
+    `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. With "auto",
+        images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
+        which is downloaded.
+    `width`: number of channels of the hidden layer of each head.
+    `weight`: factor of the second discriminator's loss; positive.
+    `warmup`: number of steps before the second discriminator is used; 0 means from the start.
+    `smoothing`: amount by which the labels of real images are below 1; at least 0 and below 1.
 
     Unlike in the paper, there is one backbone, chosen by the user; the logits of its scales are averaged
     before the loss; the warm-up is short, for small data sets.

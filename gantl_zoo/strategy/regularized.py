@@ -50,10 +50,13 @@ def fixed(tensors: Sequence[Tensor]) -> nn.ParameterList:
 
 
 class L2SP(TransferStrategy):
-    """Add the penalty `weight`/2 · ‖θ - θ₀‖² (Li et al. 2018, https://arxiv.org/abs/1802.01483, equation 2).
+    """Penalise the squared distance of the weights from their start (L2-SP, Li et al. 2018).
 
-    θ₀ are the initial weights of `network`: "generator", "discriminator" or "both". A classifier's last block
-    has no penalty, because its classes are new.
+    A classifier's last block has no penalty, because its classes are new.
+    Paper: https://arxiv.org/abs/1802.01483, equation 2.
+
+    `weight`: factor of the penalty, half the squared distance of all weights; positive.
+    `network`: network with the penalty: "both", "generator" or "discriminator". A classifier always has it.
     """
 
     def __init__(self, *, weight: float = 0.01, network: str = "both") -> None:
@@ -99,11 +102,14 @@ def body(backbone: nn.Module) -> list[nn.Parameter]:
 
 
 class EWC(TransferStrategy):
-    """Elastic weight consolidation of the generator (Li et al. 2020, https://arxiv.org/abs/2012.02780, § 4).
+    """Elastic weight consolidation of the generator (EWC, Li et al. 2020).
 
-    Adds the penalty `weight`/2 · Σ F (θ - θ₀)². F is the Fisher information, estimated with the source's
-    discriminator on `samples` generated images. It is divided by its mean, so `weight` has the same scale in
-    all networks and in `l2-sp`, but protects the weights that matter most to the source.
+    A penalty as in `l2-sp`, but stronger for the weights that matter most to the source: each squared
+    distance is multiplied by the weight's Fisher information, divided by the mean of all.
+    Paper: https://arxiv.org/abs/2012.02780, section 4.
+
+    `weight`: factor of the penalty, half the weighted squared distance of all weights; positive.
+    `samples`: number of generated images from which the Fisher information is estimated; at least 1.
     """
 
     gans_only = "ewc is for GANs; use l2-sp for a classifier"

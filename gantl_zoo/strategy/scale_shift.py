@@ -28,16 +28,21 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 class ScaleShift(TransferStrategy):
-    """Train only scale and shift of the norms in `network`: "generator", "discriminator" or "both".
+    """Train only the scale and shift of the norms (BatchStat, Noguchi & Harada 2019).
 
-    With `latents` only the generator is trained: it reconstructs each training image from its own latent. The
-    loss is L1 of the pixels, plus `perceptual` times L1 of the source discriminator's features, plus `normal`
-    times the distance of the latents from the standard normal distribution (equation 3). Latents are trained
-    at `rate` times the learning rate.
+    In a classifier the last block is trained, too. Paper: https://arxiv.org/abs/1904.01774, section 3.
+
+    `network`: network of which only the norms are trained: "generator", "discriminator" or "both". The other
+        one is fully fine-tuned.
+    `latents`: whether the generator reconstructs each training image from a trained latent of its own, as in
+        the paper, without a discriminator. The other arguments below have an effect only then.
+    `perceptual`: factor of the L1 distance of the source discriminator's features; at least 0.
+    `normal`: factor of the distance of the latents from the normal distribution (equation 3); at least 0.
+    `rate`: factor of the learning rate for the latents; positive.
 
     Unlike in the paper, features come from the discriminator instead of VGG and have the weight 0.1 instead
-    of 0.001; the distance is the sliced Wasserstein distance; scale and shift have no regularisation. In a
-    classifier the last block is trained, too. Raises `UsageError` for a network without norms.
+    of 0.001; the distance is the sliced Wasserstein distance; scale and shift have no regularisation.
+    Raises `UsageError` for a network without norms.
     """
 
     def __init__(

@@ -66,7 +66,15 @@ def backbone(
     widths: Sequence[int] = (32, 64, 128),
     dropout: float = 0.3,
 ) -> CNN:
-    """A small CNN. `widths` are the channel counts of its stages; the last is the embedding size."""
+    """Small convolutional network with stages like those of VGG (Simonyan & Zisserman 2014).
+
+    Paper: https://arxiv.org/abs/1409.1556, section 2.1.
+
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `num_classes`: number of classes.
+    `widths`: number of channels of each stage; the last one is the size of the embedding.
+    `dropout`: probability of dropout before the last layer, from 0 to 1.
+    """
     if not widths or min(widths) < 1:
         raise UsageError(f"cnn: widths must be one or more positive numbers, not {list(widths)}")
     return CNN(channels, num_classes, widths, dropout)

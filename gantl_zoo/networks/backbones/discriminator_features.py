@@ -83,10 +83,19 @@ def backbone(
     num_classes: int = 10,
     pool: int = 4,
 ) -> DiscriminatorBackbone:
-    """A classifier on the discriminator of the GAN `of` (a release or folder), or on a new `network`.
+    """Linear classifier on the features of a GAN's discriminator (Radford et al. 2015).
 
-    A trained discriminator has fixed `channels`. Raises `UsageError` if the GAN has no discriminator or its
-    blocks don't return feature maps, and `WeightsError` if the folder is damaged.
+    Paper: https://arxiv.org/abs/1511.06434, section 5.1.
+
+    `of`: released GAN, or folder of a saved one, whose discriminator is used; None builds a new one.
+    `network`: name of the discriminator that is built; not used with `of`.
+    `network_config`: arguments of the discriminator that is built; not used with `of`.
+    `channels`: number of channels of the images; None means those of the discriminator.
+    `num_classes`: number of classes.
+    `pool`: height and width to which each feature map is max-pooled; at least 1.
+
+    Raises `UsageError` if the GAN has no discriminator or its blocks don't return feature maps, and
+    `WeightsError` if the folder is damaged.
     """
     if pool < 1:
         raise UsageError(f"discriminator: pool must be at least 1, not {pool}")

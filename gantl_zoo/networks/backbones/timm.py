@@ -140,7 +140,14 @@ def backbone(
     pretrained: bool = True,
     resize: int | None = None,
 ) -> TimmBackbone:
-    """The timm model `name`. Images are resized to `resize` pixels a side, if given.
+    """Classifier of PyTorch Image Models (timm), such as `timm:resnet18`.
+
+    `name`: name of the model in timm.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `num_classes`: number of classes.
+    `pretrained`: whether timm's pretrained weights are loaded; they are downloaded at first use.
+    `resize`: height and width to which images are resized, from 1 to 1,024 pixels. None means the model's
+        fixed input size or, if it has none, the next multiple of 32 from 64 on.
 
     Raises `UnknownNameError` if timm has no such model, and `WeightsError` if its pretrained weights can't be
     loaded (for example offline and not in the Hub's cache).

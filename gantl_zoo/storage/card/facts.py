@@ -150,7 +150,10 @@ def metric_cells(metric: Mapping[str, Any], columns: Sequence[str]) -> list[str]
 def usage(address: str, config: Mapping[str, Any]) -> str:
     """The Python lines that load and call the model, and the plug-ins that it needs."""
     name = json.dumps(address, ensure_ascii=False)  # in quotes that no name can leave
-    call = "images = model.generate(16, seed=0)  # (16, C, H, W), float32 in [-1, 1]"
+    call = (
+        'model.sample(16).save("grid.png")\n'
+        "images = model.generate(16, seed=0)  # (16, C, H, W), float32 in [-1, 1]"
+    )
     if config["kind"] != "gan":
         call = "logits = model(images)  # images (N, C, H, W), float32 in [-1, 1]"
     lines = f"```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model({name})\n{call}\n```"

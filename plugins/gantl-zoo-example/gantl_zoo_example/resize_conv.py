@@ -61,5 +61,11 @@ class ResizeConvGenerator(nn.Module):
 def generator(
     *, image_size: int = 32, channels: int = 1, width: int = 32, latent_dim: int = 64
 ) -> ResizeConvGenerator:
-    """Build a resize-convolution generator; `width` is the number of channels of its last hidden layer."""
+    """Generator with resize-convolutions (Odena et al. 2016). They produce no checkerboard artefacts.
+
+    `image_size`: height and width of the images in pixels; 4 times a power of two, such as 32 or 64.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB.
+    `width`: number of channels of the last hidden layer; each layer before it has twice as many.
+    `latent_dim`: size of the latent vector.
+    """
     return ResizeConvGenerator(image_size, channels, width, latent_dim)

@@ -10,7 +10,10 @@ from gantl_zoo import Plan, TransferStrategy, UsageError
 
 
 class WarmDiscriminator(TransferStrategy):
-    """Full fine-tuning in which the generator is frozen for the first `steps` steps."""
+    """Full fine-tuning that trains the discriminator alone at first.
+
+    `steps`: number of steps in which the generator is frozen; 0 means that it is trained from the start.
+    """
 
     gans_only = "warm-discriminator is for GANs; a classifier has no discriminator"
 

@@ -65,12 +65,16 @@ class Modulated(Rows):
 
 
 class AdAM(AdapterStrategy):
-    """Fine-tunes filters with little Fisher information, and only modulates the others.
+    """AdAM: fine-tune unimportant filters, and only modulate important ones (Zhao et al. 2022).
 
-    For `probe` steps all filters of the `network` ("both", "generator", "discriminator") are modulated to
-    estimate their Fisher information. Then the networks start again from the source: in each layer, the share
-    `quantile` of filters with the least information is fine-tuned, and so are norms and biases. The other
-    filters are frozen except for their modulation.
+    All filters are modulated at first, to estimate their Fisher information. Then the networks start again
+    from the source: filters with little information, norms and biases are fine-tuned, and the other filters
+    are frozen except for their modulation. Paper: https://arxiv.org/abs/2210.16559, sections 4.1 and 4.2.
+
+    `probe`: number of steps in which all filters are modulated; at least 1.
+    `quantile`: share of the filters of each layer that are fine-tuned, between 0 and 1.
+    `network`: network to which the method applies: "both", "generator" or "discriminator". The other one is
+        fully fine-tuned.
 
     Differs from the paper: the probe estimates while it adapts, on the training batches (the paper: 500
     steps, then 250 batches of 4). After it only weights and modulations are reset, not running statistics.

@@ -23,13 +23,19 @@ from gantl_zoo_fewshot.adapters import check
 
 
 class CDC(TransferStrategy):
-    """Full fine-tuning with a loss that keeps the source's similarities between samples.
+    """Cross-domain correspondence: keep the source's similarities of samples (Ojha et al. 2021).
 
-    The loss is `weight` times the KL divergence, between source and target, of the similarities of `compared`
-    random latents: cosines of the outputs of each generator block except the last. In every `every`-th step,
-    latents are drawn around some fixed `anchors` (standard deviation `sigma`), and the whole discriminator
-    scores the samples. In the other steps latents are unrestricted, and a 1×1 convolution after the
-    discriminator's middle block scores patches. With `anchors=0`, the whole discriminator scores all steps.
+    Full fine-tuning with a further loss: the KL divergence, between source and target, of the similarities of
+    samples. Similarities are cosines of the outputs of each generator block except the last.
+    Paper: https://arxiv.org/abs/2104.06820, section 3.
+
+    `weight`: factor of the further loss; positive.
+    `compared`: number of samples that are compared in a step; at least 3.
+    `anchors`: number of fixed latents around which latents are drawn in some steps. In these steps the whole
+        discriminator scores the samples, in the others a 1×1 convolution after its middle block scores
+        patches. With 0, the whole discriminator scores all samples.
+    `every`: number of steps from one step with anchors to the next; at least 1.
+    `sigma`: standard deviation of the latents around the anchors; at least 0.
 
     Differs from the paper: the divergence is the mean over all hidden blocks, not over randomly drawn ones
     (its weight is that of the official runs); there is one patch head, as effectively in the official code.

@@ -27,10 +27,13 @@ class LowRank(Rows):
 
 
 class LoRA(AdapterStrategy):
-    """Replaces each weight W of the generator by W + `alpha`/`rank` · B A, and trains A and B only.
+    """LoRA: train a low-rank matrix that is added to each frozen weight (Hu et al. 2021).
 
-    The generator's norms and biases are frozen; the discriminator is fully fine-tuned. The rank is at most
-    the layer's own. In a classifier the last block is fully fine-tuned.
+    The generator's norms and biases are frozen, and the discriminator is fully fine-tuned. In a classifier
+    the last block is fully fine-tuned. Paper: https://arxiv.org/abs/2106.09685, section 4.1.
+
+    `rank`: rank of the added matrices, at least 1; in a small layer at most the rank of its weight.
+    `alpha`: scale of the added matrices, which are multiplied by alpha/rank; positive.
     """
 
     name = "lora"

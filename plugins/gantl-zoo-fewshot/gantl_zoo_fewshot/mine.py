@@ -58,12 +58,17 @@ class Miner(Adapter):
 
 
 class MineGAN(AdapterStrategy):
-    """Trains a miner in front of the generator, and after `steps` steps the generator too.
+    """MineGAN: train a map of the latents first, then also the generator (Wang et al. 2020).
 
-    `rate` multiplies the miner's learning rate. The discriminator is trained from the start. If the
-    generator's first layer has no bias (as in `dcgan`), the miner is linear: it rotates and scales the normal
-    distribution, but can't shift its mean. The running statistics of a BatchNorm after the first layer follow
-    the miner.
+    The map is the miner. The discriminator is trained from the start.
+    Paper: https://arxiv.org/abs/1912.05270, section 3.2.
+
+    `steps`: number of steps in which the generator is frozen; 0 means that it is trained from the start.
+    `rate`: factor of the learning rate for the miner; positive.
+
+    If the generator's first layer has no bias (as in `dcgan`), the miner is linear: it rotates and scales the
+    normal distribution, but can't shift its mean. The running statistics of a BatchNorm after the first layer
+    follow the miner.
 
     Differs from the paper: the averaged generator includes the miner, and the miner is trained alone for 200
     steps, not 1,000, since runs here are short.

@@ -26,12 +26,17 @@ class Singular(Rows):
 
 
 class SVD(AdapterStrategy):
-    """Trains only the singular values of linear and convolutional layers.
+    """FSGAN: train only the singular values of the weights (Robb et al. 2020).
 
-    `network`: "both" (as in the paper), "generator" or "discriminator"; the other one is fully fine-tuned.
-    Singular vectors, norms and biases are frozen. `rate` multiplies the learning rate, since a step of a few
-    singular values moves a matrix much less than a step of all its weights. For a layer with spectral norm,
-    the weight before the norm is decomposed. In a classifier the last block is fully fine-tuned.
+    Singular vectors, norms and biases are frozen. In a classifier the last block is fully fine-tuned.
+    Paper: https://arxiv.org/abs/2010.11943, section 3.2.
+
+    `network`: network to which the method applies: "both" (as in the paper), "generator" or "discriminator".
+        The other one is fully fine-tuned.
+    `rate`: factor of the learning rate for the singular values; positive. It is large because a step of a few
+        singular values moves a matrix much less than a step of all its weights.
+
+    For a layer with spectral norm, the weight before the norm is decomposed.
 
     Differs from the paper: σ + δ is not kept positive.
     """
