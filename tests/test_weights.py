@@ -238,7 +238,7 @@ def test_a_discriminator_for_other_images_is_refused_before_training() -> None:
 
 def test_seeds_are_said_in_one_way(gan: gz.GAN) -> None:
     for settings in ({"n": 4}, {"seed": 0}, {"n": 1, "seed": 2}):
-        with pytest.raises(gz.UsageError, match="n and seed, or seeds, and not both"):
+        with pytest.raises(gz.UsageError, match="n and seed, or seeds, but not both"):
             gan.generate(seeds=[1], **settings)  # type: ignore[arg-type]
     assert torch.equal(gan.generate(), gan.generate(1, seed=0))
 
