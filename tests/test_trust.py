@@ -59,7 +59,7 @@ def put(part: str, **arguments: Any) -> Callable[[Config], Any]:
         (lambda c: c.update(num_classes=False), "'num_classes' must be an integer from 0"),
         (lambda c: c.update(latent_dim=9), "config.json states latent_dim 9, but its generator has 8"),
         (lambda c: c.update(num_classes=3), "config.json states num_classes 3, but its generator has 0"),
-        (lambda c: c["image"].update(height=32), r"tells image \(1, 32, 28\), but its generator"),
+        (lambda c: c["image"].update(height=32), r"states image \(1, 32, 28\), but its generator"),
         (lambda c: c["image"].update(depth=1), "'image' must be an object with channels, height and width"),
         (lambda c: c.pop("generator"), "'generator' is missing"),
         (lambda c: c["generator"].update(code="x"), "'generator' has the unknown key 'code'"),
