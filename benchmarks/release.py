@@ -1,6 +1,6 @@
 """Make a release of a run's best model: convert it to half precision, then measure the converted model.
 
-    python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor cnn-mnist] [--license mit]
+    python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor NAME] [--license mit]
 
 The metrics in `config.json` are those of the released weights, not of the float32 model.
 """

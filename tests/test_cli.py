@@ -70,7 +70,7 @@ def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> Non
     code, out, _ = run(capsys, "list")
     assert code == 0 and all(name in out for name in ("dcgan-mnist", "backbone", "partial", "resize-conv"))
     _, out, _ = run(capsys, "list", "dcgan*", "--kind", "models", "--json")
-    assert [row["name"] for row in json.loads(out)] == ["dcgan-fashion-mnist", "dcgan-mnist"]
+    assert [row["name"] for row in json.loads(out)] == ["dcgan-faces", "dcgan-fashion-mnist", "dcgan-mnist"]
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_dry_run_builds_nothing_on_disk(
     out_folder = tmp_path / "runs"
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "freeze",
                        "--dry-run", "--out", out_folder)  # fmt: skip
-    assert code == 0 and "frozen" in out and "learns" in out and "MiB" in out and not out_folder.exists()
+    assert code == 0 and "frozen" in out and "trained" in out and "MiB" in out and not out_folder.exists()
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "gradual",
                        "--dry-run")  # fmt: skip
-    assert code == 0 and "learn later" in out and "frozen" not in out
+    assert code == 0 and "trained later" in out and "frozen" not in out
     code, out, _ = run(capsys, "train", "dcgan", "--data", photos, "--image-size", 32, "--dry-run")
     assert code == 0 and "generator      dcgan, " in out and "new networks" in out
 

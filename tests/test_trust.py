@@ -181,7 +181,7 @@ def test_what_is_no_regular_file_is_not_waited_for(folder: Path, monkeypatch: py
 def test_a_network_of_gigabytes_costs_neither_time_nor_memory(folder: Path, arguments: Config) -> None:
     change(folder, put("generator", **arguments))
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    result, text, seconds, grown = fuzz.judge(folder.parent / "case", files, {})
+    result, text, seconds, grown = fuzz.check_case(folder.parent / "case", files, {})
     assert result == "refused" and "much larger than" in text and seconds < 1 and grown < 50_000_000
 
 
@@ -275,7 +275,7 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, fuz
 def test_broken_folders_are_refused_or_still_valid(valid: Any, seed: int, number: int) -> None:
     place, folders = valid
     base, _, files = fuzz.case(seed, number, folders)
-    result, text, *_ = fuzz.judge(place / "case", files, folders[base])
+    result, text, *_ = fuzz.check_case(place / "case", files, folders[base])
     assert result in fuzz.GOOD, text
 
 
@@ -283,6 +283,6 @@ def test_the_fuzzer_would_notice(valid: Any, monkeypatch: pytest.MonkeyPatch) ->
     place, folders = valid
     files, other = dict(folders["gan"]), gz.build_gan("dcgan", generator_config=SMALL)
     monkeypatch.setattr(gz, "load_model", lambda folder: other)
-    assert fuzz.judge(place / "case", files, files)[0] == "garbage"
+    assert fuzz.check_case(place / "case", files, files)[0] == "garbage"
     monkeypatch.setattr(gz, "load_model", lambda folder: 1 / 0)
-    assert fuzz.judge(place / "case", files, files)[0] == "another error"
+    assert fuzz.check_case(place / "case", files, files)[0] == "another error"

@@ -62,7 +62,7 @@ class BackboneDiscriminator(nn.Module):
     """
 
     num_classes = 0
-    untaught = False  # True if built on a frozen backbone of random weights, whatever is loaded later
+    random_features = False  # True if built on a frozen backbone with random weights; loading keeps it
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -149,7 +149,7 @@ def discriminator(
     pretrained_weights = weights is not None or any(
         config.get(key, none) != none for key, none in fetching.items()
     )
-    network.untaught = freeze and not pretrained_weights
+    network.random_features = freeze and not pretrained_weights
     if hasattr(body, "config"):  # its weights bring some of its arguments
         size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
         own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}

@@ -67,7 +67,8 @@ class Engine:
         words = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
         if self.device.type == "cpu":
             kept = {"keep": "freed memory kept", "default": "the C library's allocator"}
-            words += [kept[self.allocator], f"{self.threads or torch.get_num_threads()} threads"]
+            threads = self.threads or torch.get_num_threads()
+            words += [kept[self.allocator], f"{threads} thread{'s' if threads > 1 else ''}"]
         words += ["compiled"] if self.compile else []
         words += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
         return ", ".join(words)
