@@ -78,7 +78,7 @@ def put(part: str, **arguments: Any) -> Callable[[Config], Any]:
         (put("generator", width=60_000), "much larger than .*generator.safetensors holds"),
         (put("generator", image_size=30), "can't be built: dcgan: image_size 30 is not 7 or 4 times"),
         (put("discriminator", norm="/etc/passwd"), "'norm' that must not look like a path"),
-        (put("discriminator", dropout=7.5), "can't be built, 'dcgan' with .*ValueError: dropout probability"),
+        (put("discriminator", dropout=7.5), "can't be built: 'dcgan' with .*ValueError: dropout probability"),
         (put("discriminator", flat=60_000), "flat must be a number of blocks from 0 to 8, not 60000"),
         (put("discriminator", image_size=56), "its image_size is 56, but the generator makes images of 28"),
         (put("discriminator", weights=[4] * 300), "'weights' that has more than 256 values"),
