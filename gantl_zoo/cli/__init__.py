@@ -1,4 +1,4 @@
-"""The command line: one file a verb. It parses and prints, and decides nothing."""
+"""The command line, with one file per verb. It parses and prints; the rooms below do the work."""
 
 from gantl_zoo.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The application: its verbs, and errors as one line."""
+"""The typer application: its verbs, and errors printed as one line."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def show_version(wanted: bool) -> None:
 
 
 def completions() -> Any:
-    """typer's module for completion in shells, ready to answer."""
+    """typer's module for shell completion, initialised."""
     completion: Any = importlib.import_module("typer.completion")
     completion.completion_init()
     return completion
@@ -107,7 +107,7 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 invalid usage, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     output.guard()
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def explain(error: Exception) -> int:
-    """One line on standard error; returns the exit code."""
+    """Print an error as one line on standard error. Returns the exit code."""
     from gantl_zoo.storage.untrusted import escaped
 
     if isinstance(error, typer.Exit):
@@ -156,7 +156,7 @@ def in_process() -> str:
 
 
 def parsing(error: Any) -> str:
-    """The message for words that the verb does not take, with the closest options."""
+    """The message for arguments that the verb does not accept, with the closest options."""
     command = error.ctx.command_path if error.ctx else "gantl-zoo VERB"
     hint = f"{command} --help shows the options"
     if type(error).__name__ == "NoSuchOption":

@@ -1,4 +1,4 @@
-"""`data`: what a folder of images holds, before anybody trains on it."""
+"""`data`: check a folder of images before training on it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check(
 ) -> None:
     """Check images before training: counts, sizes, copies, damage, what cropping loses."""
     if sheet is not None and len(sources) > 1:
-        raise UsageError(f"--sheet draws one source, not {len(sources)}: check each by itself")
+        raise UsageError(f"--sheet draws one source, not {len(sources)}: check each on its own")
     from gantl_zoo.cli.printing import write_json
     from gantl_zoo.data import check_data
     from gantl_zoo.viz.grid import save_picture
@@ -76,7 +76,7 @@ def check(
 
 @contextmanager
 def progress(source: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while a person looks on."""
+    """A progress bar on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -88,7 +88,7 @@ def available() -> set[int]:
 
 
 def processor_text() -> str:
-    """What Linux says about the processor; "" on other systems."""
+    """Linux's description of the processor; "" on other systems."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""`evaluate`: how good a GAN is."""
+"""`evaluate`: measure the quality of a GAN."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
 
 
 def facts(kind: str, name: str) -> dict[str, Any]:
-    """What is known about a registered name. Imports it. Raises `PluginError`."""
+    """The data of a registered name's page. Imports the object. Raises `PluginError`."""
     entry = REGISTRIES[kind].lookup(name)[0]
     target = load_preset(name) if kind == "presets" else entry.load()
     text = target.description if isinstance(target, Preset) else prose(inspect.getdoc(target) or "")

@@ -37,7 +37,7 @@ UNSAID = (None, 0.0, "none")  # settings that are turned off
 
 
 def facts(name: str) -> dict[str, Any]:
-    """What is known about a model. Raises `UnknownNameError`, `WeightsError`, `HubError`."""
+    """The data of a model's page. Raises `UnknownNameError`, `WeightsError`, `HubError`."""
     from gantl_zoo.model.info import parameters, size, stored_networks
     from gantl_zoo.registry.model_info import from_config
     from gantl_zoo.storage.schema import read_config
@@ -104,7 +104,7 @@ def network(part: Mapping[str, Any], size: int | None) -> str:
 
 
 def origin(found: Mapping[str, Any]) -> str:
-    """Who brings a model."""
+    """Where a model comes from: the Hub, a folder, or the package that brings it."""
     if hub := found["hub"]:
         return f"{hub['repo']}@{hub['revision']} on the Hub"
     if "owner" not in found:
@@ -133,7 +133,7 @@ def recipe_words(training: Mapping[str, Any]) -> Iterator[str]:
         value = training.get(key)
         if value in UNSAID and not (key == "seed" and value == 0):
             continue
-        number = isinstance(value, (int, float))  # a stranger's config may hold anything
+        number = isinstance(value, (int, float))  # an untrusted config may hold anything
         yield words.format(value) if number else str(value).join(re.split(r"\{[^}]*\}", words))
 
 

@@ -1,4 +1,4 @@
-"""`list`: the names that there are, what they mean, and who brings them."""
+"""`list`: all registered names, what they mean, and the packages that bring them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def list_names(
 
 
 def row(kind: str, name: str) -> dict[str, Any]:
-    """What is listed of a name. No plug-in is imported."""
+    """The row of a name in the list. Imports no plug-in."""
     from gantl_zoo.registry.summary import summary
 
     entry = REGISTRIES[kind].lookup(name)[0]
@@ -112,13 +112,13 @@ def page(kind: str, rows: list[dict[str, Any]]) -> str:
 
 
 def about(found: dict[str, Any]) -> str:
-    """What a name means, and the plug-in that brings it."""
+    """The summary of a name, and the plug-in that brings it."""
     owner = f"{found['owner']} {found['version']}".strip()
     return " ".join(filter(None, [found["summary"], "" if found["owner"] == "gantl_zoo" else f"({owner})"]))
 
 
 def list_hub(query: str, as_json: str | None, endpoint: str | None) -> None:
-    """Models on the Hub that name our library, each with the metrics of its card."""
+    """Print the models of this library on the Hub, each with the metrics of its card."""
     from gantl_zoo.hub.search import search_hub
 
     rows = search_hub(query, endpoint=endpoint)

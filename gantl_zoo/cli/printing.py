@@ -1,6 +1,4 @@
-"""Tables, paragraphs and JSON for standard output: bold and as wide as the terminal for a person, plain and
-whole where another program reads.
-"""
+"""Tables, paragraphs and JSON for standard output: formatted for a terminal, else plain and complete."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ WIDTH = 80
 
 
 def is_terminal() -> bool:
-    """Whether a person reads standard output."""
+    """Whether standard output is a terminal."""
     return bool(getattr(sys.stdout, "isatty", bool)())
 
 
@@ -29,7 +27,7 @@ def width() -> int:
 
 
 def bold(text: str) -> str:
-    """The text in bold, where a person reads and wants colours."""
+    """The text in bold on a terminal, unless NO_COLOR is set."""
     return f"\033[1m{text}\033[0m" if is_terminal() and "NO_COLOR" not in os.environ else text
 
 
@@ -74,7 +72,7 @@ def paragraph(text: str) -> list[str]:
 
 
 def print_page(text: str) -> None:
-    """Print a page. Control characters that a stranger's file may hold are escaped; ours for bold are not."""
+    """Print a page. Escapes control characters, which untrusted files may hold, except those for bold."""
     from gantl_zoo.storage.untrusted import escaped
 
     parts = re.split(r"(\033\[[01]m)", text) if is_terminal() else [text]

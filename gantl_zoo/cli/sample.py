@@ -1,4 +1,4 @@
-"""`sample`: images from a name."""
+"""`sample`: generate images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sample(
     name: Annotated[
         str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
     ],
-    seeds: Annotated[str, typer.Option(help="One image a seed: 0-15,40.", rich_help_panel=WHAT)] = "0-15",
+    seeds: Annotated[str, typer.Option(help="One image per seed: 0-15,40.", rich_help_panel=WHAT)] = "0-15",
     truncation: Annotated[
         float,
         typer.Option("--truncation", "--trunc", help="Below 1: less variety.", rich_help_panel=WHAT),
@@ -43,7 +43,7 @@ def sample(
     ] = None,
     separate: Annotated[
         Path | None,
-        typer.Option(help="A folder: one picture a seed.", rich_help_panel=OUTPUT, callback=options.expand),
+        typer.Option(help="A folder: one picture per seed.", rich_help_panel=OUTPUT, callback=options.expand),
     ] = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda, cuda:1, …, or auto: a GPU if there is one.", rich_help_panel=SPEED)
@@ -53,7 +53,7 @@ def sample(
         typer.Option("--batch-size", help="Images at once; the last bits may differ.", rich_help_panel=SPEED),
     ] = None,
 ) -> None:
-    """Draw images from a GAN. A seed gives the same image whatever else is drawn."""
+    """Generate images with a GAN. Each seed always gives the same image."""
     numbers = options.seeds(seeds)
     if out is None and separate is None:
         raise UsageError("say where the images go: --out grid.png, or --separate FOLDER for one file a seed")

@@ -108,7 +108,7 @@ def print_run(train: Callable[[], Any], as_json: str | None = None, line: str = 
 
 
 def result(model: Any, seconds: float) -> dict[str, Any]:
-    """What a run made, for programs."""
+    """The result of a run as values that JSON can hold."""
     training = model.about.get("training", {})
     return {
         "run": str(model.folder.parent),

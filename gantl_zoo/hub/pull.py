@@ -18,7 +18,7 @@ from gantl_zoo.storage.origin import ORIGIN, pulled, pulled_from
 from gantl_zoo.storage.schema import parts_of
 
 
-def place(found: Snapshot, folder: Path) -> Path:
+def place(snapshot: Snapshot, folder: Path) -> Path:
     """Copy a snapshot to `folder`, all or nothing, after loading it as a check. Other files there are kept.
 
     Raises `UsageError` if `folder` exists and does not hold an unchanged pulled model, `HubError` if it can't
@@ -36,12 +36,12 @@ def place(found: Snapshot, folder: Path) -> Path:
                 f"{folder / name} was changed since it was pulled, and would be lost; choose another "
                 "folder, or move it away"
             )
-    for path in found.folder.iterdir():
+    for path in snapshot.folder.iterdir():
         own = folder / path.name
         brought = path.name in earlier or path.name == "config.json" or part_of(path.name)
         if not brought and KNOWN.fullmatch(path.name) and own.is_file() and sha256(own) != sha256(path):
             raise UsageError(
-                f"{own} may be your own file, and {found.repo} has one of the same name; choose another "
+                f"{own} may be your own file, and {snapshot.repo} has one of the same name; choose another "
                 "folder, or move it away"
             )
 
@@ -50,7 +50,7 @@ def place(found: Snapshot, folder: Path) -> Path:
 
     try:
         with replace_folder(folder, along=is_ones_own) as new:
-            _fill(found, new)
+            _fill(snapshot, new)
             load_folder(new)
     except OSError as error:
         raise HubError(
@@ -64,12 +64,12 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _fill(found: Snapshot, new: Path) -> None:
-    for path in found.folder.iterdir():
+def _fill(snapshot: Snapshot, new: Path) -> None:
+    for path in snapshot.folder.iterdir():
         if KNOWN.fullmatch(path.name):
             shutil.copyfile(path, new / path.name)  # the cache has links, the folder has files
     files = {path.name: sha256(path) for path in sorted(new.iterdir())}
-    note = {**found.origin, "config_sha256": files["config.json"], "files": files}
+    note = {**snapshot.origin, "config_sha256": files["config.json"], "files": files}
     (new / ORIGIN).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 
@@ -98,8 +98,8 @@ def pull(
     `token` is used instead of the stored one.
     Raises `HubError`, `WeightsError`.
     """
-    found = fetch.fetch(name, parts_of, endpoint, all_files=True, token=token)
-    load_folder(found.folder)
+    snapshot = fetch.fetch(name, parts_of, endpoint, all_files=True, token=token)
+    load_folder(snapshot.folder)
     if to is None:
-        return Pulled(found.repo, found.commit, found.folder)
-    return Pulled(found.repo, found.commit, place(found, Path(os.path.expanduser(to))))
+        return Pulled(snapshot.repo, snapshot.commit, snapshot.folder)
+    return Pulled(snapshot.repo, snapshot.commit, place(snapshot, Path(os.path.expanduser(to))))

@@ -32,7 +32,7 @@ def check_kind(name: object, config: Mapping[str, Any], expected: str | None) ->
 def folder_info(folder: str | Path, **more: Any) -> ModelInfo:
     """The `ModelInfo` of a folder, read from `config.json` and file headers; `more` are further fields.
 
-    Parameters are told from buffers by their names, so buffers of layers outside of PyTorch count, too.
+    Names distinguish buffers from parameters, so buffers of layers outside of PyTorch are counted, too.
     Raises `WeightsError`.
     """
     folder = Path(folder)
