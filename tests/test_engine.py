@@ -52,7 +52,7 @@ def test_choosing_changes_nothing(calls: Calls, images: ImageData) -> None:
     before = own()
     assert "3 threads" in str(machine_of(threads=3))
     settings: Any = TINY | {"engine_config": {"threads": 3, "allocator": "keep"}}
-    assert "3 threads" in dry_run(prepare_train("dcgan", images, settings))
+    assert "3 threads" in " ".join(dry_run(prepare_train("dcgan", images, settings)).split())
     assert own() == before and calls == []
 
 

@@ -239,7 +239,7 @@ def test_auto_takes_mine_where_the_target_is_nearest(tmp_path: Path, monkeypatch
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
     plugins.rescan()
     try:
-        assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "full"
+        assert gz.transfer(gan, data=own, strategy="auto", **settings).lineage["strategy"] == "freeze-d"
     finally:
         monkeypatch.undo()
         plugins.rescan()
