@@ -4,11 +4,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot
 
-.PHONY: demo test lint fix clean
+.PHONY: demo demo-letters test lint fix clean
 
+# colour faces become 100 line-drawn portraits; training from scratch runs for as many steps
 demo: $(READY)
-	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --steps 500 --metrics-every 125 --samples 2000 \
-		--metrics fd --lr 8e-4 --r1 0.5 --decay 0.5 --compare-scratch --out runs
+	$(BIN)/gantl-zoo transfer dcgan-faces --data portraits --steps 600 --metrics-every 200 --samples 500 \
+		--compare-scratch --out runs
+
+# digits become letters: small grey images
+demo-letters: $(READY)
+	$(BIN)/gantl-zoo transfer dcgan-mnist --data glyphs --strategy full --steps 500 --batch 64 --aug none \
+		--lr 8e-4 --r1 0.5 --decay 0.5 --metrics fd --metrics-every 125 --samples 2000 --compare-scratch --out runs
 
 # as many processes as cores, so one thread each
 test: $(READY) lint

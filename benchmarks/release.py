@@ -1,6 +1,6 @@
 """Make a release of a run's best model: convert it to half precision, then measure the converted model.
 
-    python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor cnn-mnist]
+    python benchmarks/release.py RUN NAME --data mnist [--data-root DIR] [--extractor NAME] [--license mit]
 
 The metrics in `config.json` are those of the released weights, not of the float32 model.
 """
@@ -15,7 +15,6 @@ from typing import Any
 import gantl_zoo as gz
 
 RELEASED = Path(gz.__file__).parent / "released"
-LICENCE = "mit"
 
 
 def main() -> None:
@@ -27,6 +26,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-root")
     parser.add_argument("--extractor", default="auto")
+    parser.add_argument("--license", default="mit", help="of the weights; data may ask for its own")
     parser.add_argument("--into", type=Path, default=RELEASED)
     options = parser.parse_args()
     save(gz.load_model(options.run), options)
@@ -63,7 +63,7 @@ def curves(run: Path) -> dict[str, Any]:
 
 def save(model: gz.GAN | gz.Classifier, options: argparse.Namespace) -> None:
     """Write the release without its card, which is in `model_cards/`."""
-    model.name, model.about["license"] = options.name, LICENCE
+    model.name, model.license = options.name, options.license
     folder = model.save(options.into / options.name, dtype="float16")
     (folder / "README.md").unlink()
 

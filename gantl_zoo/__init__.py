@@ -1,4 +1,4 @@
-"""A zoo of trained GANs that have names, and strategies that adapt them to your images."""
+"""A zoo of pretrained GANs with names, and strategies that adapt them to your images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-# What needs torch is imported when it is first asked for: listing names must not pay for it.
+# Modules that import torch are imported on first use, so that listing names stays fast.
 _LAZY = {
     "Batch": "strategy.base",
     "Callback": "training.callback",

@@ -1,7 +1,7 @@
-"""Messages for people: records of the logger `gantl_zoo`, printed on standard error.
+"""Messages for users: records of the logger `gantl_zoo`, printed on standard error.
 
-A program's own handlers get the records, too. A handler of the program that writes to a terminal replaces
-the printing, so no line appears twice. `logging.getLogger("gantl_zoo").setLevel("WARNING")` leaves only
+A program's own handlers get the records, too. If one of them writes to a terminal, our handler prints
+nothing, so that no line appears twice. `logging.getLogger("gantl_zoo").setLevel("WARNING")` leaves only
 warnings.
 """
 
@@ -20,13 +20,14 @@ _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Log a line at level INFO; `quiet` does not print it. Never raises."""
+    """Log a line at level INFO; with `quiet` it is not printed. Never raises."""
     logger().info(text, extra={"quiet": quiet}, stacklevel=2)
 
 
 def warn(text: str) -> None:
-    """Log a warning, which is printed after the word "warning", or add it to the list of `collected`. Never
-    raises.
+    """Log a warning, which is printed as "warning: …"; inside `collected`, add it to the list instead.
+
+    Never raises.
     """
     if (texts := _collected.get()) is not None:
         texts.append(text)
@@ -36,7 +37,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """The texts of warnings, which are not logged meanwhile."""
+    """Collect the texts of warnings in a list instead of logging them."""
     texts: list[str] = []
     token = _collected.set(texts)
     try:
@@ -46,24 +47,24 @@ def collected() -> Iterator[list[str]]:
 
 
 def silent(quiet: bool, progress: bool | None) -> bool:
-    """Whether a verb prints nothing: `progress` decides if it is given, otherwise `quiet`."""
+    """Whether a command prints no messages: `progress` decides if given, otherwise `quiet`."""
     return quiet if progress is None else not progress
 
 
 @cache
 def logger() -> logging.Logger:
-    """The logger, with the handler that prints; a level that the program has set stays."""
-    found = logging.getLogger(LOGGER)
-    if found.level == logging.NOTSET:
-        found.setLevel(logging.INFO)
-    found.addHandler(StandardError())
-    return found
+    """The logger, with the handler that prints; a level that the program has set is kept."""
+    log = logging.getLogger(LOGGER)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+    log.addHandler(StandardError())
+    return log
 
 
 class StandardError(logging.Handler):
-    """Prints messages on the current `sys.stderr`, unprintable characters escaped."""
+    """Print messages on the current `sys.stderr`, with unprintable characters escaped."""
 
-    lost: object = None  # a stream that can't be written any more
+    lost: object = None  # a stream that has failed and is not written again
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr
@@ -75,19 +76,19 @@ class StandardError(logging.Handler):
         encoding = getattr(stream, "encoding", None) or "utf-8"
         try:
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-        except (OSError, ValueError):  # the reader has gone, or the stream is closed
+        except (OSError, ValueError):  # a broken pipe, or a closed stream
             self.lost = stream
 
 
 def printed(own: logging.Handler) -> bool:
     """Whether another handler of the logger, or of the root logger, writes to a terminal."""
-    found = logging.getLogger(LOGGER)
-    handlers = [*found.handlers, *(logging.root.handlers if found.propagate else [])]
+    log = logging.getLogger(LOGGER)
+    handlers = [*log.handlers, *(logging.root.handlers if log.propagate else [])]
     return any(handler is not own and to_terminal(handler) for handler in handlers)
 
 
 def to_terminal(handler: logging.Handler) -> bool:
-    """Whether a handler writes to a stream that is not a file or a string; rich's handler has a console."""
+    """Whether a handler writes neither to a file nor to a string; rich's handler has a `console`."""
     if isinstance(handler, logging.FileHandler) or not isinstance(handler, logging.StreamHandler):
         return hasattr(handler, "console")
     return not isinstance(handler.stream, io.StringIO)

@@ -1,4 +1,4 @@
-"""Where a name is looked for, and in what order: a folder, a registered release, the Hub."""
+"""Find and load models by name: a folder, a registered release, or a model on the Hub, in this order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gantl_zoo.model.gan import GAN
     from gantl_zoo.registry.model_info import ModelInfo
 
-# a kind of model as people call it, and as folders do
+# kinds as arguments of `list_models`, and as in config.json
 LISTED = {"gan": "gan", "classifier": "backbone", "backbone": "backbone"}
 
 
@@ -32,15 +32,16 @@ def list_models(
     channels: int | None = None,
     conditional: bool | None = None,
 ) -> list[str]:
-    """Sorted names of the released models that match the shell `pattern` and every filter given.
+    """List the released models, by name, that match the shell `pattern` and every given filter.
 
-    `kind` is "gan" or "classifier". `image_size` is the side of square images, `channels` 1 or 3; those of a
-    classifier are those of its training images. `conditional` chooses GANs that are class-conditional, or
-    those that are not. Imports nothing heavy; the filters read the models' folders, so they import the
-    plug-ins that bring models, and leave out what can't be read. Raises `UsageError` for other values.
+    `kind` is "gan" or "classifier". `image_size` is the side of square images, `channels` 1 or 3; for a
+    classifier, those of its training images. `conditional` selects class-conditional GANs if true, else
+    unconditional ones. Without filters this imports neither torch nor plug-ins. Filters read the models'
+    folders, so they import the plug-ins that bring models, and leave out models that can't be read.
+    Raises `UsageError` for invalid values.
     """
-    wanted = {"image_size": image_size, "channels": channels}
-    for key, value in wanted.items():
+    numbers = {"image_size": image_size, "channels": channels}
+    for key, value in numbers.items():
         if value is not None and (type(value) is not int or value < 1):
             raise UsageError(f"{key} must be a whole number of at least 1, not {value!r}")
     if kind is not None and kind not in LISTED:
@@ -62,7 +63,7 @@ def list_models(
 
 
 def readable_info(name: str) -> ModelInfo | None:
-    """What is known about a released model; None if its plug-in or its folder is broken."""
+    """The `ModelInfo` of a released model; None if its plug-in or its folder is broken."""
     try:
         return models.info(name)
     except ZooError:
@@ -70,7 +71,7 @@ def readable_info(name: str) -> ModelInfo | None:
 
 
 def find(name: str | Path, *, discriminator: bool = True) -> Path:
-    """The model folder of `name`. Raises `UnknownNameError`, `HubError` that say where it was sought."""
+    """The model folder of `name`. Raises `UnknownNameError` or `HubError`, which list the places searched."""
     return locate(name, discriminator)[0]
 
 
@@ -83,12 +84,12 @@ def locate(
     revision: str | None = None,
     **options: Unpack[HubOptions],
 ) -> tuple[Path, dict[str, str] | None]:
-    """The model folder of `name`; and repository and commit, if it comes from the Hub.
+    """The model folder of `name`, and its repository and commit if it comes from the Hub, else None.
 
-    From there come all weights, those but the `discriminator`'s, or, without `weights`, config.json alone.
-    Raises `UsageError` if the model is not of that `kind`, before weights are fetched.
+    From the Hub, `discriminator=False` fetches all weights but the discriminator's, and `weights=False` only
+    config.json. Raises `UsageError` if the model is not of that `kind`, before weights are fetched.
     """
-    from gantl_zoo.model.info import check_kind  # here, since listing names needs none of them
+    from gantl_zoo.model.info import check_kind  # imported here, since listing names needs none of them
     from gantl_zoo.storage.origin import pulled_from
     from gantl_zoo.storage.schema import parts_of, read_config
 
@@ -112,33 +113,34 @@ def locate(
 
 
 def revised(name: str, revision: str | None) -> str:
-    """`user/name@revision`. Raises `UsageError` if the name holds another revision already."""
+    """`user/name@revision`. Raises `UsageError` if the name has another revision already."""
     bare, _, own = name.partition("@")
     if revision is None:
         return name
     if not isinstance(revision, str) or not revision or revision.split() != [revision]:
         raise UsageError(f"a revision is a branch, a tag or a commit, not {str(revision)[:80]!r}")
     if own and own != revision:
-        raise UsageError(f"{name} and revision={revision!r} are two revisions; give one of them")
+        raise UsageError(f"{name} and revision={revision!r} are two revisions; give only one")
     return f"{bare}@{revision}"
 
 
 def from_hub(name: str, parts: Parts, **options: Unpack[HubOptions]) -> tuple[Path, dict[str, str]]:
-    """The folder in the Hub's cache, and its commit. Fetches what is missing of `parts(config)`."""
+    """The folder in the Hub's cache, and its commit. Fetches missing files of the `parts(config)`."""
     from gantl_zoo.hub import fetch
 
     if fetch.parse(name) is None:
         raise UnknownNameError(f"{no_folder(name)}, and a model on the Hub is user/name[@revision]")
     try:
-        found = fetch.fetch(name, parts, **options)
+        snapshot = fetch.fetch(name, parts, **options)
     except HubError as error:
         raise HubError(f"{error} ({no_folder(name, NEITHER)})") from error
-    return found.folder, found.origin
+    return snapshot.folder, snapshot.origin
 
 
 def gan_named(name: str | Path | GAN, *, discriminator: bool = True) -> GAN:
-    """The GAN of that name, or one that is given. Raises `UsageError` for a backbone, also for a
-    `Classifier`, and what `load_model` raises.
+    """Load a GAN by name; a `GAN` is returned as it is.
+
+    Raises `UsageError` for a classifier or its name, and what `load_model` raises.
     """
     from gantl_zoo.model.base import Model
     from gantl_zoo.model.gan import GAN
@@ -161,17 +163,18 @@ def load_model(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> GAN | Classifier:
-    """The model of that name, in eval mode: a `GAN`, or a `Classifier` for a backbone.
+    """Load a model by name, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
     Looks for an existing model folder, a registered release, then `user/repo` or `hf-hub:user/repo` on the
-    Hub (`HF_ENDPOINT` says which), each with an optional `@revision`. `./NAME` and `~/NAME` mean a folder,
-    `gantl_zoo:NAME` (or another owner's) means the release. `discriminator=False` fetches and loads what
-    sampling needs.
+    Hub (`HF_ENDPOINT` is its address), each with an optional `@revision`. `./NAME` and `~/NAME` mean a
+    folder, `gantl_zoo:NAME` (or another owner's) means the release. `discriminator=False` fetches and loads
+    only what sampling needs.
 
     `device` is "cpu", "cuda:1", …, or "auto" for a GPU if there is one; `dtype` is float32, float16, bfloat16
-    or float64; by default the model is float32 on the CPU. The rest is for models on the Hub: `revision` is a
-    branch, tag or commit; `token` is used instead of the stored one (False sends none); `cache_dir` replaces
-    the Hub's cache; `local_files_only` takes what the cache has. These three have no effect on others.
+    or float64; by default the model is float32 on the CPU. The other arguments are for models on the Hub:
+    `revision` is a branch, tag or commit; `token` is used instead of the stored one (False sends none);
+    `cache_dir` replaces the Hub's cache; `local_files_only` takes what the cache has. The last three have no
+    effect on other models.
 
     Raises `UnknownNameError`, `WeightsError`, `HubError`, and `UsageError` for a device, a dtype or a
     revision that can't be used.
@@ -181,7 +184,7 @@ def load_model(
 
 
 def load_kind(kind: str, name: str | Path, **options: Any) -> GAN | Classifier:
-    """`load_model`, for a model of that `kind` only. Raises `UsageError` for another."""
+    """Load a model of one `kind` as `load_model` does. Raises `UsageError` for another kind."""
     return _load(name, kind, **options)
 
 

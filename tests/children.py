@@ -1,4 +1,4 @@
-"""Processes that tests start, watch and kill. A fork server has torch imported, so each starts at once."""
+"""Processes that tests start, observe and kill. A fork server has imported torch, so each starts fast."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CONTEXT.set_forkserver_preload(
 
 
 def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """`function(*arguments)` in a process of its own; `function` must be a module's."""
+    """Call `function(*arguments)` in a new process; `function` must be defined at module level."""
     process = CONTEXT.Process(target=quietly, args=(function, *arguments), daemon=True)
     process.start()
     return process
 
 
 def quietly(function: Callable[..., None], *arguments: Any) -> None:
-    """One thread, so that processes don't wait for each other's cores."""
+    """Call a function with one thread, so that processes don't compete for cores."""
     import torch
 
     torch.set_num_threads(1)
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def launch(count: int, function: Callable[..., None], *arguments: Any) -> list[BaseProcess]:
-    """`count` processes as a launcher starts them; each calls `function(*arguments)`."""
+    """Start `count` processes as a launcher does; each calls `function(*arguments)`."""
     port = free_port()
     return [start(as_rank, rank, count, port, function, *arguments) for rank in range(count)]
 
@@ -60,7 +60,7 @@ def as_rank(rank: int, count: int, port: int, function: Callable[..., None], *ar
 
 
 def command(log: Path, *words: str) -> None:
-    """The command line; what it prints goes to `log`."""
+    """Run the command line; its output goes to `log`."""
     from gantl_zoo.cli import main
 
     with open(log, "w", buffering=1) as file:
@@ -69,16 +69,16 @@ def command(log: Path, *words: str) -> None:
 
 
 def train(done: Any, settings: dict[str, Any]) -> None:
-    """`gz.train`, telling in `done` which step it has reached."""
+    """Call `gz.train`; `done` holds the step that it has reached."""
     import gantl_zoo as gz
     from gantl_zoo.runs.recorder import RunRecorder
     from gantl_zoo.training import checkpoint
 
-    tell, write = RunRecorder.on_step, checkpoint.save_file
+    record, write = RunRecorder.on_step, checkpoint.save_file
 
     def on_step(self: RunRecorder, step: int) -> None:
         done.value = step
-        tell(self, step)
+        record(self, step)
 
     def slowly(*arguments: Any) -> None:  # so that some kills hit a checkpoint that is being written
         write(*arguments)
@@ -90,5 +90,5 @@ def train(done: Any, settings: dict[str, Any]) -> None:
 
 
 def moments(count: int, seed: int) -> list[float]:
-    """Random moments at which to strike, in seconds."""
+    """Random delays, in seconds, after which to kill a process."""
     return [random.Random(seed + i).uniform(0.0, 0.25) for i in range(count)]

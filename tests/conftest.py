@@ -1,4 +1,4 @@
-"""Small things that many tests need. Nothing here reaches the network or large data."""
+"""Fixtures that many tests need. None of them uses the network or large data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which looks once
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
-    """A Hub on loopback that we are logged in to, with a cache of its own and short pauses."""
+    """A Hub on loopback, to which we are logged in, with its own cache and short pauses before retries."""
     from huggingface_hub import constants
 
     from gantl_zoo.hub import client

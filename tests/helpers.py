@@ -1,4 +1,4 @@
-"""What tests share and no fixture can be."""
+"""Functions and settings that tests share and that are not fixtures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TINY = {
     "generator_config": SMALL, "discriminator_config": {"width": 4, "dropout": 0.1},
 }  # fmt: skip
 
-# so that a strategy that changes its mind in the course of a run does it at once
+# settings with which strategies that change during a run do so at once
 EARLY: dict[str, dict[str, Any]] = {
     "adam": {"probe": 1},
     "cdc": {"every": 2},
@@ -38,7 +38,7 @@ EARLY: dict[str, dict[str, Any]] = {
 
 
 def order_of(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:
-    """The data order of a run."""
+    """The order in which a run reads its images, from step `start` on."""
     return order(count, batch=recipe.batch, seed=recipe.seed, start=start, steps=recipe.steps)
 
 
@@ -48,12 +48,12 @@ def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def moved(before: dict[str, torch.Tensor], network: torch.nn.Module) -> set[str]:
-    """The names of the tensors that are no longer equal to the bit."""
+    """The names of the tensors that have changed in any bit."""
     return {name for name, tensor in network.state_dict().items() if not torch.equal(before[name], tensor)}
 
 
 def check_report(old: Any, new: Any, report: list[Any]) -> None:
-    """Every tensor of both networks is accounted for, once."""
+    """Check that a report of loaded weights has every tensor of both networks exactly once."""
     for role in ("generator", "discriminator"):
         mine = [match for match in report if match.role == role]
         filled = [match.tensor for match in mine if match.how != "dropped"]
@@ -76,7 +76,7 @@ ROLES = ("generator", "discriminator")
 def trained(
     gan: gz.GAN, images: ImageData, name: str, count: int = 2, **settings: Any
 ) -> tuple[Trainer, dict[str, set[str]], list[dict[str, Tensor]]]:
-    """A trainer after `count` steps, what moved in both players, and each step's losses."""
+    """A trainer after `count` steps, the tensors of both networks that changed, and each step's losses."""
     before = {role: state(getattr(gan, role)) for role in ROLES}
     recipe = Recipe(steps=count, batch=4, precision="fp32", lr=1e-2)
     trainer = new_trainer(gan, build_strategy(name, settings), images, recipe, engine.choose("cpu", "fp32"))
@@ -85,7 +85,7 @@ def trained(
 
 
 def block_numbers(names: set[str]) -> set[str]:
-    """The blocks that these tensors are of."""
+    """The numbers of the blocks that have these tensors."""
     return {name.split(".")[1] for name in names}
 
 

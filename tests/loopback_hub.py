@@ -1,7 +1,7 @@
-"""A Hub of our own on loopback: repositories in memory, behind the endpoints that huggingface_hub uses.
+"""A Hub on loopback for tests: repositories in memory, behind the endpoints that huggingface_hub uses.
 
-Commits, branches, tags and pull requests; git's and LFS's way of sending files; private repositories with
-tokens; and faults on purpose: `hub.faults.append(Fault("GET .*/resolve/", status=503, times=2))`.
+It has commits, branches, tags and pull requests; uploads by git and by LFS; private repositories with tokens;
+and deliberate faults: `hub.faults.append(Fault("GET .*/resolve/", status=503, times=2))`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Files = dict[str, bytes]
 
 @dataclass
 class Fault:
-    """What goes wrong with requests "METHOD /path" that match, so many times."""
+    """A fault in the next `times` requests whose "METHOD /path" matches."""
 
     match: str
     times: int = 1
     status: int = 0  # answer with this instead
     headers: dict[str, str] = field(default_factory=dict)
-    cut: int = 0  # close the line after so many bytes of the body
+    cut: int = 0  # close the connection after this many bytes of the body
     slow: float = 0.0  # seconds of silence before the answer
     swap: bytes = b""  # other bytes of the body, under the same hash
-    after: bool = False  # do what was asked, then answer with the status
+    after: bool = False  # carry out the request, then answer with the status
 
 
 @dataclass
@@ -95,7 +95,7 @@ class LoopbackHub:
 
 
 class Answer(Exception):
-    """A refusal, raised anywhere in a handler."""
+    """An error response, raised anywhere in a handler."""
 
     def __init__(self, status: int, code: str = "", **headers: str) -> None:
         self.status = status
@@ -103,7 +103,7 @@ class Answer(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request. `ROUTES` at the end says who answers what."""
+    """The handler of one request. `ROUTES` at the end maps paths to methods."""
 
     hub: LoopbackHub
     protocol_version = "HTTP/1.1"
@@ -197,12 +197,12 @@ class Handler(BaseHTTPRequestHandler):
                 "tags": tags, "cardData": data, "pipeline_tag": data.get("pipeline_tag")}  # fmt: skip
 
     def entry(self, path: str, content: bytes) -> dict[str, Any]:
-        told = {"type": "file", "path": path, "size": len(content), "blobId": git_hash(content)}
-        told["oid"] = told["blobId"]
+        result = {"type": "file", "path": path, "size": len(content), "blobId": git_hash(content)}
+        result["oid"] = result["blobId"]
         if self.hub.is_large(path):
             oid = hashlib.sha256(content).hexdigest()
-            told["lfs"] = {"oid": oid, "sha256": oid, "size": len(content), "pointerSize": 134}
-        return told
+            result["lfs"] = {"oid": oid, "sha256": oid, "size": len(content), "pointerSize": 134}
+        return result
 
     def models(self) -> Any:
         wanted, search = self.query.get("filter", []), self.query.get("search", [""])[0]
@@ -213,14 +213,14 @@ class Handler(BaseHTTPRequestHandler):
     def preupload(self, name: str, revision: str) -> Any:
         repo = self.repo(name, write=True)
         files = repo.commits.get(repo.resolve(revision) or "", {})
-        told = []
+        result = []
         for file in json.loads(self.body)["files"]:
             path, large = file["path"], self.hub.is_large(file["path"])
             old = files.get(path)
             oid = None if old is None else hashlib.sha256(old).hexdigest() if large else git_hash(old)
             mode = "lfs" if large else "regular"
-            told.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
-        return 200, {"files": told}, {}
+            result.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return 200, {"files": result}, {}
 
     def commit(self, name: str, revision: str) -> Any:
         repo, base = self.at(name, revision)
@@ -243,8 +243,8 @@ class Handler(BaseHTTPRequestHandler):
         number = 1 + sum(ref.startswith("refs/pr/") for ref in repo.refs)
         made = repo.commit(f"refs/pr/{number}" if pull else revision, files, header["summary"])
         url = f"{self.hub.endpoint}/{name}"
-        told = {"success": True, "commitOid": made, "commitUrl": f"{url}/commit/{made}"}
-        return 200, told | ({"pullRequestUrl": f"{url}/discussions/{number}"} if pull else {}), {}
+        result = {"success": True, "commitOid": made, "commitUrl": f"{url}/commit/{made}"}
+        return 200, result | ({"pullRequestUrl": f"{url}/discussions/{number}"} if pull else {}), {}
 
     def refer(self, name: str, kind: str, ref: str) -> Any:
         repo, asked = self.repo(name, write=True), json.loads(self.body or b"{}")
@@ -256,12 +256,12 @@ class Handler(BaseHTTPRequestHandler):
         return 200, {}, {}
 
     def batch(self, name: str) -> Any:
-        told = []
+        result = []
         for wanted in json.loads(self.body)["objects"]:
             at = {"upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}"}}
             known = wanted["oid"] in self.hub.lfs
-            told.append({**wanted, "authenticated": True} | ({} if known else {"actions": at}))
-        return 200, {"transfer": "basic", "objects": told}, {}
+            result.append({**wanted, "authenticated": True} | ({} if known else {"actions": at}))
+        return 200, {"transfer": "basic", "objects": result}, {}
 
     def put(self, oid: str) -> Any:
         if hashlib.sha256(self.body).hexdigest() != oid:

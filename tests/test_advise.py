@@ -66,15 +66,16 @@ def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.M
 
     assert without("mine") == ["freeze-d first=1", "full", "freeze-d first=1"]
     near = choose(10, 0.6, lambda line: True)
-    assert near.far == 0.6 and near.why.endswith(f"so l2-sp: {auto.HELD}")
+    assert near.far == 0.6 and near.why.endswith(f"\nchosen: l2-sp; {auto.HELD}")
     lines = (Line("l2-sp", {"weight": 1.0}, 30, 2.0), Line("ewc", {}, 30, 9.0), Line("full"))
     monkeypatch.setattr(auto, "GUIDE", lines)
     assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["l2-sp weight=1.0", "ewc", "full", "full"]
-    said = "strategy auto: 30 images, 2.00 deviations from what the source makes, so "
-    assert choose(30, 2.0, lambda line: True).why == f"{said}l2-sp weight=1.0"
-    missed = " would come first, but is not installed or not for these networks)"
-    assert choose(30, 2.0, lambda line: line != lines[0]).why == f"{said}ewc (l2-sp weight=1.0{missed}"
-    assert choose(30, 2.0, lambda line: False).why == f"{said}full (l2-sp weight=1.0, ewc{missed}"
+    start = "strategy auto: 30 images, 2.00 standard deviations from samples of the source\n"
+    assert choose(30, 2.0, lambda line: True).why == f"{start}chosen: l2-sp weight=1.0"
+    reason = " (not installed, or not for these networks)\n"
+    skipped = f"{start}not possible: l2-sp weight=1.0"
+    assert choose(30, 2.0, lambda line: line != lines[0]).why == f"{skipped}{reason}chosen: ewc"
+    assert choose(30, 2.0, lambda line: False).why == f"{skipped}, ewc{reason}chosen: full"
 
 
 def test_a_strategy_that_these_networks_cannot_have_is_passed_over(gan: gz.GAN, images: ImageData) -> None:
@@ -116,13 +117,15 @@ def test_a_source_of_another_size_is_measured_as_it_is(images: ImageData, tmp_pa
     settings: Any = {k: v for k, v in TINY.items() if "config" not in k} | {"steps": 1}
     made = gz.transfer(gan, data=coloured, image_size=56, strategy="auto", out=tmp_path, **settings)
     (run,) = tmp_path.iterdir()
-    far = float((run / "log.txt").read_text(encoding="utf-8").partition(" deviations from")[0].split()[-1])
+    far = float(
+        (run / "log.txt").read_text(encoding="utf-8").partition(" standard deviations from")[0].split()[-1]
+    )
     assert far < 0.3 and made.image_shape == (3, 56, 56)
 
 
 def test_what_can_not_be_measured_is_not_near(gan: gz.GAN, images: ImageData) -> None:
     assert choose(100, math.nan, lambda line: True).strategy == "full"
-    assert "would come first" not in choose(10, 1.0, lambda line: False).why
+    assert "not possible" not in choose(10, 1.0, lambda line: False).why
     gan.discriminator.to(torch.device("meta"))  # where the source is, its images go
     with pytest.raises(NotImplementedError, match="meta tensor"):
         novelty(gan, images)

@@ -65,7 +65,7 @@ def test_a_channelwise_extractor_wants_a_classifier_of_grey_images(images: Image
         choose_extractor(f"channelwise:{tmp_path / 'rgb'}", images)
     with pytest.raises(gz.UsageError, match="is a GAN"):
         choose_extractor("channelwise:dcgan-mnist", images)
-    with pytest.raises(gz.UnknownNameError, match=r"^unknown extractor 'pixel'; did you mean pixels"):
+    with pytest.raises(gz.UnknownNameError, match=r"^unknown extractor 'pixel'; did you mean pixels\?"):
         choose_extractor("pixel", images)
     with pytest.raises(gz.UsageError, match="timm:resnet10t is an architecture without a trained classifier"):
         choose_extractor("channelwise:timm:resnet10t", images)

@@ -155,7 +155,7 @@ def test_a_callback_that_raises_after_the_last_step_costs_no_closing_work(
         run_with(photos, tmp_path / "runs", [Late()], **settings)
     (run,) = (tmp_path / "runs").iterdir()
     assert all((run / name).is_file() for name in ("nearest.png", "model/config.json"))
-    assert (run / "log.txt").read_text().count("done: kept step") == 1
+    assert (run / "log.txt").read_text().count("done: kept the model of step") == 1
 
 
 def test_a_callback_may_be_interrupted(photos: Path, tmp_path: Path) -> None:
@@ -198,17 +198,17 @@ def test_the_check_for_numbers_that_are_not_finite_runs_once_a_step(
 ) -> None:
     looks: list[int] = []
     learned: list[int] = []
-    sick, learn = Trainer.sick, Trainer.learn
+    non_finite, learn = Trainer.non_finite, Trainer.learn
 
     def counted(self: Trainer) -> str:
         looks.append(len(learned))
-        return sick(self)
+        return non_finite(self)
 
     def counting(self: Trainer, *words: Any) -> Any:
         learned.append(len(learned) + 1)
         return learn(self, *words)
 
-    monkeypatch.setattr(Trainer, "sick", counted)
+    monkeypatch.setattr(Trainer, "non_finite", counted)
     monkeypatch.setattr(Trainer, "learn", counting)
     run_with(images, tmp_path, [], metrics_every=count, checkpoint_every=count, log_every=count)
     assert looks == [0, *range(count, 7, count)]

@@ -218,7 +218,7 @@ def test_a_card_without_marks_is_a_persons(hub: LoopbackHub, folder: Path) -> No
 def test_a_licence_is_asked_for_and_never_assumed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> None:
     folder = gan.save(tmp_path / "mine")
     for dry_run in (True, False):
-        with pytest.raises(gz.UsageError, match=r"says no licence, and none is assumed.*--license ID"):
+        with pytest.raises(gz.UsageError, match=r"does not state a licence.*--license ID"):
             gz.push(folder, NAME, dry_run=dry_run)
     assert not hub.requests
     gz.push(folder, NAME, license="cc-by-4.0")
@@ -243,7 +243,7 @@ def test_heads_that_are_no_yaml(hub: LoopbackHub, folder: Path) -> None:
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(gz.UsageError, match="can't be read as text"):
         gz.push(folder, NAME)
-    with pytest.raises(gz.UsageError, match=r"there is no card nowhere.md"):
+    with pytest.raises(gz.UsageError, match=r"the card nowhere.md does not exist"):
         gz.push(folder, NAME, card_file="nowhere.md")
 
 

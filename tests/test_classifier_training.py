@@ -128,7 +128,9 @@ def test_a_source_may_be_respelt_when_a_run_is_resumed(
     with pytest.raises(gz.TrainingError):
         gz.classify_transfer("./a", callbacks=[stops_at(3)], **settings)
     (run,) = (tmp_path / "runs").iterdir()
-    with pytest.raises(gz.UsageError, match=r"began with source \./a, not base, and --resume goes on"):
+    with pytest.raises(
+        gz.UsageError, match=r"began with source \./a, not base, and --resume keeps the settings"
+    ):
         gz.classify_transfer("base", resume=run)
     for name in ("a", tmp_path / "a"):
         model = gz.classify_transfer(name, resume=run, strategy="full", strategy_config={}, quiet=True)
@@ -171,7 +173,7 @@ def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path)
     kept = {"format": 1, "kind": "classifier-run", "verb": "train", "name": "cnn", "backbone_config": SMALL}
     assert config.items() >= kept.items() and config["data"]["fingerprint"]
     for wish, text in (({"epochs": 4}, "epochs 3, not 4"), ({"data_seed": 2}, "data-seed 0, not 2")):
-        with pytest.raises(gz.UsageError, match=rf"began with {text}, and --resume goes on"):
+        with pytest.raises(gz.UsageError, match=rf"began with {text}, and --resume keeps the settings"):
             gz.classify_train(resume=run, **wish)
     with pytest.raises(gz.UsageError, match="unknown setting 'epoch'; did you mean epochs"):
         gz.classify_train(resume=run, epoch=3)
@@ -179,11 +181,11 @@ def test_config_keeps_all_that_a_resumed_run_needs(photos: Path, tmp_path: Path)
     outcome = CliRunner().invoke(app, words)
     assert outcome.exit_code == 0 and outcome.output.endswith(f"{run}\n"), outcome.output
     photos.rename(tmp_path / "moved")
-    with pytest.raises(gz.TrainingError, match="say where they are with --data"):
+    with pytest.raises(gz.TrainingError, match="give their new place with --data"):
         resume_classifier(run)
     assert resume_classifier(run, data=tmp_path / "moved", quiet=True).num_classes == 2
     next((tmp_path / "moved").rglob("*.png")).unlink()
-    with pytest.raises(gz.UsageError, match="holds other images than those"):
+    with pytest.raises(gz.UsageError, match="has other images than those"):
         resume_classifier(run, data=tmp_path / "moved")
 
 
@@ -233,7 +235,7 @@ def test_a_step_that_is_not_finite_is_skipped(images: ImageData) -> None:
     recipe = ClassifierRecipe(epochs=1, batch=10)
     trainer = ClassifierTrainer(model, Explodes(1), images, recipe, engine.choose("cpu", "fp32"))
     trainer.run(Observer())
-    assert int(trainer.guard.skipped) == 1 and trainer.sick() == ""
+    assert int(trainer.guard.skipped) == 1 and trainer.non_finite() == ""
     with pytest.raises(gz.TrainingError, match=r"in the last 4 steps, after 0 .*--precision fp32$"):
         ClassifierTrainer(model, Explodes(*range(4)), images, recipe, trainer.engine).run(Observer())
 

@@ -108,7 +108,7 @@ def test_what_is_refused_leaves_no_folder(images: ImageData, tmp_path: Path) -> 
     data_folder, runs = str(halves(images, tmp_path)), tmp_path / "runs"
     for strategy, config, text in (
         ("ewc", {}, "ewc is for GANs"),
-        ("partial", {"last": 9}, "partial: 9 blocks"),
+        ("partial", {"last": 9}, "partial: can't train 9 blocks"),
         ("warm-discriminator", {}, "warm-discriminator is for GANs"),
     ):
         with pytest.raises(gz.UsageError, match=text):
@@ -116,10 +116,10 @@ def test_what_is_refused_leaves_no_folder(images: ImageData, tmp_path: Path) -> 
                 "cnn-mnist", data=data_folder, strategy=strategy, strategy_config=config, out=runs, **QUICK
             )
     with pytest.raises(
-        gz.DataError, match=r"cnn-mnist takes 1 channel\(s\), .* has 3; convert the data with"
+        gz.DataError, match=r"cnn-mnist takes 1 channel\(s\), but .* has 3; convert the data with"
     ):
         gz.classify_evaluate("cnn-mnist", data=ImageData(*ten_colours(), tuple("0123456789"), "colours"))
-    with pytest.raises(gz.UsageError, match=r"num_classes is 2 in .*; leave num_classes to the data"):
+    with pytest.raises(gz.UsageError, match=r"num_classes is 2 in .*: leave num_classes out"):
         gz.classify_train("cnn", data=data_folder, backbone_config={"num_classes": 5}, out=runs, **QUICK)
     assert not list(runs.glob("*"))
 
@@ -212,14 +212,14 @@ def test_a_helped_classifier_takes_no_more_steps_and_says_how_it_was_made(tmp_pa
     assert "--epochs 12" in command and "--gan dcgan-mnist --gan-samples 80 --gan-confidence 0.0" in command
     (run,) = tmp_path.glob("0*")
     assert (run / "00000-teacher" / "model" / "model.safetensors").is_file()
-    assert "80 of 80 samples join 40 images" in (run / "log.txt").read_text()
+    assert "80 of 80 samples are added to 40 images" in (run / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
         ({"gan": "cnn-mnist"}, "cnn-mnist is a backbone, not a GAN"),
-        ({"gan": "dcgan-mnist"}, r"dcgan-mnist makes images \(1, 28, 28\).*digits has \(1, 8, 8\)"),
+        ({"gan": "dcgan-mnist"}, r"dcgan-mnist makes images \(1, 28, 28\).*digits are \(1, 8, 8\)"),
         ({"gan": "dcgan-mnist", "gan_samples": 0}, "gan-samples must be at least 1"),
     ],
 )

@@ -137,10 +137,10 @@ def test_dry_run_builds_nothing_on_disk(
     out_folder = tmp_path / "runs"
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "freeze",
                        "--dry-run", "--out", out_folder)  # fmt: skip
-    assert code == 0 and "frozen" in out and "learns" in out and "MiB" in out and not out_folder.exists()
+    assert code == 0 and "frozen" in out and "trained" in out and "MiB" in out and not out_folder.exists()
     code, out, _ = run(capsys, "transfer", model, "--data", photos, "--channels", 1, "--strategy", "gradual",
                        "--dry-run")  # fmt: skip
-    assert code == 0 and "learn later" in out and "frozen" not in out
+    assert code == 0 and "trained later" in out and "frozen" not in out
     code, out, _ = run(capsys, "train", "dcgan", "--data", photos, "--image-size", 32, "--dry-run")
     assert code == 0 and "generator      dcgan, " in out and "new networks" in out
 
@@ -182,7 +182,11 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             "at most 100,000 at once",
         ),
         (["sample", "dcgan-mnist", "--seeds", "9" * 30, "--out", "x.png"], 2, "each below 2³²"),
-        (["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"], 2, "truncation > 0"),
+        (
+            ["sample", "dcgan-mnist", "--trunc", "nan", "--out", "x.png"],
+            2,
+            "truncation must be a finite number > 0",
+        ),
         (
             ["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--generator-arg", "width=0"],
             2,
@@ -200,8 +204,8 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         (["sample", "dcgan-mnist", "--out", "{tmp}/x.qqq"], 1, "can't write the picture"),
         (["sample", "me/my-gan", "--out", "x.png"], 1, "HF_HUB_OFFLINE is set"),
         (["sample", "{tmp}", "--out", "x.png"], 2, "not a model or run folder"),
-        (["train", "dcgan", "--data", "{tmp}/empty"], 1, "holds no image"),
-        (["train", "dcgan", "--data", "nowhere"], 1, "unknown data 'nowhere'"),
+        (["train", "dcgan", "--data", "{tmp}/empty"], 1, "contains no images"),
+        (["train", "dcgan", "--data", "nowhere"], 1, "unknown data set 'nowhere'"),
         (["train", "dcgan"], 2, "--data is missing"),
         (["train"], 2, "name a generator, such as dcgan"),
         (["train", "dcgan", "--data", "{photos}", "--image-size", "30"], 2, "7 or 4 times a power of two"),

@@ -57,7 +57,7 @@ def test_an_image_depends_on_its_seed_and_class_alone(name: str, tmp_path: Path)
         ([0, 3], "has the 3 classes 0, 1, 2; there is no class 3"),
         ([-1, 0], "there is no class -1"),
         ([1], r"2 image\(s\) need as many labels, not labels of shape \(1,\)"),
-        ([0.5, 1.0], "a label is a whole number"),
+        ([0.5, 1.0], "a label must be a whole number"),
     ],
 )
 def test_wrong_labels_are_explained(labels: list[int], said: str) -> None:

@@ -176,7 +176,7 @@ def test_data_without_labels_is_explained(
     settings = SETTINGS | {"data": bare, "out": tmp_path}
     with pytest.raises(gz.DataError, match="--conditional needs classes, but bare has no labels: sort its"):
         gz.train("dcgan", conditional=True, **settings)
-    with pytest.raises(gz.DataError, match=r"small knows 2 classes, but bare has no labels.*--unconditional"):
+    with pytest.raises(gz.DataError, match=r"small has 2 classes, but bare has no labels.*--unconditional"):
         gz.transfer(pair(), **settings)
     with pytest.raises(gz.DataError, match=r"--conditional needs classes.*or leave --conditional out"):
         gz.transfer(gan, conditional=True, **settings)

@@ -51,9 +51,7 @@ def test_a_corrupt_image_is_named_and_left_out(photos: Path, capsys: pytest.Capt
 def test_too_many_corrupt_images_are_fatal(photos: Path) -> None:
     for path in list(photos.rglob("*.png"))[:10]:
         path.write_bytes(b"nothing")
-    with pytest.raises(
-        gz.DataError, match=r"png \(no image format that is known\).* more than 5% is too many"
-    ):
+    with pytest.raises(gz.DataError, match=r"png \(not a known image format\).* more than 5% is too many"):
         data.load(photos, image_size=16)
 
 
@@ -69,9 +67,9 @@ def test_grey_stays_grey_and_transparency_becomes_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda p: p.mkdir(), "holds no image"),
+        (lambda p: p.mkdir(), "contains no images"),
         (lambda p: p.write_text("no zip"), "neither a folder nor a readable zip"),
-        (lambda p: None, "does not exist; data names are: cifar10, digits"),
+        (lambda p: None, "does not exist; the data sets are: cifar10, digits"),
     ],
 )
 def test_a_place_without_images_is_explained(tmp_path: Path, make: object, said: str) -> None:
@@ -164,7 +162,7 @@ def test_some_classes_only(photos: Path) -> None:
         ("digits:2-1", r"the range 2-1 runs backwards; write 1-2"),
         ("digits:", r"digits has no class ''"),
         ("digits:1,0-1", r"'1,0-1' names a class twice"),
-        ("nothing:1", r"unknown data 'nothing:1'"),
+        ("nothing:1", r"unknown data set 'nothing:1'"),
     ],
 )
 def test_classes_that_are_not_there(source: str, text: str) -> None:
@@ -210,7 +208,7 @@ def test_sixteen_bits_are_seen_by_their_upper_eight(tmp_path: Path) -> None:
     assert image.shape == (1, 8, 8) and np.array_equal(image[0].numpy(), values >> 8)
     for i in range(12):
         Image.fromarray(values.astype(np.float32)).save(tmp_path / "deep" / f"{i}.tif")
-    with pytest.raises(gz.DataError, match="32 bits a pixel, whose white is unknown"):
+    with pytest.raises(gz.DataError, match="32 bits per pixel, whose white level is unknown"):
         data.load(tmp_path / "deep")
 
 
@@ -332,8 +330,8 @@ def test_tensors_that_are_no_images_are_refused() -> None:
         (good.float(), None, r"uint8 tensor .*not torch.float32 \(3, 1, 8, 8\); .*to_uint8"),
         (good[0], None, r"not torch.uint8 \(1, 8, 8\)"),
         (good.numpy(), None, "not <class 'numpy.ndarray'>"),
-        (good, torch.zeros(2, dtype=torch.long), r"labels are a tensor \(N,\), one for each of 3 images"),
-        (good, [0, 1, 2], "labels are a tensor"),
+        (good, torch.zeros(2, dtype=torch.long), r"labels must be a tensor \(N,\), one for each of 3 images"),
+        (good, [0, 1, 2], "labels must be a tensor"),
     ):
         with pytest.raises(gz.DataError, match=said):
             ImageData(images, labels)  # type: ignore[arg-type]

@@ -172,7 +172,7 @@ def test_folders_that_training_refuses_are_a_problem(tmp_path: Path) -> None:
 
 def test_without_an_image_there_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(gz.DataError, match="holds no image such as"):
+    with pytest.raises(gz.DataError, match="contains no images such as"):
         gz.check_data(tmp_path)
     (tmp_path / "b.png").write_bytes(b"")
     with pytest.raises(gz.DataError, match=r"none of 1 images can be read, such as b.png \(it is empty"):

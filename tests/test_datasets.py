@@ -158,8 +158,6 @@ def test_portraits_are_bundled_with_their_licence() -> None:
 
 
 def test_portraits_are_part_of_the_package() -> None:
-    import tomllib
-
     root = Path(__file__).parent.parent
-    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert {"data/*.zip", "data/*.txt"} <= set(listed["gantl_zoo"])
+    listed = (root / "pyproject.toml").read_text(encoding="utf-8").partition("package-data]")[2]
+    assert '"data/*.zip", "data/*.txt"' in listed

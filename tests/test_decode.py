@@ -113,7 +113,7 @@ def test_each_row_of_the_table(name: str) -> None:
 
 @pytest.mark.parametrize("values", [RAMP.astype(np.float32), RAMP.astype(np.int32)])
 def test_32_bits_are_refused(values: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(ValueError, match="32 bits a pixel"):
+    with pytest.raises(ValueError, match="32 bits per pixel"):
         decode(file(Image.fromarray(values), "TIFF"), None)
 
 
@@ -129,7 +129,7 @@ def test_few_bits_stored_in_16_are_warned_of_once(
     assert data.load(tmp_path).shape == (1, 8, 8)
     found = capsys.readouterr().err
     assert found.count("\n") == (said is not None)
-    assert said is None or f"no image uses more than {said} of the range" in found
+    assert said is None or f"no image uses more than {said} of the 16-bit range" in found
 
 
 def test_dark_images_of_8_bits_are_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,7 +245,7 @@ def test_damaged_pixels_are_not_made_up() -> None:
     ("content", "said"),
     [
         (b"", "it is empty"),
-        (bytes(100), "it holds zero bytes only"),
+        (bytes(100), "it contains zero bytes only"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer: .*git lfs pull"),
         (b"\n<!DOCTYPE html><html>", "HTML or XML page"),
         (b"\xef\xbb\xbf<html>", "HTML or XML page"),
@@ -257,7 +257,7 @@ def test_damaged_pixels_are_not_made_up() -> None:
         (b"%PDF-1.7", "PDF"),
         (b"PK\x03\x04", "it is a zip: unpack it"),
         (b"\xff\x0a\0", "JPEG XL"),
-        (b"nothing", "no image format that is known"),
+        (b"nothing", "not a known image format"),
     ],
 )
 def test_what_is_not_an_image_is_called_by_its_name(tmp_path: Path, content: bytes, said: str) -> None:

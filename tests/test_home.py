@@ -73,6 +73,6 @@ def test_python_callers_are_expanded_too(home: Path) -> None:
     folder = RunFolder.create("~/runs", "x", {"recipe": {}})
     assert folder.path == home / "runs" / "00000-x"
     assert RunFolder.open("~/runs/00000-x")[0].path == folder.path
-    with pytest.raises(gz.TrainingError, match="no run folder"):
+    with pytest.raises(gz.TrainingError, match="is not a run folder"):
         RunFolder.open(Path("~") / "runs" / "00001-y")
     assert not list(Path().iterdir())

@@ -35,11 +35,14 @@ def kept(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("me/nothing", "can't pull me/nothing .*no such repository.*there is also no folder me/nothing"),
+        (
+            "me/nothing",
+            "can't pull me/nothing .*repository does not exist.*there is also no folder me/nothing",
+        ),
         (f"{NAME}@v9", "no branch, tag or commit 'v9'.*/me/my-gan/tree/main"),
-        ("me/empty", "a file is missing there: the repository holds no whole model"),
-        ("me/a--b", "no name on the Hub: write user/name"),
-        (f"hf-hub:{NAME}@", "no name on the Hub|on the Hub is user/name"),
+        ("me/empty", "a file is missing: the repository does not hold a complete model"),
+        ("me/a--b", "not a valid name on the Hub: write user/name"),
+        (f"hf-hub:{NAME}@", "not a valid name on the Hub|on the Hub is user/name"),
     ],
 )
 def test_what_is_not_there(hub: LoopbackHub, pushed: Path, name: str, said: str) -> None:
@@ -52,7 +55,7 @@ def test_what_is_not_there(hub: LoopbackHub, pushed: Path, name: str, said: str)
 @pytest.mark.parametrize("name", ["my-gan", "me/a/b", "me/a b", "https://hub.example/me/x", ""])
 def test_what_is_no_name(hub: LoopbackHub, pushed: Path, name: str) -> None:
     for call in (lambda: gz.push(pushed, name), lambda: gz.pull(name)):
-        with pytest.raises(gz.HubError, match="no name on the Hub: write user/name"):
+        with pytest.raises(gz.HubError, match="not a valid name on the Hub: write user/name"):
             call()
     assert not hub.requests
 
@@ -79,11 +82,11 @@ def test_a_servers_trouble_is_outlasted_if_it_is_short(
     hub.faults += [Fault("GET /api/models", status=503, times=2)]
     model = gz.load_model(NAME)
     hub.faults[:] = [Fault("GET /api/models", status=502, times=9)]
-    with pytest.raises(gz.HubError, match=r"has trouble \(502\), also after more tries; try again later"):
+    with pytest.raises(gz.HubError, match=r"has an error \(502\), also after retries; try again later"):
         gz.load_model("me/not-cached")
     again = gz.load_model(NAME)
     assert again.about == model.about, "what is in the cache still loads"
-    assert re.search(r"has trouble \(502\).*; commit [0-9a-f]{40} from the cache is used", caplog.text)
+    assert re.search(r"has an error \(502\).*; using commit [0-9a-f]{40} from the cache", caplog.text)
 
 
 def test_a_cut_connection_goes_on_where_it_was(hub: LoopbackHub, pushed: Path, tmp_path: Path) -> None:
@@ -94,14 +97,14 @@ def test_a_cut_connection_goes_on_where_it_was(hub: LoopbackHub, pushed: Path, t
     assert sha256(to / "generator.safetensors") == sha256(pushed / "generator.safetensors")
     hub.repos["me/other"] = hub.repos[NAME]
     hub.faults[:] = [Fault("GET /api/models", cut=5, times=99)]
-    with pytest.raises(gz.HubError, match="connection was cut again and again"):
+    with pytest.raises(gz.HubError, match="connection broke repeatedly"):
         gz.load_model("me/other")
 
 
 def test_bytes_that_are_not_the_promised_ones(hub: LoopbackHub, pushed: Path, tmp_path: Path) -> None:
     real = (pushed / "generator.safetensors").read_bytes()
     hub.faults += [Fault("GET .*/resolve/.*generator", swap=real[:-4] + b"\0\0\x80?")]
-    with pytest.raises(gz.HubError, match=r"generator.safetensors arrived with hash .*; it is thrown away"):
+    with pytest.raises(gz.HubError, match=r"generator.safetensors arrived with hash .*; it was deleted"):
         gz.load_model(NAME)
     assert not kept(tmp_path)
     assert gz.load_model(NAME).name == "small"
@@ -149,7 +152,7 @@ def test_a_full_disk_while_pulling(
     gz.pull(NAME, to=to)
     before = {path.name: path.read_bytes() for path in to.iterdir()}
     # all of it is in the cache, so it is the copy that fails
-    with small_disk(20_000), pytest.raises(gz.HubError, match=f"can't write {to}.*was there is as it was"):
+    with small_disk(20_000), pytest.raises(gz.HubError, match=f"can't write {to}.*it was left unchanged"):
         gz.pull(NAME, to=to)
     assert {path.name: path.read_bytes() for path in to.iterdir()} == before
     home = tmp_path / "small-disk"
@@ -184,12 +187,10 @@ def test_a_hub_that_is_not_there(
     monkeypatch.setenv("HF_ENDPOINT", "http://anna:secret@127.0.0.1:9")
     started = time.monotonic()
     assert gz.load_model(NAME).about["hub"]["revision"] == commit
-    with pytest.raises(
-        gz.HubError, match=r"can't be reached .*is HF_ENDPOINT or --endpoint right\?"
-    ) as error:
+    with pytest.raises(gz.HubError, match=r"can't be reached .*check HF_ENDPOINT and --endpoint") as error:
         gz.load_model("me/other")
     assert time.monotonic() - started < 5
-    assert "from the cache is used" in caplog.text and "secret" not in caplog.text + str(error.value)
+    assert "from the cache" in caplog.text and "secret" not in caplog.text + str(error.value)
 
 
 def test_a_commit_that_the_server_made_and_did_not_tell(hub: LoopbackHub, pushed: Path, gan: gz.GAN) -> None:
@@ -199,7 +200,7 @@ def test_a_commit_that_the_server_made_and_did_not_tell(hub: LoopbackHub, pushed
     done = gz.push(pushed, NAME)
     assert [entry["commit"] for entry in hub.repos[NAME].log[2:]] == [done.commit]
     hub.faults += [Fault("POST .*/commit/", status=412), Fault("POST .*/commit/", status=403)]
-    for said in ("somebody else changed the repository meanwhile", "your token may not do that"):
+    for said in ("changed by another commit meanwhile", "your token has no permission to write"):
         gan.name += "-again"
         gan.save(pushed)
         with pytest.raises(gz.HubError, match=said):
@@ -219,7 +220,7 @@ def test_somebody_else_pushes_at_the_same_moment(
     monkeypatch.setattr(Target, "check", slowly)
     gan.name = "renamed"
     gan.save(pushed)
-    with pytest.raises(gz.HubError, match="somebody else changed the repository meanwhile"):
+    with pytest.raises(gz.HubError, match="changed by another commit meanwhile"):
         gz.push(pushed, NAME)
     assert repo.log[-1]["title"] == "theirs" and "notes.txt" in repo.commits[repo.refs["main"]]
 
@@ -316,7 +317,7 @@ def test_a_wait_beyond_all_clocks_and_a_repository_called_xet(
     with pytest.raises(gz.HubError, match=r"asks to wait 604800 s"):
         gz.load_model("me/foxet")
     hub.faults[:] = [Fault("me/foxet", status=403, times=9)]
-    with pytest.raises(gz.HubError, match=r"your token may not read it; log in"):
+    with pytest.raises(gz.HubError, match=r"your token has no permission to read it; log in"):
         gz.load_model("me/foxet")
     full = OSError(28, "No space left on device", "cache/xet/x")
     assert "the disk is full" in str(explain(full, Asked("pull", "me/foxet", "http://x")))

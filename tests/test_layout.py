@@ -101,10 +101,7 @@ def test_folders_that_are_called_by_numbers_are_classes_otherwise(make: Make) ->
 def test_vectors_that_are_not_one_hot_are_not_classes(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [[name, [i / 40, 0.5]] for i, name in enumerate(shards())]
     parts = both(make(dict(zip(shards(), range(40), strict=True)) | {"dataset.json": table(rows)}))
-    assert (
-        parts[0].classes == ()
-        and "labels that are vectors of numbers are not classes" in capsys.readouterr().err
-    )
+    assert parts[0].classes == () and "labels are vectors but not one-hot" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -165,7 +162,7 @@ def test_images_beside_the_folders_of_classes_are_warned_of(
 ) -> None:
     source = make({f"{'cats/' if i % 2 else ''}{i}.png": i for i in range(30)})
     data.load(source)
-    assert "15 images beside the folders of classes make a class of their own" in capsys.readouterr().err
+    assert "15 images beside the class folders become a class of their own" in capsys.readouterr().err
 
 
 def test_what_systems_put_beside_pictures_is_skipped_at_any_depth(make: Make) -> None:
@@ -212,7 +209,7 @@ def test_pictures_that_cant_be_read_are_counted_in_one_line(
 
 def test_a_set_of_such_pictures_alone_is_explained(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(b"x")
-    with pytest.raises(gz.DataError, match=r"holds no image .*1 files of kinds .*\(\.heic\): convert"):
+    with pytest.raises(gz.DataError, match=r"contains no images .*1 files of kinds .*\(\.heic\): convert"):
         data.load(tmp_path)
 
 

@@ -231,7 +231,7 @@ def test_conditional_models_are_measured_by_class_too() -> None:
     kinds = {r["metric"] for r in told(gz.GAN(TwoClasses(False), None, {}, name="two")).results}
     assert "kd[above]" in kinds and "kd[below]" not in kinds, "auto takes what can be measured"
     unknown = ImageData(held_out.images, None, (), "bare")
-    with pytest.raises(gz.DataError, match="two knows 2 classes, bare has 0"):
+    with pytest.raises(gz.DataError, match="two has 2 classes, but bare has 0"):
         samples_of(gz.GAN(TwoClasses(False), None, {}, name="two"), 4, unknown)
 
 
@@ -333,7 +333,7 @@ def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageDat
     assert not (tmp_path / "runs").exists()
     gz.train("dcgan", data=images, out=tmp_path, **TINY | {"metrics": "auto"})
     log = (tmp_path / "00000-dcgan-halves" / "log.txt").read_text()
-    assert "no metrics: halves was given in memory, where no image is held out; name a folder" in log
+    assert "no metrics: halves was given in memory, so no images are held out; give a folder" in log
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_arguments_of_a_backbone_may_be_called_as_those_of_the_discriminator(
     inner = {"width": 3, "weights": "best"}
     config = {"backbone": "colliding", "width": 5, "backbone_config": inner}
     network = gz.discriminators.build("backbone", **config)
-    assert colliding.pop() == inner | {"pretrained": True} and not network.untaught
+    assert colliding.pop() == inner | {"pretrained": True} and not network.random_features
     assert network.heads[0][0].out_channels == 5 and network.backbone.blocks[0][0].out_channels == 3
     gan = gz.build_gan("dcgan", generator_config=SMALL, discriminator="backbone", discriminator_config=config)
     gan.save(tmp_path / "gan")

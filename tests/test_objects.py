@@ -95,7 +95,11 @@ def test_batch_size_is_that_of_the_calls(gan: gz.GAN) -> None:
     assert sizes == [9, 9, 2]
     torch.testing.assert_close(images, others)
     assert gan.generate(0, batch_size=4).shape == (0, 1, 28, 28)
-    for wrong, said in ((0, "at least 1, not 0"), (1.5, "is a whole number"), (True, "is a whole number")):
+    for wrong, said in (
+        (0, "at least 1, not 0"),
+        (1.5, "must be a whole number"),
+        (True, "must be a whole number"),
+    ):
         with pytest.raises(gz.UsageError, match=f"batch_size.* {said}"):
             gan.generate(2, batch_size=wrong)  # type: ignore[arg-type]
 

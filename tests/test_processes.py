@@ -156,7 +156,7 @@ def test_other_images_in_one_process_are_refused(photos: Path, tmp_path: Path) -
     next((tmp_path / "images-1").rglob("*.png")).unlink()
     settings = COMMAND | {"data": tmp_path / "images-RANK", "out": tmp_path / "runs", "steps": 3}
     assert finish(children.launch(2, train_in, tmp_path, "train", "dcgan", settings)) == [1, 1]
-    assert "process 1 has other images than the main one" in (tmp_path / "log-1").read_text()
+    assert "process 1 has other images than the main process" in (tmp_path / "log-1").read_text()
 
 
 def test_a_batch_that_cant_be_shared_is_refused(gan: gz.GAN, images: ImageData) -> None:

@@ -179,7 +179,7 @@ def test_saturation_and_overfitting_are_seen(images: ImageData) -> None:
     signs = watch.look(OneImage(), by_heart, torch.device("cpu"))
     assert signs.saturation == 1.0 and signs.overfitting == 1.0
     found = watch.diagnose(signs, step=1)
-    assert "ranks 100.0% of all pairs correctly" in found["saturation"]
+    assert "ranks 100.0% of real and fake images correctly" in found["saturation"]
     assert "memorised" in found["overfitting"]
     unsure = watch_of(images, held_out=images.images).look(OneImage(), bright, torch.device("cpu"))
     assert unsure.overfitting is None or abs(unsure.overfitting) < 1e-5
@@ -281,11 +281,11 @@ def test_a_rate_that_is_much_too_high_is_no_success(images: ImageData, tmp_path:
 
 def test_finite_weights_whose_samples_are_not_are_noticed(gan: gz.GAN, images: ImageData) -> None:
     trainer = trainer_of(gan, images, gz.TransferStrategy())
-    assert trainer.sick() == ""
+    assert trainer.non_finite() == ""
     with torch.no_grad():
         for parameter in trainer.average.parameters():
             parameter.copy_(parameter.sign() * 9e14)  # products of these overflow
-    assert trainer.sick() == "samples are not finite"
+    assert trainer.non_finite() == "samples are not finite"
 
 
 def test_only_numbers_that_are_not_finite_are_noticed() -> None:
@@ -322,7 +322,7 @@ def test_a_collapse_within_the_first_interval_is_seen(
     seen = iter([0.9, 0.1, 0.05])
     monkeypatch.setattr(HealthMonitor, "look", lambda *_: Signs(next(seen), 0.6, None))
     settings = STEADY | {"steps": 6, "watch_every": 50, "on_collapse": "stop", "data": photos, "channels": 1}
-    with pytest.raises(gz.TrainingError, match="stopped at step 5: the samples differ only 0"):
+    with pytest.raises(gz.TrainingError, match="stopped at step 5: the samples are only 0"):
         gz.transfer("dcgan-mnist", out=tmp_path, **settings)
 
 
@@ -333,7 +333,7 @@ def test_a_fresh_generator_that_stays_all_alike_is_reported_at_the_end(
     settings = TINY | {"data": photos, "image_size": 28, "watch_every": 20, "on_collapse": "stop"}
     gz.train("dcgan", out=tmp_path, **settings)
     log = next(tmp_path.glob("*/log.txt")).read_text()
-    assert log.count("collapse: ") == 1 and "step       6  collapse: the samples differ only 0.10" in log
+    assert log.count("collapse: ") == 1 and "step       6  collapse: the samples are only 0.10" in log
 
 
 def test_a_look_leaves_the_networks_as_they_are(photos: Path, tmp_path: Path) -> None:

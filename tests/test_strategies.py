@@ -18,7 +18,7 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.networks.base import blocks
-from gantl_zoo.runs.execute import learning
+from gantl_zoo.runs.execute import plan_line
 from gantl_zoo.runs.transfer import prepare_transfer
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
@@ -295,8 +295,8 @@ def test_a_strategy_can_move_a_weight_itself(gan: gz.GAN, images: ImageData) -> 
     before = state(gan.generator)
     strategy = Gain()
     trainer = steps(gan, strategy, images)
-    said = learning(trainer.setup)
-    assert re.search(r"generator 0 of [\d,]+ parameters and 1 of the strategy's own learn", said)
+    said = plan_line(trainer.setup)
+    assert re.search(r"generator 0 of [\d,]+ parameters and 1 of the strategy are trained", said)
     assert {n for n in moved(before, gan.generator) if ".norm." not in n} == {"blocks.3.conv.weight"}
     torch.testing.assert_close(strategy.weight.detach(), strategy.base * strategy.gain.detach())
     assert strategy.gain.detach() != 1

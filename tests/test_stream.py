@@ -134,7 +134,7 @@ def test_an_image_that_vanishes_is_named(photos: Path, no_memory: None, workers:
     with pytest.raises(gz.DataError) as told:
         next(batches)
     text = str(told.value)
-    assert images.names[3] in text and "go on with --resume" in text and "Traceback" not in text
+    assert images.names[3] in text and "continue with --resume" in text and "Traceback" not in text
 
 
 def test_a_classifier_learns_from_a_stream(photos: Path, tmp_path: Path, no_memory: None) -> None:
@@ -148,7 +148,7 @@ def test_the_limit_is_part_of_the_machines_memory(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "5")
     assert memory_limit() == 5
     monkeypatch.setenv("GANTL_ZOO_MEMORY", "much")
-    with pytest.raises(gz.DataError, match="'much' is no number of bytes"):
+    with pytest.raises(gz.DataError, match="'much' is not a valid number of bytes"):
         memory_limit()
 
 

@@ -108,7 +108,7 @@ def test_a_run_goes_on_when_nobody_reads_its_log(photos: Path, tmp_path: Path) -
     run = tmp_path / RUN
     assert process.exitcode == 0 and (run / "model" / "config.json").is_file()
     assert [path.name for path in checkpoint.found(run)][-2:] == ["00000003", "00000006"]
-    assert "done: kept step 6" in (run / "log.txt").read_text()
+    assert "done: kept the model of step 6" in (run / "log.txt").read_text()
 
 
 def test_standard_output_holds_results_only(photos: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_standard_output_holds_results_only(photos: Path, tmp_path: Path) -> Non
     process = children.start(without_stderr, out, *words)
     process.join(60)
     assert process.exitcode == 0 and out.read_text() == f"{tmp_path / RUN}\n"
-    assert "done: kept step 2" in (tmp_path / RUN / "log.txt").read_text()
+    assert "done: kept the model of step 2" in (tmp_path / RUN / "log.txt").read_text()
 
 
 def hung_up(ignored: bool, *words: str) -> None:

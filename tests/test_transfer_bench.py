@@ -72,7 +72,7 @@ def test_a_pair_of_ones_own_may_be_small_and_in_colour(photos: Path, tmp_path: P
         bench.transfer_table((pair,), ("full",), (10, 500), trials=1, budget=budget, out=tmp_path / "no")
     assert not (tmp_path / "no").exists()
     frozen = gz.build_gan("dcgan", "backbone", generator_config={"width": 4}).save(tmp_path / "frozen")
-    with pytest.raises(gz.UsageError, match="on a frozen backbone, which scratch would have"):
+    with pytest.raises(gz.UsageError, match="has a frozen backbone, which would have random weights"):
         bench.choose_pairs((), str(frozen), str(photos))
     next((photos / "train").iterdir()).unlink()
     assert bench.choose_pairs((), "dcgan-mnist", str(photos))[0].name != pair.name, "other images"

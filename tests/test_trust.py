@@ -57,8 +57,8 @@ def put(part: str, **arguments: Any) -> Callable[[Config], Any]:
         (lambda c: c.update(latent_dim=2**63), "'latent_dim' must be an integer from 1 to 65,536"),
         (lambda c: c.update(latent_dim=-8), "'latent_dim' must be an integer"),
         (lambda c: c.update(num_classes=False), "'num_classes' must be an integer from 0"),
-        (lambda c: c.update(latent_dim=9), "config.json tells latent_dim 9, but its generator has 8"),
-        (lambda c: c.update(num_classes=3), "config.json tells num_classes 3, but its generator has 0"),
+        (lambda c: c.update(latent_dim=9), "config.json states latent_dim 9, but its generator has 8"),
+        (lambda c: c.update(num_classes=3), "config.json states num_classes 3, but its generator has 0"),
         (lambda c: c["image"].update(height=32), r"tells image \(1, 32, 28\), but its generator"),
         (lambda c: c["image"].update(depth=1), "'image' must be an object with channels, height and width"),
         (lambda c: c.pop("generator"), "'generator' is missing"),
@@ -181,7 +181,7 @@ def test_what_is_no_regular_file_is_not_waited_for(folder: Path, monkeypatch: py
 def test_a_network_of_gigabytes_costs_neither_time_nor_memory(folder: Path, arguments: Config) -> None:
     change(folder, put("generator", **arguments))
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    result, text, seconds, grown = fuzz.judge(folder.parent / "case", files, {})
+    result, text, seconds, grown = fuzz.check_case(folder.parent / "case", files, {})
     assert result == "refused" and "much larger than" in text and seconds < 1 and grown < 50_000_000
 
 
@@ -198,7 +198,7 @@ def test_a_classifier_is_checked_like_a_gan(tmp_path: Path) -> None:
         (put("backbone", widths=[4, "8"]), r"widths must be .*Sequence\[int\], not \[4, '8'\]"),
         (put("backbone", widths=[4] * 200), "much larger than"),
         (put("backbone", widths=[]), "widths must be one or more positive numbers"),
-        (lambda c: c.update(num_classes=4), "config.json tells 4 classes, but its backbone has 3"),
+        (lambda c: c.update(num_classes=4), "config.json states 4 classes, but its backbone has 3"),
         (lambda c: c.update(image={}), "unknown key 'image'; a backbone's config of format 1"),
     ):
         (saved / "config.json").write_text(text)
@@ -275,7 +275,7 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, fuz
 def test_broken_folders_are_refused_or_still_valid(valid: Any, seed: int, number: int) -> None:
     place, folders = valid
     base, _, files = fuzz.case(seed, number, folders)
-    result, text, *_ = fuzz.judge(place / "case", files, folders[base])
+    result, text, *_ = fuzz.check_case(place / "case", files, folders[base])
     assert result in fuzz.GOOD, text
 
 
@@ -283,6 +283,6 @@ def test_the_fuzzer_would_notice(valid: Any, monkeypatch: pytest.MonkeyPatch) ->
     place, folders = valid
     files, other = dict(folders["gan"]), gz.build_gan("dcgan", generator_config=SMALL)
     monkeypatch.setattr(gz, "load_model", lambda folder: other)
-    assert fuzz.judge(place / "case", files, files)[0] == "garbage"
+    assert fuzz.check_case(place / "case", files, files)[0] == "garbage"
     monkeypatch.setattr(gz, "load_model", lambda folder: 1 / 0)
-    assert fuzz.judge(place / "case", files, files)[0] == "another error"
+    assert fuzz.check_case(place / "case", files, files)[0] == "another error"

@@ -78,7 +78,7 @@ def kept(*looks: list[dict[str, Any]]) -> Best:
 def test_the_last_of_those_that_a_metric_cant_tell_apart_is_kept() -> None:
     noisy = [result(value, low=value - 1, high=value + 1) for value in (5.0, 3.0, 3.9, 4.1, 3.8)]
     assert kept(*noisy).step == 50 and kept(*noisy[:4]).step == 30, "4.1 is above 3.0 by more than 1"
-    assert kept(*noisy).reason() == ", the last one that m can't tell from the best value (3 at step 20)"
+    assert kept(*noisy).reason() == ", the newest one within the interval of the best m (3 at step 20)"
     assert kept(*noisy[:2]).reason() == ""
     clear = [result(value, low=value - 0.1, high=value + 0.1) for value in (5.0, 3.0, 3.9)]
     assert kept(*clear).step == 20
@@ -143,9 +143,11 @@ def test_who_won_is_told_of_numbers_below_zero_too(gan: gz.GAN, tmp_path: Path) 
             watch.on_metrics(step, gan)
         folders.append(watch.folder)
     ours, theirs, nothing = folders
-    assert table(ours, theirs).endswith("transfer won: -0.02 beside what scratch reached, in the same steps")
-    assert "from scratch won" in table(theirs, ours)
-    assert table(ours, nothing) == "kd_x could not be measured, so there is nothing to compare"
+    assert table(ours, theirs).endswith(
+        "transfer is better: kd_x is -0.02, that of scratch -0.01, after as many steps"
+    )
+    assert "training from scratch is better" in table(theirs, ours)
+    assert table(ours, nothing) == "kd_x could not be measured, so the runs can't be compared"
 
 
 class Several(Told):
@@ -182,4 +184,8 @@ def test_even_runs_are_a_tie(gan: gz.GAN, tmp_path: Path) -> None:
         watch.evaluator = Told(9.0, 2.0)  # type: ignore[assignment]
         watch.on_metrics(0, gan), watch.on_metrics(50, gan)
         folders.append(watch.folder)
-    assert table(*folders).splitlines()[-1].startswith("neither won: 1.00 times")
+    assert (
+        table(*folders)
+        .splitlines()[-1]
+        .endswith("are equal: fd_x is 1.00 times that of scratch, after as many steps")
+    )

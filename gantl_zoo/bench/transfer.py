@@ -25,7 +25,7 @@ from gantl_zoo.errors import TrainingError, UsageError, unknown
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.runs.evaluate import evaluate
-from gantl_zoo.runs.prepare import check_rival, fitted_to
+from gantl_zoo.runs.prepare import check_baseline, fitted_to
 from gantl_zoo.runs.settings import TransferSettings
 from gantl_zoo.runs.train import train
 from gantl_zoo.runs.transfer import prepare_transfer, transfer
@@ -87,7 +87,7 @@ def choose_pairs(
 def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
     """A user's pair. Its name has the fingerprint of the images, so that other images get another table."""
     gan = gan_named(source)
-    check_rival(gan)
+    check_baseline(gan)
     size = gan.image_shape[1]
     images, held_out = (load(data, split=s, image_size=size, root=data_root) for s in ("train", "test"))
     if len(held_out) < LEAST:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gantl_zoo.cli.model_facts import model_facts, parameters
 from gantl_zoo.cli.printing import (
     bold,
     facts as columns,
@@ -39,11 +38,14 @@ UNSAID = (None, 0.0, "none")  # settings that are turned off
 
 def facts(name: str) -> dict[str, Any]:
     """What is known about a model. Raises `UnknownNameError`, `WeightsError`, `HubError`."""
+    from gantl_zoo.model.info import parameters, size, stored_networks
+    from gantl_zoo.registry.model_info import from_config
     from gantl_zoo.storage.schema import read_config
     from gantl_zoo.zoo import locate
 
     folder, origin = locate(name, weights=False)
     config = read_config(folder)
+    model, stored = from_config(config), stored_networks(folder, config)
     entries = models.lookup(name)
     owner = {"owner": entries[0].owner, "version": entries[0].version} if entries else {}
     return {
@@ -51,8 +53,10 @@ def facts(name: str) -> dict[str, Any]:
         "folder": str(folder),
         "hub": origin,
         **owner,
-        **model_facts(folder),
-        "parameters": parameters(folder, config),
+        "image": model.image_shape and list(model.image_shape),
+        "bytes": sum(map(size, stored.values())),
+        "summary": model.description,
+        "parameters": {part: parameters(network) for part, network in stored.items()},
         "config": {key: value for key, value in config.items() if key != "files"},
     }
 

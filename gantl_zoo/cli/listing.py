@@ -9,7 +9,7 @@ import typer
 from gantl_zoo.cli.options import Json
 from gantl_zoo.cli.printing import bold, megabytes, print_page, shape, table, write_json
 from gantl_zoo.cli.share import Endpoint
-from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError, unknown
+from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.plugins import Entry
 
@@ -88,13 +88,17 @@ def preset_summary(entry: Entry) -> str:
 
 def model_row(entry: Entry) -> dict[str, Any]:
     """Image shape, size and description of a model that can be read without importing a plug-in."""
-    from gantl_zoo.cli.model_facts import folder_of, model_facts
+    from gantl_zoo.model.info import release_info
 
-    folder = folder_of(entry)
+    nothing = {"image": None, "bytes": None, "summary": ""}
+    if entry.owner != "gantl_zoo" and entry.target is None:  # its folder is known only after an import
+        return nothing
     try:
-        return {"image": None, "bytes": None, "summary": ""} if folder is None else model_facts(folder)
-    except WeightsError as error:
-        return {"image": None, "bytes": None, "summary": str(error)}
+        info = release_info(entry)
+    except (PluginError, WeightsError) as error:
+        return nothing | {"summary": str(error)}
+    image = info.image_shape and list(info.image_shape)
+    return {"image": image, "bytes": info.bytes, "summary": info.description}
 
 
 def page(kind: str, rows: list[dict[str, Any]]) -> str:

@@ -1,6 +1,6 @@
-"""A data name, a folder or a zip becomes image tensors, with or without labels.
+"""Load images from a data set name, a folder, a zip or memory, with or without labels.
 
-`load` is the one door; `ImageData` is what comes out.
+`load` accepts all of these sources and returns `ImageData`.
 """
 
 from gantl_zoo.data.arrays import as_image_data, source_of

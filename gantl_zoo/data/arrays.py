@@ -1,4 +1,4 @@
-"""Images that are in memory become `ImageData`: tensors, arrays, lists, torch's data sets."""
+"""Convert images in memory to `ImageData`: tensors, arrays, lists, torch data sets."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError
 
 FORMS = (
-    "data must be a data name, a folder, a zip, or images in memory: "
-    "gz.ImageData(images, labels) of a uint8 tensor (N, C, H, W)"
+    "data must be a data set name, a folder, a zip, or images in memory: "
+    "gz.ImageData(images, labels) with a uint8 tensor (N, C, H, W)"
 )
 CHANNELS = (1, 3)
 
 
 class About(NamedTuple):
-    """Width and height of an image, and whether it was transparent."""
+    """Width and height of an image, and whether any of its pixels was transparent."""
 
     size: tuple[int, int]
     transparent: bool
 
 
 def source_of(data: Any, image_size: int | None = None, fit: str = CROP) -> str | Path | ImageData:
-    """The text or the path that names the data, with `~` expanded, or the images in memory.
+    """The name or path of the data, with `~` expanded, or the images in memory as `ImageData`.
 
-    Raises `DataError` for anything else.
+    Raises `DataError` for any other type.
     """
     if isinstance(data, str | os.PathLike):
         place = os.fspath(data)
         if not isinstance(place, str) or not place or place.startswith(":"):
-            raise DataError(f"data is empty or not a text: {place!r}; {FORMS}")
+            raise DataError(f"data {place!r} is not a valid name or path; {FORMS}")
         expanded = os.path.expanduser(place)
         return Path(expanded) if isinstance(data, os.PathLike) else expanded
     return as_image_data(data, image_size, fit)
 
 
 def as_image_data(value: Any, image_size: int | None = None, fit: str = CROP) -> ImageData:
-    """Images in memory, where their layout is unambiguous. Raises `DataError` otherwise.
+    """Convert images in memory to `ImageData`. Raises `DataError` if their layout is ambiguous.
 
-    A uint8 tensor or array (N, C, H, W) or (N, H, W), an array (N, H, W, C), a sequence of Pillow's images or
-    of such single images, or a torch data set of them or of pairs (image, label). Pillow's images become
-    squares of `image_size`, cropped or padded as `fit` says.
+    Accepts a uint8 tensor or array (N, C, H, W) or (N, H, W), an array (N, H, W, C), a sequence of PIL
+    images, tensors or arrays of one image each, or a torch data set of images or of pairs (image, label). PIL
+    images become squares of `image_size`, cropped or padded as `fit` says.
     """
     if isinstance(value, ImageData):
         return value
     if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_meta):
-        raise DataError(f"data is not valid: a tensor without ordinary memory ({value.layout}); {FORMS}")
+        raise DataError(f"data is not valid: a sparse or meta tensor ({value.layout}); {FORMS}")
     if isinstance(value, Tensor | np.ndarray):
         return ImageData(_batch(value))
     if (
@@ -74,7 +74,7 @@ def as_image_data(value: Any, image_size: int | None = None, fit: str = CROP) ->
         labels += label
     if len(sizes := {tuple(image.shape[1:]) for image in images}) > 1:
         shown = ", ".join(f"{width}×{height}" for height, width in sorted(sizes)[:4])
-        raise DataError(f"data has images of different sizes ({shown}); give them one size; {FORMS}")
+        raise DataError(f"data has images of different sizes ({shown}); resize them to one size; {FORMS}")
     channels = max(len(image) for image in images)
     pixels = torch.stack([image.expand(channels, -1, -1) for image in images])
     if len(labels) not in (0, len(images)):
@@ -87,21 +87,23 @@ def as_image_data(value: Any, image_size: int | None = None, fit: str = CROP) ->
 
 
 def _rows(value: Any) -> Iterator[tuple[Any, ...]]:
-    """(image,) or (image, label) of each item."""
+    """Yield (image,) or (image, label) for each item."""
     for i in range(len(value)):
         try:
             row = value[i]
-        except Exception as error:  # of a data set, whatever its code raises
+        except Exception as error:  # a data set may raise anything
             text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             raise DataError(f"data can't be read: {text}; {FORMS}") from error
         row = row if isinstance(row, tuple) else (row,)
         if len(row) not in (1, 2):
-            raise DataError(f"data is not valid: it has items of {len(row)} parts; {FORMS}")
+            raise DataError(
+                f"data is not valid: it has an item of {len(row)} parts, not (image, label); {FORMS}"
+            )
         yield row
 
 
 def _batch(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """(N, C, H, W) uint8."""
+    """Convert a tensor or an array of images to (N, C, H, W) uint8. Raises `DataError`."""
     shape = tuple(value.shape)
     last = isinstance(value, np.ndarray) and len(shape) == 4 and shape[3] in CHANNELS
     first = len(shape) == 4 and shape[1] in CHANNELS
@@ -114,7 +116,7 @@ def _batch(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
 
 
 def _one(value: Any, image_size: int | None, fit: str) -> tuple[Tensor, About]:
-    """One image, (C, H, W) uint8, and how it was."""
+    """One image (C, H, W) uint8, and its original size and transparency. Raises `DataError`."""
     from PIL import Image
 
     if isinstance(value, Image.Image):
@@ -123,7 +125,7 @@ def _one(value: Any, image_size: int | None, fit: str) -> tuple[Tensor, About]:
                 flat = flattened(value)
                 pixels = torch.from_numpy(np.ascontiguousarray(flat.pixels(image_size, fit)))
                 return pixels, About(flat.picture.size, flat.transparent)
-        except Exception as error:  # of Pillow, for images that can't be converted, or not be read any more
+        except Exception as error:  # Pillow may raise anything: a mode it can't convert, a closed file
             raise DataError(f"data has an image that can't be read: {error}; {FORMS}") from error
     if not isinstance(value, Tensor | np.ndarray) or not _is_uint8(value) or 0 in value.shape:
         raise DataError(f"data is not valid: it has an item that is {_kind(value)}; {FORMS}")
@@ -138,7 +140,7 @@ def _one(value: Any, image_size: int | None, fit: str) -> tuple[Tensor, About]:
 
 
 def _labelled(labels: Sequence[Any], names: Any) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels (N,) from 0 on, and the names of the classes."""
+    """Labels (N,) that count from 0, and the names of the classes."""
     try:
         numbers = torch.tensor([int(label) for label in labels])
         whole = all(number == label for number, label in zip(numbers.tolist(), labels, strict=True))
@@ -150,8 +152,8 @@ def _labelled(labels: Sequence[Any], names: Any) -> tuple[Tensor, tuple[str, ...
         )
     if isinstance(names, list | tuple) and len(names) > int(numbers.max()):
         return numbers, tuple(map(str, names))
-    there, numbers = torch.unique(numbers, return_inverse=True)
-    return numbers, tuple(map(str, there.tolist()))
+    values, numbers = torch.unique(numbers, return_inverse=True)
+    return numbers, tuple(map(str, values.tolist()))
 
 
 def _is_uint8(value: Tensor | np.ndarray[Any, Any]) -> bool:
@@ -159,14 +161,14 @@ def _is_uint8(value: Tensor | np.ndarray[Any, Any]) -> bool:
 
 
 def _tensor(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """On the CPU, and in memory of its own: an array may be read-only, or change later."""
+    """A copy on the CPU, since an array may be read-only or change later."""
     return value.detach().cpu().clone() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
 
 
 def _kind(value: Any) -> str:
     """The value's type, and its shape if it has one."""
     if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_meta):
-        raise DataError(f"data is not valid: a tensor without ordinary memory ({value.layout}); {FORMS}")
+        raise DataError(f"data is not valid: a sparse or meta tensor ({value.layout}); {FORMS}")
     if isinstance(value, Tensor | np.ndarray):
         return f"{type(value).__name__} of {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     return (

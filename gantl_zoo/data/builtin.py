@@ -14,7 +14,7 @@ from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.registered import sized
 from gantl_zoo.errors import DataError
 
-FOLDERS = {"cifar10": "cifar-10-batches-py"}  # below the root; others have one that is called like the class
+FOLDERS = {"cifar10": "cifar-10-batches-py"}  # folder below the root; by default it has the class's name
 STACKS = {"train": 128_000, "test": 26_000}
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
 PORTRAITS = Path(__file__).parent / "portraits.zip"
@@ -60,8 +60,8 @@ def portraits(split: str, *, image_size: int | None, fit: str) -> ImageData:
 
 
 def torchvision_set(name: str, split: str, root: Path) -> ImageData:
-    """A set of torchvision's, read from `root` or downloaded into it."""
-    import torchvision.datasets  # 3 s, so not at the top
+    """A torchvision data set, read from `root` or downloaded into it. Raises `DataError`."""
+    import torchvision.datasets  # here, since it takes 3 s
 
     kind = getattr(torchvision.datasets, CLASSES[name])
     folder = FOLDERS.get(name, CLASSES[name])
@@ -69,18 +69,18 @@ def torchvision_set(name: str, split: str, root: Path) -> ImageData:
     downloads.check_idx(root / folder / "raw")
     try:
         with contextlib.redirect_stdout(io.StringIO()), downloads.nothing_left(root / folder / "raw"):
-            found = kind(root, train=split == "train", download=True)
+            dataset = kind(root, train=split == "train", download=True)
     except Exception as error:
         downloads.check_archives(root / folder / "raw")
         downloads.check_sums(root, downloads.sums_of(kind, folder))
         raise DataError(
-            f"{name} is not in {root} and can't be downloaded ({type(error).__name__}: {error}); name "
+            f"{name} is not in {root} and can't be downloaded ({type(error).__name__}: {error}); give "
             "the folder that has it with --data-root or GANTL_ZOO_DATA, or try --data glyphs"
         ) from error
-    images = torch.as_tensor(found.data)
+    images = torch.as_tensor(dataset.data)
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)  # -> (N, C, H, W)
-    labels: Tensor = torch.as_tensor(found.targets)
-    return ImageData(images.contiguous(), labels.long(), tuple(map(str, found.classes)), name, split)
+    labels: Tensor = torch.as_tensor(dataset.targets)
+    return ImageData(images.contiguous(), labels.long(), tuple(map(str, dataset.classes)), name, split)
 
 
 @sized(STACKS["train"], STACKS["test"], (3, 28, 28))
@@ -108,10 +108,12 @@ def digits(split: str) -> ImageData:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise DataError("the data set 'digits' comes with scikit-learn: pip install scikit-learn") from None
-    found = load_digits()
-    images = torch.from_numpy(found.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)  # (N, 1, 8, 8)
-    labels = torch.from_numpy(found.target).long()
+        raise DataError("the data set 'digits' needs scikit-learn: pip install scikit-learn") from None
+    dataset = load_digits()
+    images = (
+        torch.from_numpy(dataset.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    )  # (N, 1, 8, 8)
+    labels = torch.from_numpy(dataset.target).long()
     held_out = torch.arange(len(images)) % 5 == 4
     index = (held_out if split == "test" else ~held_out).nonzero().squeeze(1)
     classes = tuple(map(str, range(10)))

@@ -1,4 +1,4 @@
-"""Damaged image files: what can be saved by leaving metadata out, and what a file is that is not an image."""
+"""Damaged image files: remove their metadata, or recognise what kind of file they are."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gantl_zoo.storage import untrusted
 PNG = b"\x89PNG\r\n\x1a\n"
 KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 KEPT_OF_WEBP = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
-EXTENDED = 0b10010  # VP8X flags for alpha and animation; the others announce metadata
+EXTENDED = 0b10010  # VP8X flags for alpha and animation; the other flags declare metadata
 HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-# The first bytes of files that are saved under an image's name
+# First bytes of other formats that are often saved with the suffix of an image
 MARKS = {
     b"PK\x03\x04": "it is a zip: unpack it first",
     b"\x1f\x8b": "it is gzip: unpack it first",
@@ -25,11 +25,11 @@ MARKS = {
 
 
 def kind_of(content: bytes) -> str:
-    """What a file is that is not a readable image, and what to do; "" if that is unknown."""
+    """What kind of file an unreadable image is, and what to do, as text; "" if unknown."""
     if not content:
-        return "it is empty: fetch it again"
+        return "it is empty: download it again"
     if not content.strip(b"\0"):
-        return "it holds zero bytes only: fetch it again"
+        return "it contains zero bytes only: download it again"
     if content[4:8] == b"ftyp":
         if content[8:12] in HEIF:
             return "it is HEIC, which can't be read: convert it to .png or .jpg"
@@ -43,7 +43,7 @@ def kind_of(content: bytes) -> str:
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """The file without the parts that don't hold pixels; None for a format whose parts can't be left out."""
+    """The file without its metadata; None for other formats, and for files that end within a part."""
     try:
         if content.startswith(PNG):
             return PNG + b"".join(_png(content))
@@ -60,7 +60,7 @@ def without_metadata(content: bytes) -> bytes | None:
 
 
 def _png(content: bytes) -> Iterator[bytes]:
-    """The chunks that hold pixels, and the EXIF block if it is whole."""
+    """Yield the chunks that the pixels need, and the EXIF chunk if its checksum is right."""
     at = len(PNG)
     while at + 8 <= len(content):
         kind, length = content[at + 4 : at + 8], int.from_bytes(content[at : at + 4], "big")
@@ -72,7 +72,7 @@ def _png(content: bytes) -> Iterator[bytes]:
 
 
 def _jpeg(content: bytes) -> Iterator[bytes]:
-    """All segments except comments and application data; Adobe's is kept, since it describes the colours."""
+    """Yield all segments except comments and application data; Adobe's stays, as it describes the colours."""
     at = 2
     while content[at] == 0xFF and content[at + 1] != 0xDA:  # start of scan
         if content[at + 1] == 0xFF:  # fill bytes
@@ -99,7 +99,7 @@ def _webp(content: bytes) -> Iterator[bytes]:
 
 
 def _gif(content: bytes) -> Iterator[bytes]:
-    """All blocks up to the first image's end; of extensions, only the one that names the clear colour."""
+    """Yield all blocks, but of the extensions before the first image only the one with its transparency."""
     at = 13 + _colours(content[10])
     yield content[:at]
     while content[at] == 0x21:  # an extension
@@ -111,7 +111,7 @@ def _gif(content: bytes) -> Iterator[bytes]:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of the table of colours that a GIF's flags announce."""
+    """The size in bytes of the colour table that a GIF's flags declare."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 

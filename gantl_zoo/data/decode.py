@@ -1,20 +1,20 @@
-"""Files become pixels. What each kind of file becomes:
+"""Decode image files into pixels. What each kind of file becomes:
 
 | file | pixels |
 |---|---|
 | 1 bit or 8 bits, grey; a palette of greys | 1 channel |
 | 16 bits, grey (PNG, TIFF, PGM), with or without alpha | 1 channel, the upper 8 bits |
 | RGB, CMYK, a palette of colours; 16 bits each, too | 3 channels of 8 bits |
-| 32 bits a channel, whole numbers or floats | refused: its white is not defined |
-| transparent pixels | white, as far as they are transparent |
-| alpha of 0 everywhere in BMP, TGA, TIFF, … | not an alpha; in PNG, WebP, GIF, AVIF: white |
-| an orientation in EXIF | turned upright; a damaged EXIF block is left out |
-| an ICC profile, gamma | not applied: values are taken as sRGB |
+| 32 bits per channel, integers or floats | rejected: its white level is not defined |
+| transparent pixels | blended with white by their alpha |
+| alpha of 0 everywhere | ignored in BMP, TGA, TIFF, …; white in PNG, WebP, GIF, AVIF |
+| an orientation in EXIF | turned upright; a damaged EXIF block is ignored |
+| an ICC profile, gamma | ignored: values are taken as sRGB |
 | several frames or pages | the first one |
-| not a square, where a size is asked for | its centre, or all of it with padding (`fit.py`) |
+| not a square, if a size is given | its centre, or all of it with padding (`fit.py`) |
 
-A set is grey if all of its images are; otherwise grey images become RGB. If no 16-bit image of a set uses
-more than a quarter of the range (12 bits that are stored in 16 use 6 %), a warning says so.
+A data set is grey if all of its images are; otherwise grey images become RGB. A warning is logged if no image
+of a 16-bit data set uses more than a quarter of the range (12 bits stored in 16 use 6 %).
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ GREY = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION, BITS = 0x0112, 0x0102  # tags of EXIF and TIFF
 TRANSPOSED = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
               "ROTATE_90")  # fmt: skip  # for orientations 2 to 8
-BLANK = ("PNG", "WEBP", "GIF", "AVIF")  # formats in which alpha is set on purpose
+BLANK = ("PNG", "WEBP", "GIF", "AVIF")  # formats in which an alpha of 0 everywhere is intended
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its messages appear on standard error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Pillow's warnings are neither printed nor raised, whatever the filters are. Not for use in threads."""
+    """Suppress Pillow's warnings inside, whatever the warning filters are. Not for use in threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 class Decoded(NamedTuple):
-    """An image's pixels, (C, H, W) uint8, and what its file holds: 16 bits a channel, width and height when
-    upright, transparent pixels.
+    """The pixels (C, H, W) uint8 of a file, whether it has 16 bits per channel, its width and height when
+    upright, and whether any pixel is transparent.
     """
 
     pixels: Pixels
@@ -64,22 +64,22 @@ class Decoded(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """A picture, upright and without transparency: "L" or "RGB"; and whether it was transparent anywhere."""
+    """An upright picture on white, in mode "L" or "RGB", and whether any of its pixels was transparent."""
 
     picture: Picture
     transparent: bool
 
     def pixels(self, image_size: int | None, fit: str = CROP) -> Pixels:
-        """(C, H, W) uint8, as a square of `image_size` if that is given."""
+        """The pixels (C, H, W) uint8, as a square of `image_size` if given."""
         picture = self.picture
         if image_size is not None:
             picture = square_picture(picture, image_size, fit, white=self.transparent)
-        found: Pixels = np.array(picture)
-        return found[None] if picture.mode == "L" else found.transpose(2, 0, 1)
+        pixels: Pixels = np.array(picture)
+        return pixels[None] if picture.mode == "L" else pixels.transpose(2, 0, 1)
 
 
 def decode(content: bytes, image_size: int | None, fit: str = CROP) -> Decoded:
-    """The image in a file. Raises what Pillow raises, `ValueError` for a file that is not an image."""
+    """Decode an image file. Raises `ValueError` if it is not an image, and whatever Pillow raises."""
     with opened(content) as image:
         deep = is_deep(image, content)
         flat = flattened(image, stored_grey(image, content))
@@ -87,12 +87,12 @@ def decode(content: bytes, image_size: int | None, fit: str = CROP) -> Decoded:
 
 
 def stored_grey(image: Picture, content: bytes) -> bool | None:
-    """Whether a PNG file stores grey, which Pillow's mode does not say for 16 bits with alpha."""
+    """Whether a PNG file stores grey; its mode in Pillow doesn't show that for 16 bits with alpha."""
     return content[25:26] in (b"\0", b"\4") if image.format == "PNG" else None
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """Width and height by a file's header, without decoding it. Raises as `decode` does."""
+    """Width and height from a file's header, without decoding the pixels. Raises as `decode` does."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
@@ -101,7 +101,7 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 def is_deep(image: Picture, content: bytes) -> bool:
-    """Whether a file has 16 bits a channel, which Pillow's mode says for grey images only."""
+    """Whether a file has 16 bits per channel; Pillow's mode shows that for grey images only."""
     if image.format == "PNG":
         return content[24:25] == b"\x10"
     bits = getattr(image, "tag_v2", {}).get(BITS, ())  # of TIFF
@@ -109,12 +109,12 @@ def is_deep(image: Picture, content: bytes) -> bool:
 
 
 def opened(content: bytes) -> Picture:
-    """The image, decoded; where its metadata are damaged, without them."""
+    """The decoded image; damaged metadata are left out. Raises as `decode` does."""
     from PIL import UnidentifiedImageError
 
     try:
         return _loaded(content)
-    except Exception as error:  # of Pillow, whatever damaged files make it raise
+    except Exception as error:  # damaged files make Pillow raise anything
         bare = without_metadata(content)
         if bare is not None and bare != content:
             try:
@@ -122,7 +122,7 @@ def opened(content: bytes) -> Picture:
             except Exception:
                 raise error from None
         if isinstance(error, UnidentifiedImageError):
-            raise ValueError(kind_of(content) or "no image format that is known") from None
+            raise ValueError(kind_of(content) or "not a known image format") from None
         raise
 
 
@@ -133,15 +133,15 @@ def _loaded(content: bytes) -> Picture:
     try:
         image.load()
     except Exception:
-        if image.tile:  # the pixels are not all there; otherwise, what follows them is damaged
+        if image.tile:  # pixels are missing; otherwise only data after them is damaged
             raise
     return image
 
 
 def flattened(image: Picture, grey: bool | None = None) -> Flat:
-    """An image turned upright, put over white, and converted to 8 bits, grey or RGB.
+    """Turn an image upright, blend it with white, and convert it to 8 bits, grey or RGB.
 
-    `grey` tells what the file stores where Pillow's mode doesn't, as for PNG of 16-bit grey with alpha.
+    `grey` says what the file stores if Pillow's mode doesn't show it (`stored_grey`).
     """
     kind, transparent = image.format, False
     grey = bool(grey) or image.mode in GREY or image.mode.startswith("I;16")
@@ -157,7 +157,7 @@ def flattened(image: Picture, grey: bool | None = None) -> Flat:
 
 
 def eight_bits(image: Any, kind: str | None) -> Any:
-    """An image of one channel with more than 8 bits, by its upper 8; Pillow would cut them off at white."""
+    """Convert a channel of more than 8 bits to its upper 8 bits; Pillow would clip the values at 255."""
     from PIL import Image
 
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
@@ -168,7 +168,7 @@ def eight_bits(image: Any, kind: str | None) -> Any:
             np.where(values == clear, np.uint8(255), upper) if isinstance(clear, int) else upper
         )
     if image.mode in ("I", "F"):
-        raise ValueError("32 bits a pixel, whose white is unknown: save it with 8 or 16")
+        raise ValueError("32 bits per pixel, whose white level is unknown: save it with 8 or 16")
     return image
 
 
@@ -181,16 +181,16 @@ def _upright(image: Picture) -> Picture:
 
 
 def orientation(image: Picture) -> int:
-    """The orientation in EXIF, 1 (upright) to 8."""
+    """The EXIF orientation, 1 (upright) to 8."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # a damaged block, which costs nothing but the orientation
+        turn = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block: only the orientation is lost
         return 1
-    return found if found in range(2, 9) else 1
+    return turn if turn in range(2, 9) else 1
 
 
 def _over_white(image: Picture, kind: str | None) -> tuple[Picture, bool]:
-    """The image over white, and whether any pixel was transparent."""
+    """The image blended with white, and whether any pixel was transparent."""
     from PIL import Image
 
     image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a data set that torchvision keeps: damaged, or one level too deep."""
+"""Find damaged and misplaced files in the folders of torchvision's data sets."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from gantl_zoo.errors import DataError
 IDX_FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
-REMEDY = "delete it, then it is fetched again"
+REMEDY = "delete it, and it will be downloaded again"
 
 
 def check_root(name: str, folder: str, root: Path) -> None:
-    """Raises `DataError` where `root` lies in the set's own folder: nothing is to be fetched into that."""
+    """Raise `DataError` if `root` is the data set's own folder, before it is downloaded into it again."""
     for inner in (root.absolute(), root.absolute().parent):
         held = any((inner / part).exists() for part in ("raw", "data_batch_1"))
         if inner.name == folder and held and not any(path.is_file() for path in (root / folder).rglob("*")):
             raise DataError(
-                f"{root} is the folder of {name} itself: its parent has the set, --data-root {inner.parent}"
+                f"{root} is the folder of {name} itself; give its parent instead: --data-root {inner.parent}"
             )
 
 
 def check_idx(folder: Path) -> None:
-    """Raises `DataError` for the first damaged file of MNIST's format in a folder; absent ones are fetched.
+    """Raise `DataError` for the first damaged file in MNIST's format in a folder; files may be missing.
 
-    The format: two zero bytes, the type (8 for uint8), the number of axes, the length of each axis as four
+    The format is: two zero bytes, the type (8 for uint8), the number of axes, the length of each axis as four
     bytes, big-endian, and the values.
     """
     counts = {}
@@ -46,12 +46,13 @@ def check_idx(folder: Path) -> None:
         if len(set(of_part.values())) > 1:
             shown = " and ".join(f"{path.name} {count:,}" for path, count in of_part.items())
             raise DataError(
-                f"{folder} is damaged: of items, {shown}; delete both, then they are fetched again"
+                f"{folder} is damaged: different numbers of items ({shown}); delete both files, and they "
+                "will be downloaded again"
             )
 
 
 def check_archives(folder: Path) -> None:
-    """Raises `DataError` for the first archive in a folder that can't be unpacked."""
+    """Raise `DataError` for the first archive in a folder that can't be unpacked."""
     for path in sorted(folder.glob("*.gz")):
         try:
             with gzip.open(path) as file:
@@ -62,7 +63,7 @@ def check_archives(folder: Path) -> None:
 
 
 def check_sums(folder: Path, sums: list[tuple[str, str]]) -> None:
-    """Raises `DataError` for the first file that does not have its MD5 sum; absent ones are fetched."""
+    """Raise `DataError` for the first file whose MD5 sum is wrong; files may be missing."""
     for name, md5 in sums:
         path = folder / name
         if path.is_file() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
@@ -70,7 +71,7 @@ def check_sums(folder: Path, sums: list[tuple[str, str]]) -> None:
 
 
 def sums_of(kind: Any, folder: str) -> list[tuple[str, str]]:
-    """Names below the root and MD5 sums of files, as torchvision's class of CIFAR lists them."""
+    """Paths below the root and MD5 sums of the files that a torchvision class lists, as CIFAR's does."""
     rows = [*getattr(kind, "train_list", []), *getattr(kind, "test_list", [])]
     archive = [(kind.filename, kind.tgz_md5)] if hasattr(kind, "tgz_md5") else []
     return [(f"{folder}/{name}", md5) for name, md5 in rows] + archive
@@ -78,7 +79,7 @@ def sums_of(kind: Any, folder: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def nothing_left(folder: Path) -> Iterator[None]:
-    """On an error, the empty folders that were not there before are removed, up to the outermost."""
+    """Remove new empty folders, from `folder` up to the outermost, if the block raises."""
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         yield
@@ -90,7 +91,7 @@ def nothing_left(folder: Path) -> Iterator[None]:
 
 
 def _count(path: Path) -> int:
-    """The items of an IDX file that is whole."""
+    """The number of items in an IDX file. Raises `DataError` if it is incomplete."""
     if not path.is_file():
         raise DataError(f"{path} is not a file: {REMEDY}")
     size = path.stat().st_size
@@ -99,9 +100,11 @@ def _count(path: Path) -> int:
     axes = 3 if "images" in path.name else 1
     header = 4 + 4 * axes
     if not start or start[:4] != bytes((0, 0, 8, axes))[: len(start)]:
-        _refuse(path, f"{size:,} bytes; {kind_of(start) or 'it does not begin as the format does'}")
+        _refuse(
+            path, f"{size:,} bytes; {kind_of(start) or 'it does not begin with the header of the IDX format'}"
+        )
     if size < header:
-        _refuse(path, f"{size:,} bytes, and its header alone has {header}")
+        _refuse(path, f"{size:,} bytes, fewer than the {header} of its header")
     lengths = [int.from_bytes(start[at : at + 4], "big") for at in range(4, header, 4)]
     if size - header != math.prod(lengths):
         _refuse(path, f"{size - header:,} of {math.prod(lengths):,} bytes")

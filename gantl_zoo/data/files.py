@@ -1,4 +1,4 @@
-"""A folder of images, sub-folders as classes, or a zip of either. Folders `train` and `test` are splits."""
+"""Load a folder or a zip of images. Its sub-folders are classes; folders `train` and `test` are splits."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from gantl_zoo.errors import DataError
 
 Result = TypeVar("Result")
 CHUNK = 256  # images that are decoded ahead, at most
-CORRUPT_LIMIT = 0.05  # more than this share of unreadable images, and the set is not what it should be
+CORRUPT_LIMIT = 0.05  # a larger share of unreadable images is an error
 BATCH = 64  # images that must fit into the free memory together
-DARK = 64  # 16-bit images whose values all lie below a quarter of the range hold fewer bits
+DARK = 64  # 16-bit images whose upper bytes are all below this probably hold fewer bits
 
 
 @dataclass
 class Decoding:
-    """What decoding all files has shown. `arrays` stays empty where images are streamed."""
+    """The result of decoding all files. `arrays` stays empty if images are streamed."""
 
     kept: list[str] = field(default_factory=list)
     arrays: list[Pixels] = field(default_factory=list)
@@ -50,12 +50,12 @@ class Decoding:
 def load(
     source: Path, split: str, image_size: int | None, *, fit: str = CROP, by_path: bool = False
 ) -> ImageData:
-    """The images under `source`, as squares of `image_size`, cropped or padded as `fit` says.
+    """Load the images under `source` as squares of `image_size`, cropped or padded as `fit` says.
 
-    Without `image_size` they must all have one size. Grey if every image is grey, else RGB on white.
-    Unreadable files are named, counted and left out, up to a limit of 5 %. A set that would need more than
-    `memory_limit` is decoded once to check it, and streamed then. `by_path` holds images out by their paths,
-    not by their content. Raises `DataError`.
+    Without `image_size` all images must have one size. They become grey if every image is grey, else RGB on
+    white. Unreadable files are left out with a warning that names them, up to a limit of 5 %. Images that
+    would need more than `memory_limit` are decoded once as a check, and then streamed. `by_path` holds images
+    out by their paths instead of their content. Raises `DataError`.
     """
     images, tables = image_files(source)
     read = reader(source)
@@ -82,7 +82,9 @@ def load(
         if streams
         else torch.from_numpy(_stack(decoding.arrays, shape))
     )
-    numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits: equal numbers
+    numbers = {
+        name: number for number, name in enumerate(laid_out.classes)
+    }  # from both splits, so that these agree
     classes = laid_out.classes if len(numbers) > 1 else ()
     labels = torch.tensor([numbers[laid_out.labels[name]] for name in decoding.kept]) if classes else None
     ids = ids_of(hashed[name] for name in decoding.kept)
@@ -91,7 +93,7 @@ def load(
 
 
 def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:
-    """Bytes of the decoded images by the listing and one file's header; None if that can't be read."""
+    """Approximate bytes of the decoded images, from the file list and one header; None if unknown."""
     images, _ = image_files(source, warned=False)
     _, paths = below_shared(images)
     if splits := splits_of(source, paths):
@@ -103,22 +105,22 @@ def estimate(source: Path, split: str, image_size: int | None, channels: int | N
 
 
 def check_memory(name: str, needed: int, image_size: int | None) -> None:
-    """Raises `DataError` where images would not fit into the free memory."""
+    """Raise `DataError` if images of `needed` bytes do not fit into the free memory."""
     if needed > (free := free_memory()):
         size = f"images of {image_size}×{image_size} pixels" if image_size else "images of this size"
         raise DataError(
-            f"{name}: {size} need {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; "
+            f"{name}: {size} need {needed / 1e9:,.1f} GB of memory, but {free / 1e9:,.1f} GB are free; "
             "choose a smaller --image-size"
         )
 
 
 def reader(source: Path) -> Callable[[str], bytes]:
-    """What gives the content of a name in the folder or zip."""
+    """A function from a file's name in the folder or zip to its content."""
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
 def _part(source: Path, paths: dict[str, str], split: str, hashed: dict[str, bytes] | None) -> list[str]:
-    """The names in a split, in the order of their paths; without `hashed` the paths decide."""
+    """The names in a split, in the order of their paths; if `hashed` is None, split by path."""
     held = held_out_by_path(list(paths)) if hashed is None else held_out(paths, hashed)
     names = [name for name in paths if (name in held) == (split == "test")]
     if not names:
@@ -127,19 +129,19 @@ def _part(source: Path, paths: dict[str, str], split: str, hashed: dict[str, byt
 
 
 def _name(source: Path) -> str:
-    """The folder's name, also for a source such as "." or "..", or the zip's."""
+    """The name of the folder or zip, also for a folder such as "." or ".."."""
     return Path(source).absolute().name if source.name not in ("", "..") else source.resolve().name
 
 
 def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
-    """What an RGB image needs in memory; without `image_size`, as the first readable one has it."""
+    """Bytes of an RGB image of `image_size`, or else of the first readable image's size."""
     if image_size is not None:
         return 3 * image_size**2
     for name in names:
         try:
             with quiet():
                 width, height = size_of(read(name))
-        except Exception:  # of Pillow, zipfile, zlib: decoding it will say so
+        except Exception:  # of Pillow, zipfile or zlib: decoding reports it
             continue
         return 3 * width * height
     return 0
@@ -148,7 +150,7 @@ def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int
 def _decode_all(
     read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Decoded], one: int, *, keep: bool
 ) -> Decoding:
-    """All images; `one` is about what an image needs, `keep` whether the pixels are kept."""
+    """Decode all images. `one` is the approximate size of an image in bytes; `keep` keeps the pixels."""
     decoding = Decoding()
     for name, decoded in each(read, names, make, one):
         if isinstance(decoded, Exception):
@@ -170,12 +172,12 @@ def _decode_all(
 def each(
     read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Result], one: int
 ) -> Iterator[tuple[str, Result | Exception]]:
-    """Each name with what `make` makes of its content, or the error; a few are read ahead, in threads."""
+    """Yield each name with `make` of its content, or with the error. Threads read some files ahead."""
 
     def attempt(name: str) -> Result | Exception:
         try:
             return make(read(name))
-        except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
+        except Exception as error:  # damaged files make Pillow, zipfile and zlib raise anything
             return error
 
     step = min(CHUNK, max(8, memory_limit() // max(1, one)))
@@ -194,10 +196,10 @@ def _stream(
     make: Callable[..., Tensor],
     hashed: dict[str, bytes] | None,
 ) -> Tensor:
-    """The images, left where they are: a stand-in for the tensor that would be too large."""
+    """A `Stream` in place of a tensor that would be too large."""
     make = partial(make, channels=shape[0])
-    known = None if hashed is None else [hashed[name] for name in names]
-    return cast(Tensor, Stream(source, names, shape, reader, make, known))
+    hash_list = None if hashed is None else [hashed[name] for name in names]
+    return cast(Tensor, Stream(source, names, shape, reader, make, hash_list))
 
 
 def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int) -> Tensor:
@@ -206,17 +208,17 @@ def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int) 
 
 
 def _check_decoded(source: Path, decoding: Decoding, count: int) -> None:
-    """Warns of images that are left out or nearly black. Raises `DataError` for too many unreadable ones."""
+    """Warn about unreadable and nearly black images. Raises `DataError` for too many unreadable ones."""
     if corrupt := decoding.corrupt:
         shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
         text = f"{source}: {len(corrupt)} of {count} images can't be read: {shown}"
         if len(corrupt) > max(1, CORRUPT_LIMIT * count) or len(corrupt) == count:
-            raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: mend or remove them")
+            raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: repair or remove them")
         warn(f"{text}; left out")
     if decoding.deep and decoding.brightest < DARK:
         warn(
-            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the range of 16 bits; they "
-            "are nearly black: scale their values up"
+            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the 16-bit range, so all "
+            "look nearly black; scale their values up"
         )
 
 
@@ -230,5 +232,5 @@ def _common_shape(source: Path, shapes: set[tuple[int, ...]]) -> tuple[int, int,
 
 
 def _stack(arrays: list[Pixels], shape: tuple[int, int, int]) -> Pixels:
-    """One array; grey images among RGB ones become grey RGB."""
+    """Stack the images (N, C, H, W); grey images among RGB ones become RGB with equal channels."""
     return np.stack([np.broadcast_to(array, shape) for array in arrays])

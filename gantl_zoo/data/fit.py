@@ -1,7 +1,7 @@
-"""How an image becomes a square: `crop` keeps the centre, `pad` keeps everything.
+"""Make images square: `crop` keeps the centre, `pad` keeps everything.
 
-`pad` shrinks the whole image and fills what remains of the square: with white beside an image that has
-transparent pixels, else with the median colour of the two edges that the filling touches.
+`pad` shrinks the whole image and fills the rest of the square: with white if the image has transparent
+pixels, else with the median colour of the two edges next to the filling.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 CROP, PAD = FITS = ("crop", "pad")
-AT_ONCE = 1024  # images that are resized together
+AT_ONCE = 1024  # images resized together
 
 
 def check_fit(fit: Any) -> str:
-    """`fit` itself. Raises `UsageError` if it is not one of `FITS`."""
+    """Return `fit`. Raises `UsageError` if it is not one of `FITS`."""
     if fit not in FITS:
         raise UsageError(unknown("fit", fit, FITS))
     return str(fit)
 
 
 def square_picture(picture: Picture, size: int, fit: str, *, white: bool = False) -> Picture:
-    """A picture (L or RGB) as a square of `size`, resampled by Lanczos, padded in `white` if that is set."""
+    """Make a picture (L or RGB) a square of `size` by Lanczos resampling; `white` pads it with white."""
     from PIL import Image, ImageOps
 
     if picture.size == (size, size):
@@ -48,7 +48,7 @@ def square_picture(picture: Picture, size: int, fit: str, *, white: bool = False
 
 
 def square_tensor(images: Tensor, size: int, fit: str) -> Tensor:
-    """Images (N, C, H, W) uint8 as squares (N, C, size, size), resampled with antialiasing."""
+    """Make images (N, C, H, W) uint8 squares (N, C, size, size) by antialiased bicubic resampling."""
     height, width = images.shape[2:]
     if fit == CROP or height == width:
         side = min(height, width)
@@ -65,7 +65,7 @@ def square_tensor(images: Tensor, size: int, fit: str) -> Tensor:
 
 
 def inner_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height of the whole image within a square of `size`."""
+    """Width and height of the whole image inside a square of `size`."""
     longest = max(width, height)
     return max(1, round(width * size / longest)), max(1, round(height * size / longest))
 
@@ -73,7 +73,7 @@ def inner_size(width: int, height: int, size: int) -> tuple[int, int]:
 def _resized(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[2:] == (height, width):
         return images.contiguous()
-    parts = [  # uint8 in, uint8 out: the antialiased resampling of torchvision, without its import
+    parts = [  # torchvision's antialiased resampling of uint8, without its slow import
         functional.interpolate(part.float(), size=(height, width), mode="bicubic", antialias=True)
         for part in torch.split(images, AT_ONCE)
     ]

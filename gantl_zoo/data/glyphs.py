@@ -1,7 +1,7 @@
-"""`glyphs`: the letters A to Z, drawn from the fonts that matplotlib carries. No files, no network.
+"""`glyphs`: the letters A to Z in matplotlib's fonts. Needs no files and no network.
 
-White on black like MNIST, each letter with its own size, slant, turn and place. Deterministic by seed;
-the test split draws from fonts that the training split does not have.
+Letters are white on black like MNIST, each with its own size, slant, rotation and position. They depend on
+the seed only. The test split uses other fonts than the training split.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ TRAIN_FONTS = (
 )  # fmt: skip
 TEST_FONTS = ("DejaVuSansMono-Oblique", "DejaVuSerif-BoldItalic", "STIXGeneralBol", "cmss10")
 COUNTS = {"train": 20_000, "test": 4_000}
-CANVAS = 4  # drawn at four times the size, so that slanting and turning leave smooth edges
+CANVAS = 4  # letters are drawn at four times the size, for smooth edges after slant and rotation
 
 
 @sized(COUNTS["train"], COUNTS["test"], (1, 28, 28))
 def glyphs(split: str, *, image_size: int | None, data_seed: int = 0) -> ImageData:
     """Glyphs: 24,000 letters A to Z drawn from fonts, 28×28 grey or any size, offline."""
-    drawn = data_seed if split == "train" else 0  # what is held out is the same for every seed
-    return load(split, seed=drawn, image_size=image_size or 28)
+    seed = data_seed if split == "train" else 0  # the test split is the same for every seed
+    return load(split, seed=seed, image_size=image_size or 28)
 
 
-@cache  # a run asks twice: for its images, and for the floor that they set
+@cache  # a run needs them twice: as its images, and for the floor of its metrics
 def load(split: str, *, seed: int = 0, image_size: int = 28) -> ImageData:
-    """(N, 1, image_size, image_size) letters; all 26 classes equally often."""
+    """Draw letters (N, 1, image_size, image_size), all 26 classes equally often."""
     from PIL import Image, ImageDraw, ImageFont
 
     folder = _fonts()
@@ -47,7 +47,9 @@ def load(split: str, *, seed: int = 0, image_size: int = 28) -> ImageData:
         ]
         for name in (TRAIN_FONTS if split == "train" else TEST_FONTS)
     }
-    random = np.random.RandomState(2 * seed + (split == "test"))  # its stream is fixed for good
+    random = np.random.RandomState(
+        2 * seed + (split == "test")
+    )  # NumPy never changes the numbers of RandomState
     count = COUNTS[split]
     images = np.empty((count, 1, image_size, image_size), np.uint8)
     names = sorted(fonts)
@@ -65,7 +67,7 @@ def load(split: str, *, seed: int = 0, image_size: int = 28) -> ImageData:
 
 
 def _jitter(random: np.random.RandomState, side: int) -> tuple[float, ...]:
-    """A small turn (up to 12°), slant and shift (up to 7 %) about the centre, as PIL's six numbers."""
+    """A small rotation (up to 12°), slant and shift (up to 7 %) about the centre, as six coefficients."""
     turn, slant = random.uniform(-0.21, 0.21), random.uniform(-0.2, 0.2)
     shift = random.uniform(-0.07, 0.07, 2) * side
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, slant], [0, 1]]

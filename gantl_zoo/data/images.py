@@ -1,4 +1,7 @@
-"""`ImageData`: a set of equally large images, as uint8, in memory or streamed. N, C, H, W as everywhere."""
+"""`ImageData`: uint8 images of one size, in memory or streamed.
+
+N images, C channels, H height, W width.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from gantl_zoo.errors import DataError, closest, suggestion
 class ImageData:
     """Images (N, C, H, W) uint8, labels (N,) int64 or None, and where they come from.
 
-    `images` may be a `Stream` in a tensor's place, if they don't fit into memory. `ids` (N,) int64 tell
-    images apart by the content of their files, wherever these are; None for images that are not of files.
-    `treatment` keeps the sizes that the images had; None for images that were not changed.
+    `images` may be a `Stream` in place of a tensor if they don't fit into memory. `ids` (N,) int64 identify
+    images by the content of their files, wherever these are; None for images that don't come from files.
+    `treatment` records the original sizes; None for images that were not changed.
     """
 
     images: Tensor
@@ -35,20 +38,22 @@ class ImageData:
     treatment: Treatment | None = None
 
     def __post_init__(self) -> None:
-        """Raises `DataError` for tensors that are no such images or labels."""
+        """Raise `DataError` for tensors of other types or shapes."""
         images, labels = self.images, self.labels
         if isinstance(images, Stream):
             pass
         elif not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
             kind = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images)
             raise DataError(
-                f"{self.name}: images are a uint8 tensor (N, C, H, W) of values 0 to 255, not {kind}; "
-                "gantl_zoo.data.to_uint8 makes them of floats in [-1, 1]"
+                f"{self.name}: images must be a uint8 tensor (N, C, H, W) with values 0 to 255, not {kind}; "
+                "gantl_zoo.data.to_uint8 converts floats in [-1, 1]"
             )
         if labels is not None and not (isinstance(labels, Tensor) and labels.shape == (len(images),)):
-            raise DataError(f"{self.name}: labels are a tensor (N,), one for each of {len(images)} images")
+            raise DataError(
+                f"{self.name}: labels must be a tensor (N,), one for each of {len(images)} images"
+            )
         if self.ids is not None and self.ids.shape != (len(images),):
-            raise DataError(f"{self.name}: ids are a tensor (N,), one for each of {len(images)} images")
+            raise DataError(f"{self.name}: ids must be a tensor (N,), one for each of {len(images)} images")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,7 +71,7 @@ class ImageData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the SHA-256 over shape, pixels and labels: the content, not the name."""
+        """16 hex digits of the SHA-256 of shape, pixels and labels; the name does not count."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         if isinstance(self.images, Stream):
             digest.update(self.images.digest())
@@ -77,24 +82,24 @@ class ImageData:
         return digest.hexdigest()[:16]
 
     def about(self) -> dict[str, object]:
-        """What lineage keeps of the data; `trained_on` is the sketch that `overlap` compares with."""
-        known: dict[str, object] = {} if self.ids is None else {"trained_on": self.sketch()}
-        known |= {} if self.treatment is None else {"fit": self.treatment.fit}
+        """The data's entry in the lineage; `trained_on` is the sketch that `overlap` compares with."""
+        optional: dict[str, object] = {} if self.ids is None else {"trained_on": self.sketch()}
+        optional |= {} if self.treatment is None else {"fit": self.treatment.fit}
         return {
             "name": self.name,
             "split": self.split,
             "images": len(self),
             "shape": list(self.shape),
             "fingerprint": self.fingerprint,
-            **known,
+            **optional,
         }
 
     def sketch(self) -> str:
-        """The at most 1,000 lowest ids, in base64; "" where the ids are unknown."""
+        """The 1,000 lowest ids, or fewer, in base64; "" if the ids are unknown."""
         return "" if self.ids is None else splitting.sketch(self.ids)
 
     def check_square(self) -> None:
-        """Raises `DataError` for images that are not square, as networks that make squares need them."""
+        """Raise `DataError` if the images are not square, as most networks need them."""
         _, height, width = self.shape
         if height != width:
             raise DataError(
@@ -102,7 +107,7 @@ class ImageData:
             )
 
     def select(self, index: Tensor) -> ImageData:
-        """The images at `index`, in that order; of streamed ones a stream, if they don't fit into memory."""
+        """The images at `index`, in that order; a stream stays a stream unless they fit into memory."""
         images = self.images.select(index) if isinstance(self.images, Stream) else self.images[index]
         labels = None if self.labels is None else self.labels[index]
         ids = None if self.ids is None else self.ids[index]
@@ -110,11 +115,13 @@ class ImageData:
         return replace(self, images=images, labels=labels, ids=ids, treatment=treatment)
 
     def of_classes(self, wanted: str) -> ImageData:
-        """The images of some classes, renumbered in that order: "0-4", "7,9" or names, parted by commas.
-        A name may have commas itself. Raises `DataError` for classes that there are not.
+        """The images of the `wanted` classes, renumbered in that order.
+
+        Classes are numbers, ranges or names, separated by commas, such as "0-4" or "7,9". A name may contain
+        commas itself. Raises `DataError` for classes that the data does not have.
         """
         if self.labels is None:
-            raise DataError(f"{self.name} has no classes, so {wanted!r} can't be chosen of it")
+            raise DataError(f"{self.name} has no classes, so {wanted!r} can't be selected")
         chosen = [label for part in self._parted(wanted) for label in self._numbers(part.strip())]
         if len(set(chosen)) < len(chosen):
             raise DataError(f"{self.name}: {wanted!r} names a class twice")
@@ -127,7 +134,7 @@ class ImageData:
         return replace(self.select(index), labels=labels[index], classes=classes, name=name)
 
     def _parted(self, wanted: str) -> list[str]:
-        """The parts of a choice, each the longest that is a class's name; the first comma ends any other."""
+        """Split `wanted` at its commas, but not inside a class name: the longest name that fits wins."""
         pieces, parts = wanted.split(","), []
         while pieces:
             ends = range(len(pieces), 0, -1)
@@ -137,16 +144,16 @@ class ImageData:
         return parts
 
     def _numbers(self, part: str) -> list[int]:
-        """The numbers of the classes that one part of a choice means."""
+        """The numbers of the classes that one part of `wanted` selects. Raises `DataError`."""
         if part in self.classes:
             return [self.classes.index(part)]
         first, dash, last = part.partition("-")
-        if {first, last} <= set(self.classes):  # by name, also where names are other numbers
+        if {first, last} <= set(self.classes):  # names come first: they may be other numbers
             return self._between(first, last)
         if first.isdecimal() and (last.isdecimal() if dash else True):
-            found = list(range(int(first), int(last or first) + 1))
-            if found and found[-1] < len(self.classes):
-                return found
+            numbers = list(range(int(first), int(last or first) + 1))
+            if numbers and numbers[-1] < len(self.classes):
+                return numbers
         shown = ", ".join(self.classes[:12]) + (", …" if len(self.classes) > 12 else "")
         listed = f"it has 0 to {len(self.classes) - 1}: {shown}"
         near = [] if first.isdecimal() else closest(part, self.classes)
@@ -154,33 +161,31 @@ class ImageData:
         raise DataError(f"{self.name} has no class {part!r}{hint}")
 
     def _between(self, first: str, last: str) -> list[int]:
-        """The classes from one name to another: as numbers, if they are some, else in their order here."""
+        """The numbers of the classes from one name to another, in numeric order if both are numbers."""
         if first.isdecimal() and last.isdecimal():
-            numbers = {int(name): label for label, name in enumerate(self.classes) if name.isdecimal()}
-            found = [numbers[n] for n in sorted(numbers) if int(first) <= n <= int(last)]
+            by_value = {int(name): label for label, name in enumerate(self.classes) if name.isdecimal()}
+            numbers = [by_value[n] for n in sorted(by_value) if int(first) <= n <= int(last)]
         else:
-            found = list(range(self.classes.index(first), self.classes.index(last) + 1))
-        if not found:
+            numbers = list(range(self.classes.index(first), self.classes.index(last) + 1))
+        if not numbers:
             raise DataError(f"{self.name}: the range {first}-{last} runs backwards; write {last}-{first}")
-        return found
+        return numbers
 
     def few(self, shots: int, seed: int = 0) -> ImageData:
-        """A fixed random subset: the same `shots` images for the same `seed`, whatever else runs. Raises
-        `DataError` for more than there are.
-        """
+        """A random subset of `shots` images that depends on `seed` only. Raises `DataError`."""
         if not 0 < shots <= len(self):
             raise DataError(
-                f"--shots {shots}: {self.name} has {len(self)} {self.split} images, beside those that are "
-                "held out; leave --shots out to take all"
+                f"--shots {shots}: {self.name} has {len(self)} {self.split} images, not counting those held "
+                "out; leave out --shots to use all"
             )
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed)))
         return self.select(order[:shots])
 
     def fit(self, image_size: int | None, channels: int | None, how: str = CROP) -> ImageData:
-        """Resize to squares of `image_size`, cropped or padded (`how`), and turn into `channels` channels.
+        """Resize to squares of `image_size`, cropped or padded (`how`), and convert to `channels` channels.
 
         Grey becomes RGB by repetition; RGB becomes grey by luma (ITU-R BT.601), rounded. Raises `DataError`
-        for other counts of channels.
+        for other numbers of channels.
         """
         images, treatment = self.images, self.treatment
         if channels is not None and channels != images.shape[1]:
@@ -194,7 +199,7 @@ class ImageData:
 
 
 def overlap(sketched: str, data: ImageData) -> int:
-    """How many images of `data` are in a sketch; 0 where ids are unknown or the sketch is not a valid one."""
+    """The number of images of `data` in a sketch; 0 if ids are unknown or the sketch is not valid."""
     return 0 if data.ids is None else splitting.overlap(sketched, data.ids)
 
 

@@ -1,4 +1,4 @@
-"""The labels of StyleGAN's data sets: `dataset.json`, and folders that are shards and not classes.
+"""Labels of StyleGAN's data sets: `dataset.json`, and folders that are shards instead of classes.
 
 The layout is that of https://github.com/NVlabs/stylegan3/blob/main/dataset_tool.py.
 """
@@ -15,13 +15,13 @@ from typing import Any
 from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
-REMEDY = "correct it, or rename it to take folders as classes"
+REMEDY = "correct it, or rename it to use folders as classes"
 SHARD = re.compile(r"(\d{5})/img\d{8}\.\w+", re.A)
 FFHQ = re.compile(r"(\d\d)000/\1\d{3}\.\w+", re.A)  # 01000/01234.png
 
 
 def sharded(paths: list[str]) -> bool:
-    """Whether folders only divide a large set: 00000, 00001, … with images as StyleGAN's tool names them."""
+    """Whether folders are shards: 00000, 00001, …, with the file names of StyleGAN's tool or of FFHQ."""
     matches = [SHARD.fullmatch(path) for path in paths]
     if all(matches):
         numbers = sorted({int(match[1]) for match in matches if match})
@@ -32,10 +32,10 @@ def sharded(paths: list[str]) -> bool:
 def labels_of(
     source: object, tables: dict[str, str], paths: dict[str, str], read: Callable[[str], bytes]
 ) -> dict[str, str]:
-    """`{name: class}` by the tables above the images; empty if the tables hold no labels. Raises `DataError`.
+    """`{name: class}` from the tables above the images; empty if the tables have no labels.
 
-    `paths` are the images' paths by name, `tables` the names of the tables by path. A table is valid for the
-    images in its folder and below.
+    `paths` are the images' paths by name, `tables` the tables' names by path. A table applies to the images
+    in its folder and below. Raises `DataError`.
     """
     labels: dict[str, Any] = {}
     for table, file in tables.items():
@@ -57,7 +57,7 @@ def _entries(where: str, read: Callable[[], bytes]) -> dict[str, Any]:
     """`{path: label}` of one table. Raises `DataError`."""
     try:
         table = json.loads(read())
-    except Exception as error:  # of json, zipfile and zlib, whatever damaged files make them raise
+    except Exception as error:  # damaged files make json, zipfile and zlib raise anything
         raise DataError(f"{where} is not readable as JSON ({error}); {REMEDY}") from error
     if not isinstance(table, dict) or "labels" not in table:
         raise DataError(
@@ -71,10 +71,10 @@ def _entries(where: str, read: Callable[[], bytes]) -> dict[str, Any]:
 
 
 def _named(where: str, labels: dict[str, Any]) -> dict[str, str]:
-    """The labels as names of classes: whole numbers, or vectors that are 1 in one place and else 0."""
+    """Convert labels, whole numbers or one-hot vectors, to class names."""
     if all(isinstance(label, list) for label in labels.values()):
         if not all(_one_hot(label) for label in labels.values()):
-            warn(f"{where}: labels that are vectors of numbers are not classes; they are not used")
+            warn(f"{where}: labels are vectors but not one-hot, so they are not used as classes")
             return {}
         return {name: str(label.index(1)) for name, label in labels.items()}
     for name, label in labels.items():

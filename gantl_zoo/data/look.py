@@ -1,4 +1,4 @@
-"""`Look`: what the check of a data set keeps of each image, a few hundred bytes."""
+"""`Look`: the few hundred bytes that `check_data` keeps about each image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """Width and height when upright, and: stored as grey; RGB whose channels are equal; transparent anywhere;
-    turned by EXIF; 16 bits a channel; a thumbnail (3, 16, 16).
+    """What an image looks like.
+
+    `size` is width and height when upright; `grey`: stored as grey; `grey_rgb`: RGB with equal channels;
+    `transparent`: in any pixel; `turned`: upright by EXIF only; `deep`: 16 bits per channel; `thumb`: a
+    thumbnail (3, 16, 16).
     """
 
     size: tuple[int, int]
@@ -35,19 +38,19 @@ class Look:
 
     @property
     def cut(self) -> float:
-        """The share of the pixels that a crop to a square loses, and the share of filling in a padded one."""
+        """The share of pixels that a crop to a square loses, and the share of filling with padding."""
         return 1 - min(self.size) / max(self.size)
 
 
 def look_at(content: bytes) -> Look:
-    """The look of the image in a file. Raises as `decode` does."""
+    """The `Look` of an image file. Raises as `decode` does."""
     with opened(content) as image:
         turned, deep = orientation(image) != 1, is_deep(image, content)
         return look_of(flattened(image, stored_grey(image, content)), turned, deep)
 
 
 def look_of(flat: Flat, turned: bool = False, deep: bool = False) -> Look:
-    """The look of a picture that has been decoded."""
+    """The `Look` of a decoded picture."""
     from PIL import Image
 
     picture, grey = flat.picture, flat.picture.mode == "L"
@@ -59,23 +62,23 @@ def look_of(flat: Flat, turned: bool = False, deep: bool = False) -> Look:
 def looks_of_files(
     source: Path, names: list[str], progress: Callable[[int, int], None]
 ) -> Iterator[tuple[str, Look | Exception]]:
-    """Each name with the look of its image, or with what is wrong with the file; few at a time."""
+    """Yield each name with the `Look` of its image, or with the error; few images are in memory at a time."""
     read = files.reader(source)
     one = files.bytes_of_one(read, names, None)
-    for done, found in enumerate(files.each(read, names, look_at, one), 1):
+    for done, result in enumerate(files.each(read, names, look_at, one), 1):
         progress(done, len(names))
-        yield found
+        yield result
 
 
 def looks_of_images(images: ImageData) -> Iterator[tuple[bytes, Look]]:
-    """The hash of each image's pixels, and its look."""
+    """Yield the hash of each image's pixels, and its `Look`."""
     for start in range(0, len(images), 256):
         for one in images.images[start : start + 256].numpy():
             yield sha256(one.tobytes()).digest(), look_of(Flat(picture_of(one), False))
 
 
 def picture_of(pixels: Pixels) -> Picture:
-    """(C, H, W) uint8 as a picture."""
+    """Convert pixels (C, H, W) uint8 to a PIL image."""
     from PIL import Image
 
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))

@@ -1,4 +1,4 @@
-"""How much memory there is, how much of it is free, and how much images may take. No torch."""
+"""Total memory, free memory, and the memory that images may use. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from pathlib import Path
 
 from gantl_zoo.errors import DataError
 
-SHARE = 4  # of the memory, one part may hold images
-UNKNOWN = 16 << 30  # bytes, where the system does not say how much there is
+SHARE = 4  # images may use a quarter of the memory
+UNKNOWN = 16 << 30  # bytes to assume if the system does not report its memory
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-# limit, usage, and the key in memory.stat of the part of the usage that the kernel takes back when needed
+# files of the limit and the usage; the key in memory.stat of the memory that the kernel can reclaim
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 
 def memory_limit() -> int:
     """Bytes above which images are streamed: GANTL_ZOO_MEMORY, or a quarter of the memory."""
-    if wanted := os.environ.get("GANTL_ZOO_MEMORY"):
-        if not wanted.isdigit():
-            raise DataError(f"GANTL_ZOO_MEMORY={wanted!r} is no number of bytes; write digits or unset it")
-        return int(wanted)
+    if setting := os.environ.get("GANTL_ZOO_MEMORY"):
+        if not setting.isdigit():
+            raise DataError(
+                f"GANTL_ZOO_MEMORY={setting!r} is not a valid number of bytes; use digits, or unset it"
+            )
+        return int(setting)
     return machine_memory() // SHARE
 
 
 def machine_memory() -> int:
-    """Bytes of the machine's memory, or of a container's, if that has a lower limit."""
+    """Bytes of the machine's memory, or of the container's limit if that is lower."""
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # not every system has these
@@ -35,7 +37,7 @@ def machine_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that can be allocated now: what the system has available, or less within a limited container."""
+    """Bytes that can be allocated now, within the limit of a container."""
     try:
         lines = (PROC / "meminfo").read_text(encoding="ascii").splitlines()
         sizes = dict(line.split(":") for line in lines)
@@ -46,7 +48,7 @@ def free_memory() -> int:
 
 
 def _limits() -> Iterator[tuple[int, int]]:
-    """Limit and usage in bytes of each control group that this process is in, where a group has a limit."""
+    """Yield limit and usage in bytes of each control group of this process that has a limit."""
     try:
         lines = (PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):  # not Linux
@@ -60,8 +62,8 @@ def _limits() -> Iterator[tuple[int, int]]:
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
-            if found := _limit(folder, files):
-                yield found
+            if pair := _limit(folder, files):
+                yield pair
 
 
 def _limit(folder: Path, files: tuple[str, str, str]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""The image files of a folder or a zip: which files are read, which are left out, what lies around them."""
+"""List the files of a folder or a zip, and decide which are images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path, PurePosixPath
 from gantl_zoo.console import warn
 from gantl_zoo.errors import DataError
 
-# Folders that systems, not users, put beside pictures. Hidden files and folders are skipped as well.
+# Folders that operating systems put beside pictures. Hidden files and folders are skipped as well.
 JUNK = {
     "@eadir", "@recycle", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
     "system volume information", "lost+found", "__macosx",
 }  # fmt: skip
-# What Pillow registers besides still pictures: documents, video, scientific data, stubs without a decoder
+# Formats in Pillow that are not still pictures: documents, video, scientific data, stubs without a decoder
 NOT_PICTURES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 JPEG_TOO = {".jif", ".pjp", ".pjpeg"}  # JPEG files that Pillow opens, by suffixes that it does not register
-# Kinds of pictures that are named if they are left out: Pillow has no decoder, or needs a plug-in
+# Pictures for which Pillow has no decoder, or needs a plug-in: a warning names them if they are left out
 PICTURES = {
     ".3fr", ".ai", ".arw", ".avif", ".avifs", ".cdr", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".emf",
     ".eps", ".erf", ".exr", ".fff", ".gpr", ".hdp", ".hdr", ".heic", ".heics", ".heif", ".hif", ".iiq",
@@ -34,7 +34,7 @@ TABLE = "dataset.json"
 
 @cache
 def suffixes() -> frozenset[str]:
-    """The suffixes of files that are read, such as ".png": those of pictures that Pillow can open."""
+    """The suffixes of image files that Pillow can open, such as ".png"."""
     from PIL import Image
 
     registered = Image.registered_extensions()  # loads the plug-ins, which fill Image.OPEN
@@ -45,12 +45,12 @@ def suffixes() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder or a zip: a file's name is what the source calls it, its path is relative to the
-    source, with "/" on every system.
+    """The files of a folder or a zip.
 
-    `images` are `{name: path}` by path, `tables` `{path: name}` of every `dataset.json`. `unreadable` counts
-    pictures of kinds that can't be read, by suffix, `others` all other files. `junk` counts hidden files and
-    those of the system.
+    A file's name is what the source calls it; its path is relative to the source, with "/" on every system.
+    `images` is `{name: path}` sorted by path, `tables` is `{path: name}` of every `dataset.json`.
+    `unreadable` counts pictures that can't be read, by suffix, `others` all other files. `junk` counts hidden
+    files and those of the operating system.
     """
 
     images: dict[str, str]
@@ -61,13 +61,13 @@ class Listing:
 
     @property
     def summary(self) -> str:
-        """What is left out that looks like pictures, in words; "" if nothing is."""
+        """How many files that may be pictures can't be read, as text; "" if there are none."""
         kinds = ", ".join(sorted(self.unreadable))
         return f"{self.unreadable.total()} files of kinds that can't be read ({kinds})" if kinds else ""
 
 
 def listing(source: Path, *, junk: bool = False) -> Listing:
-    """All files, sorted by what they are. `junk` also counts the files in the system's own folders.
+    """List all files by kind. `junk` also counts the files in folders of the operating system.
 
     Raises `DataError` if the source is neither a folder nor a zip.
     """
@@ -88,16 +88,16 @@ def listing(source: Path, *, junk: bool = False) -> Listing:
 def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], dict[str, str]]:
     """The `images` and `tables` of a source's `listing`.
 
-    Pictures of a kind that can't be read are counted in one warning, unless it is not `warned`. Raises
-    `DataError` if no image is left.
+    If `warned`, one warning counts the pictures that can't be read. Raises `DataError` if there are no
+    images.
     """
-    found = listing(source)
-    if not found.images:
-        remedy = f"; it has {found.summary}: convert, rename or unpack them" if found.summary else ""
-        raise DataError(f"{source} holds no image such as .png, .jpg or .webp{remedy}")
-    if found.summary and warned:
-        warn(f"{source}: {found.summary} are left out")
-    return found.images, found.tables
+    listed = listing(source)
+    if not listed.images:
+        remedy = f"; it has {listed.summary}: convert, rename or unpack them" if listed.summary else ""
+        raise DataError(f"{source} contains no images such as .png, .jpg or .webp{remedy}")
+    if listed.summary and warned:
+        warn(f"{source}: {listed.summary} are left out")
+    return listed.images, listed.tables
 
 
 def _unreadable() -> frozenset[str]:
@@ -113,7 +113,7 @@ def _junk(path: PurePosixPath) -> bool:
 
 
 def _listed(source: Path, junk: bool) -> dict[str, str]:
-    """`{name: path}` of all files in a folder or a zip; of a folder's `junk` only if it is wanted."""
+    """`{name: path}` of all files in a folder or a zip; `junk` includes a folder's junk folders."""
     if source.is_dir():
         paths = (path.relative_to(source).as_posix() for path in _walk(source, junk))
         return {path: path for path in paths}
@@ -122,13 +122,13 @@ def _listed(source: Path, junk: bool) -> dict[str, str]:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{source} is neither a folder nor a readable zip: {error}") from error
-    # some tools of Windows part folders by "\", which every other name may contain
-    parted = not any("/" in name for name in names)
-    return {name: name.replace("\\", "/") if parted else name for name in names}
+    # some Windows tools separate folders by "\", which elsewhere may be part of a name
+    windows = not any("/" in name for name in names)
+    return {name: name.replace("\\", "/") if windows else name for name in names}
 
 
 def _walk(source: Path, junk: bool) -> Iterator[Path]:
-    """All files below a folder, also behind links to folders, each of which is entered once."""
+    """Yield all files below a folder. Links to folders are followed, each folder once."""
     entered = set()
 
     def refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Data sets that have a name: the contract of a registered function, and the call.
+"""Named data sets: what a registered function must do, and how it is called.
 
 A data set is a function that returns one split of its images:
 
@@ -6,19 +6,19 @@ A data set is a function that returns one split of its images:
     def my_set(split: str, *, root: Path) -> gz.ImageData:
         return gz.ImageData(pixels, labels, ("cat", "dog"))  # uint8 (N, C, H, W), labels (N,) or None
 
-A package registers it as an entry point of the group `gantl_zoo.datasets`. `split` is "train" or "test"; the
-images of "test" are held out and never trained on. Of these keyword arguments the function gets those that
-its signature names:
+A package registers it as an entry point in the group `gantl_zoo.datasets`. `split` is "train" or "test"; the
+images of "test" are held out and never trained on. The function is called with those of these keyword
+arguments that are in its signature:
 
 - `root`: the folder for downloads (`--data-root`, else `GANTL_ZOO_DATA`, else the user's cache), a `Path`;
-- `image_size`: the size that is asked for, or None; only for sets that are drawn or decoded at any size;
+- `image_size`: the requested size, or None; for data sets that can be drawn or decoded at any size;
 - `fit`: "crop" or "pad", how to make images square at that size;
-- `data_seed`: the seed of a set that is random.
+- `data_seed`: the seed of a random data set.
 
-`load` then takes classes (`my-set:cat`) and `shots`, resizes, and converts channels. So a set returns its
-images at their own size, all equally large. `@sized(train, test, shape)` above the function states how many
-images there are and their shape, which lets runs estimate memory before they read anything.
-Raise `DataError` for a set that can't be had: say what is missing, and what to do.
+`load` then selects classes (`my-set:cat`) and `shots`, resizes, and converts channels. So a function returns
+its images at their own size, all equally large. The decorator `@sized(train, test, shape)` declares the
+number of images and their shape, so that runs can estimate memory before they read anything. Raise
+`DataError` if the data can't be read or downloaded: say what is missing, and what to do.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ def sized(train: int, test: int, shape: tuple[int, int, int]) -> Callable[[Funct
 
 def sizes_of(name: str) -> Sizes | None:
     """The declared sizes of a data set; None if it declares none."""
-    found = getattr(datasets.load(name), "sizes", None)
-    return found if isinstance(found, Sizes) else None
+    sizes = getattr(datasets.load(name), "sizes", None)
+    return sizes if isinstance(sizes, Sizes) else None
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
-    """Whether the function's signature has this argument, or takes any."""
-    known = inspect.signature(function).parameters
-    return argument in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
+    """Whether a function accepts this keyword argument."""
+    parameters = inspect.signature(function).parameters
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def read(name: str, split: str, *, root: str | Path | None, **wishes: Any) -> ImageData:
-    """One split of the data set `name`, whose function gets those `wishes` that it takes.
+    """Read one split of the data set `name`. Its function is called with those `wishes` that it accepts.
 
-    Raises `DataError` as the function does; `PluginError` if a plug-in's function fails otherwise.
+    Raises `DataError` as the function does, and `PluginError` for any other error of a plug-in's function.
     """
     entry = datasets.info(name)
     function = entry.load()
@@ -93,6 +93,6 @@ def read(name: str, split: str, *, root: str | Path | None, **wishes: Any) -> Im
 
 
 def root_of(root: str | Path | None) -> Path:
-    """The folder for downloaded sets: as given, else `GANTL_ZOO_DATA`, else the user's cache."""
+    """The folder for downloaded data sets: `root`, else `GANTL_ZOO_DATA`, else the user's cache."""
     chosen = root or os.environ.get("GANTL_ZOO_DATA") or Path.home() / ".cache" / "gantl_zoo" / "data"
     return Path(os.path.expanduser(chosen))

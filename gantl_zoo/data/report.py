@@ -1,4 +1,4 @@
-"""`DataReport`: what a data set holds, as data and as text."""
+"""`DataReport`: the result of `check_data`, as data and as text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ HIDDEN = ("spread", "memory")
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What `check_data` found. Names are those of files within the folder or zip.
+    """The result of `check_data`. Names are those of files in the folder or zip.
 
-    Counts of images: `grey` (stored as grey), `grey_rgb` (RGB whose channels are equal), `transparent`,
-    `turned` (upright only by EXIF), `deep` (16 bits), `not_square`, `enlarged` (smaller than `image_size`).
-    `mean_cut` and `worst_cuts` are shares of the pixels that a crop to a square loses. `copies` are groups
-    of files with equal content, `near_duplicates` groups of images that look alike, among those `compared`;
-    `leaks` are groups of either kind with images on both sides of the split.
+    Counts of images: `grey` (stored as grey), `grey_rgb` (RGB with equal channels), `transparent`, `turned`
+    (upright by EXIF only), `deep` (16 bits per channel), `not_square`, `enlarged` (smaller than
+    `image_size`). `mean_cut` and `worst_cuts` are the shares of pixels that a crop to a square loses.
+    `copies` are groups of files with equal content; `near_duplicates` are groups of similar images among the
+    `compared` ones; `leaks` are groups of either kind with images on both sides of the split.
     """
 
     source: str
@@ -59,24 +59,24 @@ class DataReport:
     enlarged: int
     fit: str
     next: str
-    spread: tuple[str, ...] = field(repr=False)  # the names of images on the contact sheet
+    spread: tuple[str, ...] = field(repr=False)  # names of the images on the contact sheet
     memory: tuple[ImageData, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All findings, as JSON can hold them."""
+        """All findings as values that JSON can hold."""
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HIDDEN}
         groups = ("copies", "near_duplicates", "leaks")
         lists = {key: [list(group) for group in kept[key]] for key in groups}
         return kept | lists | {key: list(kept[key]) for key in ("warnings", "problems")}
 
     def sheet(self) -> Picture:
-        """A contact sheet: up to 100 images as training gets them, and those that a crop harms most."""
+        """A contact sheet: up to 100 images as training uses them, and those that a crop harms most."""
         from gantl_zoo.data.sheet import contact_sheet
 
         return contact_sheet(self)
 
     def __str__(self) -> str:
-        """A line a finding, wrapped at 100 columns; what was not found is left out."""
+        """One line per finding, wrapped at 100 columns; empty findings are left out."""
         indent = " " * LABEL
         lines = [f"{what:<{LABEL}}{text}" for what, text in self._lines() if text]
         wrapped = [
@@ -111,7 +111,7 @@ class DataReport:
     def _colour(self) -> str:
         colour = self.images - self.grey - self.grey_rgb
         parts = {"colour": colour, "grey": self.grey, "grey stored as RGB": self.grey_rgb}
-        parts |= {"with 16 bits a channel": self.deep, "turned upright by EXIF": self.turned}
+        parts |= {"with 16 bits per channel": self.deep, "turned upright by EXIF": self.turned}
         parts |= {"transparent (flattened on white)": self.transparent}
         hint = "; all are grey: --channels 1" if not colour and self.grey_rgb else ""
         return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count) + hint
@@ -123,7 +123,7 @@ class DataReport:
         mean = self.mean_cut * self.images / self.not_square
         return (
             f"{self.not_square:,} are not square and lose {mean:.0%} of their pixels on average, at most: "
-            f"{worst}; --fit pad loses nothing, and that share of the square is filling"
+            f"{worst}; --fit pad keeps everything and fills that share of the square"
         )
 
     def _similar(self) -> str:
@@ -136,40 +136,40 @@ class DataReport:
         return text and f"{text}; scores will look too good"
 
     def _left_out(self) -> str:
-        parts = {"of kinds that can't be read": self.left_out, "not images": self.others}
-        found = [f"{what}: {counted(kinds)}" for what, kinds in parts.items() if kinds]
-        return "; ".join(found + [f"hidden or of the system: {self.junk:,}"] * bool(self.junk))
+        kinds = {"of kinds that can't be read": self.left_out, "not images": self.others}
+        parts = [f"{what}: {counted(counts)}" for what, counts in kinds.items() if counts]
+        return "; ".join(parts + [f"hidden or of the system: {self.junk:,}"] * bool(self.junk))
 
     def _enlarged(self) -> str:
         return f"; enlarged: {self.enlarged:,}" if self.enlarged else ""
 
 
 def fill(line: str, subsequent_indent: str) -> str:
-    """A line wrapped at spaces only, so that names stay whole."""
+    """Wrap a line at spaces only, so that names stay whole."""
     return textwrap.fill(
         line, WIDTH, subsequent_indent=subsequent_indent, break_long_words=False, break_on_hyphens=False
     )
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """`".png (300), .jpg (11) and 2 more"`."""
+    """The first counts as text, such as `".png (300), .jpg (11) and 2 more"`."""
     shown = [f"{what} ({count:,})" for what, count in list(counts.items())[: SHOWN + 2]]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def listed(texts: Mapping[str, str]) -> str:
-    """`"4: a.png (it is empty), … and 1 more"`; "" for none."""
+    """The first entries as text, such as `"4 left out: a.png (it is empty), … and 1 more"`; "" for none."""
     shown = ", ".join(f"{name} ({why})" for name, why in list(texts.items())[:SHOWN])
     more = f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
     return f"{len(texts):,} left out: {shown}{more}" if texts else ""
 
 
-def groups(found: Sequence[Sequence[str]], what: str) -> str:
-    """`"2 groups of identical files (5 images): a = b; c = d = e"`; "" for none."""
-    if not found:
+def groups(names: Sequence[Sequence[str]], what: str) -> str:
+    """The first groups as text: `"2 groups of identical files (5 images): a = b; c = d = e"`; "" for none."""
+    if not names:
         return ""
-    shown = "; ".join(" = ".join(group[:SHOWN]) + " = …" * (len(group) > SHOWN) for group in found[:SHOWN])
-    more = "; …" if len(found) > SHOWN else ""
-    plural = "s" if len(found) > 1 else ""
-    return f"{len(found):,} group{plural} {what} ({sum(map(len, found)):,} images): {shown}{more}"
+    shown = "; ".join(" = ".join(group[:SHOWN]) + " = …" * (len(group) > SHOWN) for group in names[:SHOWN])
+    more = "; …" if len(names) > SHOWN else ""
+    plural = "s" if len(names) > 1 else ""
+    return f"{len(names):,} group{plural} {what} ({sum(map(len, names)):,} images): {shown}{more}"

@@ -1,4 +1,4 @@
-"""A contact sheet of a data set: images as training gets them, and those that a crop harms most."""
+"""A contact sheet of a data set: images as training uses them, and those that a crop harms most."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from gantl_zoo.data.report import DataReport
 
 COLUMNS, TILE, GAP, HEAD = 10, 96, 6, 30
-MARKED = 0.25  # images that lose more of their pixels get a frame
+MARKED = 0.25  # images that lose a larger share of their pixels get a red frame
 INK, PAGE, RED = "#222222", "#e6e6e3", "#d62728"
 PAIRS = 5
 
 
 def contact_sheet(report: DataReport) -> Picture:
-    """Up to 100 images, evenly spread, at the report's size; up to ten that a crop harms most, whole, with
-    what it leaves out dimmed; up to five pairs of near-duplicates.
+    """Draw up to 100 evenly spaced images at the report's size; up to ten that a crop harms most, uncropped,
+    with the lost part dimmed; and up to five pairs of near-duplicates.
     """
     from PIL import Image
 
@@ -37,11 +37,11 @@ def contact_sheet(report: DataReport) -> Picture:
     how = "cropped to a square" if report.fit == CROP else "padded to a square"
     how = how if report.not_square else "square as they are"
     parts = [
-        (f"{Path(report.source).name}: {shown} images as training gets them: {size}×{size}, {how}", tiles)
+        (f"{Path(report.source).name}: {shown} images as training uses them: {size}×{size}, {how}", tiles)
     ]
     if cut:
-        would = "leaves" if report.fit == CROP else "would leave"
-        title = f"What a crop {would} out, at most: bright is kept (--fit pad keeps all)"
+        verb = "loses" if report.fit == CROP else "would lose"
+        title = f"Largest losses: a crop {verb} the dimmed parts (--fit pad keeps everything)"
         parts.append((title, [whole(read(name), report.worst_cuts[name]) for name in cut]))
     if pairs := [name for group in report.near_duplicates[:PAIRS] for name in group[:2]]:
         parts.append(("Near-duplicates, in pairs", [tile(read(name), report) for name in pairs]))
@@ -66,14 +66,14 @@ def place(sheet: Picture, title: str, tiles: list[Picture], top: int) -> None:
 
 
 def font() -> str:
-    """The file of a font that has "×" and most alphabets."""
+    """The path of a font with "×" and most alphabets."""
     from matplotlib import get_data_path
 
     return str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 
 
 def tile(flat: Flat, report: DataReport) -> Picture:
-    """The image as training gets it; in a red frame if a crop loses much of it."""
+    """The image as training uses it, in a red frame if a crop loses much of it."""
     from PIL import Image, ImageDraw
 
     picture = square_picture(flat.picture, report.image_size, report.fit, white=flat.transparent)
@@ -84,7 +84,7 @@ def tile(flat: Flat, report: DataReport) -> Picture:
 
 
 def whole(flat: Flat, cut: float) -> Picture:
-    """The whole image, what a crop leaves out dimmed, and its share."""
+    """The uncropped image, with the part that a crop loses dimmed, and its share as text."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = flat.picture.convert("RGB")
@@ -102,20 +102,20 @@ def whole(flat: Flat, cut: float) -> Picture:
 
 
 def reader_of(report: DataReport) -> Callable[[str], Flat]:
-    """What gives the picture of a name in the report."""
+    """A function from a name in the report to its picture."""
     if report.memory:
         parts = {part.split: part for part in report.memory}
 
-        def drawn(name: str) -> Flat:
+        def from_memory(name: str) -> Flat:
             split, _, number = name.rpartition(" ")
             return Flat(picture_of(parts[split].images[int(number) : int(number) + 1][0].numpy()), False)
 
-        return drawn
+        return from_memory
     read = files.reader(Path(source_of(report.source)))  # type: ignore[arg-type]  # a place on disk
 
-    def decoded(name: str) -> Flat:
+    def from_file(name: str) -> Flat:
         content = read(name)
         with quiet(), opened(content) as image:
             return flattened(image, stored_grey(image, content))
 
-    return decoded
+    return from_file

@@ -1,4 +1,4 @@
-"""`load`: the one door to data. A name, a folder, a zip or images in memory become `ImageData`."""
+"""`load`: read images from a data set name, a folder, a zip, or memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gantl_zoo.registry.builtins import datasets
 
 SPLITS = ("train", "test")
 SPLIT_BY = ("content", "path")
-LARGEST = 16_384  # pixels; larger images are errors in writing
+LARGEST = 16_384  # pixels; a larger size is a typing error
 
 
 def load(
@@ -32,16 +32,18 @@ def load(
     split_by: str = "content",
     fit: str = CROP,
 ) -> ImageData:
-    """Images from a data name, a folder (sub-folders are classes), a zip of either, or from memory.
+    """Load images from a data set name, a folder (sub-folders are classes), a zip of either, or memory.
 
-    `source:CLASSES` takes some classes only: names, numbers or ranges of numbers, as in "mnist:0-4" or
-    "photos:cat,dog". `split` is "train" or "test". Of a folder or zip these are its folders `train` and
-    `test` (or `val`) if it has nothing else; otherwise about a tenth is held out by the hash of its content,
-    or of its path with `split_by` "path", as old runs have it. `as_image_data` says what `source` may be in
-    memory. `root` is where torchvision's sets lie or are put (else `GANTL_ZOO_DATA`, else the user's cache).
-    `shots` takes a fixed subset by `data_seed`. An image that is not square is cropped to its centre, or
-    padded with `fit` "pad" (`gantl_zoo.data.fit`). Raises `DataError`; `UsageError` for an impossible size
-    or fit.
+    `source:CLASSES` selects some classes: names, numbers or ranges of numbers, as in "mnist:0-4" or
+    "photos:cat,dog". `as_image_data` lists the types that `source` may have in memory.
+
+    `split` is "train" or "test". In a folder or zip these are the folders `train` and `test` (or `val`) if it
+    has nothing else; otherwise about a tenth is held out by the hash of the content, or of the path with
+    `split_by` "path", as in old runs. `shots` selects a fixed subset by `data_seed`. `root` is the folder for
+    downloads (default: `GANTL_ZOO_DATA`, else the user's cache). Images that are not square are cropped to
+    their centre, or padded with `fit` "pad" (`gantl_zoo.data.fit`).
+
+    Raises `DataError`; `UsageError` for an invalid size or fit.
     """
     for value, choices, what in ((split, SPLITS, "split"), (split_by, SPLIT_BY, "split_by")):
         if value not in choices:
@@ -69,7 +71,7 @@ def load(
 def estimate(
     source: Any, *, split: str = "train", image_size: int | None = None, channels: int | None = None
 ) -> int | None:
-    """About how many bytes the images take in memory, without decoding them; None where that is not known."""
+    """Approximate bytes of the images in memory, without decoding them; None if unknown."""
     image_size, channels = _size(image_size), _whole("channels", channels)
     place = source_of(source)
     if isinstance(place, ImageData):
@@ -87,7 +89,7 @@ def estimate(
 
 
 def spoken(source: Any) -> str:
-    """The source as a text that `load` takes for the same, so that a folder called "mnist" stays one."""
+    """The source as text with the same meaning for `load`, so that a folder "mnist" becomes "./mnist"."""
     if not isinstance(source, str | os.PathLike):
         return source.name if isinstance(source, ImageData) else "data"
     folder = isinstance(source, Path) and source.exists() and str(source) in datasets
@@ -95,9 +97,9 @@ def spoken(source: Any) -> str:
 
 
 def is_name(source: Any) -> bool:
-    """Whether a source is a data name, with classes or without, whatever lies in the working directory.
+    """Whether a source is a data set name, with or without classes, even if a folder has that name.
 
-    A path object never is one.
+    A `Path` never is.
     """
     if not isinstance(source, str):
         return False
@@ -106,7 +108,7 @@ def is_name(source: Any) -> bool:
 
 
 def _size(image_size: Any) -> int | None:
-    """A size as Python's number. Raises `UsageError` for what is not a valid size."""
+    """An image size as an int. Raises `UsageError` if it is not valid."""
     size: int | None = _whole("image_size", image_size)
     if size is not None and not 1 <= size <= LARGEST:
         limit = "at least 1" if size < 1 else f"at most {LARGEST:,}"
@@ -115,7 +117,7 @@ def _size(image_size: Any) -> int | None:
 
 
 def _whole(key: str, value: Any) -> Any:
-    """A whole number, also numpy's, as Python's; None stays None. Raises `UsageError` for anything else."""
+    """An integer, such as NumPy's, as an int; None stays None. Raises `UsageError` for anything else."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -124,8 +126,9 @@ def _whole(key: str, value: Any) -> Any:
 
 
 def _check_named(name: str, split: str, image_size: int | None, shots: int | None) -> None:
-    """Raises `DataError` where a set would not fit into the memory. A set that takes `image_size` makes all
-    of its images at that size before few are taken.
+    """Raise `DataError` if a named data set would not fit into the free memory.
+
+    One that accepts `image_size` makes all images at that size before `shots` selects some.
     """
     if (sizes := registered.sizes_of(name)) is None:
         return
@@ -138,7 +141,7 @@ def _check_named(name: str, split: str, image_size: int | None, shots: int | Non
 def _placed(
     place: str | Path, split: str, wishes: dict[str, Any], *, root: str | Path | None, by_path: bool
 ) -> ImageData:
-    """The images of a data name, or of a place that is spelled out. Raises `DataError` for neither."""
+    """The images of a data set name, or of an existing folder or zip. Raises `DataError` for neither."""
     if isinstance(place, str) and place in datasets:
         return registered.read(place, split, root=root, **wishes)
     if not os.path.exists(place) and str(place) in datasets:
@@ -147,7 +150,7 @@ def _placed(
 
 
 def existing(place: str | Path) -> Path:
-    """The folder or zip at `place`. Raises `DataError` if nothing is there, and names data sets."""
+    """The folder or zip at `place`. If there is none, raises a `DataError` that lists the data sets."""
     if os.path.exists(place):
         return Path(place)
     name = str(place)
@@ -155,15 +158,15 @@ def existing(place: str | Path) -> Path:
         datasets.info(name)  # two plug-ins have it: the error lists them
     if os.path.dirname(place):  # a path
         raise DataError(
-            f"the folder or zip {name!r} does not exist; data names are: {', '.join(datasets.names())}"
+            f"the folder or zip {name!r} does not exist; the data sets are: {', '.join(datasets.names())}"
         )
     raise DataError(
-        unknown("data", place, datasets.names(), hint="nor is there a folder or a zip of that name")
+        unknown("data set", place, datasets.names(), hint="there is also no folder or zip of that name")
     )
 
 
 def chosen(source: str | Path) -> tuple[str | Path, str | None]:
-    """`"mnist:0-4"` as `("mnist", "0-4")`; None for what names no classes. Either may have a colon itself."""
+    """Split `"mnist:0-4"` into `("mnist", "0-4")`, or None without classes. Both may contain colons."""
     text = str(source)
     whole = os.path.exists(source) or text in datasets
     ends = [] if whole else [at for at, letter in enumerate(text) if letter == ":"]

@@ -1,10 +1,12 @@
-"""Which images are held out: those whose hash lies in the lowest tenth of all hashes.
+"""Hold out test images: those whose hash lies in the lowest tenth of all possible hashes.
 
-An image's hash is the SHA-256 of its file's CRC-32 and size, which a zip lists and a folder's files are read
-for; its id is the beginning of it. So an image's side depends on the content of its file alone, not on its
-name, its folder or the images beside it. In a set of a few dozen images too few or too many may lie below the
-threshold; then their rank decides (`held_out`). A sketch of a set is its lowest ids (bottom-k sketch,
-Beyer et al. 2007, https://doi.org/10.1145/1247480.1247504), small enough to be kept with a model.
+An image's hash is the SHA-256 of its file's CRC-32 and size. A zip lists both; the files of a folder are read
+once. So the split of an image depends only on the content of its file, not on its name, its folder or other
+images. In a data set of a few dozen images too few or too many may lie below the threshold; then the rank
+decides (`held_out`).
+
+An image's id is the first bytes of its hash. A sketch of a data set is its lowest ids (bottom-k sketch,
+Beyer et al. 2007, https://doi.org/10.1145/1247480.1247504), small enough to be stored with a model.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ import torch
 from torch import Tensor
 
 HELD_OUT = 10  # about one image in ten is the test split
-FEWEST, MOST = 20, 5  # one image in twenty at least, one in five at most
-HASHES = 1 << 256  # of SHA-256
-ID_BYTES = 6  # of a hash are kept as an image's id
+FEWEST, MOST = 20, 5  # at least one image in twenty, at most one in five
+HASHES = 1 << 256  # possible values of SHA-256
+ID_BYTES = 6  # of a hash are an image's id
 SKETCHED, SKETCH_BYTES = 1_000, 4  # ids in a sketch, at most, and bytes of each
 SETTLED = 2_000_000_000  # age in ns after which a modification time reliably detects changes
 
@@ -36,7 +38,7 @@ _sums: dict[tuple[str, int, int], int] = {}  # CRC-32 by path, size and time: a 
 
 
 def hashes(source: Path, names: list[str]) -> dict[str, bytes]:
-    """`{name: SHA-256}` over CRC-32 and size of each file in a folder or a zip."""
+    """`{name: hash}` of files in a folder or a zip: the SHA-256 of their CRC-32 and size."""
     return {
         name: hashlib.sha256(f"{crc:08x}-{size}".encode()).digest()
         for name, (crc, size) in _sizes(source, names).items()
@@ -52,7 +54,7 @@ def held_out(paths: dict[str, str], hashed: dict[str, bytes]) -> set[str]:
     """The names of the images whose hash lies in the lowest tenth of all possible hashes.
 
     If these are fewer than one in twenty, the lowest tenth of the images; if more than one in five, the
-    lowest fifth. Of fewer than ten images none is held out. Copies of an image, which have one hash, stay on
+    lowest fifth. Of fewer than ten images none is held out. Copies of an image have the same hash and stay on
     one side, unless all images are copies.
     """
     by_hash = sorted(paths, key=lambda name: (hashed[name], paths[name]))
@@ -70,23 +72,23 @@ def held_out(paths: dict[str, str], hashed: dict[str, bytes]) -> set[str]:
 
 
 def _lowest(by_hash: list[str], hashed: dict[str, bytes], most: int) -> set[str]:
-    """At most that many of the images with the lowest hashes; groups of copies that don't fit are skipped."""
-    found: set[str] = set()
+    """Up to `most` images with the lowest hashes; groups of copies that don't fit are skipped."""
+    chosen: set[str] = set()
     for _, group in groupby(by_hash, key=lambda name: hashed[name]):
         copies = set(group)
-        if len(found) + len(copies) <= most:
-            found |= copies
-    return found
+        if len(chosen) + len(copies) <= most:
+            chosen |= copies
+    return chosen
 
 
 def held_out_by_path(names: list[str]) -> set[str]:
-    """The tenth that runs held out before images were identified by their content."""
+    """A tenth of the images by the hash of their paths, for runs from before the split by content."""
     by_hash = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest())
     return set(by_hash[: len(by_hash) // HELD_OUT])
 
 
 def shared_folders(folders: list[tuple[str, ...]]) -> int:
-    """How many folders, from the top, all paths have in common."""
+    """The number of folders, from the top, that all paths have in common."""
     shared = 0
     while all(len(parts) > shared and parts[shared] == folders[0][shared] for parts in folders):
         shared += 1
@@ -94,13 +96,13 @@ def shared_folders(folders: list[tuple[str, ...]]) -> int:
 
 
 def sketch(ids: Tensor) -> str:
-    """The at most 1,000 lowest ids, each cut to 4 bytes, sorted, in base64."""
+    """The 1,000 lowest ids, or fewer, each cut to 4 bytes, sorted, in base64."""
     lowest = np.sort(ids.numpy())[:SKETCHED] >> 8 * (ID_BYTES - SKETCH_BYTES)
     return base64.b64encode(lowest.astype(">u4").tobytes()).decode()
 
 
 def overlap(sketched: str, ids: Tensor) -> int:
-    """How many of the `ids` (N,) are in a sketch; 0 if the sketch is not a valid one."""
+    """The number of `ids` (N,) in a sketch; 0 if the sketch is not valid."""
     try:
         content = base64.b64decode(sketched, validate=True)
     except (binascii.Error, ValueError):
@@ -110,7 +112,7 @@ def overlap(sketched: str, ids: Tensor) -> int:
 
 
 def _sizes(source: Path, names: list[str]) -> dict[str, tuple[int, int]]:
-    """CRC-32 and size of each file; those of a zip are in its directory."""
+    """CRC-32 and size of each file; a zip lists them in its directory."""
     if source.is_file():
         with zipfile.ZipFile(source) as archive:
             entries = [archive.getinfo(name) for name in names]
@@ -120,7 +122,7 @@ def _sizes(source: Path, names: list[str]) -> dict[str, tuple[int, int]]:
 
 
 def _sum(path: Path) -> tuple[int, int]:
-    """CRC-32 and size of a file, which is read once. (0, 0) if it can't be read, as decoding it will say."""
+    """CRC-32 and size of a file, which is read once; (0, 0) if it can't be read, which decoding reports."""
     try:
         about = path.stat()
         key = (os.path.abspath(path), about.st_size, about.st_mtime_ns)

@@ -1,7 +1,7 @@
-"""Images that stay on disk: decoded when they are asked for, ahead of time by worker processes in training.
+"""`Stream`: images that stay on disk and are decoded when needed.
 
-A `Stream` stands where a uint8 tensor (N, C, H, W) would: it has a length and a shape, and an index, a slice
-or a tensor of indices gives the images themselves.
+It replaces a uint8 tensor (N, C, H, W): it has a length and a shape, and indexing it with a slice or an index
+tensor returns the images. In training, worker processes decode images ahead.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from gantl_zoo.errors import DataError
 
 Decode = Callable[[bytes], Tensor]
 Open = Callable[[Path], Callable[[str], bytes]]
-AHEAD = 4  # batches that each worker prepares
+AHEAD = 4  # batches that each worker prepares ahead
 
 
 @dataclass
 class Stream:
     """The images `names` of `source`, each (C, H, W) uint8 after `decode`.
 
-    `hashed` are the hashes of the files' content, if they are known already. Without them the digest covers
-    the files and their names, as it did when the split went by path.
+    `hashed` are the hashes of the files' content, if known. Without them the digest covers the files and
+    their names, as it did when images were split by path.
     """
 
     source: Path
@@ -44,7 +44,7 @@ class Stream:
     readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes, which open the source themselves."""
+        """The state for worker processes, which open the source themselves."""
         return self.__dict__ | {"readers": {}}
 
     def __len__(self) -> int:
@@ -55,34 +55,34 @@ class Stream:
         return torch.Size((len(self.names), *self.image_shape))
 
     def numel(self) -> int:
-        """Values in memory at any time: none to speak of."""
+        """The number of values that stay in memory: none."""
         return 0
 
     def read(self, name: str) -> bytes:
-        """The file; each process has a reader of its own, since an open zip can't be shared."""
+        """The content of a file. Each process has its own reader, since an open zip can't be shared."""
         if os.getpid() not in self.readers:
             self.readers[os.getpid()] = self.reader(self.source)
         return self.readers[os.getpid()](name)
 
     def one(self, index: int) -> Tensor:
-        """(C, H, W) uint8. Raises `DataError` for a file that has gone or changed since it was listed."""
+        """Decode one image (C, H, W) uint8. Raises `DataError` if its file has gone or changed since."""
         name = self.names[index]
         try:
             return self.decode(self.read(name))
-        except Exception as error:  # of Pillow, zipfile, zlib: whatever damaged files make them raise
+        except Exception as error:  # damaged files make Pillow, zipfile and zlib raise anything
             raise DataError(
-                f"{self.source}: the image {name} can't be read any more ({error}); put it back, then go on "
-                "with --resume"
+                f"{self.source}: the image {name} can't be read any more ({error}); put it back, "
+                "then continue with --resume"
             ) from error
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        wanted = torch.arange(len(self))[index].tolist()
+        indices = torch.arange(len(self))[index].tolist()
         with quiet(), ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-            made = list(pool.map(self.one, wanted))
-        return torch.stack(made) if made else torch.empty(0, *self.image_shape, dtype=torch.uint8)
+            images = list(pool.map(self.one, indices))
+        return torch.stack(images) if images else torch.empty(0, *self.image_shape, dtype=torch.uint8)
 
     def select(self, index: Tensor) -> Tensor | Stream:
-        """The images at `index`, in that order: in memory if they fit, else a stream again."""
+        """The images at `index`, in that order: a tensor if they fit into memory, else a stream."""
         if len(index) * math.prod(self.image_shape) <= memory_limit():
             return self[index]
         chosen = index.tolist()
@@ -90,20 +90,20 @@ class Stream:
         return replace(self, names=[self.names[i] for i in chosen], hashed=hashed, readers={})
 
     def changed(self, shape: tuple[int, int, int], convert: Callable[[Tensor], Tensor]) -> Stream:
-        """The same, each image turned into one of `shape` by `convert`, which works on (N, C, H, W)."""
+        """The same images, each converted to `shape` by `convert`, which takes a batch (N, C, H, W)."""
         return replace(self, image_shape=shape, decode=Chain(self.decode, convert), readers={})
 
     def digest(self) -> bytes:
-        """SHA-256 over the files in their order, which are read only if their hashes are unknown."""
+        """SHA-256 of the files in order. Files are read only if their hashes are unknown."""
         if self.hashed is not None:
             return hashlib.sha256(b"".join(self.hashed)).digest()
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for name in self.names:
-            found.update(os.fsencode(name) + b"\0" + hashlib.sha256(self.read(name)).digest())
-        return found.digest()
+            digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(self.read(name)).digest())
+        return digest.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
-        """The images of each index tensor in `order`, prepared ahead by `workers` processes.
+        """Yield the images of each index tensor in `order`, decoded ahead by `workers` processes.
 
         Raises `DataError` as `one` does.
         """
@@ -124,7 +124,7 @@ class Stream:
 
 @dataclass
 class Chain:
-    """A decoder, then a conversion. A class, since worker processes must be able to pickle it."""
+    """Decode, then convert. A class, so that it can be pickled for worker processes."""
 
     decode: Decode
     convert: Callable[[Tensor], Tensor]
@@ -135,7 +135,7 @@ class Chain:
 
 @dataclass
 class _Rows:
-    """A stream as DataLoader wants it: one image an index."""
+    """A stream as a data set for `DataLoader`: one image per index."""
 
     stream: Stream
 
@@ -146,12 +146,12 @@ class _Rows:
         try:
             with quiet():
                 return self.stream.one(index)
-        except DataError as error:  # an exception would come out of a worker with its traceback for a text
+        except DataError as error:  # raised in a worker, its message would become a whole traceback
             return error
 
 
 def together(rows: list[Tensor | DataError]) -> Tensor | DataError:
-    """One batch, or the first thing that went wrong."""
+    """Stack images to a batch, or return the first error."""
     images = [row for row in rows if isinstance(row, Tensor)]
     wrong = [row for row in rows if isinstance(row, DataError)]
     return wrong[0] if wrong else torch.stack(images)

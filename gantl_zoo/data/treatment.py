@@ -1,4 +1,4 @@
-"""`Treatment`: how large the images of a set were, and what reading them changed."""
+"""`Treatment`: the original sizes of images, and what was done to them on reading."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantl_zoo.data.fit import CROP
 
 @dataclass(frozen=True)
 class Treatment:
-    """Width and height of each image as it was, (N, 2), whether it was transparent (N,), and the fit."""
+    """Original width and height of each image (N, 2), whether it was transparent (N,), and the fit."""
 
     sizes: Tensor
     transparent: Tensor
@@ -20,20 +20,20 @@ class Treatment:
 
     @classmethod
     def of(cls, sizes: list[tuple[int, int]], transparent: list[bool], fit: str) -> Treatment:
-        """From one entry an image."""
+        """Build a treatment from lists with one entry per image."""
         return cls(torch.tensor(sizes, dtype=torch.int32).view(-1, 2), torch.tensor(transparent), fit)
 
     @classmethod
     def alike(cls, count: int, width: int, height: int, fit: str) -> Treatment:
-        """Of `count` images of one size, none of them transparent."""
+        """Build the treatment of `count` images of one size, none of them transparent."""
         return cls.of([(width, height)] * count, [False] * count, fit)
 
     def select(self, index: Tensor) -> Treatment:
-        """Of the images at `index`."""
+        """The treatment of the images at `index`."""
         return replace(self, sizes=self.sizes[index], transparent=self.transparent[index])
 
     def changes(self, height: int, width: int) -> str:
-        """What was cropped or padded, flattened and enlarged to images of that size; "" if nothing was."""
+        """What was cropped or padded, flattened and enlarged to that size, with counts; "" if nothing was."""
         short, long = self.sizes.min(1).values, self.sizes.max(1).values  # (N,)
         parts = []
         if height == width and (count := int((short < long).sum())):

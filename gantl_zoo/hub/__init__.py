@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: asked for with patience, understood when it fails, kept in its own cache."""
+"""Push models to the Hugging Face Hub, pull them, and list them: retries, explained errors, the cache."""

@@ -1,9 +1,9 @@
-"""One conversation with a Hub: which one, how long we wait, what is tried again.
+"""Requests to a Hub: its address, the time limit, and the retries.
 
-Everything is sent by huggingface_hub's client, with its token and its cache. It repeats some requests five
-times and others never, and waits as long as it is told. While we talk, two hooks on it see to it that what
-waiting may mend comes here, where it is tried again a little, the same for all. They touch only what a thread
-sends that talks for us, and are gone when none does.
+All requests go through huggingface_hub's client, with its token and its cache. The client itself repeats some
+requests five times and others never, and waits as long as a server asks it to. During our requests two
+temporary hooks surface transient failures, so that all calls share one retry policy, that of `ask`. The hooks
+act only on threads inside `ask`, and are removed when there are none.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class HubOptions(TypedDict, total=False):
     local_files_only: bool  # take what the cache has, and send nothing
 
 
-PATIENCE = 60.0  # seconds that a server may stay silent; the client's own limits for downloads are shorter
-LONGEST_WAIT = 30.0  # a rate limit beyond this is told, not slept through
-PAUSES = (0.5, 1.0, 2.0)  # before a request is tried again after trouble that tends to pass
-_lock, _talking = threading.Lock(), [0]  # how many threads talk
+PATIENCE = 60.0  # seconds without an answer; the client's own limits for downloads are shorter
+LONGEST_WAIT = 30.0  # seconds; a longer rate limit is reported, not waited for
+PAUSES = (0.5, 1.0, 2.0)  # seconds before each retry after a transient failure
+_lock, _active = threading.Lock(), [0]  # the number of threads inside `ask`
 
 
 class Here(threading.local):
-    """How often this thread has asked what without an answer; None while it doesn't talk for us."""
+    """Per thread: how often each request had no answer; None outside of `ask`."""
 
     unanswered: dict[tuple[str, str], int] | None = None
 
@@ -58,12 +58,14 @@ def endpoint_of(endpoint: str | None = None) -> str:
     address = (endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     try:
         parts = urlsplit(address)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # brackets, a port that is no number
-        right = False
-    if not right:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # unbalanced brackets, an invalid port
+        valid = False
+    if not valid:
         shown = printable(address.rpartition("@")[2])  # without the password that it may hold
-        raise HubError(f"{shown!r} is no address of a Hub; --endpoint and HF_ENDPOINT are like https://HOST")
+        raise HubError(
+            f"{shown!r} is not a valid Hub address; --endpoint and HF_ENDPOINT are like https://HOST"
+        )
     return address
 
 
@@ -76,8 +78,8 @@ def is_offline() -> bool:
 
 
 def api(endpoint: str | None = None, token: str | bool | None = None) -> HfApi:
-    """The Hub's client. Without a `token` it finds one itself: `HF_TOKEN`, or what `hf auth login` stored;
-    False sends none.
+    """A client of the Hub. Without a `token` it uses `HF_TOKEN` or the one that `hf auth login` stored; False
+    sends none.
     """
     from huggingface_hub import HfApi
 
@@ -85,7 +87,7 @@ def api(endpoint: str | None = None, token: str | bool | None = None) -> HfApi:
 
 
 def ask(asked: Asked, call: Callable[[], T], *, again: bool = True) -> T:
-    """What `call` returns. Trouble that tends to pass is tried again, if `again`; else `HubError`."""
+    """Return `call()`. Retries transient failures, if `again`; raises `HubError` for all others."""
     if is_offline():
         from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -105,20 +107,20 @@ def ask(asked: Asked, call: Callable[[], T], *, again: bool = True) -> T:
 
 
 def _worth_waiting(error: Exception, pause: float) -> float | None:
-    """Seconds after which `error` may be gone, or None."""
+    """Seconds to wait before a retry; None if a retry won't help."""
     code = status(error)
     if code == 429:
-        told = retry_after(error)
-        return pause if told is None else told if told <= LONGEST_WAIT else None
+        seconds = retry_after(error)
+        return pause if seconds is None else seconds if seconds <= LONGEST_WAIT else None
     cut = {"RemoteProtocolError", "ReadError", "WriteError"} & {kind.__name__ for kind in type(error).__mro__}
     return pause if cut or (code is not None and code >= 500) else None
 
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Our rules hold for what this thread sends through the client that huggingface_hub shares."""
+    """Apply our time limit and retry policy to this thread's requests through the shared client."""
     with _lock:
-        _talking[0] += 1
+        _active[0] += 1
         _hook()
     before, _here.unanswered = _here.unanswered, {}
     try:
@@ -126,22 +128,22 @@ def _patience() -> Iterator[None]:
     finally:
         _here.unanswered = before
         with _lock:
-            _talking[0] -= 1
+            _active[0] -= 1
             _hook()
 
 
 def _hook() -> None:
-    """The client (which may be a new one by now) has our hooks if and only if somebody talks."""
+    """Add our hooks to the client, which may be a new one by now, or remove them if no thread needs them."""
     from huggingface_hub import get_session
 
     client = get_session()
     for kind, ours in (("request", _before), ("response", _after)):
         others = [hook for hook in client.event_hooks[kind] if hook is not ours]
-        client.event_hooks = client.event_hooks | {kind: [*others, ours] if _talking[0] else others}
+        client.event_hooks = client.event_hooks | {kind: [*others, ours] if _active[0] else others}
 
 
 def _before(request: Any) -> None:
-    """A request without a limit gets one; what stays without an answer is asked twice, not six times."""
+    """Set the time limit of a request without one; stop the client after one repetition instead of five."""
     if _here.unanswered is None:
         return
     if not any(request.extensions.get("timeout", {}).values()):
@@ -149,11 +151,11 @@ def _before(request: Any) -> None:
     key = (request.method, str(request.url))
     _here.unanswered[key] = _here.unanswered.get(key, 0) + 1
     if _here.unanswered[key] > 2:
-        raise NoAnswer("asked twice")
+        raise NoAnswer("no answer, twice")
 
 
 def _after(response: Any) -> None:
-    """The client would sleep through a rate limit of an hour, and ask a broken server for half a minute."""
+    """Raise on a rate limit or a server error: the client would wait for an hour, or retry for 30 s."""
     if _here.unanswered is None:
         return
     _here.unanswered.pop((response.request.method, str(response.request.url)), None)

@@ -1,4 +1,4 @@
-"""What went wrong with the Hub, in one sentence: what was asked, where, the likely cause, what to do."""
+"""Explain a failed request in one sentence: what was asked, which Hub, the likely cause, what to do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gantl_zoo.storage.untrusted import printable
 
 PUBLIC = "https://huggingface.co"
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
-LONGEST_WAIT = 7 * 24 * 3600.0  # seconds: what a server says beyond that is nothing that a clock could show
+LONGEST_WAIT = 7 * 24 * 3600.0  # seconds; a longer `Retry-After` is not plausible
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What we ask of which repository on which Hub, with which token and cache."""
+    """A request: the action, the repository and its Hub, the token and the cache."""
 
     doing: str  # "pull", "push to", "list"
     repo: str
@@ -36,7 +36,7 @@ class Asked:
 
 
 class Refused(Exception):
-    """The server asks to come back later, or has trouble of its own (429, 5xx)."""
+    """The server limits the rate of requests, or has an internal error (429, 5xx)."""
 
     def __init__(self, response: Any) -> None:
         super().__init__(f"HTTP status {response.status_code}")
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 class NoAnswer(Exception):
-    """The same request stayed without an answer, and was repeated once."""
+    """A request and its repetition had no answer."""
 
 
 def shown(endpoint: str) -> str:
@@ -62,100 +62,100 @@ def status(error: BaseException) -> int | None:
 def retry_after(error: BaseException) -> float | None:
     """Seconds that the server asks us to wait (`Retry-After`, or the Hub's `RateLimit`)."""
     headers = getattr(getattr(error, "response", None), "headers", {})
-    told = str(headers.get("retry-after", "")).strip()
-    if told.isdecimal():
-        return min(float(told), LONGEST_WAIT)
+    seconds = str(headers.get("retry-after", "")).strip()
+    if seconds.isdecimal():
+        return min(float(seconds), LONGEST_WAIT)
     reset = re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", str(headers.get("ratelimit", "")))
     return min(float(reset.group(1)), LONGEST_WAIT) if reset else None
 
 
 def explain(error: Exception, asked: Asked) -> HubError:
-    """`error` of huggingface_hub, of its HTTP library or of the system, as a `HubError`."""
+    """Convert an error of huggingface_hub, its HTTP library or the system to a `HubError`."""
     cause: BaseException = error
     while cause.__cause__ is not None and type(cause).__name__ in ("LocalEntryNotFoundError", "RuntimeError"):
-        cause = cause.__cause__  # the client wraps what happened
+        cause = cause.__cause__  # the client wraps the actual error
     kinds = {kind.__name__ for kind in type(cause).__mro__}
     text = (
         _offline_or_lost(cause, kinds, asked) or _refused(cause, kinds, asked) or _ours(cause, kinds, asked)
     )
-    told = HubError(_without_token(f"{asked}: {text}", asked.token))
+    explained = HubError(_without_token(f"{asked}: {text}", asked.token))
     code = status(cause)
     lost = kinds & {"TransportError", "NoAnswer"} and "UnsupportedProtocol" not in kinds
-    told.passing = bool(lost) or code == 429 or (code or 0) >= 500
-    return told
+    explained.passing = bool(lost) or code == 429 or (code or 0) >= 500
+    return explained
 
 
 def _offline_or_lost(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
-    """The Hub was not reached, or the line broke."""
+    """The explanation if the Hub was not reached or the connection broke; else None."""
     if "OfflineModeIsEnabled" in kinds:
         if asked.doing != "pull":
             return "HF_HUB_OFFLINE is set; unset it"
         return "HF_HUB_OFFLINE is set and it is not in the cache; unset it, or pull once while online"
     if kinds & {"TimeoutException", "NoAnswer"}:
         if asked.doing == "push to":
-            return "the server did not answer in time; push again: what has arrived is not sent twice"
+            return "the server did not answer in time; push again: files that have arrived are not sent again"
         return (
             "the server did not answer in time; try again later (HF_HUB_DOWNLOAD_TIMEOUT and "
             "HF_HUB_ETAG_TIMEOUT are the limits in seconds)"
         )
     if kinds & {"ConnectError", "ProxyError", "UnsupportedProtocol", "InvalidURL"}:
-        where = "is HF_ENDPOINT or --endpoint right?" if asked.endpoint != PUBLIC else "is there a network?"
-        return f"it can't be reached ({error}); {where}"
+        where = "HF_ENDPOINT and --endpoint" if asked.endpoint != PUBLIC else "the network"
+        return f"it can't be reached ({error}); check {where}"
     if kinds & {"RemoteProtocolError", "ReadError", "WriteError"} or "Consistency check failed" in str(error):
-        return "the connection was cut again and again; nothing half-fetched is kept; try again"
+        return "the connection broke repeatedly; no incomplete file is kept; try again"
     return None
 
 
 def _refused(error: BaseException, kinds: set[str], asked: Asked) -> str | None:
-    """The Hub answered, and the answer is no."""
+    """The explanation if the Hub refused the request; else None."""
     code = status(error)
     if "GatedRepoError" in kinds:
-        return f"its owner lets in only who asked: ask on {shown(asked.endpoint)}/{asked.repo}, and {LOG_IN}"
+        return f"access is restricted: request it at {shown(asked.endpoint)}/{asked.repo}, and {LOG_IN}"
     if "RevisionNotFoundError" in kinds:
         where = f"{shown(asked.endpoint)}/{asked.repo}/tree/main"
-        return f"it has no branch, tag or commit {asked.revision or 'main'!r}; see which there are at {where}"
+        return f"it has no branch, tag or commit {asked.revision or 'main'!r}; see the list at {where}"
     if code == 401:
-        return f"there is no such repository, or it is private and you are not known: {LOG_IN}"
+        return f"the repository does not exist, or is private and you are not logged in: {LOG_IN}"
     if code == 403 and asked.doing != "push to":
-        return f"your token may not read it; {LOG_IN}"
+        return f"your token has no permission to read it; {LOG_IN}"
     if code == 403:
-        return f"your token may not do that; it needs the right to write, or take --create-pr; {LOG_IN}"
+        return f"your token has no permission to write; use another, or --create-pr; {LOG_IN}"
     if "EntryNotFoundError" in kinds:
-        return "a file is missing there: the repository holds no whole model of gantl_zoo"
+        return "a file is missing: the repository does not hold a complete model of gantl_zoo"
     if code in (404, 410):
-        return "there is no such repository (any more), or your token may not see it; check the name"
+        return "the repository does not exist, or your token has no permission to read it; check the name"
     if code == 429:
         return _wait(error)
     if code in (409, 412):
-        return "somebody else changed the repository meanwhile; nothing was written; do it again"
+        return "the repository was changed by another commit meanwhile; nothing was written; push again"
     if code is not None and code >= 500:
-        return f"the server has trouble ({code}), also after more tries; try again later"
+        return f"the server has an error ({code}), also after retries; try again later"
     if code is not None:
-        said = getattr(error, "server_message", None) or "it says no more"
-        return f"the server refuses ({code}): {printable(said, 1000)}"
+        reason = getattr(error, "server_message", None) or "it gives no reason"
+        return f"the server refused the request ({code}): {printable(reason, 1000)}"
     return None
 
 
 def _wait(error: BaseException) -> str:
     seconds = retry_after(error)
     when = time.strftime("%H:%M:%S", time.localtime(time.time() + (seconds or 300)))
-    asks = f"asks to wait {seconds:.0f} s" if seconds else "says that there were too many requests"
-    return f"the server {asks}: try again after {when}; who is logged in may ask more often"
+    asks = f"asks to wait {seconds:.0f} s" if seconds else "had too many requests"
+    return f"the server {asks}: try again after {when}; the limit is higher for users who are logged in"
 
 
 def _ours(error: BaseException, kinds: set[str], asked: Asked) -> str:
-    """This machine is in the way, or what we asked makes no sense."""
+    """The explanation if the cause is this machine or the request itself."""
     if isinstance(error, OSError) and error.errno in FULL:
-        return f"the disk is full ({error.strerror}); free some, or put the cache elsewhere with HF_HOME"
+        return f"the disk is full ({error.strerror}); free some space, or move the cache with HF_HOME"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{error.strerror}: {error.filename or 'the cache'}; put the cache elsewhere with HF_HOME"
+        return f"{error.strerror}: {error.filename or 'the cache'}; fix it, or move the cache with HF_HOME"
     if "xet" in str(error).lower().replace(asked.repo.lower(), ""):
         return (
-            "this Hub has no Xet storage, which the client tries first: set HF_HUB_DISABLE_XET=1 and do it "
+            "this Hub has no Xet storage, which the client tries first: set HF_HUB_DISABLE_XET=1 and try "
             f"again ({type(error).__name__})"
         )
     if "HFValidationError" in kinds:
-        return "a repository's name is user/name, of letters, digits, '-', '_', '.'"
+        return "a repository's name must be user/name, with letters, digits, '-', '_', '.'"
     return f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""From a name such as `me/my-gan@v1.2` to a folder in the Hub's cache, pinned to a commit and checked."""
+"""Fetch a model such as `me/my-gan@v1.2` into the Hub's cache, pinned to a commit and checked."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from gantl_zoo.storage.untrusted import read_json
 
 NAME = re.compile(r"(?:hf-hub:)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# What a model folder knows: nothing else is sent, fetched or deleted.
+# The files of a model folder: no others are sent, fetched or deleted.
 KNOWN = re.compile(rf"config\.json|README\.md|samples(-[\w.-]+)?\.png|{WEIGHTS}")
 LONGEST_CONFIG = 1 << 20
-LONGEST = {  # bytes, by the ends of the names in KNOWN
+LONGEST = {  # limits in bytes, by the ends of the names in KNOWN
     "config.json": LONGEST_CONFIG,
     ".index.json": MAX_INDEX_BYTES,
     ".safetensors": MAX_FILE_BYTES,
@@ -38,7 +38,7 @@ log = logging.getLogger("gantl_zoo")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model in the Hub's cache: exactly one commit."""
+    """One commit of a model, in the Hub's cache."""
 
     repo: str
     commit: str
@@ -46,32 +46,32 @@ class Snapshot:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What lineage keeps."""
+        """Repository and commit, as the lineage records them."""
         return {"repo": self.repo, "revision": self.commit}
 
 
 def parse(name: str) -> tuple[str, str | None] | None:
-    """`("me/my-gan", "v1.2")` of `me/my-gan@v1.2` or `hf-hub:me/my-gan@v1.2`; None for other names."""
-    found = NAME.fullmatch(name)
-    return (found[1], found[2]) if found else None
+    """Split `[hf-hub:]me/my-gan@v1.2` into `("me/my-gan", "v1.2")`; None for other names."""
+    match = NAME.fullmatch(name)
+    return (match[1], match[2]) if match else None
 
 
 def checked(name: str) -> tuple[str, str | None]:
-    """As `parse`. Raises `HubError` for what is no name of a repository."""
+    """`parse` a name. Raises `HubError` if it is not a valid name of a repository."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    found = parse(name)
+    parts = parse(name)
     try:
-        validate_repo_id(found[0] if found else name)
+        validate_repo_id(parts[0] if parts else name)
     except HFValidationError:
-        found = None
-    if found is None:
+        parts = None
+    if parts is None:
         raise HubError(
-            f"{name!r} is no name on the Hub: write user/name or user/name@revision, of letters, digits, "
-            "'-', '_', '.'"
+            f"{name!r} is not a valid name on the Hub: write user/name or user/name@revision, with letters, "
+            "digits, '-', '_', '.'"
         )
-    return found
+    return parts
 
 
 def fetch(
@@ -82,10 +82,10 @@ def fetch(
     all_files: bool = False,
     **options: Unpack[HubOptions],
 ) -> Snapshot:
-    """The model `name` with the weights that `parts(config)` names, such as `["generator"]`.
+    """Fetch the model `name` with the weights that `parts(config)` lists, such as `["generator"]`.
 
-    What the cache has is not asked for again; a branch or tag is asked for what it means now, unless the
-    Hub can't be reached. `all_files` brings card and picture too, and checks all bytes once more.
+    Files in the cache are not fetched again. A branch or tag is looked up each time, unless the Hub can't be
+    reached. `all_files` fetches card and picture, too, and checks all hashes again. Raises `HubError`.
     """
     repo, revision = checked(name)
     cache = options.get("cache_dir")
@@ -93,7 +93,9 @@ def fetch(
     kept = _cached(asked, parts)
     if options.get("local_files_only") and kept is None:
         where = f"the cache {cache}" if cache else "the cache"
-        raise HubError(f"{asked}: local_files_only is set and it is not in {where}; load it once without")
+        raise HubError(
+            f"{asked}: local_files_only is set and it is not in {where}; load it once without that"
+        )
     offline = is_offline() or bool(options.get("local_files_only"))
     if kept and (offline or (COMMIT.fullmatch(revision or "") and not all_files)):
         return kept
@@ -101,18 +103,18 @@ def fetch(
         return _fetched(asked, parts, all_files)
     except HubError as error:
         if kept and error.passing:
-            log.warning("%s; commit %s from the cache is used", error, kept.commit)
+            log.warning("%s; using commit %s from the cache", error, kept.commit)
             return kept
         raise
 
 
 def _fetched(asked: Asked, parts: Parts, all_files: bool) -> Snapshot:
-    """What the revision means now, whole. Only then does the cache's branch or tag mean it, too."""
+    """Fetch the revision's current commit. The cached branch or tag points to it only when it is complete."""
     info = remote(asked)
     folder = _download(asked, info, ["config.json"], info.sha)
-    wanted = set(parts(_config(folder)))
+    needed_parts = set(parts(_config(folder)))
     names = [s.rfilename for s in info.siblings or [] if KNOWN.fullmatch(s.rfilename)]
-    needed = [n for n in names if (part := part_of(n)) in wanted or (all_files and part is None)]
+    needed = [n for n in names if (part := part_of(n)) in needed_parts or (all_files and part is None)]
     _download(asked, info, needed, info.sha, check_all=all_files)
     if asked.revision != info.sha:
         _download(asked, info, ["config.json"], asked.revision or "main")
@@ -120,7 +122,7 @@ def _fetched(asked: Asked, parts: Parts, all_files: bool) -> Snapshot:
 
 
 def remote(asked: Asked) -> Any:
-    """The Hub's word on a repository: commit, files, their sizes and hashes."""
+    """The Hub's data about a repository: commit, files, their sizes and hashes."""
     from huggingface_hub import constants
 
     limit = constants.HF_HUB_ETAG_TIMEOUT
@@ -133,13 +135,13 @@ def remote(asked: Asked) -> Any:
 
 
 def part_of(filename: str) -> str | None:
-    """`"generator"` of `generator-00001-of-00003.safetensors`; None for what holds no weights."""
-    found = re.fullmatch(WEIGHTS, filename)
-    return found[1] if found else None
+    """`"generator"` of `generator-00001-of-00003.safetensors`; None if the file does not hold weights."""
+    match = re.fullmatch(WEIGHTS, filename)
+    return match[1] if match else None
 
 
 def digest(content: Path | bytes, like: str = "") -> str:
-    """The hash that the Hub has of a file: SHA-256, or git's if `like` has 40 digits."""
+    """The hash of a file as the Hub computes it: SHA-256, or git's SHA-1 if `like` has 40 digits."""
     hasher: Any = hashlib.sha256()
     if len(like) == 40:
         size = content.stat().st_size if isinstance(content, Path) else len(content)
@@ -151,7 +153,7 @@ def digest(content: Path | bytes, like: str = "") -> str:
 
 
 def promised(sibling: Any) -> str:
-    """The hash that the Hub gives a file, or ""."""
+    """The hash that the Hub states for a file, or ""."""
     lfs = sibling.lfs
     return str((lfs.sha256 if lfs else sibling.blob_id) or "")
 
@@ -159,14 +161,14 @@ def promised(sibling: Any) -> str:
 def _download(
     asked: Asked, info: Any, names: Iterable[str], revision: str, *, check_all: bool = False
 ) -> Path:
-    """Bring `names` into the cache; returns the snapshot's folder. New files must be what was promised."""
+    """Fetch `names` into the cache, and check the hashes of new files. Returns the snapshot's folder."""
     from huggingface_hub import hf_hub_download
 
-    said = {sibling.rfilename: sibling for sibling in info.siblings or []}
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
     folder = Path()
     names = list(names)
     for name in names:
-        _check_size(asked, name, getattr(said.get(name), "size", None))
+        _check_size(asked, name, getattr(siblings.get(name), "size", None))
     for name in names:
         had = _cached_file(asked, name, info.sha)
         path = ask(
@@ -182,41 +184,41 @@ def _download(
             ),
         )
         folder = Path(path).parent
-        if name in said and folder.name == info.sha and (had is None or check_all):
-            _check(asked, Path(path), promised(said[name]))
+        if name in siblings and folder.name == info.sha and (had is None or check_all):
+            _check(asked, Path(path), promised(siblings[name]))
     return folder
 
 
 def _check_size(asked: Asked, name: str, size: int | None) -> None:
-    """What is too large to be a model's is not fetched. Raises `HubError`."""
+    """Raise `HubError` for a file that is too large to belong to a model, before it is fetched."""
     most = next(limit for end, limit in LONGEST.items() if name.endswith(end))
     if size is not None and size > most:
         raise HubError(
-            f"{asked}: its {name} has {size:,} bytes, and more than {most:,} are not fetched: that is no "
-            "model of gantl_zoo, or a damaged one"
+            f"{asked}: its {name} has {size:,} bytes, and the limit is {most:,}: it is not a model of "
+            "gantl_zoo, or is damaged"
         )
 
 
-def _check(asked: Asked, path: Path, wanted: str) -> None:
-    """The file's bytes have the promised hash, or they leave the cache."""
-    if wanted and (found := digest(path, wanted)) != wanted:
+def _check(asked: Asked, path: Path, expected: str) -> None:
+    """Remove a file from the cache and raise `HubError` if its hash is not the `expected` one."""
+    if expected and (actual := digest(path, expected)) != expected:
         for place in {path.resolve(), path}:
             place.unlink(missing_ok=True)
         raise HubError(
-            f"{asked}: {path.name} arrived with hash {found[:12]}, the Hub promised {wanted[:12]}; it is "
-            "thrown away. Pull again; if that stays so, the repository or a mirror on the way is damaged"
+            f"{asked}: {path.name} arrived with hash {actual[:12]}, not {expected[:12]} as the Hub states; "
+            "it was deleted. Pull again; if the error remains, the repository or a mirror is damaged"
         )
 
 
 def _cached_file(asked: Asked, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(asked.repo, name, cache_dir=asked.cache_dir, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(asked.repo, name, cache_dir=asked.cache_dir, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _cached(asked: Asked, parts: Parts) -> Snapshot | None:
-    """The cache's snapshot of a revision, if it has all files of `parts`."""
+    """The cached snapshot of a revision, if it has all files of `parts`; else None."""
     path = _cached_file(asked, "config.json", asked.revision)
     if path is None:
         return None
@@ -232,11 +234,11 @@ def _whole(folder: Path, part: str) -> bool:
     try:
         return all(shard.is_file() for shard in read_index(index)[0])
     except WeightsError:
-        return True  # damaged: whoever loads it says how
+        return True  # damaged: loading it reports how
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """`config.json` as far as it can be read; whoever loads the folder says what is wrong with it."""
+    """`config.json`, or {} if it can't be read: loading the folder reports why."""
     try:
         config = read_json(folder / "config.json", LONGEST_CONFIG, "a model's config")
     except WeightsError:

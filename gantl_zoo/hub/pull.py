@@ -1,4 +1,4 @@
-"""`pull`: fetch a model from the Hub, check it, and give it its place under its name when it is whole."""
+"""`pull`: fetch a model from the Hub, check it, and copy it to a folder."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from gantl_zoo.storage.schema import parts_of
 
 
 def place(found: Snapshot, folder: Path) -> Path:
-    """Copy a snapshot to `folder`, load it there, then let it appear. Other files of `folder` stay.
+    """Copy a snapshot to `folder`, all or nothing, after loading it as a check. Other files there are kept.
 
-    Raises `UsageError` if `folder` is something else than what was pulled before, `HubError` if it can't
+    Raises `UsageError` if `folder` exists and does not hold an unchanged pulled model, `HubError` if it can't
     be written.
     """
     if folder.exists() and not _is_empty(folder) and pulled_from(folder) is None:
-        there = "and no model folder"
+        reason = "is not a model folder"
         if (folder / "config.json").is_file():
-            there = "and holds a model that was not pulled, or was changed since, and would be lost"
-        raise UsageError(f"{folder} is there {there}; choose another place, or move it away")
-    came = pulled(folder).get("files", {})
-    for name, digest in came.items():
+            reason = "holds a model that was not pulled, or was changed since, and would be lost"
+        raise UsageError(f"{folder} {reason}; choose another folder, or move it away")
+    earlier = pulled(folder).get("files", {})
+    for name, digest in earlier.items():
         if (folder / name).is_file() and sha256(folder / name) != digest:
             raise UsageError(
-                f"{folder / name} was changed since it was pulled, and would be lost; choose another place, "
-                "or move it away"
+                f"{folder / name} was changed since it was pulled, and would be lost; choose another "
+                "folder, or move it away"
             )
     for path in found.folder.iterdir():
         own = folder / path.name
-        brought = path.name in came or path.name == "config.json" or part_of(path.name)
+        brought = path.name in earlier or path.name == "config.json" or part_of(path.name)
         if not brought and KNOWN.fullmatch(path.name) and own.is_file() and sha256(own) != sha256(path):
             raise UsageError(
-                f"{own} may be your own, and {found.repo} has one of that name, too; choose another place, "
-                "or move it away"
+                f"{own} may be your own file, and {found.repo} has one of the same name; choose another "
+                "folder, or move it away"
             )
 
     def is_ones_own(name: str) -> bool:
-        return name != ORIGIN and (name not in came if came else not KNOWN.fullmatch(name))
+        return name != ORIGIN and (name not in earlier if earlier else not KNOWN.fullmatch(name))
 
     try:
         with replace_folder(folder, along=is_ones_own) as new:
@@ -54,8 +54,8 @@ def place(found: Snapshot, folder: Path) -> Path:
             load_folder(new)
     except OSError as error:
         raise HubError(
-            f"can't write {folder}: {error.strerror or error}; what was there is as it was. Free "
-            "some space or choose another place with --to"
+            f"can't write {folder}: {error.strerror or error}; it was left unchanged. Free some "
+            "space, or choose another folder with --to"
         ) from error
     return folder
 
@@ -75,7 +75,7 @@ def _fill(found: Snapshot, new: Path) -> None:
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model that is here now: where, and which commit it is."""
+    """A model that was pulled: its repository, commit and folder."""
 
     repo: str
     commit: str
@@ -92,10 +92,10 @@ def pull(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pulled:
-    """Fetch a whole model, `user/repo` or `user/repo@revision`, check it, and say which commit it is.
+    """Fetch a model with all its files, `user/repo` or `user/repo@revision`, and check it by loading it.
 
-    It lies in the Hub's cache, or, with `to`, in a folder that appears when it is whole and checked. `token`
-    is used instead of the stored one.
+    It is stored in the Hub's cache, or, with `to`, in a folder that appears once it is complete and checked.
+    `token` is used instead of the stored one.
     Raises `HubError`, `WeightsError`.
     """
     found = fetch.fetch(name, parts_of, endpoint, all_files=True, token=token)

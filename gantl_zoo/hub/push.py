@@ -1,4 +1,4 @@
-"""`push`, `pull` and what is on the Hub: a model folder goes there as one commit and comes back checked."""
+"""`push`: send a model to the Hub as one commit."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def push(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
-    """Send a model folder, a released model or a model in memory to the Hub, in one commit; the same again
-    sends nothing.
+    """Send a model folder, a released model or a model in memory to the Hub in one commit.
 
-    The repository is made if there is none (`private` then hides it), and so is the branch `revision`;
-    `create_pr` opens a pull request. Of an older layout, files are deleted. The card is completed from the
-    folder; text that a person wrote stays. `license` is an id such as "mit", needed unless `config.json`
-    has one; `card_file` holds the card's text if it is not the folder's README.md. `token` is used instead of
-    the stored one. `dry_run` contacts nobody.
+    Creates the repository (`private` hides it) and the branch `revision` if they don't exist; `create_pr`
+    opens a pull request. If nothing has changed, sends nothing. Files of an older layout are deleted. The
+    card is completed from the folder, and text that a person wrote is kept. `license` is an id such as "mit",
+    needed unless `config.json` has one; `card_file` holds the card's text if it is not the folder's
+    README.md. `token` is used instead of the stored one. `dry_run` sends no request.
+
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
@@ -75,8 +75,8 @@ def push(
         target.check(there)
         theirs = target.text(there, "README.md")
         kept = text if card_file else card.choose(text, theirs)
-        made = readme(config, kept, also=theirs, own=text, address=address(source, name))
-        files["README.md"] = theirs.encode() if card.same(made, theirs) else made.encode()
+        completed = readme(config, kept, also=theirs, own=text, address=address(source, name))
+        files["README.md"] = theirs.encode() if card.same(completed, theirs) else completed.encode()
         message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
         return target.commit(there, files, message, old=card.pictures(theirs))
 
@@ -85,7 +85,7 @@ def push(
 
 
 def _saved(model: Model, folder: Path) -> Path:
-    """The folder of a model in memory, with the text of the card that it was loaded with."""
+    """Save a model in memory, with the card's text that it was loaded with. Returns the folder."""
     card_of = None if model.folder is None else model.folder / "README.md"
     if card_of is not None and card_of.is_file():
         folder.mkdir()
@@ -98,12 +98,14 @@ def _content(file: Content) -> bytes:
 
 
 def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
-    """The repository's name. Raises `UsageError` for words that contradict each other."""
-    name, told = fetch.checked(repo)
-    if told is not None:
-        raise UsageError(f"{repo}: write the branch as revision={told!r} (--revision {told})")
+    """The repository's name. Raises `UsageError` for arguments that contradict each other."""
+    name, branch = fetch.checked(repo)
+    if branch is not None:
+        raise UsageError(f"{repo}: write the branch as revision={branch!r} (--revision {branch})")
     if revision is not None and (not re.fullmatch(r"\w[\w./-]*", revision) or ".." in revision):
-        raise UsageError(f"{revision!r} is no branch's name: letters, digits, '-', '_', '.' and '/'")
+        raise UsageError(
+            f"{revision!r} is not a valid branch name: use letters, digits, '-', '_', '.' and '/'"
+        )
     if create_pr and revision not in (None, "main"):
         raise UsageError("a pull request goes to main: leave out --revision, or --create-pr")
     return name
@@ -112,33 +114,33 @@ def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
 def prepared(
     source: str | Path, repo: str, *, text: str = "", license: str | None = None
 ) -> dict[str, Content]:
-    """All that a first push sends, by the names of the files; `text` is the card so far."""
+    """All files that a first push sends, by name; `text` is the card so far."""
     config, files = contents(_folder(source), license)
     return files | {"README.md": readme(config, text, address=address(source, repo)).encode()}
 
 
 def readme(config: Mapping[str, Any], text: str, **more: str) -> str:
-    """The card that goes to the Hub: `text` with its marked part and our keys renewed."""
+    """The card for the Hub: `text` with its generated part and our metadata keys updated."""
     return card.render(config, text, picture=card.picture_name(config), **more)
 
 
 def address(source: str | Path, repo: str) -> str:
-    """What `load_model` takes: a release's own name, which needs no network, else the repository's."""
+    """The name for `load_model`: a release's own name, which needs no network, else the repository's."""
     return str(source) if folder_at(source) is None and str(source) in models else repo
 
 
 def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:
-    """A folder's configuration and what of it is sent, all but the card. Loads the model, to be sure."""
+    """A folder's config, and the files to send except the card. Loads the model as a check."""
     config = read_config(folder)
     chosen = license or config.get("license")
     if not chosen:
         raise UsageError(
-            f"{folder} says no licence, and none is assumed: give one with --license ID, such as mit, "
-            "apache-2.0 or cc-by-4.0 (the data's licence may bind yours)"
+            f"{folder} does not state a licence: give one with --license ID, such as mit, apache-2.0 or "
+            "cc-by-4.0 (the data's licence may restrict your choice)"
         )
     if not LICENCE.fullmatch(str(chosen)):
         raise UsageError(
-            f"{chosen!r} is no licence's id: one such as mit, cc-by-4.0 or other, in small letters"
+            f"{chosen!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, in lower case"
         )
     model = load_folder(folder)
     files: dict[str, Content] = {"config.json": folder / "config.json"}
@@ -153,7 +155,7 @@ def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], 
 
 
 def picture(gan: GAN) -> bytes:
-    """The card's picture: a PNG of the images of seeds 0 to 15, of all classes in turn."""
+    """The card's picture: a PNG of the images of seeds 0 to 15, with all classes in turn."""
     classes = gan.num_classes
     labels = [i % classes for i in range(SAMPLES)] if classes else None
     buffer = io.BytesIO()
@@ -169,7 +171,9 @@ def licence_of(source: str | Path) -> str:
 def _folder(source: str | Path) -> Path:
     text = check_name(source)
     if folder_at(source) is None and text not in models and not os.path.isdir(text) and fetch.parse(text):
-        raise UsageError(f"there is no folder {source}; to send on what is on the Hub, pull it --to a folder")
+        raise UsageError(
+            f"there is no folder {source}; to push a model from the Hub, pull it with --to FOLDER first"
+        )
     return release_folder(source)
 
 
@@ -186,6 +190,6 @@ def _text(path: str | Path, must: bool = True) -> str:
     except FileNotFoundError:
         if not must:
             return ""
-        raise UsageError(f"there is no card {path}") from None
+        raise UsageError(f"the card {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the card {path} can't be read as text: {error}") from error

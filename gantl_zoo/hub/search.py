@@ -28,26 +28,26 @@ class HubModel:
 def search_hub(
     query: str = "", *, endpoint: str | None = None, limit: int = 100, token: str | bool | None = None
 ) -> list[HubModel]:
-    """The models of gantl_zoo on the Hub with `query` in their names; private ones if the token may read
-    them. Raises `HubError`.
+    """List the models of gantl_zoo on the Hub with `query` in their names, also private ones that the token
+    may read. Raises `HubError`.
     """
     from huggingface_hub import get_session
 
     asked = Asked("list", "the models", endpoint_of(endpoint), token=token)
     hub, search = api(asked.endpoint, token), query or None
-    # for a list the client asks six times where nobody answers, so we ask first whether somebody does
+    # the client would request a list six times from a server that does not answer, so check that first
     ask(asked, lambda: get_session().head(asked.endpoint, timeout=PATIENCE))
-    found = ask(
+    infos = ask(
         asked, lambda: list(hub.list_models(filter=LIBRARY, search=search, limit=limit, cardData=True))
     )
-    return [_row(info) for info in found]
+    return [_row(info) for info in infos]
 
 
 hub_models = search_hub  # its earlier name
 
 
 def _row(info: Any) -> HubModel:
-    """What the Hub states of a model, and its card, which a stranger wrote and which may hold anything."""
+    """Convert the Hub's data about a model, and its card, which is untrusted and may hold anything."""
     from huggingface_hub import EvalResult
 
     results = getattr(info.card_data, "eval_results", None)

@@ -1,4 +1,4 @@
-"""A repository that is about to get a commit: made if it is not there, compared, and written once."""
+"""The target of a push: create the repository if needed, compare its files, and commit once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Content = Path | bytes
 
 @dataclass(frozen=True)
 class Done:
-    """The commit that holds the model now, and what it changed."""
+    """The commit that holds the model now, and the files that it changed."""
 
     commit: str
     url: str
@@ -28,14 +28,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to: repository, branch, and what to do if there is none."""
+    """The repository and branch of a push, and how to create them."""
 
     asked: Asked
     private: bool = False
     create_pr: bool = False
 
     def state(self) -> Any:
-        """What is there now; the repository and the branch are made if they are not."""
+        """The current state of the repository. Creates the repository and the branch if they don't exist."""
         hub = api(self.asked.endpoint, self.asked.token)
         repo, branch = self.asked.repo, self.asked.revision
         try:
@@ -58,7 +58,7 @@ class Target:
             return hub.model_info(repo, revision=branch, files_metadata=True)
 
     def text(self, there: Any, name: str) -> str:
-        """A text file on the Hub, such as the card; "" if there is none."""
+        """The content of a text file on the Hub, such as the card; "" if it does not exist."""
         if name not in {sibling.rfilename for sibling in there.siblings}:
             return ""
         path = api(self.asked.endpoint, self.asked.token).hf_hub_download(
@@ -67,7 +67,7 @@ class Target:
         return Path(path).read_text(encoding="utf-8", errors="replace")
 
     def check(self, there: Any) -> None:
-        """Another library's model is not overwritten. Raises `HubError`."""
+        """Raise `HubError` if a push would overwrite another library's model."""
         text = self.text(there, "config.json")
         weights = [s.rfilename for s in there.siblings if fetch.part_of(s.rfilename)]
         if weights and not text:
@@ -82,14 +82,14 @@ class Target:
             )
 
     def commit(self, there: Any, files: Mapping[str, Content], message: str, old: Iterable[str] = ()) -> Done:
-        """One commit of what differs; none if nothing does. Weights that are not ours go, and files `old`."""
+        """Commit the files that differ, if any. Deletes weights that `files` lacks, and `old` files."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         url = f"{shown(self.asked.endpoint)}/{self.asked.repo}"
         changed, deleted = differences(there, files, old)
         if not changed and not deleted:
             return Done(there.sha, url)
-        made = api(self.asked.endpoint, self.asked.token).create_commit(
+        result = api(self.asked.endpoint, self.asked.token).create_commit(
             self.asked.repo,
             [
                 *(CommitOperationAdd(name, files[name]) for name in changed),
@@ -100,15 +100,15 @@ class Target:
             create_pr=self.create_pr,
             parent_commit=there.sha,
         )
-        return Done(made.oid, made.pr_url or url, tuple(changed), tuple(deleted))
+        return Done(result.oid, result.pr_url or url, tuple(changed), tuple(deleted))
 
 
 def differences(there: Any, files: Mapping[str, Content], old: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Names of the files that are new or other on our side, and of those of an older layout."""
-    said = {s.rfilename: fetch.promised(s) for s in there.siblings if fetch.KNOWN.fullmatch(s.rfilename)}
-    changed = [n for n, c in files.items() if not said.get(n) or fetch.digest(c, said[n]) != said[n]]
+    """The names of new and changed files, and of outdated files on the Hub."""
+    hashes = {s.rfilename: fetch.promised(s) for s in there.siblings if fetch.KNOWN.fullmatch(s.rfilename)}
+    changed = [n for n, c in files.items() if not hashes.get(n) or fetch.digest(c, hashes[n]) != hashes[n]]
     if not any(name == "config.json" or fetch.part_of(name) for name in changed):
-        # the same model draws the same picture, but another processor rounds otherwise
-        changed = [name for name in changed if not (name.endswith(".png") and name in said)]
-    gone = {name for name in said if fetch.part_of(name) or name in old} - set(files)
+        # the model is unchanged, and its picture differs only by another processor's rounding
+        changed = [name for name in changed if not (name.endswith(".png") and name in hashes)]
+    gone = {name for name in hashes if fetch.part_of(name) or name in old} - set(files)
     return changed, sorted(gone)

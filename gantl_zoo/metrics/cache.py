@@ -32,7 +32,7 @@ def folder() -> Path | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Outputs]) -> Outputs:
-    """The cached features of `key`; if there are none, compute them with `make` and cache them."""
+    """Return the cached features of `key`, or compute them with `make` and cache them."""
     place = folder()
     if place is None:
         return make()

@@ -54,6 +54,8 @@ class Metric:
 
 
 class Frechet(Metric):
+    """The Fréchet distance, fd."""
+
     lower, by_class = ("fd",), True
 
     def check(self, terms: Counts) -> None:
@@ -64,6 +66,8 @@ class Frechet(Metric):
 
 
 class Kernel(Metric):
+    """The kernel distance, kd."""
+
     lower, by_class = ("kd",), True
 
     def check(self, terms: Counts) -> None:
@@ -74,6 +78,8 @@ class Kernel(Metric):
 
 
 class Manifolds(Metric):
+    """Precision, recall, density and coverage."""
+
     by_class = True
 
     def check(self, terms: Counts) -> None:
@@ -84,6 +90,8 @@ class Manifolds(Metric):
 
 
 class Classes(Metric):
+    """The distribution of samples over the classes, as predicted by a classifier of the same data."""
+
     name, lower = "classes", ("class_share_max",)
 
     def check(self, terms: Counts) -> None:
@@ -106,6 +114,8 @@ class Classes(Metric):
 
 
 class Modes(Classes):
+    """The number of predicted classes, and the KL divergence of their shares from equal shares."""
+
     name, lower = "modes", ("mode_kl",)
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
@@ -114,6 +124,8 @@ class Modes(Classes):
 
 
 class InceptionScore(Metric):
+    """The Inception score, with any classifier as extractor."""
+
     def check(self, terms: Counts) -> None:
         if not terms.extractor.num_logits:
             raise UsageError(
@@ -127,6 +139,8 @@ class InceptionScore(Metric):
 
 
 class Copies(Metric):
+    """Memorisation: distances of samples and of held-out images to the nearest training image."""
+
     lower, needs_train = ("copies",), True
 
     def check(self, terms: Counts) -> None:
@@ -144,6 +158,8 @@ class Copies(Metric):
 
 
 class Informed(Metric):
+    """The memorisation-informed Fréchet distance, mifid."""
+
     lower, needs_train = ("mifid",), True
 
     def check(self, terms: Counts) -> None:
@@ -159,6 +175,8 @@ class Informed(Metric):
 
 
 class Diversity(Metric):
+    """The intra-cluster distance of samples around few training images."""
+
     needs_train = True
 
     def check(self, terms: Counts) -> None:

@@ -1,1 +1,1 @@
-"""Models in memory: `GAN` and `Classifier`, loading them from a folder, lineage, sampling by seed."""
+"""Models in memory: `GAN` and `Classifier`, loading from a folder, lineage, sampling by seed."""

@@ -1,4 +1,4 @@
-"""`Model`: what a GAN and a classifier have in common: place, data about them, saving to a folder."""
+"""`Model`: the base class of GANs and classifiers: device, metadata, saving to a folder."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ ABOUT = ("lineage", "training", "metrics", "license")
 
 
 class Model(Pretrained):
-    """Networks that are built by registered names, with lineage, training, metrics and licence.
+    """Base class of `GAN` and `Classifier`: registered networks with lineage, metrics and licence.
 
-    `parts` holds `{"generator": {"name", "config"}, …}`; `about` holds the rest; both as in `config.json`.
+    `parts` is `{"generator": {"name", "config"}, …}`, `about` is the other metadata, both as in
+    `config.json`.
     """
 
-    kind: ClassVar[str]  # as folders say it
+    kind: ClassVar[str]  # as in config.json
     parts: dict[str, dict[str, Any]]
     about: dict[str, Any]
     name: str
@@ -49,7 +50,7 @@ class Model(Pretrained):
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The measurements that the model carries: each with a "name", a "value" and what it is "on"."""
+        """The stored metrics of the model, each with a "name", a "value" and the data that it is "on"."""
         return [dict(row) for row in self.about.get("metrics", [])]
 
     @property
@@ -60,13 +61,13 @@ class Model(Pretrained):
     @license.setter
     def license(self, value: str) -> None:
         """Raises `UsageError` for anything but one line of text."""
-        if wrong := schema.licence(value):
-            raise UsageError(f"a license {wrong}, not {str(value)[:80]!r}")
+        if problem := schema.licence(value):
+            raise UsageError(f"a license {problem}, not {str(value)[:80]!r}")
         self.about["license"] = value
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """Where the model comes from: base model and its lineage, strategy, data and seed."""
+        """The origin of the model: base model with its lineage, strategy, data and seed."""
         return dict(self.about.get("lineage", {}))
 
     @property
@@ -89,8 +90,9 @@ class Model(Pretrained):
         yield from self.main.buffers()
 
     def to(self, *place: Any, **options: Any) -> Self:
-        """Move all networks to a device or a dtype, as `nn.Module.to`; returns the model itself. Raises
-        `UsageError` for a device or a dtype that can't be used.
+        """Move all networks to a device or a dtype, in place, as `nn.Module.to` does. Returns the model.
+
+        Raises `UsageError` for a device or a dtype that can't be used.
         """
         try:
             for network in self.networks().values():
@@ -101,19 +103,19 @@ class Model(Pretrained):
         return self
 
     def half(self) -> Self:
-        """All networks in float16."""
+        """Convert all networks to float16, in place. Returns the model."""
         return self.to(torch.float16)
 
     def bfloat16(self) -> Self:
-        """All networks in bfloat16."""
+        """Convert all networks to bfloat16, in place. Returns the model."""
         return self.to(torch.bfloat16)
 
     def double(self) -> Self:
-        """All networks in float64."""
+        """Convert all networks to float64, in place. Returns the model."""
         return self.to(torch.float64)
 
     def float(self) -> Self:
-        """All networks in float32."""
+        """Convert all networks to float32, in place. Returns the model."""
         return self.to(torch.float32)
 
     def num_parameters(self) -> int:
@@ -121,12 +123,12 @@ class Model(Pretrained):
         return sum(p.numel() for network in self.networks().values() for p in network.parameters())
 
     def info(self) -> ModelInfo:
-        """Name, kind, sizes, classes, parameters, licence, lineage and metrics as data."""
+        """The name, sizes, classes, parameters, licence, lineage and metrics of the model as `ModelInfo`."""
         dtype, count = str(self.dtype).removeprefix("torch."), self.num_parameters()
         return from_config(copy.deepcopy(self.config(dtype)), parameters=count, folder=self.folder)
 
     def summary(self) -> list[str]:
-        """The words of `repr` between the networks' names and the number of parameters."""
+        """The parts of `repr` between the networks' names and the number of parameters."""
         return []
 
     def __repr__(self) -> str:
@@ -136,11 +138,11 @@ class Model(Pretrained):
         return f"{type(self).__name__}({self.name!r}: {', '.join(words)})"
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by the names of their files, without suffix."""
+        """The networks by their file names without suffix."""
         raise NotImplementedError
 
     def sizes(self) -> dict[str, Any]:
-        """The keys of `config.json` for images and latents."""
+        """The entries of `config.json` for images and latents."""
         return {}
 
     def config(self, dtype: str = "float32") -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Model(Pretrained):
             "kind": self.kind,
             "name": self.name,
             "dtype": dtype,
-            **{part: describe(part, **said) for part, said in self.parts.items()},
+            **{part: describe(part, **network) for part, network in self.parts.items()},
             **self.sizes(),
             "num_classes": self.num_classes,
             "requires": requirements(self.parts),
@@ -161,10 +163,11 @@ class Model(Pretrained):
         }
 
     def save(self, folder: str | Path, *, dtype: str = "float32", max_shard_size: int | str = SHARD) -> Path:
-        """Write the model folder, all or nothing; `dtype="float16"` halves it. Returns its path.
+        """Write the model folder, all or nothing. Returns its path.
 
-        A network above `max_shard_size` ("5GB", or bytes) is split over several files. Raises `UsageError` if
-        something else would be lost there, `WeightsError` for weights that aren't finite or a full disk.
+        `dtype="float16"` halves the size. A network larger than `max_shard_size` ("5GB", or bytes) is split
+        into several files. Raises `UsageError` if the folder holds something else that would be overwritten,
+        `WeightsError` if weights are not finite or the folder can't be written.
         """
         folder = Path(os.path.expanduser(folder))
         self.check_place(folder)
@@ -173,60 +176,61 @@ class Model(Pretrained):
         return write_folder(folder, config, self.networks(), readme, max_shard_size)
 
     def check_place(self, folder: Path) -> None:
-        """Raises `UsageError` if saving there would lose a run or another library's model, or the
-        discriminator that this one was loaded without.
+        """Raise `UsageError` if saving to `folder` would overwrite a run, another library's model, or the
+        discriminator that this model was loaded without.
         """
         config = folder / "config.json"
         if config.is_file() and not schema.is_ours(config.read_text(encoding="utf-8", errors="replace")):
             raise UsageError(
-                f"{config} describes no model of this library but a run, say, and it would be lost: save "
-                "elsewhere, or delete it first"
+                f"{config} is not of a model of this library (of a run, perhaps) and would be overwritten: "
+                "save elsewhere, or delete it first"
             )
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
         weights_there = any(folder.glob("discriminator.safetensors*")) if own else False  # or their index
         if weights_there and "discriminator" not in self.parts:
             raise UsageError(
                 f"{folder} holds the discriminator that {self.name} was loaded without, and it would be "
-                "lost: load all of it, or save elsewhere"
+                "lost: load the model with it, or save elsewhere"
             )
 
 
 def address_of(folder: Path) -> str:
-    """What `load_model` takes for a folder from here: the run's folder, if it is that of a run's model.
+    """The name for `load_model` of a folder, relative to the working directory; of a run's model, the run.
 
-    "" for a path that no text can hold.
+    "" for a path with characters that can't be printed.
     """
     place = folder.parent if folder.name == "model" and (folder.parent / "config.json").is_file() else folder
     relative = os.path.relpath(place)
-    found = str(place.absolute()) if relative.startswith("..") else Path(relative).as_posix()
-    return found if found.isprintable() else ""
+    address = str(place.absolute()) if relative.startswith("..") else Path(relative).as_posix()
+    return address if address.isprintable() else ""
 
 
 def metadata_from(config: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """What a folder's `config.json` tells about its model beside the networks."""
+    """The arguments `about`, `name` and `folder` of a model, from the `config.json` of a folder."""
     about = {key: config[key] for key in ABOUT if key in config}
     return {"about": about, "name": str(config.get("name") or Path(folder).name), "folder": Path(folder)}
 
 
 def check_arguments(parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises `UsageError` for networks whose arguments no model folder can hold: before they are trained."""
-    for part, said in parts.items():
+    """Raise `UsageError` if `config.json` can't hold the networks' arguments, before any training."""
+    for part, network in parts.items():
         try:
-            wrong = schema.network(json.loads(json.dumps(describe(part, **said))))
+            problem = schema.network(json.loads(json.dumps(describe(part, **network))))
         except (TypeError, ValueError) as error:
-            wrong = f"has arguments that are no JSON: {error}"
-        if wrong:
-            raise UsageError(f"{part} {said['name']!r} could not be saved, since it {wrong}")
+            problem = f"has arguments that are not valid in JSON: {error}"
+        if problem:
+            raise UsageError(f"{part} {network['name']!r} could not be saved, since it {problem}")
 
 
 def describe(kind: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A network as folders keep it: without the arguments that only fetch starting weights. `kind` is
-    "generator", "discriminator" or "backbone".
+    """A network's entry in `config.json`, without arguments that only select starting weights.
+
+    `kind` is "generator", "discriminator" or "backbone".
     """
     return registry.REGISTRIES[f"{kind}s"].described(name, config)
 
 
 def requirements(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The plug-ins, with versions, without which these networks, and those inside of them, can't be built."""
-    found = [registry.REGISTRIES[f"{kind}s"].entries(**part) for kind, part in parts.items()]
-    return registry.requirements(*(entry for entries in found for entry in entries))
+    """The plug-ins, with versions, that these networks and their inner networks need."""
+    nested = [registry.REGISTRIES[f"{kind}s"].entries(**part) for kind, part in parts.items()]
+    return registry.requirements(*(entry for entries in nested for entry in entries))

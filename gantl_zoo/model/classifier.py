@@ -1,6 +1,6 @@
-"""`Classifier`: a trained backbone with its lineage, training and metrics.
+"""`Classifier`: a backbone with its metadata; build one, or load it from a folder.
 
-N images, C channels, H, W image size, L classes. Images are float32 in [-1, 1].
+N images, C channels, H, W image size, L classes. Images are floats in [-1, 1].
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ class Classifier(Model):
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (N, L) of images (N, C, H, W), floats in [-1, 1], in eval mode and without gradients;
-        float32 on the CPU, whatever the backbone's dtype and device. Raises `UsageError` for other images.
+        """Logits (N, L) of images (N, C, H, W), in eval mode and without gradients.
+
+        They are float32 on the CPU, whatever the backbone's dtype and device. Raises `UsageError` for images
+        of another shape or dtype.
         """
         if not images.is_floating_point() or images.ndim != 4:
             raise UsageError(
@@ -72,12 +74,13 @@ class Classifier(Model):
 def build_classifier(
     backbone: str, config: Mapping[str, Any] | None = None, *, name: str = "unnamed"
 ) -> Classifier:
-    """A new classifier from a registered backbone (`timm:` ones are pre-trained unless `pretrained` is
-    false). Raises `UnknownNameError`, or `UsageError` for arguments that it doesn't take.
+    """Build a classifier from a registered backbone; `timm:` backbones are pretrained by default.
+
+    Raises `UnknownNameError`, and `UsageError` for arguments that the backbone doesn't have.
     """
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
-    full = getattr(network, "config", full)  # where a part of the arguments comes with the weights
+    full = getattr(network, "config", full)  # some arguments may come with the weights
     parts = {"backbone": {"name": backbone, "config": full}}
     check_arguments(parts)
     return Classifier(network.eval(), parts, name=name)
@@ -89,7 +92,7 @@ def load_classifier(folder: str | Path) -> Classifier:
     if config["kind"] != "backbone":
         raise WeightsError(f"{folder} holds a {config['kind']}, not a backbone")
     network = rebuild(folder, "backbones", "backbone", config, file="model")
-    kept, has = config.get("num_classes"), int(network.num_classes)
-    if kept is not None and kept != has:
-        raise WeightsError(f"{folder}: config.json tells {kept} classes, but its backbone has {has}")
+    stated, actual = config.get("num_classes"), int(network.num_classes)
+    if stated is not None and stated != actual:
+        raise WeightsError(f"{folder}: config.json states {stated} classes, but its backbone has {actual}")
     return Classifier(network, {"backbone": config["backbone"]}, **metadata_from(config, folder))

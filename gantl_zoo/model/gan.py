@@ -1,4 +1,4 @@
-"""`GAN`: a generator, its discriminator and what is known about them, built anew or from a folder."""
+"""`GAN`: a generator, its discriminator and their metadata; build one, or load it from a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gantl_zoo.storage.schema import read_config
 
 @dataclass(eq=False, repr=False)
 class GAN(Sampler):
-    """A generator (the averaged one) and its discriminator, or None where it was not loaded."""
+    """A generator (of averaged weights, if training averages) and its discriminator, None if not loaded."""
 
     kind = "gan"
 
@@ -46,12 +46,12 @@ class GAN(Sampler):
 
 
 def check_pair(networks: tuple[Any, Any], generator: str, discriminator: str) -> None:
-    """Raises `UsageError` for two networks that are for different classes or images."""
-    classes, theirs = map(num_classes_of, networks)
-    if theirs not in (0, classes):
+    """Raise `UsageError` if a generator and a discriminator have different classes or image shapes."""
+    classes, critic_classes = map(num_classes_of, networks)
+    if critic_classes not in (0, classes):
         raise UsageError(
-            f"discriminator {discriminator!r} has {theirs} classes, generator {generator!r} has {classes}; "
-            "give both the same num_classes, or none to the discriminator"
+            f"discriminator {discriminator!r} has {critic_classes} classes, generator {generator!r} has "
+            f"{classes}; give both the same num_classes, or none to the discriminator"
         )
     shape = tuple(networks[0].image_shape)
     if (expected := tuple(getattr(networks[1], "image_shape", shape))) != shape:
@@ -69,28 +69,28 @@ def build_gan(
     discriminator_config: Mapping[str, Any] | None = None,
     name: str = "unnamed",
 ) -> GAN:
-    """A new GAN with random weights. Without `discriminator` the one of the generator's name is taken, or
-    "dcgan" if there is none.
+    """Build a GAN with random weights.
 
-    The discriminator gets the generator's image size, channels and, if it takes any, classes, unless
-    `discriminator_config` says otherwise. Raises `UsageError` if the two are for different classes
-    or images, or if `config.json` can't hold their arguments.
+    By default the discriminator is the one with the generator's name, or "dcgan" if there is none. It gets
+    the generator's image size, channels and, if it has that argument, number of classes, unless
+    `discriminator_config` sets them. Raises `UsageError` if the networks have different classes or image
+    shapes, or if `config.json` can't hold their arguments.
     """
     if discriminator is None:
         discriminator = generator if generator in registry.discriminators else "dcgan"
-    made = registry.generators.configure(generator, **(generator_config or {}))
-    network = registry.generators.build(generator, **made)
+    config = registry.generators.configure(generator, **(generator_config or {}))
+    network = registry.generators.build(generator, **config)
     channels, height, _ = network.image_shape
-    wanted = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
-    own = registry.discriminators.configure(discriminator, **wanted)
+    given = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
+    own = registry.discriminators.configure(discriminator, **given)
     classes = num_classes_of(network)
-    if classes and "num_classes" in own and "num_classes" not in wanted:
+    if classes and "num_classes" in own and "num_classes" not in given:
         own["num_classes"] = classes
     critic = registry.discriminators.build(discriminator, **own)
-    own = getattr(critic, "config", own)  # where a part of the arguments comes with the weights
+    own = getattr(critic, "config", own)  # some arguments may come with the weights
     check_pair((network, critic), generator, discriminator)
     parts = {
-        "generator": {"name": generator, "config": made},
+        "generator": {"name": generator, "config": config},
         "discriminator": {"name": discriminator, "config": own},
     }
     check_arguments(parts)
@@ -109,32 +109,35 @@ def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:
     if not discriminator:
         parts.pop("discriminator", None)
     networks: dict[str, Any] = {}
-    for part in parts:  # what the generator makes is known before a discriminator is built for it
-        wanted = networks["generator"].image_shape if networks else None
-        networks[part] = rebuild(folder, f"{part}s", part, config, images=wanted)
+    for part in parts:  # the generator first: its image shape checks the discriminator before that is built
+        shape = networks["generator"].image_shape if networks else None
+        networks[part] = rebuild(folder, f"{part}s", part, config, images=shape)
         check_shapes(folder, config, networks)
     return GAN(networks["generator"], networks.get("discriminator"), parts, **metadata_from(config, folder))
 
 
 def check_shapes(folder: str | Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
-    """Raises `WeightsError` unless the networks have the images, latents and classes of `config`."""
+    """Raise `WeightsError` unless the networks have the image shape, latent size and classes of `config`."""
     generator = networks["generator"]
     image = tuple(config.get("image", {}).get(side) for side in ("channels", "height", "width"))
-    says = {"image": image if "image" in config else None}
-    says |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
-    has: dict[str, Any] = {"image": tuple(generator.image_shape)}
-    has |= {"latent_dim": int(generator.latent_dim), "num_classes": num_classes_of(generator)}
-    wrong = [key for key, value in says.items() if value is not None and value != has[key]]
-    for key in wrong:
-        raise WeightsError(f"{folder}: config.json tells {key} {says[key]}, but its generator has {has[key]}")
+    stated = {"image": image if "image" in config else None}
+    stated |= {key: config.get(key) for key in ("latent_dim", "num_classes")}
+    actual: dict[str, Any] = {"image": tuple(generator.image_shape)}
+    actual |= {"latent_dim": int(generator.latent_dim), "num_classes": num_classes_of(generator)}
+    for key, value in stated.items():
+        if value is not None and value != actual[key]:
+            raise WeightsError(
+                f"{folder}: config.json states {key} {value}, but its generator has {actual[key]}"
+            )
     discriminator = networks.get("discriminator")
-    if num_classes_of(discriminator) not in (0, has["num_classes"]):
+    if num_classes_of(discriminator) not in (0, actual["num_classes"]):
         raise WeightsError(
             f"{folder}: its discriminator has {num_classes_of(discriminator)} classes, its generator "
-            f"has {has['num_classes']}"
+            f"has {actual['num_classes']}"
         )
     expected = getattr(discriminator, "image_shape", None)
-    if expected is not None and tuple(expected) != has["image"]:
+    if expected is not None and tuple(expected) != actual["image"]:
         raise WeightsError(
-            f"{folder}: its discriminator is for images {tuple(expected)}, its generator makes {has['image']}"
+            f"{folder}: its discriminator is for images {tuple(expected)}, its generator makes "
+            f"{actual['image']}"
         )

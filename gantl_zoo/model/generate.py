@@ -1,4 +1,4 @@
-"""`Sampler`: images of a generator, by seed, by latent, as a tensor or as pictures.
+"""`Sampler`: generate images by seed or by latent, as a tensor or as pictures.
 
 N images, C channels, H, W image size, Z latent size. Images are floats in [-1, 1].
 """
@@ -31,14 +31,14 @@ from gantl_zoo.networks.base import evaluating, num_classes_of
 from gantl_zoo.viz.images import Images
 
 SHOWN = 8  # samples in a notebook's view of a GAN
-QUICK = (256, 50_000_000)  # the largest image side and parameter count for which these are made
+QUICK = (256, 50_000_000)  # largest image side and parameter count with samples in that view
 
 
 class Sampler(Model):
-    """A model whose generator makes images.
+    """A model with a generator of images.
 
-    `generate` and `decode` return float32 on the CPU, whatever the weights' dtype and device, in which they
-    compute. `map`, `truncate` and `synthesize` are differentiable and return tensors of that dtype on that
+    All methods compute in the weights' dtype on their device. `generate` and `decode` return float32 on the
+    CPU; `map`, `truncate` and `synthesize` are differentiable and return tensors of that dtype on that
     device. None of them changes the model, so threads may share it.
     """
 
@@ -76,7 +76,7 @@ class Sampler(Model):
         labels: int | Iterable[int] | None = None,
         batch_size: int | None = None,
     ) -> Images:
-        """Pictures that save, show and iterate as PIL images; takes what `generate` takes."""
+        """Generate `Images`, a sequence of PIL images with `save` and `show`; see `generate`."""
         numbers, known = self._requested(n, seed, seeds, labels)
         tensor = self.generate(seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size)
         return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
@@ -91,17 +91,16 @@ class Sampler(Model):
         labels: int | Iterable[int] | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
-        """Images (n, C, H, W) of the seeds `seed`, `seed` + 1, …, or of `seeds`; of seed 0 without either.
-        Float32 on the CPU; computed in the weights' dtype on their device.
+        """Generate images (n, C, H, W), float32 on the CPU, of seeds `seed`, `seed` + 1, …, or of `seeds`.
 
-        `truncation` below 1 trades variety for typical images: in the intermediate latent space if the
-        generator has one, else by scaling the noise. `labels` are the classes of a class-conditional model,
-        or one class for all images; by default each seed has a fixed random class. The image of a seed is the
-        same however many others are generated with it, unless `batch_size` is set: this many images are then
-        computed at once, faster on a GPU, and the last bits may differ.
+        The default is one image of seed 0. `truncation` below 1 trades variety for typical images: in the
+        intermediate latent space if the generator has one, else by scaling the noise. `labels` are the
+        classes of a class-conditional model, or one class for all images; by default each seed has a fixed
+        random class. The image of a seed does not depend on the others, unless `batch_size` is set: then this
+        many images are computed at once, which is faster on a GPU, and the last bits may differ.
 
-        Raises `UsageError` for numbers that are negative or not whole, for `seeds` beside `n` or `seed`, and
-        for classes that the model does not have.
+        Raises `UsageError` for numbers that are negative or not integers, for `seeds` together with `n` or
+        `seed`, and for classes that the model does not have.
         """
         numbers, known = self._requested(n, seed, seeds, labels)
         noise = latents(numbers, self.latent_dim)
@@ -116,8 +115,10 @@ class Sampler(Model):
         truncation: float = 1.0,
         batch_size: int | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) of noise (N, Z), float32 on the CPU; `labels` (N,), or one for all images, for
-        a class-conditional model only. See `generate` for the rest. Raises `UsageError`.
+        """Generate images (N, C, H, W) of noise (N, Z), float32 on the CPU.
+
+        A class-conditional model needs `labels` (N,), or one label for all images. See `generate` for the
+        other arguments. Raises `UsageError`.
         """
         noise, psi = self.check_latents(noise), scale(truncation)
         known = self.check_labels(labels, len(noise))
@@ -132,13 +133,14 @@ class Sampler(Model):
             if batch_size is None:
                 chunk, chosen = padded(chunk, chosen)
             inner = mapping.truncate(network, mapping.map_noise(network, chunk, chosen), psi)
-            found = mapping.synthesize(network, inner, chosen)
-            images[start : start + size] = found[: len(images) - start].float().cpu()  # (size, C, H, W)
+            batch = mapping.synthesize(network, inner, chosen)
+            images[start : start + size] = batch[: len(images) - start].float().cpu()  # (size, C, H, W)
         return images
 
     def map(self, noise: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
-        """Latents for `synthesize` of noise (N, Z): the intermediate ones (N, ...) of a generator that has
-        such a space, else the noise itself. Differentiable, on the model's device.
+        """Map noise (N, Z) to latents for `synthesize`. Differentiable, on the model's device.
+
+        These are intermediate latents (N, ...) if the generator has such a space, else the noise itself.
         """
         noise = self.check_latents(noise)
         known = self.check_labels(labels, len(noise))
@@ -146,16 +148,16 @@ class Sampler(Model):
         return mapping.map_noise(evaluating(self.generator), noise.to(self.device, self.dtype), known)
 
     def truncate(self, latents: Tensor, psi: float) -> Tensor:
-        """Latents of `map` moved towards the mean: all the way for `psi` 0, not at all for 1."""
+        """Move latents of `map` towards their mean: all the way for `psi` 0, not at all for 1."""
         psi = factor("psi", psi)
         return mapping.truncate(evaluating(self.generator), latents.to(self.device, self.dtype), psi)
 
     def synthesize(self, latents: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
-        """Images (N, C, H, W) of latents that `map` gives, in one batch. Differentiable, in the weights'
+        """Generate images (N, C, H, W) of latents from `map`, in one batch. Differentiable, in the weights'
         dtype, on the model's device.
 
-        For a generator without an intermediate latent space these are noise (N, Z), and a class-conditional
-        one needs `labels`; intermediate latents hold the class already. Raises `UsageError`.
+        Without an intermediate latent space these are noise (N, Z), and a class-conditional generator needs
+        `labels`; intermediate latents contain the class already. Raises `UsageError`.
         """
         network, mapped = evaluating(self.generator), isinstance(self.generator, mapping.MappedGenerator)
         latents = latents if mapped else self.check_latents(latents)
@@ -164,39 +166,39 @@ class Sampler(Model):
         return mapping.synthesize(network, latents.to(self.device, self.dtype), known)
 
     def check_latents(self, noise: Any) -> Tensor:
-        """Noise (N, Z) of this model's size. Raises `UsageError`."""
+        """Convert noise to a tensor (N, Z). Raises `UsageError` if it is not of this model's latent size."""
         try:
-            found = torch.as_tensor(noise)
+            tensor = torch.as_tensor(noise)
         except (TypeError, ValueError, RuntimeError):
-            raise UsageError(f"latents are a tensor of numbers, not {str(noise)[:80]!r}") from None
-        size, numbers = self.latent_dim, found.dtype != torch.bool and not found.is_complex()
-        if found.ndim != 2 or found.shape[1] != size or not numbers:
+            raise UsageError(f"latents must be a tensor of numbers, not {str(noise)[:80]!r}") from None
+        size, numbers = self.latent_dim, tensor.dtype != torch.bool and not tensor.is_complex()
+        if tensor.ndim != 2 or tensor.shape[1] != size or not numbers:
             raise UsageError(
                 f"{self.name} needs latents (N, {size}), since its latent_dim is {size}, not a tensor "
-                f"{tuple(found.shape)} of {found.dtype}"
+                f"{tuple(tensor.shape)} of {tensor.dtype}"
             )
-        return found
+        return tensor
 
     def check_labels(self, labels: Any, count: int) -> Tensor | None:
-        """`count` labels (N,) for a class-conditional model, None for another. Raises `UsageError`."""
+        """Convert labels to a tensor (`count`,); None for an unconditional model. Raises `UsageError`."""
         if not self.num_classes:
             if labels is not None:
                 raise UsageError(f"{self.name} is unconditional, so it takes no labels")
             return None
-        found = None if labels is None else labels_of(labels, count)
+        classes = None if labels is None else labels_of(labels, count)
         names = enumerate(self.classes)
         numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
         there = f"{self.name} has the {self.num_classes} classes {', '.join(numbered[:12])}"
         there += ", …" if len(numbered) > 12 else ""
-        if found is None or len(found) != count:
-            given = "none" if found is None else f"labels of shape {tuple(found.shape)}"
+        if classes is None or len(classes) != count:
+            given = "none" if classes is None else f"labels of shape {tuple(classes.shape)}"
             raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-        if wrong := [label for label in found.tolist() if not 0 <= label < self.num_classes]:
+        if wrong := [label for label in classes.tolist() if not 0 <= label < self.num_classes]:
             raise UsageError(f"{there}; there is no class {wrong[0]}")
-        return found
+        return classes
 
     def _requested(self, n: Any, seed: Any, seeds: Any, labels: Any) -> tuple[Sequence[int], Tensor | None]:
-        """The seeds, and the label (N,) of each for a class-conditional model."""
+        """The seeds, and labels (N,) for a class-conditional model, else None. Raises `UsageError`."""
         numbers = seeds_of(n, seed, seeds)
         check_count(len(numbers), self.image_shape)
         if labels is None and self.num_classes:
@@ -204,7 +206,7 @@ class Sampler(Model):
         return numbers, self.check_labels(labels, len(numbers))
 
     def _repr_html_(self) -> str:
-        """A notebook's view: the line that `repr` gives, and a few samples unless that takes long."""
+        """The view in a notebook: `repr`, and a few samples unless the model is large."""
         line, picture = html.escape(repr(self)), None
         try:
             if max(self.image_shape) <= QUICK[0] and self.num_parameters() <= QUICK[1]:
@@ -222,7 +224,7 @@ class Sampler(Model):
 
 
 def padded(noise: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Noise and labels of a last, smaller chunk, filled up with zeros to `CHUNK` rows."""
+    """Pad the noise and labels of a last, smaller chunk with zeros to `CHUNK` rows."""
     gap = CHUNK - len(noise)
     noise = nn.functional.pad(noise, (0, 0, 0, gap))
     return noise, None if labels is None else nn.functional.pad(labels, (0, gap))

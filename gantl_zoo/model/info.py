@@ -1,4 +1,4 @@
-"""The kind and the `ModelInfo` of a model folder and of a released model, read without torch."""
+"""Read the kind and the `ModelInfo` of model folders and released models, without torch."""
 
 from __future__ import annotations
 
@@ -20,30 +20,46 @@ CLASSES = {"gan": "GAN", "backbone": "Classifier"}  # by the kind of a folder
 BUFFERS = re.compile(r"(.*\.)?(running_mean|running_var|num_batches_tracked|weight_u|weight_v|0\._u|0\._v)")
 
 
-def check_kind(name: object, config: Mapping[str, Any], wanted: str | None) -> None:
-    """Raises `UsageError` if a model is not of the `wanted` kind, if any."""
-    found = config.get("kind")
-    if wanted is not None and found in CLASSES and found != wanted:
-        other = CLASSES[found]
+def check_kind(name: object, config: Mapping[str, Any], expected: str | None) -> None:
+    """Raise `UsageError` if a model is not of the `expected` kind, if given."""
+    kind = config.get("kind")
+    if expected is not None and kind in CLASSES and kind != expected:
+        other = CLASSES[kind]
         ways = f"{other}.from_pretrained or load_model"
-        raise UsageError(f"{name} is a {other}, not a {CLASSES[wanted]}; load it with {ways}")
+        raise UsageError(f"{name} is a {other}, not a {CLASSES[expected]}; load it with {ways}")
 
 
 def folder_info(folder: str | Path, **more: Any) -> ModelInfo:
-    """What a model folder's `config.json` and the headers of its weights state; `more` are further fields.
+    """The `ModelInfo` of a folder, read from `config.json` and file headers; `more` are further fields.
 
-    Parameters are counted from the tensors' names: a buffer of a layer that is not PyTorch's counts, too.
+    Parameters are told from buffers by their names, so buffers of layers outside of PyTorch count, too.
     Raises `WeightsError`.
     """
     folder = Path(folder)
     config = read_config(folder)
-    stored = [look(folder / f"{part}.safetensors") for part in parts_of(config)]
+    stored = [look(file) for file in weights_files(folder, config).values()]
     count = sum(map(parameters, stored))
     return from_config(config, folder=folder, parameters=count, bytes=sum(map(size, stored)), **more)
 
 
+def stored_networks(folder: Path, config: Mapping[str, Any]) -> dict[str, Stored]:
+    """The weights of those networks of a folder whose files have been fetched. Raises `WeightsError`."""
+    files = weights_files(folder, config)
+    return {part: look(file) for part, file in files.items() if file.is_file() or index_of(file).is_file()}
+
+
+def weights_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
+    """`{"generator": …/generator.safetensors, …}`; shards have an index in place of this file."""
+    return {part: folder / f"{part}.safetensors" for part in parts_of(config)}
+
+
+def index_of(file: Path) -> Path:
+    """The index of a network's shards, if it is stored in shards."""
+    return file.with_name(file.name + INDEX)
+
+
 def release_info(entry: Entry) -> ModelInfo:
-    """What is known about a released model. Imports the plug-in that brings it, to find its folder.
+    """The `ModelInfo` of a released model. Imports its plug-in, if any, to find its folder.
 
     Raises `PluginError`, `WeightsError`.
     """
@@ -51,13 +67,13 @@ def release_info(entry: Entry) -> ModelInfo:
 
 
 def parameters(stored: Stored) -> int:
-    """Number of parameters in a network's files."""
+    """The number of parameters in a network's files."""
     kept = [slot for name, slot in stored.slots.items() if not BUFFERS.fullmatch(name)]
     return sum(math.prod(slot.shape) for slot in kept)
 
 
 def size(stored: Stored) -> int:
-    """Bytes of a network's files: one, or shards and their index."""
-    index = stored.path.with_name(stored.path.name + INDEX)
+    """The size in bytes of a network's files: one file, or shards and their index."""
+    index = index_of(stored.path)
     files = [*stored.files, *([index] if index.is_file() else [])]
     return sum(file.stat().st_size for file in files)

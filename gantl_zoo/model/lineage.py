@@ -1,4 +1,4 @@
-"""What a model's lineage keeps of the model that it was made from."""
+"""The base model in a model's lineage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
-    """What lineage keeps of a base model: its name, or its repository and commit."""
+    """A base model's entry in the lineage: its name, or its repository and commit on the Hub."""
     origin = model.about.get("hub")
     return (
         {"base_model": origin["repo"], "base_revision": origin["revision"]}
@@ -22,6 +22,6 @@ def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
 
 
 def pinned(model: GAN | Classifier, name: str) -> str:
-    """`name`, and the commit if it is one on the Hub, so that the same words find the same model again."""
+    """A name that always means this model: `name`, or the repository and commit of a model on the Hub."""
     origin = model.about.get("hub")
     return f"{origin['repo']}@{origin['revision']}" if origin and not folder_at(name) else name

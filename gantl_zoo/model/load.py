@@ -1,4 +1,4 @@
-"""`load_folder`: the model of a folder, whatever its kind."""
+"""`load_folder`: load a GAN or a classifier from a folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gantl_zoo.storage.schema import read_config
 def load_folder(
     folder: str | Path, *, discriminator: bool = True, origin: dict[str, str] | None = None
 ) -> GAN | Classifier:
-    """The model of a folder, in eval mode: a `GAN`, or a `Classifier` for a backbone.
+    """Load the model of a folder, in eval mode: a `GAN`, or a `Classifier` for a backbone.
 
     `discriminator=False` neither builds nor reads a GAN's discriminator. `origin` is the repository and the
-    commit that the folder was fetched from. Raises `WeightsError`.
+    commit on the Hub that the folder was fetched from. Raises `WeightsError`.
     """
     folder = Path(check_name(folder))
     model: GAN | Classifier

@@ -1,4 +1,4 @@
-"""Devices and dtypes as people name them, checked before anything is loaded."""
+"""Check devices and dtypes by name before a model is loaded."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ DTYPES = {
 
 
 def usable_device(device: str | int | torch.device) -> torch.device:
-    """The device of that name or number; "auto" is a GPU if there is one. Raises `UsageError` for a device
-    that this machine, or this build of PyTorch, does not have.
+    """The device of that name or number; "auto" is a GPU if there is one.
+
+    Raises `UsageError` for a device that this machine, or this build of PyTorch, does not have.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError, ValueError):  # torch's own text lists twenty kinds
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError, ValueError):  # torch's own message lists twenty device types
         raise UsageError(unknown("device", str(device), DEVICES)) from None
-    if found.type == "meta":
-        raise UsageError("device 'meta' holds shapes without numbers; choose another device, such as 'cpu'")
+    if chosen.type == "meta":
+        raise UsageError("device 'meta' stores shapes without values; choose another device, such as 'cpu'")
     try:
-        torch.empty(1, device=found)
+        torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, ImportError) as error:
-        cause = str(error).splitlines()[0].partition(". ")[0]  # what follows is for people who build torch
+        cause = str(error).splitlines()[0].partition(". ")[0]  # the next sentences are about building torch
         raise UsageError(f"device {str(device)!r} can't be used here: {cause}; try 'cpu'") from None
-    return found
+    return chosen
 
 
 def float_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """The dtype of that name: float32, float16, bfloat16 or float64. Raises `UsageError` for any other."""
+    """The dtype float32, float16, bfloat16 or float64 of that name. Raises `UsageError` for any other."""
     name = str(dtype).removeprefix("torch.")
     if not isinstance(dtype, (str, torch.dtype)) or name not in DTYPES:
         raise UsageError(unknown("dtype", name, DTYPES))

@@ -1,6 +1,6 @@
-"""`from_pretrained`, `save_pretrained` and `push_to_hub`, as the Hub's libraries call them.
+"""`from_pretrained`, `save_pretrained` and `push_to_hub`, named as in the Hub's libraries.
 
-Loading by name and pushing live above the models. They are found by reference, as registered names are.
+`load_model` and `push` import models, so this file refers to them by `module:name`, as registries do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PUSH = "gantl_zoo.hub.push:push"
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did: the commit that holds the model now, and which files it changed."""
+    """The result of a push: the commit that holds the model now, and the files that it changed."""
 
     repo: str
     commit: str = ""  # "" for a dry run
@@ -37,13 +37,13 @@ class Pushed:
         if not self.commit:
             return self.plan()
         if not self.changed and not self.deleted:
-            return f"nothing has changed since commit {self.commit} of {self.repo}: nothing was sent"
+            return f"nothing was sent: nothing has changed since commit {self.commit} of {self.repo}"
         lines = [f"sent {', '.join(self.changed)}"] if self.changed else []
         lines += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
         return f"{'; '.join(lines)}\n{self.url}\n{self.repo}@{self.commit}"
 
     def plan(self) -> str:
-        """Files with sizes and SHA-256, and the card."""
+        """The files that a dry run would send, with SHA-256 and size, and the card."""
         lines = [f"would send to {self.repo}, in one commit:"]
         for name, content in self.files.items():
             size = content.stat().st_size if isinstance(content, Path) else len(content)
@@ -54,7 +54,7 @@ class Pushed:
 
 
 class Pretrained:
-    """The Hub's three verbs for a model."""
+    """Base class with the three methods that the Hub's libraries have."""
 
     kind: ClassVar[str]
     save: Callable[..., Path]
@@ -72,9 +72,9 @@ class Pretrained:
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
     ) -> Self:
-        """The model of that name, as `gantl_zoo.load_model` gives it, with the same arguments.
+        """Load the model `name`; the same as `gantl_zoo.load_model`, for models of this class.
 
-        Raises `UsageError` for a model of the other kind, and what `load_model` raises.
+        Raises `UsageError` for a model of the other class, and what `load_model` raises.
         """
         model: Self = resolve(LOAD)(
             cls.kind,
@@ -111,5 +111,5 @@ class Pretrained:
         """Send the model to the Hub in one commit; the same as `gantl_zoo.push` with this model as source."""
         options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
         options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
-        done: Pushed = resolve(PUSH)(self, repo_id, token=token, endpoint=endpoint, **options)
-        return done
+        result: Pushed = resolve(PUSH)(self, repo_id, token=token, endpoint=endpoint, **options)
+        return result

@@ -1,4 +1,4 @@
-"""Latents and classes as functions of a seed, and seeds as people write them."""
+"""Latents and classes as functions of a seed, and checks of what users pass as seeds and labels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from gantl_zoo.errors import UsageError
 
-# One chunk size for all: convolutions may round differently for another batch size, and the image of a
-# seed must not depend on how many others were asked for.
+# A fixed batch size: convolutions may round differently for another one, and the image of a seed must not
+# depend on how many others are generated with it.
 CHUNK = 16
 
 
 MOST_BYTES = 1 << 40
-SEEDS = 1 << 32  # a generator of random numbers looks at no more bits
+SEEDS = 1 << 32  # torch's CPU generator ignores higher bits
 
 
 def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
-    """Standard normal noise (N, Z); row i depends on seed i alone."""
+    """Standard normal noise (N, Z); row i depends on seed i only."""
     noise = torch.empty(len(seeds), latent_dim, dtype=torch.float32)
     for row, seed in zip(noise, seeds, strict=True):
         row.normal_(generator=torch.Generator().manual_seed(seed))
@@ -31,59 +31,61 @@ def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
 
 
 def drawn_classes(seeds: Sequence[int], num_classes: int) -> Tensor:
-    """A class (N,) for each seed where nobody names one, whatever its latent."""
+    """The default class (N,) of each seed, which does not depend on its latent."""
     digests = [hashlib.sha256(f"class of seed {seed}".encode()).digest() for seed in seeds]
     return torch.tensor([int.from_bytes(d[:8], "big") % num_classes for d in digests], dtype=torch.long)
 
 
 def whole(name: str, value: Any) -> int:
-    """A whole number of Python's, numpy's or torch's as Python's. Raises `UsageError` for any other value,
-    also for booleans and floats.
+    """Convert an integer of Python, NumPy or torch to an int. Raises `UsageError` for any other value, also
+    for booleans and floats.
     """
     try:
         if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
             raise TypeError
         return operator.index(value)
     except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"{name} is a whole number, not {str(value)[:80]!r}") from None
+        raise UsageError(f"{name} must be a whole number, not {str(value)[:80]!r}") from None
 
 
 def whole_numbers(name: str, values: Any) -> list[int]:
-    """The numbers of a list, range, array, tensor or generator, each as `whole`. Raises `UsageError`."""
+    """Convert a list, range, array, tensor or iterator of integers to ints. Raises `UsageError`."""
     shape = getattr(values, "shape", (0,))
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or len(shape) != 1:
-        raise UsageError(f"{name}s are whole numbers in a row, such as [0, 1, 2], not {str(values)[:80]!r}")
+        raise UsageError(
+            f"{name}s must be a list of whole numbers, such as [0, 1, 2], not {str(values)[:80]!r}"
+        )
     return [whole(f"a {name}", value) for value in values]
 
 
 def check_count(count: int, image_shape: tuple[int, int, int]) -> None:
-    """Raises `UsageError` for images that no memory holds."""
+    """Raise `UsageError` for more images than fit into any memory."""
     if (size := 4 * count * math.prod(image_shape)) > MOST_BYTES:
         raise UsageError(f"{count:,} images take {size / 2**30:,.0f} GiB: generate fewer at a time")
 
 
 def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
-    """The seeds of `n` images from `seed` on, or those in `seeds`; without any of them one of seed 0.
+    """The seeds `seed`, `seed` + 1, … of `n` images, or those in `seeds`; by default only seed 0.
 
     Raises `UsageError`.
     """
     if seeds is not None and (n is not None or seed is not None):
-        raise UsageError("generate takes n and seed, or seeds, and not both")
+        raise UsageError("generate takes n and seed, or seeds, but not both")
     if seeds is None:
         count, first = whole("n", 1 if n is None else n), whole("seed", 0 if seed is None else seed)
         if count < 0 or first < 0:
             raise UsageError(f"generate needs n and seed >= 0, not {count}, {first}")
         if first + count > SEEDS:
-            raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {first + count - 1:,}")
+            raise UsageError(f"a seed must be from 0 to {SEEDS - 1:,}, not {first + count - 1:,}")
         return range(first, first + count)
-    found = whole_numbers("seed", seeds)
-    if wrong := [number for number in found if not 0 <= number < SEEDS]:
-        raise UsageError(f"a seed is a number from 0 to {SEEDS - 1:,}, not {wrong[0]}")
-    return found
+    numbers = whole_numbers("seed", seeds)
+    if wrong := [number for number in numbers if not 0 <= number < SEEDS]:
+        raise UsageError(f"a seed must be from 0 to {SEEDS - 1:,}, not {wrong[0]}")
+    return numbers
 
 
 def labels_of(labels: Any, count: int) -> Tensor:
-    """The classes (N,) of `count` images: one number for all, or a list, array or tensor of them.
+    """Convert labels to a tensor (N,): one label for all `count` images, or a list, array or tensor.
 
     Raises `UsageError`.
     """
@@ -93,24 +95,24 @@ def labels_of(labels: Any, count: int) -> Tensor:
 
 
 def scale(value: Any) -> float:
-    """A truncation, a finite number above 0, as a float. Raises `UsageError`."""
-    found = _finite(value)
-    if found is None or found <= 0:
-        raise UsageError(f"generate needs a number truncation > 0, not {str(value)[:80]!r}")
-    return found
+    """Convert a truncation to a float. Raises `UsageError` unless it is finite and positive."""
+    number = _finite(value)
+    if number is None or number <= 0:
+        raise UsageError(f"truncation must be a finite number > 0, not {str(value)[:80]!r}")
+    return number
 
 
 def factor(name: str, value: Any) -> float:
-    """A finite number as a float. Raises `UsageError`."""
-    found = _finite(value)
-    if found is None:
+    """Convert a finite number to a float. Raises `UsageError` for other values."""
+    number = _finite(value)
+    if number is None:
         raise UsageError(f"{name} must be a finite number, not {str(value)[:80]!r}")
-    return found
+    return number
 
 
 def _finite(value: Any) -> float | None:
     try:
-        found = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None

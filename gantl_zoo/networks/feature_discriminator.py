@@ -62,7 +62,7 @@ class BackboneDiscriminator(nn.Module):
     """
 
     num_classes = 0
-    untaught = False  # True if built on a frozen backbone of random weights, whatever is loaded later
+    random_features = False  # True if built on a frozen backbone with random weights; loading keeps it
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -149,7 +149,7 @@ def discriminator(
     inner = backbone_arguments(backbone_config, further, sees)
     body, random = starting_body(backbone, inner, sees, weights, pretrained)
     network: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
-    network.untaught = freeze and random
+    network.random_features = freeze and random
     if hasattr(body, "config"):  # its weights bring some of its arguments
         size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
         own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}

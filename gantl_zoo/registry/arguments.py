@@ -26,7 +26,7 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 def starting_weights(**without: Any) -> Callable[[Builder], Builder]:
-    """Declare the arguments of a builder that only select starting weights, with their values for none.
+    """Declare the arguments of a builder that only select starting weights, with values that select none.
 
         @gz.starting_weights(weights=None, pretrained=False)
         def backbone(*, width: int = 64, weights: str | None = None, pretrained: bool = True): ...

@@ -62,7 +62,7 @@ class Registry:
         return add
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Sorted names that match the shell `pattern`. Names of two plug-ins appear as `owner:name`."""
+        """Sorted names that match the shell `pattern`; `owner:name` for a name that two plug-ins register."""
         found = set(self._own)
         for entry in self._plugged():
             bare = self.lookup(entry.name)
@@ -128,7 +128,7 @@ class Registry:
         return self.build(name, **config | inner | self.fetching(name, config))
 
     def fetching(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that only select starting weights, with their values for none.
+        """The arguments that only select starting weights, with values that select none.
 
         Those that the builder declares, and those that it forwards to the builder of an inner network, which
         declares them.

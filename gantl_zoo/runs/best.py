@@ -1,4 +1,4 @@
-"""`Best`: which of a run's models is kept.
+"""`Best`: decides which of a run's models is kept.
 
 A metric's value is noisy; with ten held-out images it is mostly noise. A run therefore keeps the newest model
 whose value lies within the 95 % interval of the best value. This is the one-standard-error rule (Breiman et
@@ -17,18 +17,19 @@ from typing import Any
 class Best:
     """The best value so far, and the step of the model that is kept."""
 
-    first: str = ""  # the metric that decides: the first of the first measurement
+    first: str = ""  # name of the metric that decides: the first one of the first measurement
     score: float | None = None  # the best value as a score; lower is better
-    bound: float | None = None  # scores up to this one lie within the best one's interval
-    value: float = 0.0  # the best value itself
-    at: int = 0  # its step
-    step: int = 0  # of the kept model
+    bound: float | None = None  # the worst score within the interval of the best value
+    value: float = 0.0  # the best value
+    at: int = 0  # the step of the best value
+    step: int = 0  # the step of the kept model
     lost: bool = False  # whether a later model has overwritten the kept one, after a roll-back
 
     def takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
-        """Whether the model of `step` replaces the kept one.
+        """Record the measurement of `step`. Returns whether its model replaces the kept one.
 
-        Without metrics the newest model is kept; if the metric is undefined or not finite, the first.
+        Without metrics the newest model is kept. A model without a finite value of the metric replaces only
+        that of step 0, or one that is lost.
         """
         taken = self._takes(results, step)
         if taken:
@@ -48,20 +49,20 @@ class Best:
         return taken
 
     def reason(self) -> str:
-        """Why the kept model does not have the best value; empty if it has."""
+        """Why the kept model is not the one with the best value; empty if it is."""
         if self.score is None or self.at == self.step:
             return ""
         where = f"{self.value:.4g} at step {self.at}"
-        return f", the last one that {self.first} can't tell from the best value ({where})"
+        return f", the newest one within the interval of the best {self.first} ({where})"
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """JSON values for a checkpoint; see `restored`."""
         named = {"first": self.first, "best": self.score, "best_step": self.step}
         return named | {"bound": self.bound, "value": self.value, "at": self.at}
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], lost: bool) -> Best:
-        """The opposite of `state`; also for the states of earlier versions, whose score may be NaN."""
+        """Restore from `state`, also from that of an earlier version, whose score may be NaN."""
         score, step = state["best"], state["best_step"]
         rest = {"value": state.get("value", 0.0), "at": state.get("at", step), "step": step, "lost": lost}
         if score is not None and not math.isfinite(score):
@@ -70,10 +71,10 @@ class Best:
 
 
 def limit(result: Mapping[str, Any]) -> float:
-    """The worse end of a result's interval, as `regret` counts.
+    """The worse end of a result's interval, as a score (see `regret`).
 
-    A metric without an interval gets value ± 2/√n · |value|, with n the number of compared images: two
-    standard errors of a mean of n squares whose standard deviation equals their mean.
+    A metric without an interval gets value ± 2/√n · |value|, where n is the number of compared images. These
+    are two standard errors of a mean of n squares whose standard deviation equals their mean.
     """
     value = float(result["value"])
     low, high = result.get("low"), result.get("high")
@@ -85,5 +86,5 @@ def limit(result: Mapping[str, Any]) -> float:
 
 
 def regret(result: Mapping[str, Any], value: float) -> float:
-    """A value of the result's metric as a score; lower is better."""
+    """Convert a value of the result's metric to a score; lower is better."""
     return value if result["better"] == "lower" else -value

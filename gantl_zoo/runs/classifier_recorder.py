@@ -16,13 +16,13 @@ from gantl_zoo.training.classifier import accuracy
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.observer import Observer
 
-LEAST = 200  # accuracy during training is measured on at least so many held-out images, if there are as many
+LEAST = 200  # minimum number of held-out images for the accuracy during training, if there are enough
 
 
 class ClassifierRecorder(Observer):
-    """Writes `stats.jsonl`, a row an epoch. The last model is kept: `save` writes it after the last step.
+    """Writes one row of `stats.jsonl` per epoch. `save` writes the last model, which is the kept one.
 
-    `held_out` includes training images if the images were given `in_memory`.
+    For images `in_memory` the `held_out` images are the training images.
     """
 
     def __init__(
@@ -35,19 +35,19 @@ class ClassifierRecorder(Observer):
         save: Callable[[], Classifier] | None = None,
     ) -> None:
         self.in_memory, self.save = in_memory, save
-        self.model: Classifier | None = None  # as saved
+        self.model: Classifier | None = None  # set by `finish`
         self.folder, self.epochs, self.per_epoch = folder, recipe.epochs, recipe.per_epoch(len(images))
         pace = recipe.pace(len(images))
         self.every, self.steps = pace.log_every, pace.steps
         self.progress = progress_of(
             pace.steps, "step", images=pace.batch, quiet=folder.quiet, write=folder.log
         )
-        # no more images than training images: measuring must not cost more than training
+        # at most as many as training images, so that measuring does not cost more than training
         self.shown = held_out.few(min(len(held_out), max(LEAST, len(images))))
         self.row: dict[str, Any] = {}
 
     def on_step(self, step: int) -> None:
-        if step < self.steps:  # the last epoch has a line of its own
+        if step < self.steps:  # `on_metrics` writes the line of the last epoch
             self.progress.update(step)
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
@@ -89,7 +89,7 @@ class ClassifierRecorder(Observer):
 
 
 def result(score: float, held_out: ImageData, in_memory: bool = False) -> Result:
-    """An accuracy and the images on which it was measured; of images `in_memory` none is held out."""
+    """The accuracy as a result that names its images. No images are held out of those `in_memory`."""
     split = "training images (in memory, none held out)" if in_memory else f"{held_out.split} images"
     return {
         "name": "accuracy",
@@ -101,6 +101,6 @@ def result(score: float, held_out: ImageData, in_memory: bool = False) -> Result
 
 
 def scored(accuracy: Result, count: int) -> Result:
-    """An accuracy on `count` images with its interval, as a report has it; model folders keep it without."""
+    """Add the 95 % interval of an accuracy on `count` images, for a report; model folders don't keep it."""
     low, high = wilson(accuracy["value"], count)
     return {**accuracy, "low": low, "high": high, "better": "higher"}

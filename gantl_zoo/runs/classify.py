@@ -1,4 +1,4 @@
-"""`classify`: pre-train, fine-tune and evaluate a backbone. The article's second half."""
+"""`classify`: train, fine-tune and evaluate classifiers."""
 
 from __future__ import annotations
 
@@ -50,22 +50,24 @@ def classify_train(
     progress: bool | None = None,
     **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
-    """Train a backbone from scratch (`timm:` ones from their pre-trained weights) on labelled data.
+    """Train a backbone on labelled data, from scratch or, for `timm:` backbones, from pretrained weights.
 
-    The backbone is "cnn" where none is named. With `gan` a first classifier labels that GAN's samples
-    (`gan_samples` of them, 5,000 if not given), and a second one learns from the images and from those
-    samples whose label the first was sure of (with a probability of `gan_confidence`, 0.95 if not given), in
-    as many steps (`gantl_zoo.runs.pseudo_labels`). `settings` are those of `ClassifierRecipe` (epochs, batch,
-    seed, lr, …), `precision`, `device`, `title`, and of the data. `resume` continues a run folder with its
-    own settings; what is given beside it must agree with them.
+    The default backbone is "cnn". `gan` augments the training set with pseudo-labelled samples
+    (`gantl_zoo.runs.pseudo_labels`): a first classifier labels `gan_samples` samples (default 5,000), and
+    those with a confidence of at least `gan_confidence` (default 0.95) are added to the training images of
+    the final classifier, which is trained for as many steps. `settings` are those of `ClassifierRecipe`
+    (epochs, batch, seed, lr, …), `precision`, `device`, `title`, and those of the data. `resume` continues
+    the run in a folder; other arguments must agree with the settings of that run.
     """
     check_known(settings, ClassifierSettings, *GENERAL, "backbone_config", *HELPER)
     quiet = silent(quiet, progress)
     own = {"backbone_config": plain(backbone_config or {}), "gan": None if gan is None else str(gan)}
     own |= {"gan_samples": gan_samples, "gan_confidence": gan_confidence}
     if resume is not None:
-        wishes = given(own | settings | {"name": backbone})
-        return resume_classifier(resume, data=data or None, wishes=wishes, callbacks=callbacks, quiet=quiet)
+        requested = given(own | settings | {"name": backbone})
+        return resume_classifier(
+            resume, data=data or None, requested=requested, callbacks=callbacks, quiet=quiet
+        )
     run = prepared("train", backbone or "cnn", data, own, settings)
     return begin(run, out, callbacks, quiet)
 
@@ -84,22 +86,26 @@ def classify_transfer(
     progress: bool | None = None,
     **settings: Unpack[ClassifierSettings],
 ) -> Classifier:
-    """Fine-tune a classifier on other labelled data. Classes that the source has by name keep their rows of
-    the last block; those of all others are fresh.
+    """Fine-tune a classifier on other labelled data.
 
-    `source` may also be a `timm:` backbone with its pre-trained weights, or a GAN, whose discriminator
-    becomes the backbone (`gantl_zoo.networks.backbones.discriminator_features`). The strategy is "full" where
-    none is named. Raises `DataError` for images without labels or of other channels, `UsageError` for a
-    strategy that is for GANs alone. `settings` and `resume` as for `classify_train`.
+    Classes that the source has under the same name keep their rows of the last block; the rows of all others
+    are initialised. `source` may also be a `timm:` backbone with its pretrained weights, or a GAN, whose
+    discriminator becomes the backbone (`gantl_zoo.networks.backbones.discriminator_features`). The default
+    strategy is "full". `settings` and `resume` are as for `classify_train`.
+
+    Raises `DataError` for images without labels or with another channel count, `UsageError` for a strategy
+    that works for GANs only.
     """
     check_known(settings, ClassifierSettings, *GENERAL, "strategy", "strategy_config")
     quiet = silent(quiet, progress)
     own = {"strategy": strategy, "strategy_config": plain(strategy_config or {})}
     if resume is not None:
-        wishes = given(own | settings | {"name": None if source is None else str(source)})
-        return resume_classifier(resume, data=data or None, wishes=wishes, callbacks=callbacks, quiet=quiet)
+        requested = given(own | settings | {"name": None if source is None else str(source)})
+        return resume_classifier(
+            resume, data=data or None, requested=requested, callbacks=callbacks, quiet=quiet
+        )
     if source is None:
-        raise UsageError("source must be given; only with resume=RUN it is known")
+        raise UsageError("source must be given, unless resume=RUN continues a run")
     return begin(prepared("transfer", str(source), data, own, settings), out, callbacks, quiet)
 
 
@@ -108,10 +114,10 @@ def classify_transfer(
 def classify_evaluate(
     model: str | Path | Classifier, *, data: Data, **settings: Unpack[DataSettings]
 ) -> Report:
-    """Measure a classifier on the held-out images of `data`: `report["accuracy"]`, from 0 to 1, with its 95 %
-    interval.
+    """Measure a classifier on the held-out images of `data`.
 
-    Raises `DataError` for images of other channels or another number of classes.
+    `report["accuracy"]` is from 0 to 1; the report also has its 95 % interval. Raises `DataError` for images
+    with another channel count or another number of classes.
     """
     check_known(settings, DataSettings, "model", "data")
     classifier = model if isinstance(model, Classifier) else load_classifier(model)
@@ -135,11 +141,13 @@ def classify_evaluate(
 def prepared(
     verb: str, name: str, data: Data | None, own: Mapping[str, Any], settings: ClassifierSettings
 ) -> ClassifierRun:
-    """A run whose settings and images are checked. Raises `UsageError` and `DataError`."""
+    """Prepare a run: check its settings and read its images. Raises `UsageError` and `DataError`."""
     if size := launched():
-        raise UsageError(f"a classifier is trained in one process: start without a launcher, or unset {size}")
+        raise UsageError(
+            f"a classifier is trained in one process: start it without a launcher, or unset {size}"
+        )
     if data is None:
-        raise UsageError("data must be given; only with resume=RUN it is known")
+        raise UsageError("data must be given, unless resume=RUN continues a run")
     if wrong := schema.title(settings.get("title") or ""):
         raise UsageError(f"title {wrong}")
     spec, chosen = data_spec(data, settings), given(settings)
@@ -153,7 +161,7 @@ def prepared(
     machine = engine.choose(job.device, job.precision)
     images = RunData.read(spec).train
     if images.labels is None:
-        raise DataError(f"{images.name} has no labels: put each class's images into a sub-folder")
+        raise DataError(f"{images.name} has no labels: sort its images into one folder per class")
     for one in images.classes:
         storable(one, f"the class of {images.name}", DataError)
     job = replace(job, fingerprint=images.fingerprint)

@@ -15,15 +15,15 @@ from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 
 FORMAT = 1
-KIND = "classifier-run"  # never a model's kind: a run's folder must not be taken for a model's
+KIND = "classifier-run"  # differs from a model's kind, so that no run folder is read as a model folder
 
 
 class ClassifierSettings(DataSettings, total=False):
-    """What `classify_train` and `classify_transfer` have in common: `ClassifierRecipe`, data and device.
+    """Settings of both `classify_train` and `classify_transfer`: `ClassifierRecipe`, data and device.
 
     `device`: where to train: auto, cpu, cuda, cuda:1 or mps.
     `precision`: number format of the computation: auto, fp32, bf16 or fp16.
-    `title`: name of the model. By default it is that of the run's folder.
+    `title`: name of the model. By default the name of the run's folder.
     """
 
     epochs: int | None
@@ -41,17 +41,17 @@ class ClassifierSettings(DataSettings, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierJob:
-    """What is trained from what, so that resuming needs nothing else."""
+    """All settings of a run, so that it can be resumed from its folder alone."""
 
     verb: str  # "train" or "transfer"
-    name: str  # the backbone's name, or the source's
+    name: str  # of the backbone or the source
     data: DataSpec
     recipe: ClassifierRecipe
     fingerprint: str | None = None  # of the training images
-    backbone_config: dict[str, Any] = field(default_factory=dict)  # of a training from scratch
+    backbone_config: dict[str, Any] = field(default_factory=dict)  # if trained from scratch
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
-    gan: str | None = None  # whose samples join the images
+    gan: str | None = None  # augments the training set with its samples
     gan_samples: int = 5_000
     gan_confidence: float = 0.95
     device: str = "auto"
@@ -60,20 +60,20 @@ class ClassifierJob:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the images were given in memory: none is held out, and resuming needs them again."""
+        """Whether the images were given in memory. Then none are held out, and resuming needs them again."""
         return self.data.in_memory
 
     def to_config(self) -> dict[str, Any]:
-        """As config.json keeps it."""
+        """The contents of config.json."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
         data = self.data.to_config() | {"fingerprint": self.fingerprint}
         return {"format": FORMAT, "kind": KIND, **plain, "data": data, "recipe": asdict(self.recipe)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: object) -> ClassifierJob:
-        """The opposite of `to_config`. Raises `TrainingError` for what is not such a run."""
+        """The opposite of `to_config`. Raises `TrainingError` for the config of another kind of run."""
         if config.get("kind") != KIND:
-            raise TrainingError(f"{where} is not a classifier's run")
+            raise TrainingError(f"{where} is not the run of a classifier")
         kept = settings_in(config, FORMAT, where)
         with readable(where):
             kept["fingerprint"] = kept["data"]["fingerprint"]
@@ -82,7 +82,7 @@ class ClassifierJob:
             return cls(**kept)
 
     def command(self) -> str:
-        """The command line that repeats the run: what differs from the defaults; epochs and seed always."""
+        """The command line that repeats the run: epochs, seed, and all settings that are not defaults."""
         words = ["gantl-zoo", "classify", self.verb, self.name, "--data", self.data.name]
         usual, recipe = asdict(ClassifierRecipe()), asdict(self.recipe)
         spec = {key: getattr(self.data, key) for key in ("shots", "image_size", "channels")}

@@ -1,4 +1,4 @@
-"""Resume a classifier's run, bit for bit on one CPU."""
+"""Resume the run of a classifier; on one CPU the result is identical bit for bit."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ def resume_classifier(
     path: str | Path,
     *,
     data: Data | None = None,
-    wishes: Mapping[str, Any] | None = None,
+    requested: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Classifier:
-    """Continue the classifier's run in the folder `path` from its newest checkpoint. The result equals
-    that of an uninterrupted run.
+    """Continue the run in the folder `path` from its newest checkpoint.
 
-    `data` is the images' new place if they were moved; `wishes` are settings that must equal the run's own.
-    Raises `TrainingError` if there is no such run, or if its images have changed; `UsageError` for other
-    wishes; `Stopped` after Ctrl-C.
+    The result equals that of an uninterrupted run. `data` is the new place of the images if they were moved;
+    `requested` settings must equal the run's own. Raises `TrainingError` if there is no such run, or if its
+    images have changed; `UsageError` for other settings; `Stopped` after Ctrl-C.
     """
     folder, config = RunFolder.open(path, quiet)
     job = ClassifierJob.from_config(config, folder.path)
-    check_settings(job, path, wishes or {})
+    check_settings(job, path, requested or {})
     images = find_images(job.data, job.fingerprint, folder.path, data)
     held_out = held_out_of(images.spec)
     run = ClassifierRun(job, images.train, held_out, engine.choose(job.device, job.precision))
@@ -43,5 +42,5 @@ def resume_classifier(
 
 
 def held_out_of(spec: DataSpec) -> ImageData:
-    """The images on which accuracy is measured; for images in memory these are the training images."""
+    """The images on which accuracy is measured. For images in memory these are the training images."""
     return spec.load("test")

@@ -1,4 +1,4 @@
-"""A classifier's run: start or resume, train, save the model."""
+"""The run of a classifier: start or resume it, train, save the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named, load_model
 
-FIRST = "teacher"  # folder of the first classifier's run within the run that uses its labels
+FIRST = "teacher"  # folder of the first classifier's run, inside the run that uses its pseudo-labels
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ClassifierRun:
 class Start:
     """The model and strategy that a run starts with."""
 
-    job: ClassifierJob  # with the source's commit, if it is one on the Hub
+    job: ClassifierJob  # if the source is on the Hub, with its commit
     model: Classifier
     strategy: TransferStrategy
     folder_name: str
@@ -60,7 +60,7 @@ class Start:
 
 @training_modes()
 def start_of(job: ClassifierJob, images: ImageData) -> Start:
-    """Build or load the backbone. Raises `ZooError` for wrong names, arguments or images."""
+    """Build or load the backbone. Raises `ZooError` for invalid names, arguments or images."""
     if job.verb == "train":
         return from_scratch(job, images)
     base, hashes = base_of(job.name, images.shape[0])
@@ -71,13 +71,15 @@ def start_of(job: ClassifierJob, images: ImageData) -> Start:
     lineage = {**ancestor(base, job.name), **hashes, "base_lineage": base.lineage}
     lineage |= {"strategy": job.strategy, "strategy_config": job.strategy_config}
     model.about = {"lineage": lineage}
-    note = f"last block: {len(kept)} of {len(images.classes)} classes are known by name; the others are fresh"
+    note = (
+        f"last block: {len(kept)} of {len(images.classes)} classes have weights in the source; others are new"
+    )
     job = replace(job, name=pinned(base, job.name))
     return Start(job, model, strategy, f"{base.name}-{images.name}-{job.strategy}", note=note)
 
 
 def body_is_frozen(strategy: TransferStrategy, base: Classifier) -> bool:
-    """Whether the strategy trains the last block alone. Prepares it on a copy."""
+    """Whether the strategy trains only the last block. It prepares a copy of the backbone."""
     backbone = copy.deepcopy(base.backbone)
     plan = strategy.prepare_backbone(backbone)
     body = {id(p) for block in blocks(backbone)[:-1] for p in block.parameters()}
@@ -86,12 +88,14 @@ def body_is_frozen(strategy: TransferStrategy, base: Classifier) -> bool:
 
 def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
     """The start of a training from scratch."""
-    needed = {"channels": images.shape[0], "num_classes": len(images.classes)}
-    for key, value in needed.items():
+    required = {"channels": images.shape[0], "num_classes": len(images.classes)}
+    for key, value in required.items():
         if job.backbone_config.get(key, value) != value:
-            raise UsageError(f"{key} is {value} in {images.name}; leave {key} to the data")
+            raise UsageError(
+                f"{key} is {value} in {images.name}: leave {key} out, since the data determine it"
+            )
     with seeding.seeded(job.recipe.seed):
-        model = build_classifier(job.name, needed | job.backbone_config)
+        model = build_classifier(job.name, required | job.backbone_config)
     helper = None
     if job.gan is not None:
         gan = gan_named(job.gan, discriminator=False)
@@ -114,16 +118,16 @@ def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
 
 
 def check_channels(model: Classifier, images: ImageData) -> None:
-    """Raises `DataError` for images of other channels than the classifier's."""
+    """Raise `DataError` if images and classifier have different channel counts."""
     if images.shape[0] != model.channels:
         raise DataError(
-            f"{model.name} takes {model.channels} channel(s), {images.name} has {images.shape[0]}; "
+            f"{model.name} takes {model.channels} channel(s), but {images.name} has {images.shape[0]}; "
             f"convert the data with --channels {model.channels}"
         )
 
 
 def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], quiet: bool) -> Classifier:
-    """A new run in a numbered folder under `out`."""
+    """Start a new run in a numbered folder under `out`."""
     start = start_of(run.job, run.images)
     check_classifier(start.model.backbone, run.images, run.job.recipe.batch)
     folder = RunFolder.create(out, start.folder_name, start.job.to_config(), quiet)
@@ -134,7 +138,7 @@ def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], qu
 def perform(
     run: ClassifierRun, start: Start, folder: RunFolder, resume: bool, callbacks: Sequence[Callback]
 ) -> Classifier:
-    """Train in `folder`, with pseudo-labelled samples if there is a helper."""
+    """Train in `folder`, with pseudo-labelled samples if the start has a `helper`."""
     check_callbacks(callbacks)
     recipe = run.job.recipe
     with training_modes(), run.engine.applied():
@@ -143,19 +147,21 @@ def perform(
         if start.helper is not None:
             images = start.helper.joined(first_classifier(run, start, folder), run.images)
             joined = len(images) - len(run.images)
-            folder.log(f"{joined:,} of {start.helper.samples:,} samples join {len(run.images):,} images")
+            folder.log(
+                f"{joined:,} of {start.helper.samples:,} samples are added to {len(run.images):,} images"
+            )
             epochs = max(1, round(recipe.epochs * len(run.images) / len(images)))
             run, recipe = replace(run, images=images), replace(recipe, epochs=epochs)
         return fit(run, start, recipe, folder, begun(folder.path), callbacks)
 
 
 def begun(path: Path) -> bool:
-    """Whether there is a checkpoint from which a run can go on."""
+    """Whether the run has a checkpoint to continue from."""
     return any((path / "checkpoints").glob("[0-9]*"))
 
 
 def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
-    """The first classifier, trained on the images alone; an interrupted run of it is resumed."""
+    """Train the first classifier on the images alone, or resume or load it if it was begun earlier."""
     earlier = sorted(folder.path.glob(f"[0-9]*-{FIRST}"))
     if earlier and (earlier[-1] / "model").is_dir():
         return load_classifier(earlier[-1] / "model")
@@ -170,7 +176,7 @@ def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Cla
     try:
         return fit(replace(run, job=job), start, job.recipe, inner, resume, ())
     except Stopped as stopped:
-        raise Stopped("stopped in the first classifier's run", folder.path) from stopped
+        raise Stopped("stopped in the run of the first classifier", folder.path) from stopped
 
 
 def fit(
@@ -213,23 +219,23 @@ def save_model(
 
 
 def load_classifier(name: str | Path) -> Classifier:
-    """The classifier of that name. Raises `UsageError` if the name is a GAN's."""
+    """Load a classifier. Raises `UsageError` if the model is a GAN."""
     model = load_model(name)
     if not isinstance(model, Classifier):
-        raise UsageError(f"{name} is a GAN, not a backbone; gantl-zoo list --kind models shows all")
+        raise UsageError(f"{name} is a GAN, not a classifier; gantl-zoo list --kind models shows all models")
     return model
 
 
-def check_settings(job: ClassifierJob, path: str | Path, wishes: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for a setting that is unknown, or not what the run began with."""
+def check_settings(job: ClassifierJob, path: str | Path, requested: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a requested setting that is unknown or differs from the run's own."""
     own = asdict(job.recipe) | {key: getattr(job.data, key) for key in ("shots", "data_seed", "fit")}
     own |= {"image_size": job.data.image_size, "channels": job.data.channels, "data_root": job.data.root}
     own |= {f: getattr(job, f) for f in job.__dataclass_fields__ if f not in ("data", "recipe", "verb")}
-    if strange := sorted(set(wishes) - set(own)):
-        raise UsageError(unknown("setting", strange, own))
-    for key, wish in wishes.items():
-        if wish in (None, {}, "") or agree(key, wish, own[key]):
+    if others := sorted(set(requested) - set(own)):
+        raise UsageError(unknown("setting", others, own))
+    for key, value in requested.items():
+        if value in (None, {}, "") or agree(key, value, own[key]):
             continue
         source = "backbone" if job.verb == "train" else "source"
         option = source if key == "name" else option_of(key)
-        raise UsageError(refusal(path, option, own[key], wish, "start a new run"))
+        raise UsageError(refusal(path, option, own[key], value, "start a new run"))

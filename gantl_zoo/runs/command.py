@@ -12,11 +12,11 @@ from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.training.recipe import Recipe, open_settings
 
-ALWAYS = ("steps", "batch", "seed")  # and what a verb chooses for its images
+ALWAYS = ("steps", "batch", "seed")  # settings that are always listed
 
 
 def command_line(job: Job) -> str:
-    """`gantl-zoo VERB NAME --option …` with everything that is not a default of that verb."""
+    """`gantl-zoo VERB NAME --option …` with all settings that are not defaults of that verb."""
     options: dict[str, Any] = {
         "data": job.data.name,
         "shots": job.data.shots,
@@ -42,7 +42,7 @@ def command_line(job: Job) -> str:
 
 
 def measuring_options(measuring: Measuring) -> dict[str, Any]:
-    """What differs from the defaults."""
+    """The options that differ from their defaults."""
     usual = Measuring()
     options: dict[str, Any] = {"extractor": measuring.extractor, "samples": measuring.samples}
     options = {key: value for key, value in options.items() if value != getattr(usual, key)}
@@ -52,7 +52,7 @@ def measuring_options(measuring: Measuring) -> dict[str, Any]:
 
 
 def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
-    """What differs from the verb's defaults; steps, batch, seed and what the verb would choose always."""
+    """The options that differ from the verb's defaults, those in `ALWAYS`, and those that it chooses."""
     usual = asdict(Recipe.for_verb(verb))
     always = {*ALWAYS, *open_settings(verb, {})}
     return {
@@ -63,7 +63,7 @@ def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
 
 
 def _arguments(job: Job) -> dict[str, dict[str, Any]]:
-    """Builder and strategy arguments, which the command line takes as KEY=VALUE."""
+    """Arguments of builders, strategy and engine, which the command line takes as KEY=VALUE."""
     implied = ["image_size", "channels"] + (["num_classes"] if job.conditional else [])
     generator = {k: v for k, v in job.networks.generator_config.items() if k not in implied}
     return {

@@ -1,4 +1,4 @@
-"""`transfer --compare-scratch`: the same budget from scratch beside a transfer, and who won."""
+"""`transfer --compare-scratch`: compare a transfer with training from scratch for as many steps."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.viz.grid import save_picture, side_by_side
 
-SHOWN = 36
+SHOWN = 36  # images of each kind in `comparison.png`
 
 
 def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Sequence[Callback] = ()) -> None:
-    """Train from scratch beside the transfer in `folder`, then write `comparison.png` and a table there.
+    """Train the from-scratch baseline of the transfer in `folder`, then write `comparison.png` and a table.
 
-    The rival has the source's architecture and random weights; data, recipe and metrics are the same. It goes
-    on where an earlier comparison in this folder stopped.
+    The baseline has the source's architecture, random initial weights, and the data, recipe and metrics of
+    the transfer. An interrupted baseline in this folder is resumed.
     """
     source = run.source
-    assert source is not None  # prepared for a comparison
-    rival = from_job(scratch_of(run.job, source), run.data)
+    assert source is not None  # a prepared transfer has one
+    baseline = from_job(scratch_of(run.job, source), run.data)
     processes = run.engine.processes
     earlier = processes.from_main(lambda: begun_in(folder.path))
     if earlier is not None:
         beside = RunFolder(earlier, folder.quiet)
     else:
-        beside = folder_of(rival, folder.path, "scratch", folder.quiet)
+        beside = folder_of(baseline, folder.path, "scratch", folder.quiet)
     try:
-        scratch = execute(rival, beside, resume=earlier is not None, callbacks=callbacks)
-    except Stopped as stopped:  # who goes on with the transfer gets the comparison, too
+        scratch = execute(baseline, beside, resume=earlier is not None, callbacks=callbacks)
+    except Stopped as stopped:  # the folder to resume is the transfer's, which includes the comparison
         raise Stopped("stopped in the run from scratch", folder.path) from stopped
     if processes.main:
         gans = {"before": source, "after transfer": transferred, "from scratch": scratch}
@@ -47,7 +47,7 @@ def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Seque
 
 
 def scratch_of(job: Job, source: GAN) -> Job:
-    """The training from scratch with the source's architecture and the transfer's budget."""
+    """The job of the baseline: the source's architecture from scratch, with the transfer's recipe."""
     networks = Networks(
         discriminator=source.parts["discriminator"]["name"],
         generator_config=source.parts["generator"]["config"],
@@ -68,7 +68,7 @@ def scratch_of(job: Job, source: GAN) -> Job:
 
 
 def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapping[str, GAN]) -> None:
-    """The picture and the table of a comparison."""
+    """Write the picture and the table of a comparison."""
     panels = {"real": images.few(min(SHOWN, len(images)), seed=1).images}
     for title, gan in gans.items():
         panels[title] = gan.generate(SHOWN, seed=0)
@@ -78,29 +78,30 @@ def conclude(folder: RunFolder, beside: RunFolder, images: ImageData, gans: Mapp
 
 
 def table(folder: RunFolder, beside: RunFolder) -> str:
-    """Distances before, after and from scratch, of the model that each run kept, and who won."""
-    ours, theirs = folder.rows("metrics.jsonl"), beside.rows("metrics.jsonl")
-    if not ours or not theirs:
-        return "no metrics were taken, so there is nothing to compare"
-    name = next(key for key in ours[0] if key != "step")
+    """The first metric of the source and of the models that both runs kept, and a line with the verdict."""
+    measured = folder.rows("metrics.jsonl")
+    if not measured or not beside.rows("metrics.jsonl"):
+        return "nothing was measured, so the runs can't be compared"
+    name = next(key for key in measured[0] if key != "step")
     rows = [kept_row(run, name) for run in (folder, beside)]
     kept = [row for row in rows if row is not None]
     if len(kept) < 2:
-        return f"{name} could not be measured, so there is nothing to compare"
+        return f"{name} could not be measured, so the runs can't be compared"
     first = read_config(folder.path / "model")["metrics"][0]
-    lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {ours[0][name]:16.4g} {0:8}"]
+    lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {measured[0][name]:16.4g} {0:8}"]
     for title, row in zip(("after transfer", "from scratch"), kept, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
     after, scratch = (float(row[name]) for row in kept)
     lead = regret(first, scratch) - regret(first, after)
-    winner = "transfer won" if lead > 0 else "from scratch won; transfer did not help here"
-    winner = winner if lead else "neither won"
-    said = f"{after / scratch:.2f} times" if after > 0 < scratch else f"{after:.4g} beside"
-    return "\n".join([*lines, f"{winner}: {said} what scratch reached, in the same steps"])
+    verdict = "transfer is better" if lead > 0 else "training from scratch is better"
+    verdict = verdict if lead else "transfer and training from scratch are equal"
+    ratio = f"{name} is {after / scratch:.2f} times that of scratch" if after > 0 < scratch else ""
+    values = ratio or f"{name} is {after:.4g}, that of scratch {scratch:.4g}"
+    return "\n".join([*lines, f"{verdict}: {values}, after as many steps"])
 
 
 def kept_row(run: RunFolder, name: str) -> dict[str, Any] | None:
-    """What was measured of the model that the run kept; None if its metric `name` was not."""
+    """The metrics of the model that the run kept; None if `name` was not measured."""
     if not (run.path / "model").is_dir():
         return None
     step = read_config(run.path / "model")["training"]["best_step"]

@@ -1,9 +1,10 @@
-"""`--dry-run`: what a run would train, from what, for how long and how large, without a run folder."""
+"""`--dry-run`: describe a run, its time and its size without creating a run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
+from textwrap import wrap
 from typing import Any
 
 from gantl_zoo.networks.base import blocks
@@ -14,12 +15,12 @@ from gantl_zoo.training.checkpoint import KEPT
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import ANYWAY
 
+WIDTH = 80  # characters of a line
 LABEL = 15  # characters of the first column
-STATES = {"learns": "learn", "learns later": "learn later", "frozen": "are frozen"}
 
 
 def dry_run(run: Prepared) -> str:
-    """What the run would build, load and train, a line a thing."""
+    """What the run would build, load and train, with one labelled entry for each."""
     setup, images, job = run.setup, run.data.train, run.job
     rows = [("data", f"{len(images):,} images {size(images.shape)} of {images.name} ({images.fingerprint})")]
     rows += [("", images.changes)] if images.changes else []
@@ -29,67 +30,75 @@ def dry_run(run: Prepared) -> str:
         else f"{job.name} with {spelled(job.strategy, job.strategy_config)}"
     )
     rows.append((job.verb, start))
-    rows += [("fitted", words) for words in fitted_words(setup.gan.about.get("fitted", {}))]
+    rows += [("fitted", text) for text in fitted_words(setup.gan.about.get("fitted", {}))]
     for role, network in setup.networks.items():
-        brought = role == "discriminator" and setup.plan.discriminator is not None
-        name = f"of {job.strategy}" if brought else setup.gan.parts[role]["name"]
-        rows.append((role, f"{name}, {count(network):,} parameters: {learning(role, network, setup.plan)}"))
+        replaced = role == "discriminator" and setup.plan.discriminator is not None
+        name = f"of {job.strategy}" if replaced else setup.gan.parts[role]["name"]
+        states = trained_blocks(role, network, setup.plan)
+        rows.append((role, f"{name}, {count(network):,} parameters: {states}"))
     rows += [("", ANYWAY.format(setup.unfrozen))] if setup.unfrozen else []
     rows.append(("recipe", recipe_words(job.recipe)))
-    rows += [("chosen" if not i else "", line) for i, line in enumerate(run.why.splitlines())]
+    rows += [("reasons" if not i else "", line) for i, line in enumerate(run.why.splitlines())]
     rows += [("metrics", run.monitor.note.removeprefix("no metrics: "))] if run.monitor.note else []
     disk = disk_needed(setup.networks, KEPT + 1)
     rows += [("engine", str(run.engine)), ("estimate", f"{run.estimate()}, {disk / 2**20:,.0f} MiB of disk")]
-    return "\n".join(f"{label:{LABEL}}{text}" for label, text in rows)
+    return "\n".join(entry(label, text) for label, text in rows)
+
+
+def entry(label: str, text: str) -> str:
+    """A label and its text, which is wrapped with a hanging indent into the second column."""
+    width = WIDTH - LABEL
+    lines = wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return f"{label:{LABEL}}" + f"\n{'':{LABEL}}".join(lines)
 
 
 def size(shape: Iterable[int]) -> str:
-    """An image's shape in words: "of 28×28 in grey"."""
+    """The shape (C, H, W) of images in words: "of 28×28 in grey"."""
     channels, height, width = shape
     return f"of {height}×{width} in {'grey' if channels == 1 else 'colour'}"
 
 
 def spelled(strategy: str, settings: Mapping[str, Any]) -> str:
-    """A strategy and its settings."""
+    """A strategy and its settings in words."""
     return " ".join([f"strategy {strategy}", *(f"{key}={value}" for key, value in settings.items())])
 
 
 def fitted_words(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each network that was fitted to the images: how many tensors were reused, adapted, …"""
+    """A text for each network that was fitted to the images: how many tensors were reused, adapted, …"""
     lines = []
-    for role, found in report.items():
+    for role, tensors in report.items():
         parts = []
         for how in ("reused", "adapted", "fresh", "dropped"):
-            notes = dict.fromkeys(found[how].values()) if isinstance(found[how], Mapping) else {}
+            notes = dict.fromkeys(tensors[how].values()) if isinstance(tensors[how], Mapping) else {}
             why = f" ({'; '.join(notes)})" if notes else ""
-            parts += [f"{len(found[how])} {how}{why}"] if found[how] else []
-        width = f"; width {found['width']}" if "width" in found else ""
+            parts += [f"{len(tensors[how])} {how}{why}"] if tensors[how] else []
+        width = f"; width {tensors['width']}" if "width" in tensors else ""
         lines.append(f"{role}, tensors: {', '.join(parts)}{width}")
     return lines
 
 
-def learning(role: str, network: Any, plan: Plan) -> str:
-    """Which blocks of a network learn, from the first to the last."""
+def trained_blocks(role: str, network: Any, plan: Plan) -> str:
+    """Which blocks of a network are trained and which are frozen, from the first to the last."""
     now = {id(parameter) for parameter in plan.parameters(role)}
     later = {id(parameter) for group in plan.groups.get(role, []) for parameter in group.parameters}
     states = []
     for block in blocks(network):
         own = {id(parameter) for parameter in block.parameters()}
-        states.append("learns" if own & now else "learns later" if own & later else "frozen")
+        states.append("trained" if own & now else "trained later" if own & later else "frozen")
     if len(set(states)) == 1:
-        return {"learns": "all blocks learn", "frozen": "all blocks are frozen"}.get(states[0], states[0])
-    words = []
+        return f"all blocks are {states[0]}"
+    parts = []
     for state, members in groupby(enumerate(states), key=lambda pair: pair[1]):
         numbers = [number for number, _ in members]
         if len(numbers) == 1:
-            words.append(f"block {numbers[0]} {'is ' * (state == 'frozen')}{state}")
+            parts.append(f"block {numbers[0]} is {state}")
         else:
-            words.append(f"blocks {numbers[0]} to {numbers[-1]} {STATES[state]}")
-    return ", ".join(words)
+            parts.append(f"blocks {numbers[0]} to {numbers[-1]} are {state}")
+    return ", ".join(parts)
 
 
 def recipe_words(recipe: Recipe) -> str:
-    """The recipe as a person would say it, without what is rarely set."""
+    """The recipe in words, without settings that are rarely changed."""
     rate = f"learning rate {recipe.lr:g}"
     if recipe.discriminator_lr is not None:
         rate += f" (discriminator {recipe.discriminator_lr:g})"
@@ -105,5 +114,5 @@ def recipe_words(recipe: Recipe) -> str:
 
 
 def count(network: Any) -> int:
-    """Parameters of a network."""
+    """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())

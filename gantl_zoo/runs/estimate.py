@@ -1,4 +1,4 @@
-"""What a run costs: its time on this machine, its memory, its passes over the images."""
+"""Estimate a run: its time on this machine, its memory and its passes over the images."""
 
 from __future__ import annotations
 
@@ -25,47 +25,49 @@ from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
 
-TIMED = 3  # steps
-WORTH_TIMING = 100  # steps; a shorter run is over before an estimate helps
+TIMED = 3  # timed steps, of which the median counts
+WORTH_TIMING = 100  # steps; the speed of shorter runs is not measured
 METRICS = 0.1  # share of a run's time that its metrics take
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run costs. `rate` is in images a second; 0: not measured."""
+    """The estimate of a run. `rate` is in images per second; 0 means that it was not measured."""
 
     recipe: Recipe
     images: int
-    needed: Needed  # bytes of memory
+    needed: Needed  # memory, in bytes
     rate: float = 0.0
     measuring: bool = True  # whether the run measures its model
 
     @property
     def seconds(self) -> float:
-        """Of all steps, with the measurements between them; 0 without a rate."""
+        """The time of all steps and of the measurements between them; 0 without a rate."""
         return self.recipe.steps * self.recipe.batch / self.rate / share(self.measuring) if self.rate else 0.0
 
     @property
     def epochs(self) -> float:
-        """Passes over the images."""
+        """The number of passes over the images."""
         return self.recipe.steps * self.recipe.batch / self.images
 
     def __str__(self) -> str:
-        timed = f"{duration(self.seconds)} on this machine ({self.rate:,.0f} images/s), " if self.rate else ""
+        timing = (
+            f"{duration(self.seconds)} on this machine ({self.rate:,.0f} images/s), " if self.rate else ""
+        )
         passes = f"{self.epochs:,.0f}" if self.epochs >= 10 else f"{self.epochs:.2g}"
         return (
-            f"about {timed}{sum(self.needed) / 2**20:,.0f} MiB of memory beside the libraries, {passes} "
+            f"about {timing}{sum(self.needed) / 2**20:,.0f} MiB of memory besides the libraries, {passes} "
             f"passes over {self.images:,} images"
         )
 
 
 def share(measuring: bool) -> float:
-    """The share of a run's time that its steps take."""
+    """The fraction of a run's time that its steps take."""
     return 1 - METRICS if measuring else 1.0
 
 
 def duration(seconds: float) -> str:
-    """A time in words, in the unit that fits: "40 seconds", "12 minutes", "3.5 hours"."""
+    """A time in words, in a suitable unit: "40 seconds", "12 minutes", "3.5 hours"."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 1.5 * size:
             return (
@@ -75,18 +77,18 @@ def duration(seconds: float) -> str:
 
 
 def steps_within(minutes: float, rate: float, batch: int, measuring: bool) -> int:
-    """The number of steps that take so many minutes, at least 1. From ten on a multiple of ten."""
+    """The number of steps that take so many `minutes`: at least 1, and above 10 a multiple of 10."""
     steps = int(minutes * 60 * share(measuring) * rate / batch)
     return max(1, steps if steps < 10 else steps // 10 * 10)
 
 
 @training_modes()
 def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> float:
-    """The speed of training, from a few timed steps on copies. `gan` and the caller's random numbers stay as
-    they are.
+    """Measure the speed of training with a few steps on copies.
 
-    A strategy that was given as an object is timed as "full". All processes must call this; the main one's
-    clock counts. Raises what the first step of the run would raise.
+    `gan` and the caller's random state are not changed. A strategy that was given as an object is timed as
+    "full". All processes must call this; the clock of the main process counts. Raises what the first step of
+    the run would raise.
     """
     recipe = job.recipe
     with engine.applied(), seeded(recipe.seed):
@@ -98,7 +100,7 @@ def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> 
 
 
 def mean_step(trainer: Trainer, pixels: Tensor, labels: Tensor | None) -> float:
-    """Seconds of a step in the middle of the run, averaged over steps with and without R1."""
+    """Seconds per step in the middle of the run, averaged over steps with and without R1."""
     lazy = R1(trainer.recipe.r1)
     start = trainer.recipe.steps // 2 // lazy.every * lazy.every
 
@@ -108,14 +110,14 @@ def mean_step(trainer: Trainer, pixels: Tensor, labels: Tensor | None) -> float:
         sum(map(float, losses.values()))  # waits for the device
         return time.perf_counter() - clock
 
-    for step in (start, start + 1):  # kernels are chosen, memory is allocated
+    for step in (start, start + 1):  # warm-up: kernels are selected and memory is allocated
         timed(step)
     plain = statistics.median(timed(start + 1 + i) for i in range(TIMED))
     return plain if not lazy.gamma else plain + max(0.0, timed(start) - plain) / lazy.every
 
 
 def strategy_like(job: Job) -> TransferStrategy:
-    """A strategy that costs as much a step as the job's: built anew, or "full" for one that was an object."""
+    """A new strategy of the same cost per step; "full" if the job's strategy was given as an object."""
     try:
         return build_strategy(job.strategy, job.strategy_config)
     except (UnknownNameError, UsageError):

@@ -34,18 +34,18 @@ from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
 SAMPLES = 10_000
-SHOWN, NEIGHBOURS = 8, 6  # rows and, at most, columns of `nearest.png`
-SEARCHED = 12  # times as many training images as one measurement has samples are searched, at most
+SHOWN, NEIGHBOURS = 8, 6  # rows and maximum number of columns of `nearest.png`
+SEARCHED = 12  # maximum number of searched training images, in multiples of the samples per measurement
 
 
 @dataclass
 class ModelEvaluator:
-    """Measures GANs with an `Evaluator`, whose `learned` images are those that they were trained on."""
+    """Measures GANs with an `Evaluator`, whose `learned` images are their training images."""
 
     evaluator: Evaluator
 
     def __call__(self, gan: GAN) -> Report:
-        """All metrics of as many samples as the evaluator wants."""
+        """Compute all metrics on samples of `gan`."""
         return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
 
     def overlap_warning(self, networks: Iterable[nn.Module]) -> str:
@@ -61,40 +61,42 @@ class ModelEvaluator:
         )
 
     def nearest_grid(self, gan: GAN) -> Tensor:
-        """Samples, each followed by the training images nearest to it: (SHOWN·columns, C, H, W) uint8."""
-        judge = self.evaluator
-        data = judge.train if judge.learned is None else judge.learned
-        assert data is not None  # a run has its images
-        known = Images.part(data, min(len(data), SEARCHED * judge.samples))
-        samples = samples_of(gan, SHOWN, judge.held_out).take(0, SHOWN)
-        features = judge.extract(Images.of(samples)).features
-        _, index = nearest(features, judge.extract(known).features, min(NEIGHBOURS - 1, known.count))
+        """Samples, each followed by its nearest training images, (SHOWN·columns, C, H, W), uint8."""
+        evaluator = self.evaluator
+        data = evaluator.train if evaluator.learned is None else evaluator.learned
+        assert data is not None  # a run has training images
+        real = Images.part(data, min(len(data), SEARCHED * evaluator.samples))
+        samples = samples_of(gan, SHOWN, evaluator.held_out).take(0, SHOWN)
+        features = evaluator.extract(Images.of(samples)).features
+        _, index = nearest(features, evaluator.extract(real).features, min(NEIGHBOURS - 1, real.count))
         rows = []
         for sample, row in zip(samples, index.tolist(), strict=True):
-            rows += [to_uint8(sample)[None], *(known.take(i, i + 1) for i in row)]
+            rows += [to_uint8(sample)[None], *(real.take(i, i + 1) for i in row)]
         return torch.cat(rows)
 
 
 def samples_of(gan: GAN, count: int, held_out: ImageData) -> Images:
-    """Samples from seeds reserved for metrics; a class-conditional model makes as many of each class as the
-    held-out images have.
+    """Samples from seeds that are reserved for metrics.
+
+    Those of a class-conditional model have the class frequencies of the held-out images. Raises `DataError`
+    if the classes differ in number.
     """
     labels, numbers = None, list(range(len(held_out.classes)))
-    if known := gan.num_classes:
-        if known != len(held_out.classes) or held_out.labels is None:
+    if num_classes := gan.num_classes:
+        if num_classes != len(held_out.classes) or held_out.labels is None:
             raise DataError(
-                f"{gan.name} knows {known} classes, {held_out.name} has {len(held_out.classes)}, so its "
-                "samples can't be compared class by class"
+                f"{gan.name} has {num_classes} classes, but {held_out.name} has {len(held_out.classes)}: "
+                "measure the model on data with its classes"
             )
         part = Images.part(held_out, count).labels
-        assert part is not None  # held-out labels are there
+        assert part is not None  # `held_out.labels` were checked above
         labels = part.repeat(-(-count // len(part)))[:count]
-        if set(gan.classes) == set(held_out.classes):  # in another order, maybe
+        if set(gan.classes) == set(held_out.classes):  # possibly in another order
             numbers = [gan.classes.index(name) for name in held_out.classes]
 
     def take(start: int, stop: int) -> Tensor:
-        wanted = None if labels is None else [numbers[label] for label in labels[start:stop].tolist()]
-        return gan.generate(stop - start, seed=METRIC_SEED + start, labels=wanted)
+        batch = None if labels is None else [numbers[label] for label in labels[start:stop].tolist()]
+        return gan.generate(stop - start, seed=METRIC_SEED + start, labels=batch)
 
     return Images(count, gan.image_shape, take, labels)
 
@@ -112,15 +114,16 @@ def evaluate(
 ) -> Report:
     """Measure samples of `model` against the held-out images of `data`.
 
-    `metrics` are names, as a sequence or as in "fd,kd"; "auto" takes all that can be measured, except for
-    "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" is none. `shots` and `data_seed` say which
-    images the model was trained on, for the metrics of memorisation. `fit` is "crop" or
-    "pad"; by default it is that of the training. `device` is where images are generated
-    and features are extracted: "cpu", "cuda", "auto", …. By default features are extracted on the CPU, and
-    the model stays where it is. Images in memory are compared with the samples; there is no floor then, since
-    the training images are unknown. Processes that a launcher started share the work, and each of them gets
-    the report. `progress=False` (or `quiet`) shows no progress. The report warns if the model was trained on
-    held-out images, as far as its lineage says.
+    `metrics` are names, as a sequence or a string like "fd,kd". "auto" means all that can be measured, except
+    for "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" means none. `shots` and `data_seed` select
+    the images that the model was trained on, for the metrics of memorisation. `fit` is "crop" or "pad"; the
+    default is that of the training. `device` ("cpu", "cuda", "auto", …) generates images and extracts
+    features; by default features are extracted on the CPU, and the model stays on its own device.
+
+    Images in memory are all compared with the samples; there is no floor then, because the training images
+    are unknown. Processes that a launcher started share the work, and each gets the report. `progress=False`
+    (or `quiet`) shows no progress. The report warns if, by its lineage, the model was trained on held-out
+    images.
 
     Raises `DataError` for images that don't fit the model or are too few, `UsageError` for an unknown metric
     or extractor.
@@ -133,7 +136,7 @@ def evaluate(
     spec = split_as_in_training(gan, spec)
     machine = engine.choose(device or "cpu", "fp32")
     crew = machine.processes if machine.processes.count > 1 else None
-    with machine.applied():  # its allocator halves the time
+    with machine.applied():  # the engine's allocator halves the time
         bar = tracked(silent(quiet, progress)) if machine.processes.main else plain
         chosen = (measuring.extractor, measuring.metrics, measuring.samples)
         evaluator = evaluator_for(spec, *chosen, crew=crew, progress=bar)
@@ -149,7 +152,7 @@ def evaluate(
 
 @contextlib.contextmanager
 def moved(gan: GAN, device: torch.device) -> Iterator[None]:
-    """The model on another device, and back on its own afterwards."""
+    """Move the model to another device inside the context, and back to its own afterwards."""
     before = gan.device
     try:
         gan.to(device)
@@ -161,9 +164,9 @@ def moved(gan: GAN, device: torch.device) -> Iterator[None]:
 def evaluator_for(
     spec: DataSpec, extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
 ) -> ModelEvaluator:
-    """The evaluator for a data specification, whose `shots` are the images that the model was trained on."""
+    """The evaluator for a data specification, whose `shots` are the training images of the model."""
     data = RunData.read(spec)
-    if spec.in_memory:  # compared with; which images were trained on is not known
+    if spec.in_memory:  # all are compared with the samples; the training images are unknown
         held_out, train, learned = data.whole, None, data.train if spec.shots is not None else None
     else:
         held_out, train, learned = data.held_out, data.whole, data.train if spec.shots is not None else None
@@ -172,35 +175,36 @@ def evaluator_for(
 
 
 def check_channels(gan: GAN, images: ImageData) -> None:
-    """Raises `DataError` for images of other channels than the model's."""
+    """Raise `DataError` if images and model have different channel counts."""
     if images.shape[0] != gan.image_shape[0]:
         raise DataError(
-            f"{gan.name} makes images with {gan.image_shape[0]} channel(s), {images.name} has "
+            f"{gan.name} makes images with {gan.image_shape[0]} channel(s), but {images.name} has "
             f"{images.shape[0]}; convert the data with --channels {gan.image_shape[0]}"
         )
 
 
 def split_as_in_training(gan: GAN, spec: DataSpec) -> DataSpec:
-    """The specification with the split by path, if an earlier version trained the model on these images: its
-    lineage has no sketch, and held-out images were chosen by their paths then.
+    """The specification, with the split by path if an earlier version trained the model on these images.
+
+    Earlier versions held out images by their paths, and wrote no "trained_on" into the lineage.
     """
     trained = gan.lineage.get("data", {})
     elsewhere = is_name(trained.get("name")) or place_of(spec.source) is None
-    if "trained_on" in trained or elsewhere:  # and these images are not read twice
+    if "trained_on" in trained or elsewhere:  # decided without reading the images twice
         return spec
     early = replace(spec, split_by=OLD_SPLIT)
     return early if RunData.read(early).fingerprint == trained.get("fingerprint") else spec
 
 
 def trained_on(gan: GAN, held_out: ImageData) -> list[str]:
-    """A warning for each model of the lineage, this one first, that was trained on held-out images."""
+    """A warning for each model of the lineage, this one included, that was trained on held-out images."""
     notes, lineage, name = [], gan.lineage, gan.name
     while lineage:
         data = lineage.get("data", {})
         if count := overlap(str(data.get("trained_on", "")), held_out):
             notes.append(
                 f"warning: {name} was trained on {count} of the {len(held_out)} held-out images of "
-                f"{held_out.name}, so its scores look too good; hold out the same images as in training"
+                f"{held_out.name}, so its scores are too good; hold out the same images as in training"
             )
         name, lineage = lineage.get("base_model", ""), lineage.get("base_lineage", {})
     return notes

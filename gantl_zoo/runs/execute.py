@@ -1,4 +1,4 @@
-"""One run, from its first step or from where it stopped, to the model that it keeps. All is prepared."""
+"""Execute a prepared run, from its first step or from a checkpoint. Returns the model that it keeps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gantl_zoo.viz.grid import grid, save_picture
 
 
 def folder_of(run: Prepared, out: str | Path, name: str, quiet: bool) -> RunFolder:
-    """A new run folder, made by the main process, known to all."""
+    """Create a new run folder in the main process. Returns it in all processes."""
     config = run.job.to_config()
     return run.engine.processes.from_main(lambda: RunFolder.create(out, name, config, quiet))
 
@@ -32,8 +32,9 @@ def folder_of(run: Prepared, out: str | Path, name: str, quiet: bool) -> RunFold
 def execute(
     run: Prepared, folder: RunFolder, *, resume: bool = False, callbacks: Sequence[Callback] = ()
 ) -> GAN:
-    """Train in `folder`, and return the model that is kept. The same in every process; the main one calls
-    `callbacks`.
+    """Train in `folder`, and return the kept model.
+
+    All processes return the same model; only the main process calls `callbacks`.
     """
     with training_modes(), run.engine.applied():
         return _execute(run, folder, resume, callbacks)
@@ -43,7 +44,7 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
     processes, images = run.engine.processes, run.data.train
     folder = folder if processes.main else RunFolder(folder.path, mute=True)
     if processes.from_main(lambda: images.fingerprint) != images.fingerprint:
-        raise DataError(f"process {processes.rank} has other images than the main one: {run.job.data}")
+        raise DataError(f"process {processes.rank} has other images than the main process: {run.job.data}")
     gan = described(run, folder)
     setup = replace(run.setup, gan=gan)
     if run.why:
@@ -57,18 +58,18 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
     if note := note_on(images):
         folder.log(note)
     folder.log(f"engine: {run.engine}")
-    folder.log(learning(setup))
+    folder.log(plan_line(setup))
     if cost:
         folder.log(f"estimate: {cost}")
     observer = recorder_of(run, setup, folder, resume) if processes.main else Observer()
-    with folder.begin(resume, UsageError), observer:  # some strategies refuse each other at their first step
+    with folder.begin(resume, UsageError), observer:  # some combinations of strategies fail at the first step
         trainer.run(observer, folder.path, resume, callbacks)
         observer.finish()
     return processes.from_main(lambda: load_gan(folder.path / "model"))
 
 
 def described(run: Prepared, folder: RunFolder) -> GAN:
-    """The GAN under the run's name, with its lineage and recipe."""
+    """The GAN with the run's name, lineage and recipe."""
     job, gan, images = run.job, run.setup.gan, run.data.train
     named = {"classes": list(images.classes)} if gan.num_classes else {}
     training = {**asdict(job.recipe), "command": command_line(job)} | named
@@ -79,7 +80,7 @@ def described(run: Prepared, folder: RunFolder) -> GAN:
 
 
 def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) -> RunRecorder:
-    """What writes the run's statistics, pictures and the kept model."""
+    """The recorder that writes the run's statistics, pictures and the kept model."""
     job, images, monitor = run.job, run.data.train, run.monitor
     if not resume:
         save_picture(grid(images.images[:64]), folder.path / "reals.png")
@@ -92,17 +93,17 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
     return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb)
 
 
-def learning(setup: Setup) -> str:
-    """What is trained, in one line; what a strategy moves itself, at a rate of 0, does not count."""
-    said = []
+def plan_line(setup: Setup) -> str:
+    """One line on which parameters are trained, without those that a strategy updates itself (rate 0)."""
+    parts = []
     for role, network in setup.networks.items():
         sizes = {id(p): p.numel() for p in network.parameters()}
         groups = [g for g in setup.plan.groups.get(role, []) if g.active and g.lr_multiplier]
         parameters = [p for group in groups for p in group.parameters]
         own = sum(p.numel() for p in parameters if id(p) not in sizes)
-        learn = sum(sizes.get(id(p), 0) for p in parameters)
-        beside = f" and {own:,} of the strategy's own" if own else ""
-        said.append(f"{role} {learn:,} of {sum(sizes.values()):,} parameters{beside} learn")
+        trained = sum(sizes.get(id(p), 0) for p in parameters)
+        added = f" and {own:,} of the strategy" if own else ""
+        parts.append(f"{role} {trained:,} of {sum(sizes.values()):,} parameters{added} are trained")
     if setup.unfrozen:
-        said.append(ANYWAY.format(setup.unfrozen))
-    return "plan: " + "; ".join(said)
+        parts.append(ANYWAY.format(setup.unfrozen))
+    return "plan: " + "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Choose the feature extractor of a metric by its name."""
+"""Choose the feature extractor of the metrics by its name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gantl_zoo.networks import pretrained
 from gantl_zoo.networks.pretrained import BUNDLED, SMALL, check_trained
 
 CHANNELWISE = "channelwise:"
-WORDS = (AUTO, "pixels", "inception")  # extractors that are not models
+WORDS = (AUTO, "pixels", "inception")  # names of extractors that are not models
 
 
 def choose_extractor(name: str, reference: ImageData) -> Extractor:
-    """The extractor of that name; "auto": `cnn-mnist` for small grey images, else pixels.
+    """The extractor of that name; "auto" means `cnn-mnist` for small grey images, else pixels.
 
-    "auto" differs from `usual` for colour images on purpose: strategies train against that classifier, so
-    its features would favour them. Raises `UsageError` for what is not a trained backbone, `WeightsError`
-    where weights can't be had.
+    For colour images "auto" differs from `usual` on purpose: strategies train against that classifier, so its
+    features would favour them. Raises `UsageError` for a backbone that is not trained, `WeightsError` if
+    weights are not available.
     """
     channels, side, _ = reference.shape
     if name == AUTO:
@@ -34,7 +34,7 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
         return InceptionFeatures(name.partition(":")[2])
     if name.startswith(CHANNELWISE):
         inner = name.removeprefix(CHANNELWISE)
-        check_trained(inner, "extractor", "a trained classifier")  # timm's has none for these images
+        check_trained(inner, "extractor", "a trained classifier")  # timm has weights, but no such one
         return Channelwise(trained(inner), channels)
     try:
         return trained(name, channels=channels)
@@ -46,20 +46,20 @@ def choose_extractor(name: str, reference: ImageData) -> Extractor:
 
 
 def choose_or_pixels(name: str, images: ImageData) -> Extractor:
-    """The extractor of that name, or pixels where it can't be had or has another channel count."""
+    """The extractor of that name, or pixels if it is not available or has another channel count."""
     try:
         extractor = choose_extractor(name, images)
         extractor.check(images.shape)
-    except ZooError:  # weights that are not there, another channel count
+    except ZooError:  # missing weights, or another channel count
         extractor = PixelFeatures.fit(images)
     return extractor
 
 
 def trained(name: str, **config: Any) -> ClassifierFeatures:
-    """The extractor in a trained backbone: a release, a folder, a model on the Hub, or `timm:NAME`."""
-    found = pretrained.find(name, "extractor", zoo.find, **config)
-    if found.folder is None:  # timm's classes are ImageNet's
-        return ClassifierFeatures(name, found.load(), opinion=False)
-    named = str(found.about.get("name") or found.folder.name)
-    data = found.about.get("lineage", {}).get("data", {})
-    return ClassifierFeatures(named, found.load(), data.get("name", ""))
+    """The extractor of a trained backbone: a released model, a folder, a model on the Hub or `timm:NAME`."""
+    source = pretrained.find(name, "extractor", zoo.find, **config)
+    if source.folder is None:  # of timm, with the classes of ImageNet
+        return ClassifierFeatures(name, source.load(), opinion=False)
+    title = str(source.about.get("name") or source.folder.name)
+    data = source.about.get("lineage", {}).get("data", {})
+    return ClassifierFeatures(title, source.load(), data.get("name", ""))

@@ -1,4 +1,4 @@
-"""A run folder: `runs/00000-NAME/` with config, log, stats, metrics, grids, checkpoints, model."""
+"""`RunFolder`: the folder `runs/00000-NAME/` with config, log, statistics, metrics, checkpoints and model."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ from gantl_zoo.errors import Stopped, TrainingError, UsageError
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.storage.untrusted import to_json
 
-LONGEST = 180  # bytes of a run folder's name; file systems take 255, a model's name 200 characters
+LONGEST = 180  # bytes of a run folder's name; file systems allow 255, names of models 200 characters
 
 
 def runs_in(out: Path) -> list[Path]:
-    """The run folders under `out` by their numbers."""
+    """The run folders under `out`, sorted by number."""
     return sorted((path for path in out.glob("[0-9]*-*") if number_of(path) >= 0), key=number_of)
 
 
 def begun_in(out: Path) -> Path | None:
-    """The newest run under `out` that could be resumed."""
+    """The newest run under `out` that can be resumed, or None."""
     begun = [path for path in runs_in(out) if any((path / "checkpoints").glob("[0-9]*"))]
     return begun[-1] if begun else None
 
 
 def number_of(path: Path) -> int:
-    """The number that a run folder's name begins with, -1 if there is none. After 99999 it grows; without a
-    config such a name is rather a date.
+    """The number at the start of a run folder's name, or -1 for other folders.
+
+    Numbers have five digits, and more after 99999. A folder without config.json whose number has more digits
+    is not a run: its name may start with a date.
     """
-    found = re.match(r"\d{5,}(?=-)", path.name, re.A)
-    if not found or (len(found[0]) > 5 and not (path / "config.json").is_file()):
+    number = re.match(r"\d{5,}(?=-)", path.name, re.A)
+    if not number or (len(number[0]) > 5 and not (path / "config.json").is_file()):
         return -1
-    return int(found[0])
+    return int(number[0])
 
 
 def folder_name(name: str) -> str:
-    """A name that any file system, and a model's config, takes."""
+    """Convert a name to one that is valid in every file system and in a model's config."""
     plain = re.sub(r"\.{2,}", ".", re.sub(r"[^\w.+-]+", "-", name))
     return plain.encode()[:LONGEST].decode(errors="ignore")
 
 
 class RunFolder:
-    """Writes what a run leaves behind. `quiet` prints nothing; `mute` does not write either."""
+    """Writes the files of a run. `quiet` prints nothing; `mute` also writes nothing."""
 
     def __init__(self, path: Path, quiet: bool = False, mute: bool = False) -> None:
         self.path, self.quiet, self.mute = path, quiet, mute
@@ -56,8 +58,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: str | Path, name: str, config: dict[str, Any], quiet: bool = False) -> RunFolder:
-        """The next number under `out`. Raises `UsageError` for a config that could not be read again,
-        `TrainingError` if the folder can't be written.
+        """Create a folder with the next number under `out`.
+
+        Raises `UsageError` for a config that JSON can't represent, `TrainingError` if writing fails.
         """
         out, text = Path(os.path.expanduser(out)), to_json(config, "the run's config")
         name = folder_name(name)
@@ -68,13 +71,13 @@ class RunFolder:
                 try:
                     path.mkdir()
                     break
-                except FileExistsError:  # another run took the number at this very moment
+                except FileExistsError:  # created by another run in the meantime
                     continue
             try:
                 with replace_file(path / "config.json") as beside:
                     beside.write_text(text, encoding="utf-8")
             except OSError:
-                shutil.rmtree(path, ignore_errors=True)  # a run folder has a config that can be read
+                shutil.rmtree(path, ignore_errors=True)  # no run folder is left without a config
                 raise
         except OSError as error:
             raise TrainingError(f"can't write a run folder into {out}: {error.strerror or error}") from error
@@ -82,17 +85,19 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path, quiet: bool = False) -> tuple[RunFolder, dict[str, Any]]:
-        """An existing run and its config. Raises `TrainingError`."""
+        """Open an existing run. Returns it with its config. Raises `TrainingError` if there is none."""
         path = Path(os.path.expanduser(path))
         try:
             config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"{path} is no run folder that could be resumed: {error}; --resume continues a run, "
-                "to start from a model use gantl-zoo transfer"
+                f"{path} is not a run folder: {error}; --resume continues a run; to start from a model use "
+                "gantl-zoo transfer"
             ) from error
         if "epochs" in config:
-            raise TrainingError(f"{path} is a classifier's run, which can't be resumed; start it anew")
+            raise TrainingError(
+                f"{path} is a classifier's run of an earlier version, which can't be resumed: start a new run"
+            )
         if "recipe" not in config:
             raise TrainingError(
                 f"{path} is a model, not a run: --resume continues a run; to start from a model use "
@@ -102,30 +107,30 @@ class RunFolder:
 
     @contextmanager
     def begin(self, resume: bool, refusal: type[BaseException] = BaseException) -> Iterator[None]:
-        """A new run that is refused in here before it has done a step leaves no folder behind."""
+        """Delete the folder of a new run if it fails with `refusal` inside, before its first step."""
         try:
             yield
         except refusal:
-            learned = any(path.name.strip("0") for path in (self.path / "checkpoints").glob("[0-9]*"))
-            learned |= (self.path / "stats.jsonl").exists()
-            if not (resume or self.mute or learned):
+            trained = any(path.name.strip("0") for path in (self.path / "checkpoints").glob("[0-9]*"))
+            trained |= (self.path / "stats.jsonl").exists()
+            if not (resume or self.mute or trained):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
-        except Stopped as stopped:  # the terminal that would show it may be gone
+        except Stopped as stopped:  # logged, because the terminal may be closed
             if not self.mute:
                 with contextlib.suppress(TrainingError):
                     self._add("log.txt", str(stopped))
             raise
 
     def log(self, text: str) -> None:
-        """A line for people: in `log.txt`, and as a message that `quiet` does not print."""
+        """Write a message for people to `log.txt`, and print it unless the folder is `quiet`."""
         if self.mute:
             return
         self._add("log.txt", text)
         say(text, quiet=self.quiet)
 
     def append(self, name: str, row: dict[str, Any]) -> None:
-        """A line for programs, in `stats.jsonl` or `metrics.jsonl`."""
+        """Write a row for programs to `stats.jsonl` or `metrics.jsonl`, and to TensorBoard if it is open."""
         self._add(name, json.dumps(row))
         if self.board is not None:
             for key in (key for key, value in row.items() if value is not None and key != "step"):
@@ -138,36 +143,36 @@ class RunFolder:
                 file.write(line + "\n")
         except OSError as error:
             raise TrainingError(
-                f"can't write into {self.path / name}: {error.strerror or error}; make room or mend the "
-                "folder, then --resume"
+                f"can't write to {self.path / name}: {error.strerror or error}; free some space or make the "
+                f"folder writable, then continue with --resume {self.path}"
             ) from error
 
     def open_board(self, kind: str) -> None:
-        """Send every row to TensorBoard, too, if `kind` says so. Raises `UsageError` if it is missing."""
+        """Also write rows to TensorBoard if `kind` is "tensorboard". Raises `UsageError` if it is missing."""
         if kind != "tensorboard":
             return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UsageError(
-                "--log tensorboard needs a package: pip install 'gantl_zoo[logs]'; or leave --log out"
+                "--log tensorboard needs another package: pip install 'gantl_zoo[logs]', or leave --log out"
             ) from error
         self.board = SummaryWriter(self.path / "tensorboard")
 
     def close_board(self) -> None:
-        """The opposite of `open_board`."""
+        """Close what `open_board` opened."""
         if self.board is not None:
             self.board.close()
             self.board = None
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """What `append` wrote, without the lines that a full disk or a power cut has damaged."""
+        """The rows that `append` wrote, without lines that a full disk or a power cut damaged."""
         path = self.path / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return [row for line in text.split("\n") if (row := _row(line)) is not None]
 
     def forget_after(self, step: int) -> None:
-        """Drop rows beyond `step`: a resumed run makes them again."""
+        """Delete the rows after `step`, because a resumed run writes them again."""
         for name in ("stats.jsonl", "metrics.jsonl"):
             rows = [row for row in self.rows(name) if row["step"] <= step]
             if (self.path / name).is_file():
@@ -178,7 +183,7 @@ class RunFolder:
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line.strip("\0"))  # which stand where blocks were not written
+        row = json.loads(line.strip("\0"))  # null bytes stand for blocks that were not written
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

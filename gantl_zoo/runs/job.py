@@ -1,4 +1,4 @@
-"""`Job`: everything that a run's `config.json` keeps, and what a model's lineage says of the run."""
+"""`Job`: everything that a run's `config.json` keeps, and the lineage of its model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gantl_zoo.storage.folder import sha256
 from gantl_zoo.training.recipe import Recipe
 
 FORMAT = 1
-KIND = "gan-run"  # never a model's kind: a run's folder must not be taken for a model's
+KIND = "gan-run"  # differs from a model's kind, so that no run folder is read as a model folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """What a training from scratch builds: names are registered ones, configs are builder arguments."""
+    """The networks of a training from scratch: a registered name, and arguments of the builders."""
 
     discriminator: str | None = None
     generator_config: dict[str, Any] = field(default_factory=dict)
@@ -31,28 +31,28 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is trained from what, so that resuming needs nothing else."""
+    """All settings of a run, so that it can be resumed from its folder alone."""
 
     verb: str  # "train" or "transfer"
-    name: str  # the generator's name, or the source model's
-    place: str | None = None  # the absolute path of a source that is a folder
-    source_given: bool = False  # the source was an object that lies in no folder, so it is needed again
+    name: str  # of the generator or the source
+    place: str | None = None  # absolute path, if the source is a folder
+    source_given: bool = False  # the source was an object without a folder; resuming needs it again
     data: DataSpec
     recipe: Recipe
     fingerprint: str | None = None  # of the training images; None for images in memory
-    networks: Networks = field(default_factory=Networks)  # of a training from scratch
+    networks: Networks = field(default_factory=Networks)  # if trained from scratch
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
-    conditional: bool | None = None  # None: as the source is
-    latent_dim: int | None = None  # of a transfer; None: the source's
+    conditional: bool | None = None  # None: as the source
+    latent_dim: int | None = None  # of a transfer; None: as the source
     measuring: Measuring = field(default_factory=Measuring)
     title: str = ""
     compare_scratch: bool = False
-    preset: str = ""  # where settings that nobody gave come from
-    minutes: float | None = None  # the budget that the steps were counted for
+    preset: str | None = None  # name of the preset for settings that were not given
+    minutes: float | None = None  # the budget that determined the steps
 
     def to_config(self) -> dict[str, Any]:
-        """As config.json keeps it."""
+        """The contents of config.json."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         del plain["measuring"], plain["fingerprint"]
         return {
@@ -67,9 +67,7 @@ class Job:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: object) -> Job:
-        """The opposite of `to_config`. Raises `TrainingError` for what is not a run of this version or of an
-        earlier one.
-        """
+        """The opposite of `to_config`, also for earlier versions. Raises `TrainingError` for others."""
         kept = settings_in(config, FORMAT, where)
         with readable(where):
             measuring = {f.name: kept.pop(f.name) for f in fields(Measuring)}
@@ -83,7 +81,7 @@ class Job:
             return cls(**kept | typed)
 
     def lineage(self, gan: GAN, images: ImageData) -> dict[str, Any]:
-        """The ancestors of the model that this job makes of `gan`."""
+        """The lineage of the model that this job trains from `gan`."""
         lineage: dict[str, Any] = {"data": images.about(), "seed": self.recipe.seed}
         if self.verb == "train":
             return lineage
@@ -92,8 +90,8 @@ class Job:
             "strategy": self.strategy,
             "strategy_config": self.strategy_config,
         }
-        if "fitted" in gan.about:  # to images of another shape
+        if "fitted" in gan.about:  # the source was fitted to images of another shape
             lineage["fitted"] = gan.about["fitted"]
-        if gan.folder is not None:  # else the source exists in memory only
+        if gan.folder is not None:  # else the source exists only in memory
             lineage["base_sha256"] = sha256(gan.folder / "generator.safetensors")
         return lineage | {"base_lineage": gan.lineage}

@@ -1,4 +1,4 @@
-"""Read the config.json of a run: the checks that all kinds of runs share."""
+"""Read the config.json of a run: checks shared by all kinds of runs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gantl_zoo.errors import TrainingError
 
 
 def settings_in(config: Mapping[str, Any], supported: int, where: object) -> dict[str, Any]:
-    """The settings in `config`, without its format and kind. A missing format counts as supported.
+    """The settings in `config`, without its format and kind. A missing format is accepted.
 
-    Raises `TrainingError` for another format than the `supported` one.
+    Raises `TrainingError` for a format that is not the `supported` one.
     """
-    found = config.get("format", supported)
-    if found != supported:
+    written = config.get("format", supported)
+    if written != supported:
         raise TrainingError(
-            f"{where} has format {found!r:.40}, this version reads {supported}; upgrade gantl_zoo"
+            f"{where} has format {written!r:.40}, but this version reads {supported}: upgrade gantl_zoo"
         )
     return {key: value for key, value in config.items() if key not in ("format", "kind")}
 
 
 @contextlib.contextmanager
 def readable(where: object) -> Iterator[None]:
-    """Turns errors about missing, unknown or ill-typed settings into a `TrainingError`."""
+    """Convert errors about missing, unknown or ill-typed settings to a `TrainingError`."""
     try:
         yield
     except (TypeError, KeyError) as error:

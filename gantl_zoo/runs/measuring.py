@@ -1,4 +1,4 @@
-"""`Measuring`: how a run's model is measured. No torch: the command line reads its fields."""
+"""`Measuring`: how a run's model is measured. Imports no torch: the command line reads its fields."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Measuring:
     """How a run's model is measured.
 
-    `metrics`: metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes, modes. auto
-    takes all that fit the data, none takes none.
+    `metrics`: metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes, modes.
+    auto means all that suit the data, none means none.
     `samples`: number of samples that are measured.
     `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
     channelwise:NAME.

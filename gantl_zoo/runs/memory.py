@@ -1,4 +1,4 @@
-"""How much memory a run needs, estimated before it takes any."""
+"""Estimate how much memory a run needs before it allocates any."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import Setup
 
-PROBED = 2  # images on which activations are counted
-STATES = 4  # copies of a weight: itself, its gradient, two moments of Adam
-SPARE = 1 << 28  # bytes below which an estimate never stops a run
+PROBED = 2  # images per measurement of the activations
+STATES = 4  # values per weight: the weight, its gradient, two moments of Adam
+SPARE = 1 << 28  # bytes; a run with a smaller estimate is never refused
 
 
 def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
-    """Raises `UsageError` for a size that the generator does not make, or for which its weights or the images
-    exceed the free memory. Reads no image and allocates no weights.
+    """Raise `UsageError` for a size that is not supported or needs more than the free memory.
+
+    Counts the generator's weights and the images. Reads no images and allocates no weights.
     """
     size = spec.image_size
     if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:
-        return  # reading the images refuses what is not a valid size
+        return  # not a valid size, which is refused when the images are read
     config = registry.generators.configure(generator, **networks.generator_config)
     sizes = {"image_size": int(size), "channels": spec.channels or 3}
-    wanted = {key: value for key, value in sizes.items() if key in config} | networks.generator_config
-    weights = weights_of(generator, wanted)
+    arguments = {key: value for key, value in sizes.items() if key in config} | networks.generator_config
+    weights = weights_of(generator, arguments)
     images = data_room.estimate(spec.source, image_size=size, channels=spec.channels) or 0
     images = min(images, memory_limit())  # larger sets are streamed
     where = f"{generator} at {size}×{size} with its images"
@@ -45,18 +46,18 @@ def check_networks(generator: str, spec: DataSpec, networks: Networks) -> None:
 
 
 def weights_of(generator: str, config: Mapping[str, Any]) -> int:
-    """Bytes of a generator's weights with what training adds to them. Allocates none."""
+    """Bytes of a generator's weights, gradients and moments. Allocates none; 0 if that is impossible."""
     try:
         with torch.device("meta"):
             return STATES * bytes_of(registry.generators.build_empty(generator, **config))
     except ZooError:
         raise
-    except Exception:  # a plug-in's builder may need real memory; then building it will tell
+    except Exception:  # the builder of a plug-in may need real memory; its errors appear when it builds
         return 0
 
 
 def check_weights(generator: str, config: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for a generator whose weights exceed the free memory."""
+    """Raise `UsageError` for a generator whose weights exceed the free memory."""
     check(
         f"{generator} with its gradients",
         weights_of(generator, config),
@@ -66,7 +67,7 @@ def check_weights(generator: str, config: Mapping[str, Any]) -> None:
 
 
 def check_classifier(backbone: nn.Module, images: ImageData, batch: int) -> None:
-    """Raises `UsageError` for a classifier's step that exceeds the free memory."""
+    """Raise `UsageError` if a training step of a classifier exceeds the free memory."""
     shape = (PROBED, *images.shape)
     passing = kept_for_backward([backbone], lambda it, device: it(torch.zeros(shape, device=device)))
     need = STATES * bytes_of(backbone) + passing * min(batch, len(images)) // PROBED
@@ -75,10 +76,10 @@ def check_classifier(backbone: nn.Module, images: ImageData, batch: int) -> None
 
 
 def check_step(setup: Setup, images: ImageData, recipe: Recipe, machine: Engine) -> None:
-    """Raises `UsageError` for a training that exceeds the free memory of the device.
+    """Raise `UsageError` if training exceeds the free memory of the device.
 
-    On GPUs each process has a device of its own, which holds its share of the batch and a copy of the images.
-    On a CPU all processes share the memory, which holds the whole batch; the images are in it already.
+    On GPUs each process has its own device, which holds its share of the batch and a copy of the images. On a
+    CPU all processes share the memory, which holds the whole batch; the images are already loaded.
     """
     on_gpu = machine.device.type == "cuda"
     need = needed(setup.networks, images, recipe, machine.processes.count if on_gpu else 1)
@@ -90,16 +91,16 @@ def check_step(setup: Setup, images: ImageData, recipe: Recipe, machine: Engine)
 
 
 def check(what: str, bytes_needed: int, free: int, remedy: str) -> None:
-    """Raises `UsageError` if that much is not free."""
+    """Raise `UsageError` if fewer than `bytes_needed` are free."""
     if bytes_needed > max(free, SPARE):
         raise UsageError(
-            f"{what} needs about {bytes_needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
+            f"{what} needs about {bytes_needed / 2**30:,.1f} GiB of memory, but {free / 2**30:,.1f} GiB are "
             f"free: {remedy}"
         )
 
 
 class Needed(NamedTuple):
-    """Bytes that a run needs on one device."""
+    """Memory that a run needs on one device, in bytes."""
 
     weights: int  # with their gradients, the optimizers' moments and the generator's average
     images: int
@@ -107,7 +108,7 @@ class Needed(NamedTuple):
 
 
 def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe, devices: int = 1) -> Needed:
-    """What a run needs on each of so many `devices`, which share each batch."""
+    """The memory that a run needs on each of its `devices`, which share each batch."""
     weights = {role: bytes_of(network) for role, network in networks.items()}
     kept = STATES * sum(weights.values()) + weights["generator"]
     at_once = max(1, recipe.batch // (recipe.accumulate * devices))
@@ -115,7 +116,7 @@ def needed(networks: Mapping[str, Any], images: ImageData, recipe: Recipe, devic
 
 
 def disk_needed(networks: Mapping[str, nn.Module], checkpoints: int) -> int:
-    """Bytes of a run's model and of so many checkpoints: weights, two moments of each, the average."""
+    """Bytes of a run's model and its `checkpoints`: weights, two moments of each, the moving average."""
     weights = {role: bytes_of(network) for role, network in networks.items()}
     checkpoint = (STATES - 1) * sum(weights.values()) + weights["generator"]
     return checkpoints * checkpoint + sum(weights.values())
@@ -127,7 +128,7 @@ def bytes_of(network: nn.Module) -> int:
 
 
 def activations(networks: Mapping[str, Any], images: int) -> int:
-    """Bytes that the discriminator's phase keeps for its backward pass, in float32; counted on two images."""
+    """Bytes that a discriminator update keeps for the backward pass in float32, measured on two images."""
     players = [networks[role] for role in ("generator", "discriminator")]
     latent_dim = players[0].latent_dim
 
@@ -142,7 +143,7 @@ def activations(networks: Mapping[str, Any], images: int) -> int:
 def kept_for_backward(networks: Sequence[nn.Module], forward: Callable[..., object]) -> int:
     """Bytes of the tensors that `forward(*networks, device)` keeps for the backward pass.
 
-    Counted on the meta device, without memory, or on the CPU where a network can't be run there.
+    They are counted on the meta device, or on the CPU if a network can't run on that.
     """
     try:
         return _counted([copy.deepcopy(evaluating(n)).to("meta") for n in networks], forward, "meta")
@@ -153,7 +154,7 @@ def kept_for_backward(networks: Sequence[nn.Module], forward: Callable[..., obje
 def _counted(networks: Sequence[nn.Module], forward: Callable[..., object], device: str) -> int:
     weights = {p.untyped_storage()._cdata for network in networks for p in network.parameters()}
     sizes: dict[int, int] = {}
-    kept: list[Tensor] = []  # else a storage that is freed would be counted for the next one
+    kept: list[Tensor] = []  # so that no storage is freed and its id reused for another
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -1,4 +1,4 @@
-"""How a run's model is measured while it trains, and how its health is watched."""
+"""`Monitor`: the metrics and the health checks of a run during training."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.spec import RunData
 from gantl_zoo.training.health import LOOKED_AT, HealthMonitor
 
-ENOUGH = 1000  # samples of which more would tell no more about a few held-out images
+ENOUGH = 1000  # samples; with few held-out images more samples add no information
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """What measures a run's model; without an evaluator, `note` says why."""
+    """The evaluator of a run and its held-out images. Without an evaluator `note` gives the reason."""
 
     evaluator: ModelEvaluator | None = None
     held_out: ImageData | None = None
@@ -29,13 +29,13 @@ class Monitor:
 def monitor_of(job: Job, data: RunData) -> Monitor:
     """The monitor of a run.
 
-    Raises `DataError` or `UsageError` if a metric or an extractor that was named can't be used with these
-    images, or if a comparison would end without a verdict. What was left to us is noted instead.
+    Raises `DataError` or `UsageError` if an explicitly requested metric or extractor can't be used with these
+    images, or if runs can't be compared. For defaults the monitor has a note instead.
     """
     try:
         held_out = data.held_out
     except DataError as error:
-        if _asked(job) and not data.spec.in_memory:
+        if _requested(job) and not data.spec.in_memory:
             raise
         return Monitor(note=f"no metrics: {error}")
     if not job.measuring.metrics:
@@ -43,7 +43,7 @@ def monitor_of(job: Job, data: RunData) -> Monitor:
     try:
         evaluator = ModelEvaluator(_evaluator(job, data, held_out))
     except (DataError, UsageError) as error:
-        if _asked(job):
+        if _requested(job):
             raise
         return Monitor(held_out=held_out, note=f"no metrics: {error}")
     if not evaluator.evaluator.chosen:
@@ -54,14 +54,14 @@ def monitor_of(job: Job, data: RunData) -> Monitor:
     return Monitor(evaluator, held_out)
 
 
-def _asked(job: Job) -> bool:
-    """Whether metrics or an extractor were named, or a comparison needs a verdict."""
+def _requested(job: Job) -> bool:
+    """Whether metrics or an extractor were explicitly requested, or a comparison needs them."""
     usual = job.measuring.metrics in ((), (AUTO,)) and job.measuring.extractor == AUTO
     return bool(job.measuring.metrics) and (not usual or job.compare_scratch)
 
 
 def _evaluator(job: Job, data: RunData, held_out: ImageData) -> Evaluator:
-    """The evaluator of a run, which measures often, so on few samples."""
+    """The evaluator of a run, with few samples because it measures often."""
     measuring = job.measuring
     samples = min(measuring.samples, max(ENOUGH, len(held_out)))
     extractor = choose_extractor(measuring.extractor, data.whole)
@@ -69,9 +69,9 @@ def _evaluator(job: Job, data: RunData, held_out: ImageData) -> Evaluator:
 
 
 def health_monitor(job: Job, images: ImageData, held_out: ImageData | None) -> HealthMonitor | None:
-    """Compares samples with training images by the run's extractor, or by pixels where it does not fit.
+    """The health monitor of a run, with its feature extractor, or pixels if that does not fit the images.
 
-    None for a single image, with which nothing can be compared.
+    None for a single training image, because the checks need two.
     """
     if len(images) < 2:
         return None

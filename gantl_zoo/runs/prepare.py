@@ -1,5 +1,6 @@
-"""The one door to a run: images, networks, plan and metrics, put together and checked before anything is
-written. Training, transfer, resuming, comparing and dry runs all come through here.
+"""Prepare a run: build and check its images, networks, plan and metrics before anything is written.
+
+Training, transfer, resuming, comparisons and dry runs all use these functions.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ def from_scratch(
     title: str = "",
     choosing: Open | None = None,
 ) -> Prepared:
-    """A training of new networks. Raises what is wrong with names, arguments, images or metrics."""
+    """Prepare the training of new networks. Raises a `ZooError` for invalid names, arguments or images."""
     networks, measuring, choosing = networks or Networks(), measuring or Measuring(), choosing or Open()
     check_title(title)
     check_networks(generator, spec, networks)
     data = RunData.read(spec)
     channels, size, _ = data.train.shape
-    made_for = {"image_size": size, "channels": channels}
+    config = {"image_size": size, "channels": channels}
     if count := classes_for(conditional, 0, data.train, generator):
-        made_for["num_classes"] = count
+        config["num_classes"] = count
     if not {"image_size", "channels"} & set(networks.generator_config):
         data.train.check_square()
     networks = replace(
         networks,
-        generator_config=made_for | plain(networks.generator_config),
+        generator_config=config | plain(networks.generator_config),
         discriminator_config=plain(networks.discriminator_config),
     )
     job = Job(
@@ -98,12 +99,12 @@ def from_source(
     compare_scratch: bool = False,
     choosing: Open | None = None,
 ) -> Prepared:
-    """A transfer; a `GAN` that is given stays as it is. Raises what is wrong, as `from_scratch`."""
+    """Prepare a transfer. A `GAN` given as the source is not changed. Raises as `from_scratch` does."""
     choosing = choosing or Open()
     check_title(title)
     gan = gan_named(source)
     if compare_scratch:
-        check_rival(gan)
+        check_baseline(gan)
     spec = replace(spec, image_size=gan.image_shape[1]) if spec.image_size is None else spec
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
@@ -129,8 +130,8 @@ def from_source(
         minutes=choosing.minutes,
     )
     run = _assembled(job, data, ready, method)
-    far = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    run = replace(run, why="\n".join(filter(None, [chosen.why, far, why])))
+    advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
+    run = replace(run, why="\n".join(filter(None, [chosen.why, advice, why])))
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 
@@ -138,7 +139,7 @@ def from_source(
 def from_job(
     job: Job, data: RunData, gan: GAN | None = None, strategy: TransferStrategy | None = None
 ) -> Prepared:
-    """The run that a job describes. A source or a strategy that was an object is needed as one."""
+    """Prepare the run of a job. `gan` and `strategy` are needed if the job's own were given as objects."""
     if gan is None:
         with seeded(job.recipe.seed):
             gan = _source(job) if job.verb == "transfer" else _built(job, data.train)
@@ -148,26 +149,27 @@ def from_job(
 
 
 def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy) -> Prepared:
-    """The tail that all kinds of runs share. The strategy works on a copy of a transfer's source."""
+    """The last part of all preparations. The strategy prepares a copy of a transfer's source."""
     recipe = job.recipe
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
     monitor = monitor_of(job, data)
     source = gan if job.verb == "transfer" else None
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed)
-    if job.verb == "train" and getattr(gan.discriminator, "untaught", False):
+    if job.verb == "train" and getattr(gan.discriminator, "random_features", False):
         raise UsageError(
-            f"discriminator {gan.parts['discriminator']['name']!r} would judge by frozen features of random "
-            "weights: --discriminator-arg weights=cnn-mnist (or another trained backbone), backbone=timm:…, "
-            "or freeze=false"
+            f"discriminator {gan.parts['discriminator']['name']!r} has a frozen backbone of random weights: "
+            "use --discriminator-arg weights=cnn-mnist (or another trained backbone), backbone=timm:… or "
+            "freeze=false"
         )
     check_step(setup, data.train, recipe, machine)
     return Prepared(job, data, setup, machine, monitor, source)
 
 
 def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
-    """What a run calls its source, so that it is found again: a name, with the commit of a model on the Hub,
-    or a folder; and the absolute path of that folder.
+    """The name of a run's source, with the commit if it is on the Hub, and the absolute path of its folder.
+
+    A resumed run needs both to find the source. The path is None for released models and those on the Hub.
     """
     if not isinstance(source, GAN):
         folder = folder_at(source)
@@ -180,7 +182,7 @@ def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
 
 
 def _source(job: Job) -> GAN:
-    """The source of a transfer, found again."""
+    """Load the source of a transfer by its path or name. Raises `UnknownNameError` for an object."""
     if job.source_given:
         raise UnknownNameError(f"the source {job.name!r} was given as an object")
     if job.place is not None and Path(job.place).is_dir():
@@ -189,13 +191,14 @@ def _source(job: Job) -> GAN:
 
 
 def _built(job: Job, images: ImageData) -> GAN:
-    """New networks for the images. Raises `UsageError` for networks that can't learn from them."""
+    """Build new networks for the images. Raises `UsageError` if they make images of another shape."""
     check_weights(job.name, job.networks.generator_config)
     gan = build_gan(job.name, name=job.name, **asdict(job.networks))
     if gan.image_shape != images.shape:
         raise UsageError(
-            f"{job.name} makes images {gan.image_shape} (channels, height, width), those of {images.name} "
-            f"are {images.shape}: leave image_size and channels to --image-size and --channels"
+            f"{job.name} makes images {gan.image_shape} (channels, height, width), but those of "
+            f"{images.name} are {images.shape}: set --image-size and --channels instead of image_size and "
+            "channels of the network"
         )
     return gan
 
@@ -203,12 +206,14 @@ def _built(job: Job, images: ImageData) -> GAN:
 def _strategy(
     strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, ready: GAN, images: ImageData
 ) -> tuple[Advice, TransferStrategy]:
-    """The strategy, and its name and settings; "auto" chooses for a `source` fitted to the images."""
+    """The strategy's name, settings and reasons, and the strategy; `ready` is the fitted `source`."""
     if not isinstance(strategy, str | TransferStrategy):
         raise UsageError(f"strategy must be a name or a gz.TransferStrategy object, not {strategy!r:.80}")
     if not isinstance(strategy, str):
         if config:
-            raise UsageError("strategy_config is for strategies by name; this one is built already")
+            raise UsageError(
+                "strategy_config is for a strategy's name; pass the arguments to the strategy object"
+            )
         return Advice(type(strategy).__name__, {}), strategy
     advice = advised(strategy, config, source, ready, images)
     return advice, build_strategy(advice.strategy, advice.settings)
@@ -217,41 +222,44 @@ def _strategy(
 def fitted_to(
     images: ImageData, source: GAN, conditional: bool | None, seed: int, latent_dim: int | None = None
 ) -> GAN:
-    """The source for images of this shape and, as `conditional` says, of these classes."""
+    """Fit the source to the shape and, if it is to be conditional, to the classes of the images."""
     count = classes_for(conditional, source.num_classes, images, source.name)
     return fitted(source, images.shape, seed, images.classes if count else (), latent_dim)
 
 
-def classes_for(conditional: bool | None, known: int, images: ImageData, name: str) -> int:
-    """The number of classes of a model that has `known` now: 0, or as many as its images have.
+def classes_for(conditional: bool | None, current: int, images: ImageData, name: str) -> int:
+    """The number of classes of the model to train: 0, or that of the images. `current` is the source's.
 
     Raises `DataError` if the images have no labels.
     """
-    if not (known if conditional is None else conditional):
+    if not (current if conditional is None else conditional):
         return 0
     if images.labels is None or not images.classes:
-        wish = f"{name} knows {known} classes" if conditional is None else "--conditional needs classes"
-        without = "--unconditional" if known else "leave --conditional out"
+        reason = f"{name} has {current} classes" if conditional is None else "--conditional needs classes"
+        without = "use --unconditional" if current else "leave --conditional out"
         raise DataError(
-            f"{wish}, but {images.name} has no labels: sort its images into a folder a class, or {without}"
+            f"{reason}, but {images.name} has no labels: sort its images into one folder per class, or "
+            f"{without}"
         )
     for one in images.classes:
         storable(one, f"the class of {images.name}", DataError)
     return len(images.classes)
 
 
-def check_rival(gan: GAN) -> None:
-    """Raises `UsageError` if a training from scratch with this architecture is impossible or not fair."""
+def check_baseline(gan: GAN) -> None:
+    """Raise `UsageError` if this architecture can't be trained from scratch for a fair comparison."""
     if gan.discriminator is None:
-        raise UsageError(f"{gan.name} has no discriminator, so nothing says what scratch would train with")
+        raise UsageError(
+            f"{gan.name} has no discriminator, which training from scratch needs: leave --compare-scratch out"
+        )
     if getattr(gan.discriminator, "freeze", False):
         raise UsageError(
-            f"{gan.name} has a discriminator on a frozen backbone, which scratch would have with random "
-            "weights: that comparison would not be fair"
+            f"the discriminator of {gan.name} has a frozen backbone, which would have random weights from "
+            "scratch, so the comparison would not be fair: leave --compare-scratch out"
         )
 
 
 def check_title(title: str) -> None:
-    """Raises `UsageError` for a model's name that no folder can have."""
+    """Raise `UsageError` for a title that is not a valid folder name."""
     if wrong := schema.title(title):
         raise UsageError(f"title {wrong}")

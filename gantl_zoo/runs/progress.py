@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal or a notebook, elsewhere a line every so often."""
+"""Progress of a loop: a bar in a terminal or a notebook, elsewhere a line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Progress:
     """Base class that shows nothing. `update` is called after each step."""
 
     def update(self, done: int, text: str | None = None) -> None:
-        """`done` steps are complete; `text` replaces the words beside the numbers."""
+        """Show that `done` steps are complete. `text`, if given, replaces the text beside the numbers."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """After the last step, or a failure."""
+        """Called after the last step or a failure."""
 
 
 class TerminalBar(Progress):
@@ -43,7 +43,8 @@ class TerminalBar(Progress):
             TextColumn("{task.fields[text]}", markup=False),
             console=Console(stderr=True),
             transient=transient,
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # results go to a file or a pipe
+            # results that go to a file or a pipe are not redirected
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         self.text, self.images = "", images
         self.task = self.bar.add_task(title, total=total, text="")
@@ -63,9 +64,9 @@ class TerminalBar(Progress):
 
 
 class Timed(Progress):
-    """Base class for progress that is shown at intervals: after `first` seconds, then `every` seconds.
+    """Base class for progress that is shown after `first` seconds, and then every `every` seconds.
 
-    `images` are those of one step, for the rate.
+    `images` is the number of images per step, from which the rate is computed.
     """
 
     first: float
@@ -80,7 +81,7 @@ class Timed(Progress):
 
     def update(self, done: int, text: str | None = None) -> None:
         now = time.perf_counter()
-        if self.began is None or done < self.done:  # a run may go back to an earlier checkpoint
+        if self.began is None or done < self.done:  # a run may roll back to an earlier checkpoint
             self.began = (done, now)
         self.done, self.text = done, self.text if text is None else text
         if self.wants_last() if done == self.total else now >= self.due:
@@ -88,25 +89,25 @@ class Timed(Progress):
             self.show(self.status(now))
 
     def wants_last(self) -> bool:
-        """Whether the last step is shown, however short the work was."""
+        """Whether to show the last step even if it comes before the next interval."""
         return True
 
     def status(self, now: float) -> str:
-        """The text, images a second, time left."""
-        words = [self.text] if self.text else []
+        """The text, images per second and the time left."""
+        parts = [self.text] if self.text else []
         steps, seconds = (0, 0.0) if self.began is None else (self.done - self.began[0], now - self.began[1])
         if steps > 0 and seconds > 0:
-            words += [f"{steps * self.images / seconds:.0f} images/s"] if self.images else []
+            parts += [f"{steps * self.images / seconds:.0f} images/s"] if self.images else []
             left = (self.total - self.done) * seconds / steps
-            words += [f"{duration(left)} left"] if left > 0 else []
-        return "  ".join(words)
+            parts += [f"{duration(left)} left"] if left > 0 else []
+        return "  ".join(parts)
 
     def show(self, status: str) -> None:
         raise NotImplementedError
 
 
 class Lines(Timed):
-    """A line for `write` every half minute. Brief work, with the `images` of a step unknown, has none."""
+    """Passes a line to `write` every 30 seconds. Without `images`, loops under 5 seconds have none."""
 
     first, every = 5.0, 30.0
 
@@ -132,17 +133,18 @@ class NotebookBar(Timed):
         self.handle: Any = None
 
     def show(self, status: str) -> None:
-        words = f"{self.title} {self.done}/{self.total}"
+        plain = f"{self.title} {self.done}/{self.total}"
         bar = f'<progress value="{self.done}" max="{self.total}"></progress>'
-        marked = (
+        markup = (
             f"<div>{html.escape(self.title)} {bar} {self.done}/{self.total} &nbsp;{html.escape(status)}</div>"
         )
-        self.put({"text/plain": f"{words}  {status}".rstrip(), "text/html": marked})
+        self.put({"text/plain": f"{plain}  {status}".rstrip(), "text/html": markup})
 
     def put(self, bundle: dict[str, str]) -> None:
-        """Show the first bundle, and replace it by later ones."""
+        """Display the MIME bundle, or replace the one that is displayed."""
         if self.handle is None:
-            display: Any = importlib.import_module("IPython.display")  # a notebook has it; we need not
+            # not a dependency, but every notebook has it
+            display: Any = importlib.import_module("IPython.display")
             self.handle = display.display(bundle, raw=True, display_id=True)
         else:
             self.handle.update(bundle, raw=True)
@@ -161,7 +163,7 @@ def duration(seconds: float) -> str:
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook's kernel. Imports nothing: a kernel has imported IPython."""
+    """Whether this process is a notebook's kernel. Imports nothing, because a kernel has imported IPython."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return getattr(get() if get else None, "kernel", None) is not None
 
@@ -180,9 +182,9 @@ def progress_of(
     quiet: bool = False,
     write: Callable[[str], None] = say,
 ) -> Progress:
-    """The progress of `total` steps of `images` each; without images it is removed when the work is done.
+    """Progress for `total` steps of `images` images each. A bar without images disappears at the end.
 
-    `write` gets the lines where there is no bar.
+    `write` gets the lines if there is no bar.
     """
     if in_notebook() and not quiet:
         return NotebookBar(total, title, images, transient=not images)
@@ -192,7 +194,7 @@ def progress_of(
 
 
 def tracked(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:
-    """What shows the progress of a loop: `for step in tracked(quiet)(steps, title)`."""
+    """A function that shows the progress of a loop: `for step in tracked(quiet)(steps, title)`."""
 
     def track(steps: Iterable[int], title: str) -> Iterator[int]:
         steps = list(steps)

@@ -1,4 +1,4 @@
-"""Pseudo-labels: a GAN's samples as further training images of a classifier.
+"""Pseudo-labels: augment the training set of a classifier with labelled samples of a GAN.
 
 Lee 2013, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks",
 section 2.1, with samples instead of unlabelled images.
@@ -15,13 +15,13 @@ from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN
 
-SEED = 2_000_000  # other samples than those that metrics measure
-PART = 500
+SEED = 2_000_000  # of samples that metrics don't use
+PART = 500  # samples per forward pass
 
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """A classifier labels `samples` of a GAN; those with at least `confidence` become training images.
+    """A number of `samples` of a GAN, and the minimum `confidence` of their labels.
 
     Raises `UsageError` for impossible values.
     """
@@ -38,11 +38,11 @@ class PseudoLabels:
             )
 
     def check(self, images: ImageData) -> None:
-        """Raises `DataError` if the GAN makes images of another shape."""
+        """Raise `DataError` if the GAN makes images of another shape."""
         if self.gan.image_shape != images.shape:
             raise DataError(
-                f"{self.gan.name} makes images {self.gan.image_shape} (channels, height, width), "
-                f"{images.name} has {images.shape}; bring the data to that with --image-size and --channels"
+                f"{self.gan.name} makes images {self.gan.image_shape} (channels, height, width), but those "
+                f"of {images.name} are {images.shape}; convert the data with --image-size and --channels"
             )
 
     def joined(self, classifier: Classifier, images: ImageData) -> ImageData:

@@ -1,4 +1,4 @@
-"""`RunRecorder`: the record of a run. Progress, statistics, sample grids, metrics, the kept model."""
+"""`RunRecorder`: records the progress, statistics, sample grids, metrics and kept model of a run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from gantl_zoo.viz import curves
 from gantl_zoo.viz.grid import grid, save_picture
 
 GRID = 64  # images in `fakes….png`
-BUDGET = 0.1  # share of a run's time that metrics may take if `metrics_every` is 0
-ROUND = 50  # steps: metrics fall on multiples of it
+BUDGET = 0.1  # maximum fraction of a run's time for metrics if `metrics_every` is 0
+ROUND = 50  # steps; metrics are then computed at multiples of it
 
 
 class RunRecorder(Observer):
-    """Writes into the run folder; the first metric decides which model is kept (`gantl_zoo.runs.best`)."""
+    """Writes to the run folder. The first metric decides which model is kept (`gantl_zoo.runs.best`)."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class RunRecorder(Observer):
         self.best_step = 0
         self.seconds = 0.0  # spent on metrics
         self.cost = 0.0  # of the last measurement
-        self.before = 0.0  # seconds that the run had taken when it was interrupted
+        self.before = 0.0  # seconds of the run before it was resumed
         self.started = time.perf_counter()
         self.floors: dict[str, float | None] = {}
-        self.signs: dict[str, float] = {}  # of the last look, for the next row of statistics
+        self.signs: dict[str, float] = {}  # of the last health check, for the next row of statistics
         self.progress = progress_of(
             recipe.steps, title, images=recipe.batch, quiet=folder.quiet, write=folder.log
         )
 
     def on_step(self, step: int) -> None:
-        if step < self.recipe.steps:  # the last one is shown with its losses
+        if step < self.recipe.steps:  # `on_log` shows the last one, with its losses
             self.progress.update(step)
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
@@ -74,7 +74,7 @@ class RunRecorder(Observer):
             learner.engine.device,
         )
         trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
-        if step == 0:  # only whether the run begins with a generator that is diverse
+        if step == 0:  # only checks whether the initial generator is diverse
             return ""
         self.signs = signs.as_row()
         for kind, text in trouble.items():
@@ -82,8 +82,9 @@ class RunRecorder(Observer):
         return trouble.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
-        """Every `metrics_every` steps. If that is 0: as often as takes a tenth of the run's time; without an
-        evaluator, a picture with each checkpoint.
+        """Whether to measure after `step`: every `metrics_every` steps, or by default in a tenth of the time.
+
+        Without an evaluator, the default is to write a picture with each checkpoint.
         """
         every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:
@@ -91,7 +92,7 @@ class RunRecorder(Observer):
         return step % ROUND == 0 and self.seconds + self.cost <= BUDGET * self.elapsed()
 
     def elapsed(self) -> float:
-        """Seconds that the run has taken, over all its parts."""
+        """Seconds of the run so far, including the time before it was resumed."""
         return self.before + time.perf_counter() - self.started
 
     def on_metrics(self, step: int, gan: GAN) -> None:
@@ -123,7 +124,7 @@ class RunRecorder(Observer):
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
-        # a model that was kept later has overwritten the one that was kept then
+        # a model that was kept after `step` has overwritten the one that was kept at `step`
         self.best = Best.restored(state, lost=self.kept_step() > step)
         self.best_step, self.seconds = self.best.step, state["seconds"]
         self.cost, self.before = state.get("cost", 0.0), state.get("elapsed", 0.0)
@@ -132,24 +133,24 @@ class RunRecorder(Observer):
             self.health.alive = state.get("alive", False)
 
     def kept_step(self) -> int:
-        """The step of the model in the folder, 0 without one."""
+        """The step of the model in the folder; 0 without a model."""
         kept = self.folder.path / "model"
         return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
-        """A table of the kept and the last model, curves, samples beside their nearest training images."""
+        """Write a table of the kept and the last model, curves, and samples with their nearest images."""
         if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
             self.say(table)
         share = self.seconds / max(self.elapsed(), 1e-9)
-        kept = f"kept step {self.best_step}{self.best.reason()}"
+        kept = f"kept the model of step {self.best_step}{self.best.reason()}"
         self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
-        if drawn := curves.draw(stats, metrics, self.folder.path / "curves.png"):
-            self.say(f"curves: {drawn}")
+        if path := curves.draw(stats, metrics, self.folder.path / "curves.png"):
+            self.say(f"curves: {path}")
         if self.evaluator is not None:
             rows = self.evaluator.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
             picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
-            self.say(f"samples (left) beside their nearest training images: {picture}")
+            self.say(f"samples (left) and their nearest training images: {picture}")
 
     def __enter__(self) -> None:
         self.folder.open_board(self.recipe.log)
@@ -161,7 +162,7 @@ class RunRecorder(Observer):
 
 
 def picture(gan: GAN) -> Any:
-    """A grid of the first seeds' images; for a class-conditional model one row per class."""
+    """A grid of samples from the first seeds; for a class-conditional model one row per class."""
     if not gan.num_classes:
         return grid(gan.generate(GRID, seed=0))
     classes = min(gan.num_classes, GRID)

@@ -1,4 +1,4 @@
-"""Find the images of a run again when it is resumed."""
+"""Find the images of a run when it is resumed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from gantl_zoo.runs.spec import DataSpec, RunData
 
 
 def find_images(spec: DataSpec, fingerprint: str | None, run: Path, data: Data | None = None) -> RunData:
-    """The images of the run in the folder `run`: at `data`, or where the run found them.
+    """Read the images of the run in the folder `run`, from `data` or from their original place.
 
-    Images in memory are needed again. Raises `TrainingError` if the images can't be read or have changed,
-    `UsageError` if `data` holds others.
+    Images in memory must be given as `data`. Raises `TrainingError` if the images can't be read or have
+    changed, `UsageError` if `data` contains other images.
     """
     if data is not None:
         return _given(replace(spec, source=source_of(data), place=None, memory=False), fingerprint, run)
     if spec.in_memory:
-        raise TrainingError(f"{run} was given its images in memory: give them again as data, or begin anew")
+        raise TrainingError(
+            f"{run} was given its images in memory: give them again as data, or start a new run"
+        )
     images, failure = None, None
     for source in _places(spec):
         try:
@@ -34,30 +36,30 @@ def find_images(spec: DataSpec, fingerprint: str | None, run: Path, data: Data |
     if images is None:
         where = f" ({spec.place})" if spec.place else ""
         raise TrainingError(
-            f"the data {spec.name}{where} of {run} can't be read: {failure}; if the images were moved, say "
-            "where they are with --data"
+            f"the data {spec.name}{where} of {run} can't be read: {failure}; if the images were moved, give "
+            "their new place with --data"
         )
     raise TrainingError(
-        f"the data {spec.name} has changed since {run} began (fingerprint {images.fingerprint}, then "
-        f"{fingerprint}), or is streamed now and was not then, or the reverse (GANTL_ZOO_MEMORY): restore "
-        "that, say where the images are with --data, or start a new run"
+        f"the data {spec.name} has changed since {run} began (fingerprint {images.fingerprint}, at first "
+        f"{fingerprint}), or was streamed in only one of the two cases (GANTL_ZOO_MEMORY): restore the "
+        "images or that setting, give the place of the images with --data, or start a new run"
     )
 
 
 def _given(spec: DataSpec, fingerprint: str | None, run: Path) -> RunData:
-    """The images of `spec`, which are the run's, or `UsageError`."""
+    """Read the images of `spec`. Raises `UsageError` if they are not those of the run."""
     images = RunData.read(spec)
-    if fingerprint in (None, images.fingerprint):  # earlier versions kept none of images in memory
+    if fingerprint in (None, images.fingerprint):  # earlier versions had no fingerprint of images in memory
         return images
     raise UsageError(
-        f"{spec.name} holds other images than those that {run} began with (fingerprint {images.fingerprint}, "
-        f"then {fingerprint}): --resume never means transfer; for that say gantl-zoo transfer {run} --data "
-        "…, without --resume"
+        f"{spec.name} has other images than those that {run} began with (fingerprint {images.fingerprint}, "
+        f"at first {fingerprint}): --resume continues a run; to start from its model use gantl-zoo transfer "
+        f"{run} --data …"
     )
 
 
 def _places(spec: DataSpec) -> Iterator[str | Path]:
-    """Where the images may lie: as the source was spelled, seen from here, and at its absolute path."""
+    """Possible places of the images: the source as it was given, and its absolute path."""
     yield spec.source if isinstance(spec.source, str | Path) else spec.name
     if spec.place is not None:
         yield spec.place

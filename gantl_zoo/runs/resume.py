@@ -1,4 +1,4 @@
-"""`resume`: a run goes on as its own folder says, and a setting that says otherwise is refused."""
+"""`resume`: continue a run with the settings in its folder. Other settings are refused."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def resume(
     quiet: bool = False,
     progress: bool | None = None,
 ) -> GAN | Classifier:
-    """Continue the run in the folder `run` from its newest checkpoint, as if it had never stopped.
+    """Continue the run in the folder `run` from its newest checkpoint.
 
-    `data` is where the run's images lie now, if they were moved. Images, a source or a strategy that the run
-    was given as objects are needed again. Raises `TrainingError` if there is no such run, or if its images
-    have changed; `Stopped` after Ctrl-C. `progress=False` (or `quiet`) prints nothing.
+    The result equals that of an uninterrupted run. `data` is the new place of the images if they were moved.
+    Images, a source or a strategy that were given as objects must be given again. `progress=False` (or
+    `quiet`) prints nothing. Raises `TrainingError` if there is no such run, or if its images have changed;
+    `Stopped` after Ctrl-C.
     """
     check_path("run", run)
     quiet = silent(quiet, progress)
@@ -60,14 +61,14 @@ def check_and_resume(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> GAN:
-    """`resume`, for `train` and `transfer`: what they are called with must be the run's own, or `UsageError`.
+    """`resume` for `train` and `transfer`. Raises `UsageError` if their arguments differ from the run's own.
 
-    `data` may also be another place that holds the same images.
+    `data` may be another place with the same images.
     """
     check_path("resume", run)
     folder, config = RunFolder.open(run, quiet)
     if config.get("kind") == CLASSIFIER:
-        raise UsageError(f"{run} is a classifier's run: continue it with gantl-zoo resume {run}")
+        raise UsageError(f"{run} is the run of a classifier: continue it with gantl-zoo resume {run}")
     job = Job.from_config(config, run)
     check_settings(job, run, given({**settings, "name": name or None, "strategy": strategy}))
     source = name if isinstance(name, GAN) else None
@@ -88,7 +89,7 @@ def _resume(
         run = from_job(replace(job, data=images.spec), images, source, strategy)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"{error}; a source or strategy that {folder.path} was given as an object is needed again"
+            f"{error}; give {folder.path} its source or strategy again if that was given as an object"
         ) from error
     result = execute(run, folder, resume=True, callbacks=callbacks)
     if job.compare_scratch:
@@ -96,23 +97,23 @@ def _resume(
     return result
 
 
-def check_settings(job: Job, path: str | Path, wishes: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for a setting that is not what the run began with."""
+def check_settings(job: Job, path: str | Path, requested: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a requested setting that differs from the run's own."""
     own = settings_of(job)
-    for key, wish in wishes.items():
-        if key not in own or agree(key, wish, own[key]):
+    for key, value in requested.items():
+        if key not in own or agree(key, value, own[key]):
             continue
         if key == "name":
             raise UsageError(
-                f"{path} is a run of {job.name} on {job.data.name}, not of {wish}: --resume never means "
-                f"transfer; for that say gantl-zoo transfer {path} --data …, without --resume"
+                f"{path} is a run of {job.name} on {job.data.name}, not of {value}: --resume continues a "
+                f"run; to start from its model use gantl-zoo transfer {path} --data …"
             )
-        instead = f"begin anew from its model with gantl-zoo transfer {path} --data …"
-        raise UsageError(refusal(path, option_of(key), own[key], wish, instead))
+        instead = f"start from its model with gantl-zoo transfer {path} --data …"
+        raise UsageError(refusal(path, option_of(key), own[key], value, instead))
 
 
 def settings_of(job: Job) -> dict[str, Any]:
-    """What `train` or `transfer` was called with, by the names of their arguments."""
+    """The settings of a job, by the argument names of `train` and `transfer`."""
     networks = ("name", "strategy", "strategy_config", "conditional", "latent_dim", "title")
     parts = (*networks, "compare_scratch", "preset", "minutes")
     data = ("image_size", "channels", "shots", "data_seed", "fit")

@@ -1,4 +1,4 @@
-"""The settings of a verb in its signature and docstring, so that `help()` lists each with its default."""
+"""Add the settings of a verb to its signature and docstring, so that `help()` lists them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
-WIDTH = 100
-RENAMED = {"data_root": "root"}  # settings whose field has another name
+WIDTH = 100  # characters of a line
+RENAMED = {"data_root": "root"}  # settings whose dataclass field has another name
 
 
 def with_settings(kind: type, *sources: type, **defaults: Any) -> Callable[[Verb], Verb]:
-    """List the settings of the TypedDict `kind` in a verb's signature and docstring.
+    """A decorator that adds the settings of the TypedDict `kind` to a verb's signature and docstring.
 
-    Defaults and texts are those of the dataclasses and TypedDicts `sources`, of `DataSpec` and of
-    `Measuring`; `defaults` replace theirs.
+    Their defaults and texts come from the dataclasses and TypedDicts `sources`, from `DataSpec` and
+    `Measuring`; `defaults` replace those of the dataclasses.
     """
 
     def decorate(verb: Verb) -> Verb:
@@ -40,7 +40,7 @@ def with_settings(kind: type, *sources: type, **defaults: Any) -> Callable[[Verb
 
 def section(types: Mapping[str, Any], usual: Mapping[str, Any], words: Mapping[str, str]) -> str:
     """The part of a docstring that lists the settings."""
-    lines = ["Settings, all of them keyword arguments; None means the default:", ""]
+    lines = ["Settings (keyword arguments; None means the default):", ""]
     for name in types:
         text = f"{name} (default {usual[name]!r}): {words.get(RENAMED.get(name, name), '')}".rstrip(": ")
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
@@ -48,15 +48,15 @@ def section(types: Mapping[str, Any], usual: Mapping[str, Any], words: Mapping[s
 
 
 def texts(sources: tuple[type, ...]) -> dict[str, str]:
-    """The help of each field; earlier sources come first."""
-    found: dict[str, str] = {}
+    """The help of each field. Earlier sources take precedence."""
+    helps: dict[str, str] = {}
     for source in (*sources, DataSpec, Measuring):
-        found = field_help(source) | found
-    return found
+        helps = field_help(source) | helps
+    return helps
 
 
 def default_of(name: str, sources: tuple[type, ...]) -> Any:
-    """A setting's default; None if it has none of its own."""
+    """The default of a setting; None if no dataclass has a field for it."""
     for source in (*sources, DataSpec, Measuring):
         for field in fields(source) if hasattr(source, "__dataclass_fields__") else ():
             if field.name == RENAMED.get(name, name):

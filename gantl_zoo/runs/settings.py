@@ -1,4 +1,4 @@
-"""Settings of the verbs as keyword arguments, and the typed objects that they become."""
+"""The settings of the verbs as keyword arguments, and their conversion to typed objects."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.training.recipe import Recipe, open_settings
 
-GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of every verb that trains
+GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of all training verbs
 MOST_SAMPLES = 10_000_000
-# a name, a folder or a zip; or images in memory (`gantl_zoo.data.as_image_data`)
+# a data name, a folder or a zip, or images in memory (`gantl_zoo.data.as_image_data`)
 Data = str | Path | ImageData | Tensor | np.ndarray[Any, Any] | Sequence[Any] | Dataset[Any]
 
-
-WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "True or False"}
 
 
 class ImageSettings(TypedDict, total=False):
@@ -55,7 +54,7 @@ class MeasuringSettings(TypedDict, total=False):
 
 
 class EvaluateSettings(MeasuringSettings, ImageSettings, total=False):
-    """Keyword arguments of `evaluate`; the model has the images' size."""
+    """Keyword arguments of `evaluate`. The model determines the image size."""
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -88,13 +87,13 @@ class RecipeSettings(TypedDict, total=False):
 
 
 class RunSettings(DataSettings, MeasuringSettings, RecipeSettings, total=False):
-    """What `train` and `transfer` have in common.
+    """Keyword arguments of both `train` and `transfer`.
 
     `conditional`: whether the model is conditioned on the classes of the data. By default a new model is not,
     and a transferred one is if its source is.
-    `title`: name of the model. By default it is that of the run's folder.
-    `preset`: name of a recipe (`gz.presets.names()`), which sets what is not given.
-    `minutes`: train for as many steps as take that long on this machine, in the place of `steps`.
+    `title`: name of the model. By default the name of the run's folder.
+    `preset`: name of a recipe (`gz.presets.names()`), for settings that are not given.
+    `minutes`: training time on this machine, from which the number of steps follows. Replaces `steps`.
     """
 
     conditional: bool | None
@@ -120,8 +119,8 @@ class TransferSettings(RunSettings, total=False):
     """Keyword arguments of `transfer`.
 
     `strategy_config`: arguments of the strategy.
-    `latent_dim`: size of the latent vector. By default it is that of the source.
-    `compare_scratch`: also train from scratch with the same settings, and compare.
+    `latent_dim`: size of the latent vector. By default that of the source.
+    `compare_scratch`: also train from scratch with the same settings, and compare both models.
     """
 
     strategy_config: dict[str, Any] | None
@@ -130,8 +129,9 @@ class TransferSettings(RunSettings, total=False):
 
 
 def check_known(settings: Mapping[str, Any], kind: type, *own: str) -> None:
-    """Raises `UsageError` for a setting that is neither in the TypedDict `kind` nor one of the verb's `own`
-    arguments (it names the closest of all), and for a value of another type.
+    """Raise `UsageError` for an unknown setting, with the closest known one, or a value of the wrong type.
+
+    The settings in the TypedDict `kind` and the verb's `own` arguments are known.
     """
     known = [*own, *kind.__annotations__]
     for key in sorted(set(settings) - set(known)):
@@ -149,14 +149,14 @@ def spelled(kind: Any) -> str:
 
 
 def check_path(name: str, value: Any) -> None:
-    """Raises `UsageError` for a path that is neither a text nor a path."""
+    """Raise `UsageError` for a value that is not a valid path."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in str(value):
         raise UsageError(f"{name} must be a path, not {value!r:.80}")
 
 
 def data_spec(data: Data, settings: ImageSettings) -> DataSpec:
-    """Which images are used."""
-    chosen: DataSettings = given(settings)  # type: ignore[assignment]  # numpy's numbers become Python's
+    """The data specification of a verb's settings."""
+    chosen: DataSettings = given(settings)  # type: ignore[assignment]  # converts numpy numbers
     return DataSpec(
         source=source_of(data),
         image_size=chosen.get("image_size"),
@@ -169,25 +169,26 @@ def data_spec(data: Data, settings: ImageSettings) -> DataSpec:
 
 
 def recipe_of(verb: str, settings: RecipeSettings) -> Recipe:
-    """The recipe of a verb: its defaults, and what is given. Raises `UsageError`."""
+    """The recipe of a verb: its defaults, replaced by the given settings. Raises `UsageError`."""
     chosen = {key: value for key, value in settings.items() if key in RecipeSettings.__annotations__}
     return Recipe.for_verb(verb, **chosen)
 
 
 def open_of(verb: str, asked: RunSettings, settings: RunSettings) -> Open:
-    """What is left to choose if `asked` was given, and `settings` are these and a preset's.
+    """What is left to choose. `asked` are the given settings, `settings` include those of a preset.
 
-    Minutes replace a preset's steps. Raises `UsageError` for minutes beside steps, or of an impossible value.
+    Minutes replace the steps of a preset. Raises `UsageError` if steps are also given, or for minutes that
+    are not positive.
     """
     minutes = asked.get("minutes")
     if minutes is not None:
         if asked.get("steps") is not None:
-            raise UsageError("steps and minutes are both given: give one, since minutes say how many steps")
+            raise UsageError(
+                "steps and minutes are both given: give one of them, since minutes determine the steps"
+            )
         if not minutes > 0:
             raise UsageError(f"minutes must be above 0, not {minutes!r}")
-    return Open(
-        settings=open_settings(verb, settings), preset=asked.get("preset") or "", minutes=plain(minutes)
-    )
+    return Open(settings=open_settings(verb, settings), preset=asked.get("preset"), minutes=plain(minutes))
 
 
 def measuring_of(settings: MeasuringSettings) -> Measuring:
@@ -211,7 +212,7 @@ def networks_of(settings: TrainSettings) -> Networks:
 
 
 def check_samples(count: Any) -> int:
-    """The number of samples. Raises `UsageError` if it is not a count, too small or too large."""
+    """Return the number of samples. Raises `UsageError` if it is not an integer in the valid range."""
     if not fits(count, int) or not 2 <= count <= MOST_SAMPLES:
         raise UsageError(f"samples must be at least 2 and at most {MOST_SAMPLES:,}, not {count!r:.40}")
     return int(count)

@@ -1,6 +1,6 @@
-"""`DataSpec`: which images are used; `RunData`: these images, each read once.
+"""`DataSpec`: which images are used. `RunData`: these images, read once.
 
-Importing this file imports no torch: the command line reads the fields of `DataSpec`.
+Importing this module imports no torch: the command line reads the fields of `DataSpec`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gantl_zoo.errors import DataError
 if TYPE_CHECKING:
     from gantl_zoo.data import ImageData
 
-OLD_SPLIT = "path"  # how runs held images out before they wrote it down
+OLD_SPLIT = "path"  # the `split_by` of earlier versions, whose config.json does not contain it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class DataSpec:
     `data_seed`: seed of that subset.
     `fit`: how images that are not square become square: crop to the centre, or pad.
     `split_by`: how held-out images are chosen: by content or by path, as in `gantl_zoo.data.load`.
-    `place`: absolute path of a source on disk, where a run finds its images from any working directory.
+    `place`: absolute path of a source on disk, so that a run finds its images from any working directory.
     `memory`: whether the images were given in memory.
     """
 
@@ -49,20 +49,20 @@ class DataSpec:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the images were given as such, so that no file has them."""
+        """Whether the images were given in memory, so that they can't be read again."""
         from gantl_zoo.data import ImageData
 
         return self.memory or isinstance(self.source, ImageData)
 
     @property
     def name(self) -> str:
-        """The source as on the command line."""
+        """The source as it is written on the command line."""
         from gantl_zoo.data import spoken
 
         return spoken(self.source)
 
     def load(self, split: str = "train") -> ImageData:
-        """The images of "train", of which `shots` takes a subset, or all of "test". Raises `DataError`."""
+        """Read the images of a split; `shots` selects a subset of "train". Raises `DataError`."""
         from gantl_zoo.data import load
 
         return load(
@@ -78,7 +78,7 @@ class DataSpec:
         )
 
     def to_config(self) -> dict[str, Any]:
-        """As a run's config.json keeps it."""
+        """JSON values for a run's config.json."""
         return {
             "source": self.name,
             "place": self.place or place_of(self.source),
@@ -94,7 +94,7 @@ class DataSpec:
 
     @classmethod
     def from_config(cls, kept: Mapping[str, Any]) -> DataSpec:
-        """The opposite of `to_config`; earlier versions kept less, and no fingerprint of images in memory."""
+        """The opposite of `to_config`, also for earlier versions, which have fewer keys."""
         early: dict[str, Any] = {"split_by": OLD_SPLIT, "memory": kept["fingerprint"] is None}
         return cls(**early | {k: v for k, v in kept.items() if k != "fingerprint"})
 
@@ -109,13 +109,13 @@ def place_of(source: str | Path | ImageData) -> str | None:
         return None
     expanded = os.path.expanduser(source)
     folder, colon, classes = expanded.rpartition(":")
-    if not os.path.exists(expanded) and os.path.exists(folder):  # some classes of it
+    if not os.path.exists(expanded) and os.path.exists(folder):  # "folder:classes", a part of the folder
         return os.path.abspath(folder) + colon + classes
     return os.path.abspath(expanded) if os.path.exists(expanded) else None
 
 
 def fit_of(lineage: Mapping[str, Any]) -> str:
-    """How a model's training images were made square; earlier versions always cropped them."""
+    """The `fit` of a model's training images, by its lineage. Earlier versions always cropped."""
     from gantl_zoo.data import CROP, FITS
 
     fit = lineage.get("data", {}).get("fit")
@@ -123,17 +123,17 @@ def fit_of(lineage: Mapping[str, Any]) -> str:
 
 
 def note_on(images: ImageData) -> str:
-    """One line for a run's log that says how its images were changed; "" if they were not."""
+    """A line for the log on how the images were changed; empty if they were not."""
     return f"data: {len(images):,} images of {images.name}: {images.changes}" if images.changes else ""
 
 
 @dataclass(frozen=True)
 class RunData:
-    """The images of a run. Those for training are read when this is made, the held-out ones at first use."""
+    """The images of a run. `read` reads the training images; held-out images are read at first use."""
 
     spec: DataSpec
     whole: ImageData  # the training split
-    train: ImageData  # what is trained on: the training split or a few of it
+    train: ImageData  # the training images: the training split, or `shots` of it
 
     @classmethod
     def read(cls, spec: DataSpec) -> RunData:
@@ -143,16 +143,16 @@ class RunData:
 
     @cached_property
     def held_out(self) -> ImageData:
-        """The images that nobody trains on, in the form of the training images. Raises `DataError`."""
+        """The held-out images, with the size and channels of the training images. Raises `DataError`."""
         if self.spec.in_memory:
             raise DataError(
-                f"{self.spec.name} was given in memory, where no image is held out; name a folder, or "
-                "measure the model with evaluate"
+                f"{self.spec.name} was given in memory, so no images are held out; give a folder, or measure "
+                "the model with evaluate"
             )
         channels, side, _ = self.train.shape
         return replace(self.spec, channels=channels, image_size=side).load("test")
 
     @property
     def fingerprint(self) -> str:
-        """Of the training images."""
+        """The fingerprint of the training images."""
         return self.train.fingerprint

@@ -1,4 +1,4 @@
-"""`train`: a GAN from scratch."""
+"""`train`: train a GAN from scratch."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ def train(
     progress: bool | None = None,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
-    """Train a GAN from scratch on `data`, and return the model that is kept.
+    """Train a GAN from scratch on `data`, and return the kept model.
 
-    That is the best model by the first metric, or the last one that the metric can't tell from it.
+    The newest model whose first metric lies within the confidence interval of the best value is kept.
 
     `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
-    (`image_size` in pixels, `channels`, `shots`, …), choose the networks (`discriminator`,
-    `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. A
-    `conditional` model is conditioned on the classes of the data. The generator is "dcgan" where none is
-    named. A `preset` sets what is not given (`gz.presets.names()`). `minutes` replaces `steps`: the run has
-    as many steps as take that long on this machine. `callbacks` are called during training (`Callback`).
-    The run's folder is a numbered one in `out`; `progress=False` (or `quiet`) prints nothing: messages go
-    to the logger `gantl_zoo` alone.
+    (`image_size` in pixels, `channels`, `shots`, …) and choose the networks (`discriminator`,
+    `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. The
+    default generator is "dcgan". A `conditional` model is conditioned on the classes of the data. A `preset`
+    (`gz.presets.names()`) sets what is not given. `minutes` replaces `steps`: the run has as many steps as
+    this machine takes in that time. `callbacks` are called during training (`Callback`). The run writes to a
+    new numbered folder in `out`. With `progress=False` (or `quiet`) nothing is printed; messages go only to
+    the logger `gantl_zoo`.
 
-    `resume` continues a run folder with its own settings; what is given beside it must agree with them.
+    `resume` continues the run in a folder; other arguments must agree with the settings of that run.
 
-    Raises `UnknownNameError`, `UsageError` and `DataError` for what can't be trained, before a folder is
-    made; `TrainingError` if a run can't be written or resumed; `Stopped`, which says how to go on, after
-    Ctrl-C.
+    Raises `UnknownNameError`, `UsageError` or `DataError` for invalid arguments or images, before a folder
+    is created; `TrainingError` if a run can't be written or resumed; `Stopped` after Ctrl-C, with the command
+    that continues the run.
     """
     check_known(settings, TrainSettings, *GENERAL)
     quiet = silent(quiet, progress)
@@ -77,9 +77,9 @@ def train(
 
 
 def prepare_train(generator: str | None, data: Data | None, settings: TrainSettings) -> Prepared:
-    """The run that `train` would execute. Raises as `train` does."""
+    """Prepare the run that `train` executes. Raises as `train` does."""
     if data is None:
-        raise UsageError("data must be given; only with resume=RUN it is known")
+        raise UsageError("data must be given, unless resume=RUN continues a run")
     merged: Any = with_preset(settings.get("preset"), "train", {**settings, "generator": generator})
     return from_scratch(
         merged.get("generator", "dcgan"),

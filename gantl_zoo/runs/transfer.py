@@ -1,4 +1,4 @@
-"""`transfer`: adapt a GAN to other images."""
+"""`transfer`: fine-tune a GAN on other images."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def transfer(
     progress: bool | None = None,
     **settings: Unpack[TransferSettings],
 ) -> GAN:
-    """Adapt `source` to `data` with a strategy, and return the model that is kept.
+    """Fine-tune `source` on `data` with a strategy, and return the kept model.
 
-    That is the best model by the first metric, or the last one that the metric can't tell from it.
+    The newest model whose first metric lies within the confidence interval of the best value is kept.
 
-    Images are resized to the source's size, or to `image_size`. A source that makes images of another size,
-    channel count or number of classes, or from latents of another size than `latent_dim`, is fitted to these
-    (`gantl_zoo.surgery.fit`); log and lineage list where each tensor came from, and weights without a
-    counterpart in the source are always trained. The model is conditional if its source is, or as
-    `conditional` says. The strategy is "auto" where none is named: it is chosen for the images
-    (`gantl_zoo.strategy.auto`). So are steps, batch, loss, augmentation, R1 and learning rate
-    (`gantl_zoo.runs.choice`), where neither they nor a `preset` are given; the log says what was chosen and
-    why. `compare_scratch` trains the same budget from scratch beside it and says who
-    won (a picture alone for images in memory, or without metrics).
+    Images are resized to the source's size, or to `image_size`. The source is fitted to images of another
+    size, channel count or number of classes, and to another `latent_dim` (`gantl_zoo.surgery.fit`). Log and
+    lineage list the origin of each tensor; weights without a counterpart in the source are always trained.
+    By default the model is class-conditional if its source is; `conditional` changes that.
 
-    `settings`, `callbacks` and errors as for `train`; `WeightsError` for a source that is damaged.
+    The default strategy is "auto": it is chosen for the images (`gantl_zoo.strategy.auto`). Steps, batch,
+    loss, augmentation, R1 and learning rate are chosen too (`gantl_zoo.runs.choice`), unless they or a
+    `preset` are given; the log gives the choice and the reasons. `compare_scratch` also trains a from-scratch
+    baseline for as many steps and compares both, only by a picture if nothing is measured.
+
+    `settings`, `callbacks` and errors are as for `train`. Also raises `WeightsError` for a damaged source.
     """
     check_known(settings, TransferSettings, *GENERAL, "strategy")
     quiet = silent(quiet, progress)
@@ -89,10 +89,10 @@ def prepare_transfer(
     strategy: str | TransferStrategy | None,
     settings: TransferSettings,
 ) -> Prepared:
-    """The run that `transfer` would execute. Raises as `transfer` does."""
+    """Prepare the run that `transfer` executes. Raises as `transfer` does."""
     for name, value in (("source", source), ("data", data)):
         if value is None:
-            raise UsageError(f"{name} must be given; only with resume=RUN it is known")
+            raise UsageError(f"{name} must be given, unless resume=RUN continues a run")
     assert source is not None and data is not None
     merged: Any = with_preset(settings.get("preset"), "transfer", {**settings, "strategy": strategy})
     return from_source(
@@ -111,7 +111,7 @@ def prepare_transfer(
 
 
 def short(name: str) -> str:
-    """A model's own name: without user, revision and the folders and number of its run."""
+    """The last part of a model's name or path, without user, revision, and number of its run."""
     path = Path(name if Path(name).exists() else name.partition("@")[0])
     own = path.parent.name if path.name == "model" and path.parent.name else path.name
     return re.sub(r"^\d{5,}-(?=.)", "", own)

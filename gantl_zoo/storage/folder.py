@@ -94,7 +94,7 @@ def load_into(
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises `WeightsError` that names the file's actual format."""
+    """All tensors of a safetensors file. Raises `WeightsError`, which says what any other file is."""
     return _read(look(path))
 
 

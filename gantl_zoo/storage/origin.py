@@ -16,7 +16,7 @@ ORIGIN = "pulled.json"  # in a folder that `pull --to` wrote
 
 
 def pulled_from(folder: Path) -> dict[str, str] | None:
-    """The repository and commit of a pulled folder; None if its config has changed since."""
+    """The repository and commit of a pulled folder; None if not pulled, or if its config has changed."""
     origin = pulled(folder)
     try:
         config = (folder / "config.json").read_bytes()

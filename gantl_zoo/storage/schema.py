@@ -120,6 +120,7 @@ def _argument(value: Any, depth: int = 0) -> str:
 
 
 def name(value: Any) -> str:
+    """Check a registered name."""
     if not isinstance(value, str) or len(value) > 128 or not NAMED.fullmatch(value) or ".." in value:
         return f"must be a registered name, NAME or PACKAGE:NAME, not {str(value)[:80]!r}"
     return ""
@@ -145,16 +146,19 @@ def count(least: int, most: int = LARGEST) -> Check:
 
 
 def image(value: Any) -> str:
+    """Check the shape of a GAN's images."""
     if not isinstance(value, dict) or set(value) != {"channels", "height", "width"}:
         return "must be an object with channels, height and width"
     return next((f"has a {key} that {wrong}" for key, n in value.items() if (wrong := count(1)(n))), "")
 
 
 def dtype(value: Any) -> str:
+    """Check the dtype of the stored weights."""
     return "" if _one_of(value, DTYPES) else unknown("dtype", value, DTYPES)
 
 
 def requires(value: Any) -> str:
+    """Check the plug-ins that a model needs: `{"package": "version"}`."""
     if not isinstance(value, dict):
         return "must map packages to versions"
     for package, version in value.items():
@@ -179,6 +183,7 @@ def facts(value: Any) -> str:
 
 
 def lineage(value: Any) -> str:
+    """Check the origin of a model, and of the model that it was fine-tuned from."""
     if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
         return "must be an object whose 'data' is an object"
     return lineage(value["base_lineage"]) if "base_lineage" in value else ""
@@ -198,6 +203,7 @@ def training(value: Any) -> str:
 
 
 def metrics(value: Any) -> str:
+    """Check a list of measured values."""
     if not isinstance(value, list):
         return "must be a list"
     for row in value:
@@ -209,6 +215,7 @@ def metrics(value: Any) -> str:
 
 
 def licence(value: Any) -> str:
+    """Check the licence's name."""
     return "" if isinstance(value, str) and value.isprintable() else "must be one line of text"
 
 

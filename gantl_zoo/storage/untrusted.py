@@ -56,7 +56,7 @@ def read_json(path: Path, limit: int, what: str) -> Any:
     """Read the JSON of a UTF-8 file of at most `limit` bytes. Raises `WeightsError`.
 
     Stricter than JSON: rejects duplicate keys, NaN and Infinity, integers of more than `MAX_DIGITS` digits,
-    control characters, and more than `MAX_DEPTH` levels. The error names the actual format if it is another.
+    control characters, and more than `MAX_DEPTH` levels. The error says what the file is if it is not JSON.
     """
     size_of(path, limit, what)
     try:
@@ -73,7 +73,7 @@ def read_json(path: Path, limit: int, what: str) -> Any:
 
 
 def parse(data: bytes) -> Any:
-    """Parse UTF-8 JSON without duplicate keys and non-finite numbers. Raises `ValueError`."""
+    """Parse JSON in UTF-8. Raises `ValueError`, also for duplicate keys and non-finite numbers."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -164,7 +164,7 @@ def _escape(character: str) -> str:
 
 
 def printable(text: Any, most: int = 200) -> str:
-    """Untrusted text that is safe to print: one line of at most `most` characters."""
+    """Make untrusted text safe to print: one line of at most `most` characters."""
     return "".join(c if c.isprintable() else " " for c in str(text)[:most])
 
 

@@ -1,4 +1,7 @@
-"""`strategy="auto"`: which strategy for how many images and how far a target. The guide, as code."""
+"""`strategy="auto"`: choose a strategy for the number of images and their distance from the source.
+
+This is the guide of docs/strategies.md, as code.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ from gantl_zoo.strategy.combine import build_strategy, rehearse
 
 AUTO = "auto"
 SAMPLES = 1_000
-SEED = 3_000_000  # samples that nothing else looks at
-AT_ONCE = 100  # images
-SIDE = 16  # pixels, where they are compared
+SEED = 3_000_000  # of samples that are used for nothing else
+AT_ONCE = 100  # images per forward pass
+SIDE = 16  # pixels a side, to which images are reduced if pixels are compared
 
 
-NEAR, FAR = 0.4, 0.8  # deviations: where the guide's columns end
+NEAR, FAR = 0.4, 0.8  # limits of the distance, in standard deviations
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the guide: up to so many images, up to so far."""
+    """A row of the guide: a strategy for at most `most` images at a distance of at most `farthest`."""
 
     strategy: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -41,18 +44,21 @@ class Line:
         return " ".join([self.strategy, *(f"{key}={value}" for key, value in self.settings.items())])
 
 
-MINED = "the source makes such images already, so finding the right latents does most of the work"
-EARLY_BLOCK = "the discriminator's first block is right already, and few images can't improve it"
-HELD = "so few images can't replace the source's weights, so these are pulled back to where they started"
-WHOLE = "with so few images no block is worth freezing here"
-FIRST = "with this many images, or images this far, freezing the discriminator's first block leads"
+MINED = "the source already makes similar images; finding their latents is most of the work"
+EARLY_BLOCK = "the discriminator's first block already fits, and few images can't improve it"
+HELD = "few images can't replace the source's weights, so these stay near their initial values"
+WHOLE = "with so few images, freezing blocks does not help"
+FIRST = "with this many images or at this distance, a frozen first block gives the best results"
 
-# The first line that fits, if its strategy is there. From tables with three seeds; benchmarks/README.md,
-# "What the bare command reaches", has the ratios to each table's best row. Nearest (digits 5-9, 0.26 from
-# digits 0-4) `mine` leads; without it, `freeze-d` with one frozen block with ten images and with 1,000 and
-# more, and `full` with 100. On letters (0.67) `l2-sp` leads with ten images. `full` is level with the best
-# with ten clothes (1.2), and leads with ten and 35 faces in colour (0.96). Elsewhere `freeze-d` with one
-# frozen block leads, or is level. Where between these figures the lines are drawn is a guess.
+# The first row that fits is used, if its strategy is installed. The rows come from tables with three seeds.
+# "What the bare command reaches" in benchmarks/README.md has the ratios to the best row of each table.
+# - Digits 5-9 (distance 0.26 from digits 0-4): `mine` is best. Without it, `freeze-d` with one frozen block
+#   is best with 10 images and with 1,000 and more, and `full` with 100.
+# - Letters (0.67): `l2-sp` is best with 10 images.
+# - Faces in colour (0.96): `full` is best with 10 and 35 images.
+# - Clothes (1.2): `full` equals the best with 10 images.
+# - Elsewhere `freeze-d` with one frozen block is best or equals the best.
+# The limits between these cases are guesses.
 GUIDE = (
     Line("mine", farthest=NEAR, why=MINED),
     Line("freeze-d", {"first": 1}, most=30, farthest=NEAR, why=EARLY_BLOCK),
@@ -65,7 +71,7 @@ GUIDE = (
 
 @dataclass(frozen=True)
 class Advice:
-    """A strategy, its settings, and why; `far` is the target's distance where that was measured."""
+    """A strategy, its settings and the reasons; `far` is the distance of the images, if it was measured."""
 
     strategy: str
     settings: dict[str, Any]
@@ -74,32 +80,34 @@ class Advice:
 
 
 def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, images: ImageData) -> Advice:
-    """The strategy itself, or for "auto" the one that the guide names for a `source` that was `fitted` to the
-    images. Raises `UsageError` for "auto" with settings, which only a strategy that is named can have.
+    """The given strategy, or for "auto" the guide's choice for these images.
+
+    `fitted` is the source with networks fitted to the images. Raises `UsageError` for "auto" with settings,
+    because settings belong to one strategy.
     """
     if strategy != AUTO:
         return Advice(strategy, config)
     if config:
         raise UsageError(
-            f"strategy auto takes no settings ({', '.join(config)}); name the strategy to set it"
+            f"strategy auto takes no settings ({', '.join(config)}); name the strategy that has them"
         )
     return choose(len(images), novelty(source, images), lambda line: suits(line, fitted, images))
 
 
 def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
-    """The guide's rule (README, from the tables in benchmarks): its first line that `fits`, else `full`."""
-    seen = f"{shots:,} images, {far:.2f} deviations from what the source makes"
+    """The first row of the guide that `fits`, or else `full`."""
     lines = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
-    taken = next(filter(fits, lines), Line("full"))
-    first = next((i for i, line in enumerate(lines) if line.strategy == taken.strategy), len(lines))
-    missed = ", ".join(dict.fromkeys(map(str, lines[:first])))
-    but = f" ({missed} would come first, but is not installed or not for these networks)" if missed else ""
-    why = f": {taken.why}" if taken.why else ""
-    return Advice(taken.strategy, dict(taken.settings), f"strategy auto: {seen}, so {taken}{but}{why}", far)
+    chosen = next(filter(fits, lines), Line("full"))
+    first = next((i for i, line in enumerate(lines) if line.strategy == chosen.strategy), len(lines))
+    skipped = ", ".join(dict.fromkeys(map(str, lines[:first])))
+    why = [f"strategy auto: {shots:,} images, {far:.2f} standard deviations from samples of the source"]
+    why += [f"not possible: {skipped} (not installed, or not for these networks)"] if skipped else []
+    why += [f"chosen: {chosen}" + (f"; {chosen.why}" if chosen.why else "")]
+    return Advice(chosen.strategy, dict(chosen.settings), "\n".join(why), far)
 
 
 def suits(line: Line, gan: GAN, images: ImageData) -> bool:
-    """Is the strategy there, and can these networks have it?"""
+    """Whether the strategy is installed and these networks can be trained with it."""
     try:
         rehearse(build_strategy(line.strategy, line.settings), gan, images)
     except ZooError:
@@ -108,45 +116,45 @@ def suits(line: Line, gan: GAN, images: ImageData) -> bool:
 
 
 def novelty(gan: GAN, images: ImageData, samples: int | None = None) -> float:
-    """How far the target is: the shift of the mean from 1,000 `samples` of the source to the images, in their
-    standard deviations. 0: the source makes such images already.
+    """The distance of the images from 1,000 `samples` of the source, in standard deviations of the samples.
 
-    In the features of the source's own discriminator, what a transfer starts from; images of another size or
-    other channels are shown to it as its own, so colours that it can't see don't count. What the shift would
-    be by chance is taken off, so that ten images give the figure of a thousand.
+    It is the distance between the means of features; 0 means that the source already makes such images. The
+    features are those of the source's own discriminator, from which a transfer starts. Images are converted
+    to the source's size and channels, so colours don't count for a grey source. The squared distance that is
+    expected by chance is subtracted, so that the result hardly depends on the number of images.
     """
     channels, side, _ = gan.image_shape
-    few = images.few(min(SAMPLES, len(images))).fit(side, channels).images[:]  # a stream's are read
-    made = to_uint8(gan.generate(samples or SAMPLES, seed=SEED))
-    theirs, own = features(gan.discriminator, few), features(gan.discriminator, made)
-    if theirs is None or own is None:
-        theirs, own = pixels(few), pixels(made)
-    spread = own.var(0).sum()
-    by_chance = spread / len(own) + (theirs.var(0).sum() if len(theirs) > 1 else spread) / len(theirs)
-    shift = (theirs.mean(0) - own.mean(0)).square().sum() - by_chance
-    return float((shift.clamp(min=0) / spread.clamp(min=1e-12)).sqrt())
+    real = images.few(min(SAMPLES, len(images))).fit(side, channels).images[:]  # reads those of a stream
+    fake = to_uint8(gan.generate(samples or SAMPLES, seed=SEED))
+    x, y = features(gan.discriminator, real), features(gan.discriminator, fake)  # (N, K), (M, K)
+    if x is None or y is None:
+        x, y = pixels(real), pixels(fake)
+    variance = y.var(0).sum()
+    by_chance = variance / len(y) + (x.var(0).sum() if len(x) > 1 else variance) / len(x)
+    shift = (x.mean(0) - y.mean(0)).square().sum() - by_chance
+    return float((shift.clamp(min=0) / variance.clamp(min=1e-12)).sqrt())
 
 
 @torch.inference_mode()
 def features(discriminator: Any, images: Tensor) -> Tensor | None:
-    """What reaches the last block (N, K), averaged over positions, or None where there is no such thing.
+    """The input of the last block, averaged over positions, (N, K), for uint8 images (N, C, H, W).
 
-    The images are uint8 (N, C, H, W).
+    None without a discriminator, with fewer than two blocks, or if the last block gets no tensor.
     """
     if discriminator is None or len(blocks(discriminator)) < 2:
         return None
     device = next(discriminator.parameters()).device
-    caught: list[Any] = []
-    network = eval_view(discriminator)  # its own, so that the hook stays off the given network
-    blocks(network)[-1].register_forward_pre_hook(lambda block, inputs: caught.append(inputs[0]))
+    inputs: list[Any] = []
+    network = eval_view(discriminator)  # so that the hook is not added to the given network
+    blocks(network)[-1].register_forward_pre_hook(lambda block, args: inputs.append(args[0]))
     for part in torch.split(images.to(device), AT_ONCE):
         call(network, to_float(part), torch.zeros(len(part), dtype=torch.long, device=device))
-    if not caught or any(not isinstance(found, Tensor) or found.ndim < 2 for found in caught):
+    if not inputs or any(not isinstance(x, Tensor) or x.ndim < 2 for x in inputs):
         return None
-    flat = [found.flatten(2).mean(2) if found.ndim > 2 else found for found in caught]
+    flat = [x.flatten(2).mean(2) if x.ndim > 2 else x for x in inputs]
     return torch.cat(flat).float().cpu()
 
 
 def pixels(images: Tensor) -> Tensor:
-    """The images themselves, small (N, K): for a source without a discriminator that could tell."""
+    """The images, reduced to 16×16 pixels and flattened, (N, K): for a source without usable features."""
     return functional.adaptive_avg_pool2d(to_float(images), SIDE).flatten(1)

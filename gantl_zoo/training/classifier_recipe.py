@@ -1,4 +1,4 @@
-"""`ClassifierRecipe`: all settings of a classifier's training. No torch."""
+"""`ClassifierRecipe`: all settings of a classifier's training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ClassifierRecipe:
 
     `epochs`: number of passes over the training images.
     `batch`: largest number of images per step.
-    `seed`: seed of the initial weights, of the order of the images and of all else that is random.
+    `seed`: seed of the initial weights, of the order of the images and of all other random numbers.
     `lr`: highest learning rate of the one-cycle schedule.
     `weight_decay`: weight decay of AdamW.
     `shift`: largest random shift of an image, in pixels. 0 turns it off.
-    `flip`: mirror half of the images, for data whose left and right mean the same.
+    `flip`: mirror a random half of the images, for data in which left and right have the same meaning.
     `smoothing`: label smoothing, from 0 to below 1.
     """
 
@@ -51,7 +51,7 @@ class ClassifierRecipe:
         check(self, LIMITS)
 
     def per_epoch(self, count: int) -> int:
-        """Steps of an epoch of `count` images."""
+        """The number of steps per epoch of `count` images."""
         return math.ceil(count / self.batch)
 
     def pace(self, count: int) -> Pace:

@@ -15,13 +15,11 @@ import torch
 from torch import nn
 
 from gantl_zoo.errors import UsageError, unknown
+from gantl_zoo.model.place import usable_device
 from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training import applied
 from gantl_zoo.training.engine_settings import PRECISIONS, check
 from gantl_zoo.training.processes import Processes, join
-
-# examples for error messages; "auto" is a GPU if there is one
-DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,8 @@ class Engine:
         words = [f"{self.device} in {self.precision}", self.memory_format, f"{self.optimizer} Adam"]
         if self.device.type == "cpu":
             kept = {"keep": "freed memory kept", "default": "the C library's allocator"}
-            words += [kept[self.allocator], f"{self.threads or torch.get_num_threads()} threads"]
+            threads = self.threads or torch.get_num_threads()
+            words += [kept[self.allocator], f"{threads} thread{'s' if threads > 1 else ''}"]
         words += ["compiled"] if self.compile else []
         words += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
         return ", ".join(words)
@@ -92,7 +91,7 @@ def choose(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     processes = join(device.partition(":")[0])
-    chosen = processes.device or _usable(device)
+    chosen = processes.device or usable_device(device)
     if precision == "auto":
         precision = "bf16" if fast_bf16(chosen) else "fp32"
     if precision == "fp16" and chosen.type == "cpu":
@@ -105,19 +104,6 @@ def choose(
     for name, value in defaults.items():
         values[name] = value if values[name] == "auto" else values[name]
     return Engine(chosen, precision, processes=processes, **values)
-
-
-def _usable(device: str) -> torch.device:
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:  # its text lists all device types of torch
-        raise UsageError(unknown("device", device, DEVICES)) from error
-    try:
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        cause = str(error).splitlines()[0].partition(". ")[0]  # the next sentences are about building torch
-        raise UsageError(f"device {device!r} can't be used here: {cause}; try --device cpu") from error
-    return chosen
 
 
 def fast_bf16(device: torch.device) -> bool:

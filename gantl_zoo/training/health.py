@@ -31,9 +31,9 @@ SURE = 0.995  # threshold of saturation
 MEMORISED = 0.7  # threshold of overfitting
 
 ADVICE = {
-    "collapse": "lower --lr, add --r1 or --aug diffaugment, or use --on-collapse rollback",
-    "saturation": "lower --discriminator-lr, or add --r1 or --aug diffaugment",
-    "overfitting": "add --aug ada or diffaugment, freeze blocks of the discriminator, or stop earlier",
+    "collapse": "try a lower --lr, a larger --r1, --aug diffaugment or --on-collapse rollback",
+    "saturation": "try a lower --discriminator-lr, a larger --r1 or --aug diffaugment",
+    "overfitting": "try --aug ada, --aug diffaugment, --strategy freeze-d or fewer --steps",
 }
 
 
@@ -110,14 +110,16 @@ class HealthMonitor:
         problems = {}
         if signs.diversity < COLLAPSED and (self.sure(step) or last):
             problems["collapse"] = (
-                f"the samples differ only {signs.diversity:.2f} times as much as real images"
+                f"the samples are only {signs.diversity:.2f} times as diverse as real images"
             )
         if signs.saturation >= SURE:
-            problems["saturation"] = f"the discriminator ranks {signs.saturation:.1%} of all pairs correctly"
+            problems["saturation"] = (
+                f"the discriminator ranks {signs.saturation:.1%} of real and fake images correctly"
+            )
         if signs.overfitting is not None and signs.overfitting > MEMORISED:
             problems["overfitting"] = (
-                "the discriminator has memorised its training images: it rates held-out images "
-                f"{signs.overfitting:.0%} as fake as samples"
+                "the discriminator has memorised its training images: logits of held-out images are "
+                f"{signs.overfitting:.0%} of the way from those of training images to those of samples"
             )
         return problems
 

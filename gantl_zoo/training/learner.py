@@ -60,7 +60,7 @@ class Learner:
         return {"skipped": float(self.guard.skipped)} if self.guard.skipped else {}
 
     @torch.no_grad()
-    def sick(self) -> str:
+    def non_finite(self) -> str:
         """A message naming the modules with non-finite values; empty if there are none."""
         return not_finite(self.contents.modules)
 

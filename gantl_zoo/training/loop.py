@@ -94,7 +94,7 @@ class Loop:
             if watches:
                 trouble = self.watch(done)
             if logs or watches or self.pace.saves(done):
-                trouble = trouble or self.recovery.sick(done)
+                trouble = trouble or self.recovery.non_finite(done)
         if logs:
             trouble = self.log(done, losses) or trouble
         return trouble
@@ -123,7 +123,7 @@ class Loop:
     def keep(self, done: int) -> None:
         """Evaluate and save, if due. A model with non-finite values is never saved."""
         due = self.observer.wants_metrics(done) or done == self.pace.steps
-        if due and not self.recovery.sick(done):
+        if due and not self.recovery.non_finite(done):
             self.observer.on_metrics(done, self.learner.snapshot())
             self.callbacks.call("on_metrics", done)
         if (self.pace.saves(done) or self.observer.best_step == done) and self.recovery.save(done):

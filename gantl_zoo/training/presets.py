@@ -18,13 +18,13 @@ from gantl_zoo.errors import PluginError, UsageError, unknown
 from gantl_zoo.registry.builtins import presets
 from gantl_zoo.training.recipe import Recipe
 
-# Settings of one verb only: what a training from scratch builds, and how a transfer trains.
+# Settings that only one verb has.
 OF_VERBS: dict[str, tuple[str, ...]] = {
     "train": ("generator", "discriminator", "generator_config", "discriminator_config", "image_size"),
     "transfer": ("strategy", "strategy_config"),
 }
 
-# What a network or a strategy is if nobody names it, and the settings of a preset that fit no other one.
+# For each of these settings: its default, and the settings of a preset that are only valid with its value.
 DEPENDING = {
     "generator": ("dcgan", ("generator_config", "discriminator", "discriminator_config")),
     "discriminator": ("dcgan", ("discriminator_config",)),
@@ -52,7 +52,7 @@ class Preset:
                 raise UsageError(f"preset: {unknown('setting', key, known)}")
 
     def for_verb(self, verb: str) -> dict[str, Any]:
-        """The settings that "train" or "transfer" has."""
+        """The preset's settings for "train" or "transfer"."""
         others = {name for other, names in OF_VERBS.items() if other != verb for name in names}
         return {key: value for key, value in self.settings.items() if key not in others}
 
@@ -63,19 +63,19 @@ class Preset:
 
 def load_preset(name: str) -> Preset:
     """The preset of that name. Raises `UnknownNameError`, or `PluginError` for an object of another kind."""
-    found = presets.load(name)
-    if callable(found):
-        found = found()
-    if not isinstance(found, Preset):
-        raise PluginError(f"preset {name!r} is a {type(found).__name__}, not a gz.Preset")
-    return found
+    preset = presets.load(name)
+    if callable(preset):
+        preset = preset()
+    if not isinstance(preset, Preset):
+        raise PluginError(f"preset {name!r} is a {type(preset).__name__}, not a gz.Preset")
+    return preset
 
 
 def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The preset's settings for a verb, replaced by the given `settings` that are not None.
 
-    Arguments of a network are merged one by one. A network or strategy with another name than the preset's
-    has none of the preset's arguments. Raises `UnknownNameError`.
+    Arguments of a network are merged one by one. If another network or strategy than the preset's is given,
+    the preset's arguments for it are ignored. Raises `UnknownNameError`.
     """
     asked = {key: value for key, value in settings.items() if value is not None}
     if name is None:
@@ -98,7 +98,7 @@ few_shot = Preset(
     settings={"steps": 1_500} | GREY,
     measured=SHORT_TABLE,
     reasons={
-        "steps": f"{SHORT_TABLE}; with ten images no longer run was measured",
+        "steps": f"{SHORT_TABLE}; longer runs were not measured with ten images",
         "lr": "four times the default; benchmarks/README.md compares rates on digits",
         "loss": f"{SHORT_TABLE}; other losses are compared on digits in benchmarks/README.md",
     },
@@ -110,7 +110,7 @@ transfer = Preset(
     measured=TABLE,
     reasons={
         "steps": f"{TABLE}; distances still fall until about this step",
-        "aug": "benchmarks/README.md: as good as adaptive augmentation or better in 4,500 steps",
+        "aug": "benchmarks/README.md: at least as good as adaptive augmentation in 4,500 steps",
     },
 )
 
@@ -125,7 +125,7 @@ transfer_64 = Preset(
         "lr": 4e-4,
     },
     measured=FACES,
-    reasons={"steps": f"{FACES}, good drawings after 600 steps; with more images more steps may help"},
+    reasons={"steps": f"{FACES}, good drawings after 600 steps; more images may need more steps"},
 )
 
 fast = Preset(
@@ -178,7 +178,7 @@ article = Preset(
 )
 
 stacked_mnist = Preset(
-    description="Cover all 1,000 modes of Stacked MNIST.",
+    description="Train on Stacked MNIST and cover all of its 1,000 modes.",
     settings={
         "generator": "dcgan",
         "discriminator_config": {"width": 32, "flat": 1},
@@ -224,7 +224,7 @@ dcgan_fashion_mnist = Preset(
 )
 
 dcgan_faces = Preset(
-    description="The training of dcgan-faces: drawn faces, 64×64 in colour.",
+    description="The training of the released dcgan-faces: drawn faces, 64×64 in colour.",
     settings={
         "generator": "dcgan",
         "image_size": 64,

@@ -24,8 +24,8 @@ LIMITS: dict[str, arguments.Limit] = {
 }
 
 
-# Defaults of a verb that differ from those of `Recipe`, in Python and on the command line. None: chosen for
-# the images (`gantl_zoo.runs.choice`).
+# Defaults of a verb that differ from those of `Recipe`. None means that the verb chooses a value for the
+# images (`gantl_zoo.runs.choice`).
 VERBS: dict[str, dict[str, Any]] = {
     "train": {},
     "transfer": {
@@ -43,7 +43,7 @@ class Recipe:
     `steps`: number of training steps. A step updates the discriminator and the generator once.
     `batch`: number of images per step, summed over all processes.
     `accumulate`: number of equal parts in which a batch is computed. More parts need less memory.
-    `seed`: seed of the initial weights, of the order of the images and of all else that is random.
+    `seed`: seed of the initial weights, of the order of the images and of all other random numbers.
     `loss`: adversarial loss: hinge, minimax, non-saturating or relativistic.
     `aug`: augmentation of the images that the discriminator gets: none, diffaugment or ada.
     `r1`: weight γ of the gradient penalty on real images (Mescheder et al. 2018). 0 turns it off.
@@ -53,22 +53,22 @@ class Recipe:
     `beta1`: decay rate of Adam's running average of gradients.
     `beta2`: decay rate of Adam's running average of squared gradients.
     `ema_images`: half-life of the generator's moving average, in images (Karras et al. 2019, `ema_kimg`).
-    Early in a run it is 5% of the images seen so far.
+    Early in a run it is 5% of the images processed so far.
     `precision`: number format of the computation: auto, fp32, bf16 or fp16. auto is bf16 if the processor
     multiplies it in hardware.
     `device`: where to train: auto, cpu, cuda, cuda:1 or mps. auto is a GPU if there is one.
     `engine_config`: settings of the engine that are otherwise chosen automatically: allocator, compile,
     memory_format, optimizer, threads, workers.
-    `skip_limit`: number of skipped steps in a row, whose gradients were not finite, after which the run goes
+    `skip_limit`: number of consecutive skipped steps (gradients were not finite) after which the run rolls
     back to its last checkpoint with half the learning rate.
-    `rollback_limit`: number of times that a run may go back to a checkpoint before it stops.
+    `rollback_limit`: number of roll-backs after which a run stops.
     `on_collapse`: what a run does if its samples have collapsed: warn, rollback or stop.
     `watch_every`: steps between two health checks. There are three more checks in the first interval, and one
     at the end.
     `log`: where statistics and metrics are written besides the run's own files: none or tensorboard.
     `log_every`: steps between two lines of the log.
     `metrics_every`: steps between two measurements. With 0, measuring takes a tenth of the run's time, so the
-    steps depend on the machine's speed.
+    measured steps depend on the machine's speed.
     `checkpoint_every`: steps between two checkpoints.
     """
 
@@ -98,7 +98,7 @@ class Recipe:
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
-        # here, because the command line reads the defaults without importing torch
+        # imported here, because the command line reads the defaults without importing torch
         from gantl_zoo.training import engine_settings
         from gantl_zoo.training.augment.build import build_augment
         from gantl_zoo.training.losses import build_loss
@@ -111,7 +111,7 @@ class Recipe:
             raise UsageError(f"batch {self.batch} can't be split into {self.accumulate} equal rounds")
 
     def lr_factor(self, step: int) -> float:
-        """What learning rates are multiplied by: 1, then falling over the last `decay` of the steps."""
+        """The factor of the learning rates: 1, then falling to 0 over the last `decay` of the steps."""
         falling = self.decay * self.steps
         return min(1.0, (self.steps - step) / falling) if falling else 1.0
 
@@ -124,5 +124,5 @@ class Recipe:
 
 
 def open_settings(verb: str, settings: Mapping[str, Any]) -> frozenset[str]:
-    """The settings that the verb chooses for the images, because `settings` has no value for them."""
+    """The settings without a value in `settings`, which the verb therefore chooses for the images."""
     return frozenset(key for key, value in VERBS[verb].items() if value is None and settings.get(key) is None)

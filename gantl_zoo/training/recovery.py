@@ -16,17 +16,17 @@ class Recovery:
     def __init__(self, learner: Learner, observer: Observer, folder: Path | None) -> None:
         self.learner, self.observer, self.folder = learner, observer, folder
         self.sound = 0  # the last step whose check found no collapse
-        self.checked = -1, ""  # the step that `sick` was computed at, and its result
+        self.checked = -1, ""  # the step that `non_finite` was computed at, and its result
 
     @property
     def goes_back(self) -> bool:
         """Whether to roll back after a collapse."""
         return self.learner.pace.on_collapse == "rollback"
 
-    def sick(self, step: int) -> str:
-        """`Learner.sick` after `step` steps, computed once per step because it waits for the device."""
+    def non_finite(self, step: int) -> str:
+        """`Learner.non_finite` after `step` steps, computed once per step because it waits for the device."""
         if self.checked[0] != step:
-            self.checked = step, self.learner.sick()
+            self.checked = step, self.learner.non_finite()
         return self.checked[1]
 
     def save(self, step: int) -> bool:
@@ -35,7 +35,12 @@ class Recovery:
         Returns whether a checkpoint was written.
         """
         learner, guard = self.learner, self.learner.guard
-        if self.folder is None or not learner.engine.processes.main or guard.in_a_row or self.sick(step):
+        if (
+            self.folder is None
+            or not learner.engine.processes.main
+            or guard.in_a_row
+            or self.non_finite(step)
+        ):
             return False
         state = {
             "step": step,

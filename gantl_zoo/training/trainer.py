@@ -103,13 +103,13 @@ class Trainer(Learner):
         return super().health() | probability
 
     @torch.no_grad()
-    def sick(self) -> str:
+    def non_finite(self) -> str:
         """Also check samples: huge but finite weights can make non-finite ones."""
         latent_dim: Any = self.gan.generator.latent_dim
         noise = torch.randn(PROBED, latent_dim, generator=torch.Generator().manual_seed(0))
         labels = torch.zeros(PROBED, dtype=torch.long, device=self.engine.device)
         finite = call(self.average, noise.to(self.engine.device), labels).isfinite().all()
-        return super().sick() or ("" if finite else "samples are not finite")
+        return super().non_finite() or ("" if finite else "samples are not finite")
 
 
 def game_of(setup: Setup, recipe: Recipe, engine: Engine) -> Game:

@@ -24,9 +24,10 @@ MARK = re.compile(AROUND.format("([0-9a-f]{16})"))
 def render(config: Mapping[str, Any], text: str = "", *, also: str = "", own: str = "", **shown: str) -> str:
     """The text of README.md: the card `text` with a new generated part and new metadata.
 
-    A person's text and own metadata keys in `text` are kept, and so are the keys in the card `also`. `shown`
-    are the keywords of `facts`. `own` is the folder's card if `text` is the Hub's: its hash is stored, and
-    lets `choose` tell later which of the two was edited. Raises `UsageError` if metadata isn't valid YAML.
+    Keeps what a person wrote: the text and other metadata keys in `text`, and the keys in the card `also`.
+    `shown` are the keywords of `facts`. `own` is the folder's card if `text` is the Hub's: its hash is
+    stored, and lets `choose` find out later which of the two was edited. Raises `UsageError` if
+    metadata isn't valid YAML.
     """
     before, after = _around(text) or (f"# {cell(config.get('name', 'model'))}\n\n", "")
     mark = AROUND.format(_hash(_around(own) or (before, after)))
@@ -108,7 +109,10 @@ def picture_name(config: Mapping[str, Any]) -> str:
 
 
 def _around(text: str) -> tuple[str, str] | None:
-    """The text before and after the generated part, None if empty. Text without the part comes after it."""
+    """The text before and after the generated part; None for an empty card.
+
+    The text of a card without a generated part comes after it.
+    """
     body = read(text)[1]
     if not body.strip():
         return None
