@@ -21,7 +21,7 @@ _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 def say(text: str, *, quiet: bool = False) -> None:
     """Log a line at level INFO; with `quiet` it is not printed. Never raises."""
-    logger().info(text, extra={"quiet": quiet}, stacklevel=2)
+    logger().info(encodable(text), extra={"quiet": quiet}, stacklevel=2)
 
 
 def warn(text: str) -> None:
@@ -32,7 +32,14 @@ def warn(text: str) -> None:
     if (texts := _collected.get()) is not None:
         texts.append(text)
         return
-    logger().warning(text, extra={"quiet": False}, stacklevel=2)
+    logger().warning(encodable(text), extra={"quiet": False}, stacklevel=2)
+
+
+def encodable(text: str) -> str:
+    """The text with what UTF-8 can't encode escaped: a path may hold such characters, and a handler of the
+    program may write to a file or a socket.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

@@ -270,3 +270,9 @@ def test_a_level_that_was_set_before_the_first_message_stays(
 def test_a_record_has_the_place_of_the_caller(caplog: pytest.LogCaptureFixture) -> None:
     say("a line")
     assert caplog.records[-1].filename == Path(__file__).name
+
+
+def test_a_record_can_be_encoded_whatever_a_path_holds(caplog: pytest.LogCaptureFixture) -> None:
+    console.say("folder \udce9")
+    console.warn("folder \udce9")
+    assert [record.getMessage() for record in caplog.records] == ["folder \\udce9"] * 2

@@ -47,4 +47,4 @@ def test_the_tour_uses_public_names_and_keeps_its_outputs() -> None:
     assert set(re.findall(r"\bgz\.(\w+)", source)) <= set(gz.__all__)
     assert not re.search(r"\b_\w|\._\w|import (?!gantl_zoo as gz)", source), "only public names"
     assert all(cell["execution_count"] for cell in code_cells(notebook)), "run it before it is kept"
-    assert not re.search(r"Traceback|Warning|/home/|/root/|/tmp/", json.dumps(notebook["cells"]))
+    assert not re.search(r"Traceback|Warning|/(home|root|tmp)/", json.dumps(notebook["cells"]))

@@ -58,6 +58,7 @@ models = Releases(
     {
         "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
         "cnn-mnist": "gantl_zoo.released:cnn_mnist",
+        "dcgan-faces": "gantl_zoo.released:dcgan_faces",
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
         "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",

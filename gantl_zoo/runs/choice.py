@@ -108,8 +108,7 @@ def nearness(source: GAN, images: ImageData, far: float) -> str:
     others = f" ({listed})" if listed else ""
     return (
         f"no released model is near these images{others}\n"
-        "transfer may save steps but end no better than training from scratch: compare with "
-        "--compare-scratch"
+        "the generator has to change much of what it draws; --compare-scratch measures what a transfer saves"
     )
 
 
