@@ -351,3 +351,14 @@ def test_a_look_leaves_the_networks_as_they_are(photos: Path, tmp_path: Path) ->
     settings = STEADY | {"data": photos, "channels": 1, "watch_every": 1, "steps": 3}
     gz.transfer(source, strategy=Notes(), out=tmp_path, **settings)
     assert all(found == modes[0] for found in modes) and any(modes[0])
+
+
+def test_a_problem_is_reported_once_until_it_has_gone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saturations = iter([0.5, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(HealthMonitor, "look", lambda *_: Signs(1.0, next(saturations, 1.0), None))
+    settings = TINY | {"data": photos, "image_size": 28, "watch_every": 1, "steps": 6, "out": tmp_path}
+    gz.train("dcgan", **settings)
+    log = next(tmp_path.glob("*/log.txt")).read_text()
+    assert log.count("saturation: ") == 2 and "step       1  saturation" in log

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -187,10 +189,18 @@ def progress_of(
     `write` gets the lines if there is no bar.
     """
     if in_notebook() and not quiet:
+        import_tqdm()
         return NotebookBar(total, title, images, transient=not images)
     if in_terminal() and not quiet:
         return TerminalBar(total, title, images, transient=not images)
     return Lines(total, title, images, write)
+
+
+def import_tqdm() -> None:
+    """Import other libraries' bars, which would warn of missing widgets in the middle of a run."""
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        warnings.simplefilter("ignore")
+        importlib.import_module("tqdm.auto")
 
 
 def tracked(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:

@@ -46,6 +46,7 @@ class RunRecorder(Observer):
         self.before = 0.0  # seconds of the run before it was resumed
         self.started = time.perf_counter()
         self.floors: dict[str, float | None] = {}
+        self.reported: set[str] = set()  # problems that the last check found
         self.signs: dict[str, float] = {}  # of the last health check, for the next row of statistics
         self.progress = progress_of(
             recipe.steps, title, images=recipe.batch, quiet=folder.quiet, write=folder.log
@@ -78,7 +79,9 @@ class RunRecorder(Observer):
             return ""
         self.signs = signs.as_row()
         for kind, text in trouble.items():
-            self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
+            if kind not in self.reported:  # once, until it has gone
+                self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
+        self.reported = set(trouble)
         return trouble.get("collapse", "") if self.health.sure(step) else ""
 
     def wants_metrics(self, step: int) -> bool:
