@@ -70,7 +70,7 @@ def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.M
     lines = (Line("l2-sp", {"weight": 1.0}, 30, 2.0), Line("ewc", {}, 30, 9.0), Line("full"))
     monkeypatch.setattr(auto, "GUIDE", lines)
     assert names((30, 2.0), (30, 2.1), (31, 1.0), (9, 9.1)) == ["l2-sp weight=1.0", "ewc", "full", "full"]
-    start = "strategy auto: 30 images, 2.00 standard deviations from samples of the source\n"
+    start = "strategy auto: 30 images, 2.00 standard deviations from samples of the source (far)\n"
     assert choose(30, 2.0, lambda line: True).why == f"{start}chosen: l2-sp weight=1.0"
     reason = " (not installed, or not for these networks)\n"
     skipped = f"{start}not possible: l2-sp weight=1.0"

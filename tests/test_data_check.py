@@ -67,7 +67,7 @@ def test_everything_in_a_folder_is_counted(mixed: Path, capsys: pytest.CaptureFi
         frozenset({"cats/01.png", "cats/saved-again.jpg"}), frozenset({"cats/03.png", "cats/larger.png"}),
     }  # fmt: skip
     assert (report.image_size, report.channels) == (32, 3)
-    assert report.next == f"gantl-zoo transfer {start()} --data {mixed} --image-size 32 --fit pad"
+    assert report.next == f"gantl-zoo transfer {start()} --data {mixed} --fit pad"
     assert capsys.readouterr() == ("", ""), "warnings are part of the report"
 
 

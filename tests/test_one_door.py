@@ -204,15 +204,21 @@ def test_scores_on_images_that_were_trained_on_are_marked(photos: Path, tmp_path
         for path in photos.rglob("*.png"):
             archive.write(path, Path("inside") / path.relative_to(photos))
     for same in (photos, tmp_path / "wrapped.zip"):
-        assert gz.evaluate(made, data=same, channels=1, **MEASURED).notes == []
+        (note,) = gz.evaluate(made, data=same, channels=1, **MEASURED).notes
+        assert note.startswith("warning: 3 held-out images of ") and "are few" in note
     learned = tmp_path / "learned" / "test"
     learned.mkdir(parents=True)
     (tmp_path / "learned" / "train").mkdir()
     for i, path in enumerate(sorted(photos.rglob("*.png"))):
         (learned if i % 2 else learned.parent / "train").joinpath(path.name).write_bytes(path.read_bytes())
     report = gz.evaluate(made, data=tmp_path / "learned", channels=1, **MEASURED)
-    (note,) = report.notes
-    assert "was trained on" in note and "of the 15 held-out images" in note and note in str(report)
+    few, note = report.notes
+    assert (
+        "15 held-out images of " in few
+        and "was trained on" in note
+        and "of the 15 held-out images" in note
+        and note in str(report)
+    )
 
 
 def test_a_transfer_is_named_after_the_run_that_it_starts_from() -> None:

@@ -24,7 +24,9 @@ def suggestions(source: str, looks: Sequence[Look], image_size: int | None, fit:
     size, why = (image_size, "as given") if image_size else size_for(sides)
     grey = all(look.grey or look.grey_rgb for look in looks)
     verb = ["train", "dcgan"] if len(looks) >= MANY else ["transfer", start(grey)]
-    words = ["gantl-zoo", *verb, "--data", source, "--image-size", str(size)]
+    words = ["gantl-zoo", *verb, "--data", source]
+    if image_size or verb[0] == "train":  # a transfer has its source's size, for which no layer is new
+        words += ["--image-size", str(size)]
     if grey and not all(look.grey for look in looks):
         words += ["--channels", "1"]
     harmed = sum(look.cut > HARM for look in looks)

@@ -34,6 +34,7 @@ from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
 SAMPLES = 10_000
+FEW = 20  # held-out images, below which a report warns
 SHOWN, NEIGHBOURS = 8, 6  # rows and maximum number of columns of `nearest.png`
 SEARCHED = 12  # maximum number of searched training images, in multiples of the samples per measurement
 
@@ -146,8 +147,18 @@ def evaluate(
         with moved(gan, machine.device) if device else contextlib.nullcontext():
             report = evaluator(gan)
     report.model = gan.name
-    report.notes += trained_on(gan, held_out)
+    report.notes += few(held_out) + trained_on(gan, held_out)
     return report
+
+
+def few(held_out: ImageData) -> list[str]:
+    """A warning if there are too few held-out images for a score to mean much."""
+    if len(held_out) >= FEW:
+        return []
+    return [
+        f"warning: {len(held_out)} held-out images of {held_out.name} are few, so the scores are rough: "
+        "look at the samples, too"
+    ]
 
 
 @contextlib.contextmanager

@@ -90,8 +90,9 @@ class RunFolder:
         try:
             config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
+            reason = "it does not exist" if not path.exists() else str(error)
             raise TrainingError(
-                f"{path} is not a run folder: {error}; --resume continues a run; to start from a model use "
+                f"{path} is not a run folder: {reason}; --resume continues a run; to start from a model use "
                 "gantl-zoo transfer"
             ) from error
         if "epochs" in config:

@@ -100,7 +100,10 @@ def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
     chosen = next(filter(fits, lines), Line("full"))
     first = next((i for i, line in enumerate(lines) if line.strategy == chosen.strategy), len(lines))
     skipped = ", ".join(dict.fromkeys(map(str, lines[:first])))
-    why = [f"strategy auto: {shots:,} images, {far:.2f} standard deviations from samples of the source"]
+    word = "nearest" if far <= NEAR else "near" if far <= FAR else "far"
+    why = [
+        f"strategy auto: {shots:,} images, {far:.2f} standard deviations from samples of the source ({word})"
+    ]
     why += [f"not possible: {skipped} (not installed, or not for these networks)"] if skipped else []
     why += [f"chosen: {chosen}" + (f"; {chosen.why}" if chosen.why else "")]
     return Advice(chosen.strategy, dict(chosen.settings), "\n".join(why), far)
