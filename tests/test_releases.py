@@ -97,6 +97,6 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
     )
     with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
         inside = set(wheel.namelist())
-    for folder in (path for path in (ROOT / "gantl_zoo" / "released").iterdir() if path.is_dir()):
+    for folder in (path.parent for path in (ROOT / "gantl_zoo" / "released").glob("*/config.json")):
         files = {f"gantl_zoo/released/{folder.name}/{file.name}" for file in folder.iterdir()}
         assert len(files) >= 2 and files <= inside
