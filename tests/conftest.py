@@ -80,3 +80,9 @@ def pushed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> Path:
     gz.push(folder, "me/my-gan")
     hub.requests.clear()
     return folder
+
+
+@pytest.fixture
+def model(gan: gz.GAN, tmp_path: Path) -> Path:
+    """The folder of a saved GAN."""
+    return gan.save(tmp_path / "small")

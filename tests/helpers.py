@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 import gantl_zoo as gz
+from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import order
 from gantl_zoo.strategy.combine import build_strategy
@@ -97,3 +99,11 @@ def train_classifier(
     trainer = ClassifierTrainer(model, strategy, data, recipe, engine.choose("cpu", "fp32"))
     trainer.run(Observer())
     backbone.load_state_dict(trainer.snapshot().backbone.state_dict())
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from helpers import run
 from PIL import Image
 
 import gantl_zoo as gz
@@ -26,20 +27,6 @@ from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.strategy.auto import AUTO
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
-@pytest.fixture
-def model(gan: gz.GAN, tmp_path: Path) -> Path:
-    return gan.save(tmp_path / "small")
-
 
 VERBS = ["list", "info", "sample", "train", "transfer", "resume", "evaluate", "plugins", "push", "pull",
          "env", "classify train", "classify transfer", "classify evaluate",
@@ -200,8 +187,8 @@ def test_a_dry_run_refuses_what_a_run_refuses(
             2,
             "is unconditional, so it takes no labels",
         ),
-        (["sample", "cnn-mnist", "--out", "x.png"], 2, "a backbone, which makes no images"),
-        (["sample", "dcgan-mnist"], 2, "say where the images go"),
+        (["sample", "cnn-mnist", "--out", "x.png"], 2, "cnn-mnist is a classifier, not a GAN"),
+        (["sample", "dcgan-mnist"], 2, "name a place for the images"),
         (["sample", "dcgan-mnist", "--out", "{tmp}/file/x.png"], 1, "can't write the picture"),
         (["sample", "dcgan-mnist", "--out", "{tmp}/x.qqq"], 1, "can't write the picture"),
         (["sample", "me/my-gan", "--out", "x.png"], 1, "HF_HUB_OFFLINE is set"),

@@ -13,10 +13,10 @@ from typing import Any, get_args
 
 import pytest
 import typer
+from helpers import run
 
 import gantl_zoo as gz
 from gantl_zoo.cli import app, env, shared
-from gantl_zoo.cli.app import main
 from gantl_zoo.cli.command import with_value
 from gantl_zoo.cli.options import arguments, sentence
 from gantl_zoo.registry.builtins import REGISTRIES
@@ -31,19 +31,6 @@ from gantl_zoo.training.recipe import Recipe
 
 SETTINGS = [Recipe, ClassifierRecipe, DataSpec, Measuring]
 KINDS = list(REGISTRIES)
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
-@pytest.fixture
-def model(gan: gz.GAN, tmp_path: Path) -> Path:
-    return gan.save(tmp_path / "small")
 
 
 @dataclass
@@ -326,7 +313,7 @@ def test_processor_features_are_read_from_linux() -> None:
 
 
 def complete(*words: str) -> list[str]:
-    """What bash is told after these words, the last of which is incomplete."""
+    """The completions that bash gets for these words, of which the last is incomplete."""
     environment = os.environ | {"COMP_WORDS": " ".join(("gantl-zoo", *words)), "COMP_CWORD": str(len(words))}
     done = subprocess.run(
         [sys.executable, "-m", "gantl_zoo"],
@@ -384,13 +371,12 @@ def test_features_are_computed_on_the_device_of_the_extractor(tmp_path: Path) ->
     assert features.shape == (2, 16) and logits is not None and logits.shape == (2, 9)
 
 
-def test_a_model_that_was_moved_to_be_measured_returns(gan: gz.GAN) -> None:
-    import torch
-
-    from gantl_zoo.runs.evaluate import moved
-
-    moves: list[str] = []
-    gan.to = lambda device: moves.append(str(device))  # type: ignore[method-assign,assignment]
-    with pytest.raises(ValueError), moved(gan, torch.device("cuda")):
-        raise ValueError
-    assert moves == ["cuda", "cpu"]
+def test_a_copy_is_moved_to_be_measured(gan: gz.GAN, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[tuple[gz.GAN, str]] = []
+    monkeypatch.setattr(gz.GAN, "to", lambda self, device: moved.append((self, str(device))) or self)
+    settings: Any = {"data": photos, "channels": 1, "samples": 8, "metrics": "kd", "extractor": "pixels"}
+    gz.evaluate(gan, **settings)
+    assert not moved
+    gz.evaluate(gan, device="cpu", **settings)
+    ((copied, place),) = moved
+    assert place == "cpu" and copied is not gan and copied.generator is not gan.generator

@@ -75,44 +75,54 @@ def stacked(
     print(path)
 
 
+StrategyNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--strategy",
+        "--strategies",
+        metavar="NAME",
+        help="A strategy, such as full or 'freeze-d first=2'; may be repeated.",
+    ),
+]
+Shots = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N", help="Number of training images; 0 is all. May be repeated."),
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pair", "--pairs", metavar="NAME", help="mnist-fashion, mnist-glyphs or digits; by default all."
+    ),
+]
+Source = Annotated[
+    str, typer.Option(metavar="GAN", help="The source of a pair of your own.", callback=o.expand)
+]
+Data = Annotated[
+    str, typer.Option(metavar="DATA", help="The images of a pair of your own.", callback=o.expand)
+]
+Steps = Annotated[int, typer.Option(metavar="N", help="Training steps per run.")]
+Batch = Annotated[int, typer.Option(metavar="N", help="Images per step.")]
+Samples = Annotated[int, typer.Option(metavar="N", help="Number of samples that are measured.")]
+Augmentation = Annotated[str, typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.")]
+Part = Annotated[
+    str, typer.Option(metavar="I/N", help="Only every N-th run, so that N processes share the work.")
+]
+
+
 @app.command("transfer", epilog=EPILOG)
 @with_options(ROOT, QUIET, often=("pair", "strategy", "shots", "source", "data", "trials", "steps", "out"))
 def transfer(
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--strategy",
-            "--strategies",
-            metavar="NAME",
-            help="A strategy, such as full or 'freeze-d first=2'; may be repeated.",
-        ),
-    ] = None,
-    shots: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="Number of training images; 0 is all. May be repeated."),
-    ] = None,
-    pair: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--pair", "--pairs", metavar="NAME", help="mnist-fashion, mnist-glyphs or digits; by default all."
-        ),
-    ] = None,
-    source: Annotated[
-        str, typer.Option(metavar="GAN", help="The source of a pair of your own.", callback=o.expand)
-    ] = "",
-    data: Annotated[
-        str, typer.Option(metavar="DATA", help="The images of a pair of your own.", callback=o.expand)
-    ] = "",
+    strategy: StrategyNames = None,
+    shots: Shots = None,
+    pair: Pairs = None,
+    source: Source = "",
+    data: Data = "",
     trials: Trials = 3,
-    steps: Annotated[int, typer.Option(metavar="N", help="Training steps per run.")] = 4500,
-    batch: Annotated[int, typer.Option(metavar="N", help="Images per step.")] = 32,
-    samples: Annotated[int, typer.Option(metavar="N", help="Number of samples that are measured.")] = 2_000,
-    aug: Annotated[
-        str, typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.")
-    ] = "diffaugment",
-    part: Annotated[
-        str, typer.Option(metavar="I/N", help="Only every N-th run, so that N processes share the work.")
-    ] = "1/1",
+    steps: Steps = 4500,
+    batch: Batch = 32,
+    samples: Samples = 2_000,
+    aug: Augmentation = "diffaugment",
+    part: Part = "1/1",
     out: Annotated[Path, out_option()] = Path("runs/transfer"),
     **settings: Any,
 ) -> None:

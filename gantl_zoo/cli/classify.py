@@ -41,44 +41,48 @@ app = typer.Typer(
 )
 
 
+BackboneName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A backbone, such as cnn (the default) or timm:resnet18.", autocompletion=o.names("backbones")
+    ),
+]
+BackboneConfig = Annotated[list[str] | None, o.network_arguments("backbone", "An argument of the backbone.")]
+HelperGan = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GAN",
+        help="Add samples of this GAN to the training images.",
+        rich_help_panel=SAMPLES,
+        callback=o.expand,
+        autocompletion=o.names("models"),
+    ),
+]
+GanSamples = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Number of samples that a first classifier labels.", rich_help_panel=SAMPLES
+    ),
+]
+GanConfidence = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        help="Lowest probability of that label for a sample to be added.",
+        rich_help_panel=SAMPLES,
+    ),
+]
+
+
 @app.command(epilog=EPILOG)
 @with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "gan"))
 def train(
     context: typer.Context,
-    backbone: Annotated[
-        str | None,
-        typer.Argument(
-            help="A backbone, such as cnn (the default) or timm:resnet18.",
-            autocompletion=o.names("backbones"),
-        ),
-    ] = None,
-    backbone_config: Annotated[
-        list[str] | None, o.network_arguments("backbone", "An argument of the backbone.")
-    ] = None,
-    gan: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GAN",
-            help="Add samples of this GAN to the training images.",
-            rich_help_panel=SAMPLES,
-            callback=o.expand,
-            autocompletion=o.names("models"),
-        ),
-    ] = None,
-    gan_samples: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Number of samples that a first classifier labels.", rich_help_panel=SAMPLES
-        ),
-    ] = 5_000,
-    gan_confidence: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            help="Lowest probability of that label for a sample to be added.",
-            rich_help_panel=SAMPLES,
-        ),
-    ] = 0.95,
+    backbone: BackboneName = None,
+    backbone_config: BackboneConfig = None,
+    gan: HelperGan = None,
+    gan_samples: GanSamples = 5_000,
+    gan_confidence: GanConfidence = 0.95,
     **settings: Any,
 ) -> None:
     """Train a classifier on labelled images. The last line on standard output is the run's folder."""

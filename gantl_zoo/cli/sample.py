@@ -24,39 +24,48 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=EPILOG)(sample)
 
 
+Name = Annotated[
+    str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
+]
+Seeds = Annotated[str, typer.Option(help="One image per seed: 0-15,40.", rich_help_panel=WHAT)]
+Truncation = Annotated[
+    float, typer.Option("--truncation", "--trunc", help="Below 1: less variety.", rich_help_panel=WHAT)
+]
+Label = Annotated[int | None, typer.Option("--class", help="Class number.", rich_help_panel=WHAT)]
+Grid = Annotated[
+    Path | None, typer.Option(help="One picture of all.", rich_help_panel=OUTPUT, callback=options.expand)
+]
+Columns = Annotated[int | None, typer.Option(help="Images in a row of that picture.", rich_help_panel=OUTPUT)]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="A folder: one picture per seed.", rich_help_panel=OUTPUT, callback=options.expand),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, …, or auto: a GPU if there is one.", rich_help_panel=SPEED)
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", help="Images at once; the last bits may differ.", rich_help_panel=SPEED),
+]
+
+
 def sample(
-    name: Annotated[
-        str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
-    ],
-    seeds: Annotated[str, typer.Option(help="One image per seed: 0-15,40.", rich_help_panel=WHAT)] = "0-15",
-    truncation: Annotated[
-        float,
-        typer.Option("--truncation", "--trunc", help="Below 1: less variety.", rich_help_panel=WHAT),
-    ] = 1.0,
-    label: Annotated[int | None, typer.Option("--class", help="Class number.", rich_help_panel=WHAT)] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="One picture of all.", rich_help_panel=OUTPUT, callback=options.expand),
-    ] = None,
-    columns: Annotated[
-        int | None, typer.Option(help="Images in a row of that picture.", rich_help_panel=OUTPUT)
-    ] = None,
-    separate: Annotated[
-        Path | None,
-        typer.Option(help="A folder: one picture per seed.", rich_help_panel=OUTPUT, callback=options.expand),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1, …, or auto: a GPU if there is one.", rich_help_panel=SPEED)
-    ] = "cpu",
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", help="Images at once; the last bits may differ.", rich_help_panel=SPEED),
-    ] = None,
+    name: Name,
+    seeds: Seeds = "0-15",
+    truncation: Truncation = 1.0,
+    label: Label = None,
+    out: Grid = None,
+    columns: Columns = None,
+    separate: Folder = None,
+    device: Device = "cpu",
+    batch_size: BatchSize = None,
 ) -> None:
     """Generate images with a GAN. Each seed always gives the same image."""
     numbers = options.seeds(seeds)
     if out is None and separate is None:
-        raise UsageError("say where the images go: --out grid.png, or --separate FOLDER for one file a seed")
+        raise UsageError(
+            "name a place for the images: --out grid.png, or --separate FOLDER for one file per seed"
+        )
     if columns is not None and out is None:
         raise UsageError("--columns is for the picture of all images: give --out, too")
     from gantl_zoo.model.gan import GAN
@@ -64,7 +73,7 @@ def sample(
 
     gan = load_model(name, discriminator=False, device=device)
     if not isinstance(gan, GAN):
-        raise UsageError(f"{name} is a backbone, which makes no images; gantl-zoo list --kind models")
+        raise UsageError(f"{name} is a classifier, not a GAN; gantl-zoo list --kind models shows all models")
     images = gan.sample(seeds=numbers, truncation=truncation, labels=label, batch_size=batch_size)
     if out is not None:
         print(images.save(out, columns))

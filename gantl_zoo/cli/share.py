@@ -38,35 +38,43 @@ def add(app: typer.Typer) -> None:
     app.command(epilog=PULL_EPILOG)(pull)
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A model folder, a run folder or a released model.",
+        callback=expand,
+        autocompletion=names("models"),
+    ),
+]
+Repo = Annotated[str, typer.Argument(help="A repository, user/name. It is created if it does not exist.")]
+Private = Annotated[bool, typer.Option("--private", help="Create a private repository.")]
+Branch = Annotated[str | None, typer.Option(metavar="BRANCH", help="Push to this branch.")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and send nothing.")]
+License = Annotated[
+    str | None, typer.Option(metavar="ID", help="Licence of the model: mit, apache-2.0, cc-by-4.0, …")
+]
+Card = Annotated[
+    Path | None,
+    typer.Option(
+        "--card",
+        "--card-file",
+        metavar="FILE",
+        help="A model card whose text is kept; by default the folder's README.md.",
+        callback=expand,
+    ),
+]
+
+
 def push(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A model folder, a run folder or a released model.",
-            callback=expand,
-            autocompletion=names("models"),
-        ),
-    ],
-    repo: Annotated[str, typer.Argument(help="A repository, user/name. It is created if it does not exist.")],
-    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
-    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="Push to this branch.")] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the files and the card, and send nothing.")
-    ] = False,
-    license: Annotated[
-        str | None, typer.Option(metavar="ID", help="Licence of the model: mit, apache-2.0, cc-by-4.0, …")
-    ] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option(
-            "--card",
-            "--card-file",
-            metavar="FILE",
-            help="A model card whose text is kept; by default the folder's README.md.",
-            callback=expand,
-        ),
-    ] = None,
+    source: Source,
+    repo: Repo,
+    private: Private = False,
+    revision: Branch = None,
+    create_pr: CreatePr = False,
+    dry_run: DryRun = False,
+    license: License = None,
+    card: Card = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Share a model on the Hub, in one commit. Log in first, with hf auth login or HF_TOKEN. The last line on

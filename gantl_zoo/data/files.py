@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,14 +82,18 @@ def load(
         if streams
         else torch.from_numpy(_stack(decoding.arrays, shape))
     )
-    numbers = {
-        name: number for number, name in enumerate(laid_out.classes)
-    }  # from both splits, so that these agree
-    classes = laid_out.classes if len(numbers) > 1 else ()
-    labels = torch.tensor([numbers[laid_out.labels[name]] for name in decoding.kept]) if classes else None
+    labels, classes = _labelled(laid_out, decoding.kept)
     ids = ids_of(hashed[name] for name in decoding.kept)
     treatment = Treatment.of(decoding.sizes, decoding.transparent, fit)
     return ImageData(pixels, labels, classes, _name(source), split, ids, treatment)
+
+
+def _labelled(laid_out: Layout, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Labels (N,) of the images and names of the classes; None and () for fewer than two classes."""
+    numbers = {name: number for number, name in enumerate(laid_out.classes)}  # of both splits, so they agree
+    if len(numbers) < 2:
+        return None, ()
+    return torch.tensor([numbers[laid_out.labels[name]] for name in names]), laid_out.classes
 
 
 def estimate(source: Path, split: str, image_size: int | None, channels: int | None) -> int | None:

@@ -45,13 +45,11 @@ def load(
 
     Raises `DataError`; `UsageError` for an invalid size or fit.
     """
-    for value, choices, what in ((split, SPLITS, "split"), (split_by, SPLIT_BY, "split_by")):
-        if value not in choices:
-            raise DataError(unknown(what, value, choices))
+    _check_choice("split", split, SPLITS)
+    _check_choice("split_by", split_by, SPLIT_BY)
     image_size, channels, fit = _size(image_size), _whole("channels", channels), check_fit(fit)
     shots, data_seed = _whole("shots", shots), _whole("data_seed", data_seed)
-    if data_seed is not None and not 0 <= data_seed < 1 << 31:
-        raise UsageError(f"data_seed must be from 0 to {(1 << 31) - 1:,}, not {data_seed}")
+    _check_seed(data_seed)
     place = source_of(source, image_size, fit)
     if isinstance(place, ImageData):
         images = place
@@ -66,6 +64,16 @@ def load(
     if image_size and images.shape[1:] != (image_size, image_size) and not isinstance(images.images, Stream):
         files.check_memory(images.name, len(images) * images.shape[0] * image_size**2, image_size)
     return images.fit(image_size, channels, fit)
+
+
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise DataError(unknown(what, value, choices))
+
+
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and not 0 <= seed < 1 << 31:
+        raise UsageError(f"data_seed must be from 0 to {(1 << 31) - 1:,}, not {seed}")
 
 
 def estimate(

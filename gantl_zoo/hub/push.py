@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,10 @@ def push(
     """
     name = _checked(repo, revision, create_pr)
     if isinstance(source, Model):
-        with tempfile.TemporaryDirectory() as place:
-            options = {"private": private, "revision": revision, "create_pr": create_pr, "dry_run": dry_run}
-            more = {"license": license, "card_file": card_file, "token": token, "endpoint": endpoint}
-            sent = push(_saved(source, Path(place) / "model"), repo, **options, **more)  # type: ignore[arg-type]
-            return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
+        options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
+        options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
+        options |= {"token": token, "endpoint": endpoint}
+        return _push_from_memory(source, repo, options)
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     if dry_run:
@@ -70,18 +69,32 @@ def push(
     config, files = contents(folder, license)
     target = Target(asked, private, create_pr)
 
-    def once() -> Done:
-        there = target.state()
-        target.check(there)
-        theirs = target.text(there, "README.md")
+    def complete(theirs: str) -> str:
         kept = text if card_file else card.choose(text, theirs)
         completed = readme(config, kept, also=theirs, own=text, address=address(source, name))
-        files["README.md"] = theirs.encode() if card.same(completed, theirs) else completed.encode()
-        message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
-        return target.commit(there, files, message, old=card.pictures(theirs))
+        return theirs if card.same(completed, theirs) else completed
 
-    done = ask(asked, once, again=not create_pr)
+    done = ask(asked, lambda: _commit(target, config, files, complete), again=not create_pr)
     return Pushed(name, done.commit, done.changed, done.deleted, done.url)
+
+
+def _commit(
+    target: Target, config: Mapping[str, Any], files: dict[str, Content], complete: Callable[[str], str]
+) -> Done:
+    """Send the files, and the card that `complete` makes of the Hub's, in one commit."""
+    there = target.state()
+    target.check(there)
+    theirs = target.text(there, "README.md")
+    files["README.md"] = complete(theirs).encode()
+    message = f"{config.get('name', 'model')}, pushed by gantl-zoo"
+    return target.commit(there, files, message, old=card.pictures(theirs))
+
+
+def _push_from_memory(model: Model, repo: str, options: Mapping[str, Any]) -> Pushed:
+    """Save the model to a temporary folder, and push that; a dry run's files are read before it goes."""
+    with tempfile.TemporaryDirectory() as place:
+        sent = push(_saved(model, Path(place) / "model"), repo, **options)
+        return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
 
 
 def _saved(model: Model, folder: Path) -> Path:

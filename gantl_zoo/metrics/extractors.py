@@ -27,7 +27,7 @@ class Extractor:
     """Base class of feature extractors. A subclass sets the attributes and implements `forward`."""
 
     name: str  # suffix of every score
-    sha256: str  # of its weights, 16 hex digits: tells extractors of the same name apart
+    sha256: str  # of its weights, 16 hex digits: distinguishes extractors of the same name
     convention: str  # how images are preprocessed: size, resampling, range
     num_features: int
     side: int | None = None  # images are resized to this side; None: not resized

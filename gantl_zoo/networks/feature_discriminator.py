@@ -151,8 +151,8 @@ def discriminator(
     network: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
     network.random_features = freeze and random
     if hasattr(body, "config"):  # its weights bring some of its arguments
-        size: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
-        own = size | {"backbone": backbone, "freeze": freeze, "mix": mix}
+        own: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
+        own |= {"backbone": backbone, "freeze": freeze, "mix": mix}
         network.config = own | as_arguments(body.config, nested=backbone_config is not None)
     return network  # type: ignore[no-any-return]
 

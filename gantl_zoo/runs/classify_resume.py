@@ -29,7 +29,7 @@ def resume_classifier(
     """Continue the run in the folder `path` from its newest checkpoint.
 
     The result equals that of an uninterrupted run. `data` is the new place of the images if they were moved;
-    `requested` settings must equal the run's own. Raises `TrainingError` if there is no such run, or if its
+    `requested` settings must equal the run's own. Raises `TrainingError` if the run does not exist, or if its
     images have changed; `UsageError` for other settings; `Stopped` after Ctrl-C.
     """
     folder, config = RunFolder.open(path, quiet)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gantl_zoo.data import ImageData, is_name, overlap, to_uint8
 from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
-from gantl_zoo.metrics.extract import Images, plain
+from gantl_zoo.metrics.extract import Images, Progress, plain
 from gantl_zoo.metrics.extractors import digest
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
@@ -25,11 +25,13 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.registry.arguments import given
 from gantl_zoo.runs.extractor import choose_extractor
+from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.progress import tracked
 from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import Data, EvaluateSettings, check_known, data_spec, measuring_of
 from gantl_zoo.runs.spec import OLD_SPLIT, DataSpec, RunData, fit_of, place_of
 from gantl_zoo.training import engine
+from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
@@ -136,22 +138,28 @@ def evaluate(
     spec = replace(data_spec(data, settings), image_size=gan.image_shape[1], fit=fit)
     spec = split_as_in_training(gan, spec)
     machine = engine.choose(device or "cpu", "fp32")
+    if device:
+        gan = copy.deepcopy(gan).to(machine.device)  # the caller's model stays where it is
+    bar = tracked(silent(quiet, progress)) if machine.processes.main else plain
+    return measured(gan, spec, measuring, machine, bar)
+
+
+def measured(gan: GAN, spec: DataSpec, measuring: Measuring, machine: Engine, bar: Progress) -> Report:
+    """The report on `gan`, with warnings; features are extracted on the engine's device."""
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # the engine's allocator halves the time
-        bar = tracked(silent(quiet, progress)) if machine.processes.main else plain
         chosen = (measuring.extractor, measuring.metrics, measuring.samples)
         evaluator = evaluator_for(spec, *chosen, crew=crew, progress=bar)
         held_out = evaluator.evaluator.held_out
         check_channels(gan, held_out)
         evaluator.evaluator.extractor.to(machine.device)
-        with moved(gan, machine.device) if device else contextlib.nullcontext():
-            report = evaluator(gan)
+        report = evaluator(gan)
     report.model = gan.name
-    report.notes += few(held_out) + trained_on(gan, held_out)
+    report.notes += few_warning(held_out) + trained_on(gan, held_out)
     return report
 
 
-def few(held_out: ImageData) -> list[str]:
+def few_warning(held_out: ImageData) -> list[str]:
     """A warning if there are too few held-out images for a score to mean much."""
     if len(held_out) >= FEW:
         return []
@@ -159,17 +167,6 @@ def few(held_out: ImageData) -> list[str]:
         f"warning: {len(held_out)} held-out images of {held_out.name} are few, so the scores are rough: "
         "look at the samples, too"
     ]
-
-
-@contextlib.contextmanager
-def moved(gan: GAN, device: torch.device) -> Iterator[None]:
-    """Move the model to another device inside the context, and back to its own afterwards."""
-    before = gan.device
-    try:
-        gan.to(device)
-        yield
-    finally:
-        gan.to(before)
 
 
 def evaluator_for(

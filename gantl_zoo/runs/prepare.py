@@ -71,14 +71,12 @@ def from_scratch(
         verb="train",
         name=generator,
         data=spec,
-        fingerprint=data.fingerprint,
         recipe=recipe,
         networks=networks,
         conditional=conditional,
         measuring=measuring,
         title=title,
-        preset=choosing.preset,
-        minutes=choosing.minutes,
+        **origin(data, choosing),
     )
     run = replace(from_job(job, data), why=few_images_advice(recipe, data.train, choosing.preset))
     return within_budget(run, choosing.minutes)
@@ -117,7 +115,6 @@ def from_source(
         place=place,
         source_given=isinstance(source, GAN) and gan.folder is None,
         data=spec,
-        fingerprint=data.fingerprint,
         recipe=recipe,
         strategy=chosen.strategy,
         strategy_config=chosen.settings,
@@ -126,13 +123,17 @@ def from_source(
         measuring=measuring or Measuring(),
         title=title,
         compare_scratch=compare_scratch,
-        preset=choosing.preset,
-        minutes=choosing.minutes,
+        **origin(data, choosing),
     )
-    run = _assembled(job, data, ready, method)
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    run = replace(run, why="\n".join(filter(None, [chosen.why, advice, why])))
+    reasons = "\n".join(filter(None, [chosen.why, advice, why]))
+    run = replace(_assembled(job, data, ready, method), why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
+
+
+def origin(data: RunData, choosing: Open) -> dict[str, Any]:
+    """The fields of a job that say which images and which choices it began with."""
+    return {"fingerprint": data.fingerprint, "preset": choosing.preset, "minutes": choosing.minutes}
 
 
 @training_modes()

@@ -40,7 +40,7 @@ def resume(
 
     The result equals that of an uninterrupted run. `data` is the new place of the images if they were moved.
     Images, a source or a strategy that were given as objects must be given again. `progress=False` (or
-    `quiet`) prints nothing. Raises `TrainingError` if there is no such run, or if its images have changed;
+    `quiet`) prints nothing. Raises `TrainingError` if the run does not exist, or if its images have changed;
     `Stopped` after Ctrl-C.
     """
     check_path("run", run)

@@ -75,8 +75,7 @@ def transfer(
         )
     check_callbacks(callbacks)
     run = prepare_transfer(source, data, strategy, settings)
-    name = f"{short(run.job.name)}-{run.data.train.name}-{run.job.strategy}"
-    folder = folder_of(run, out, name, quiet)
+    folder = folder_of(run, out, run_name(run), quiet)
     result = execute(run, folder, callbacks=callbacks)
     if run.job.compare_scratch:
         compare(run, folder, result, callbacks)
@@ -108,6 +107,11 @@ def prepare_transfer(
         compare_scratch=bool(settings.get("compare_scratch")),
         choosing=open_of("transfer", settings, merged),
     )
+
+
+def run_name(run: Prepared) -> str:
+    """The name of a transfer's run folder: source, data set and strategy."""
+    return f"{short(run.job.name)}-{run.data.train.name}-{run.job.strategy}"
 
 
 def short(name: str) -> str:

@@ -39,7 +39,7 @@ class Group:
 class Plan:
     """The parameters to train, as groups by role: "generator", "discriminator" or "backbone".
 
-    All other parameters are frozen. Without groups for "discriminator" there is no discriminator phase.
+    All other parameters are frozen. Without groups for "discriminator" its phase is skipped.
     `discriminator` replaces the model's own during training. `modules` are extra modules that are trained,
     saved and resumed with the run.
     """
