@@ -6,7 +6,6 @@ N images, C, H, W image size, D features, L classes, P pixels.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.networks.base import evaluating
+from gantl_zoo.networks.base import digest, evaluating
 
 PIXEL_SIDE = 16  # `pixels` compares images at this size
 FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; images that are converted at once
@@ -170,11 +169,3 @@ def shrink(images: Tensor) -> Tensor:
     side = (PIXEL_SIDE, PIXEL_SIDE)
     small = torch.nn.functional.interpolate(to_float(images), size=side, mode="bilinear", antialias=True)
     return small.flatten(1).double()
-
-
-def digest(tensors: dict[str, Tensor]) -> str:
-    """The first 16 hex digits of the SHA-256 of the tensors' names and contents."""
-    sha = hashlib.sha256()
-    for name in sorted(tensors):
-        sha.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()[:16]

@@ -9,7 +9,8 @@ N batch, C channels, H, W image size, Z latent size.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
@@ -146,3 +147,11 @@ def eval_view(network: Network) -> Network:
 def blocks(network: nn.Module) -> list[nn.Module]:
     """The blocks of a network: from the latent to the image, or from the image to the logits."""
     return list(network.blocks)  # type: ignore[arg-type]  # every registered network declares them
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """The first 16 hex digits of the SHA-256 of the tensors' names and contents."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]

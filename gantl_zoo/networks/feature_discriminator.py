@@ -19,6 +19,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes
+from gantl_zoo.networks.frozen import FrozenPyramid
 from gantl_zoo.networks.pretrained import as_arguments, load_backbone
 
 
@@ -73,6 +74,7 @@ class BackboneDiscriminator(nn.Module):
         with torch.set_grad_enabled(not freeze):
             maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))
             self.trained_blocks = [] if freeze else reachable_blocks(backbone, maps)
+        self.pyramid = FrozenPyramid(backbone) if freeze else backbone.pyramid
         self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
@@ -91,7 +93,7 @@ class BackboneDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         images = images.expand(-1, self.sees, -1, -1)  # (N, C, H, W) -> (N, sees, H, W)
-        maps = self.mixing(self.backbone.pyramid(images))  # (N, sees, H, W) -> [(N, K, h, w), ...]
+        maps = self.mixing(self.pyramid(images))  # (N, sees, H, W) -> [(N, K, h, w), ...]
         logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
 

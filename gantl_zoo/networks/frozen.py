@@ -31,7 +31,7 @@ class FrozenPyramid:
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         tensors = [*self.backbone.parameters(), *self.backbone.buffers()]
-        state = (images.device, sum(tensor._version for tensor in tensors))
+        state = (images.device, sum(0 if t.is_inference() else t._version for t in tensors))
         if self.copy is None or state != self.state:
             self.copy, self.state = fast_copy(self.backbone, images), state
         maps: list[Tensor] = self.copy.pyramid(images)
@@ -41,14 +41,14 @@ class FrozenPyramid:
         return FrozenPyramid(copy.deepcopy(self.backbone, memo))
 
 
-@torch.no_grad()
 def fast_copy(backbone: Any, images: Tensor) -> Any:
     """A copy of the backbone in eval mode, with folded BatchNorm and `DepthwiseConv2d`; see the module."""
-    network = copy.deepcopy(backbone).eval().requires_grad_(False)
-    with torch.autocast(images.device.type, enabled=False):
-        fold_norms(network, images[:1].float())
-    replace_depthwise(network)
-    return network.to(images.device, memory_format=torch.channels_last)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        network = copy.deepcopy(backbone).eval().requires_grad_(False)
+        network.to(images.device)
+        fold_norms(network, images[:1].detach().float())
+        replace_depthwise(network)
+        return network.to(memory_format=torch.channels_last)
 
 
 def fold_norms(network: Any, images: Tensor) -> None:

@@ -17,11 +17,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantl_zoo import registry
-from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.base import check_sizes
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.networks.base import check_sizes, digest
 from gantl_zoo.networks.feature_discriminator import backbone_arguments, starting_body
 from gantl_zoo.networks.frozen import FrozenPyramid
-from gantl_zoo.networks.pretrained import as_arguments
+from gantl_zoo.networks.pretrained import default_backbone, find
 
 LEVELS = 4  # the coarsest feature maps of the backbone are used, one head each
 SMALLEST = 8  # a head halves its map while its side is at least this
@@ -84,31 +84,31 @@ def head(channels: int, side: int, width: int) -> nn.Sequential:
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Maps images (N, C, H, W) in [-1, 1] to logits (N, L), those of all places of all heads.
+    """Maps images (N, C, H, W) in [-1, 1] to logits (N, L): those of all places of all heads.
 
-    Only the heads are trained. `reference` is the name of the release whose weights the backbone has: then
-    neither a model's file nor a checkpoint holds them, and a model folder names them by their hash.
+    Only the heads are trained. If the backbone is a `release`, its name and hash identify its weights, and
+    neither a model's file nor a checkpoint contains them.
     """
 
     num_classes = 0
     random_features = False  # True if built on a backbone with random weights; loading keeps it
 
-    def __init__(
-        self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, reference: str = ""
-    ) -> None:
+    def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, release: bool) -> None:
         super().__init__()
-        self.image_shape, self.sees, self.reference = image_shape, sees, reference
+        self.image_shape = image_shape
+        self.sees: int = backbone.channels
         self.backbone = backbone.eval().requires_grad_(False)
-        self.features = FrozenPyramid(backbone)
+        self.pyramid = FrozenPyramid(backbone)
         with torch.no_grad():
-            maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))[-LEVELS:]
-            self.mixing = Mixing([features.shape[1] for features in maps], width)
-            sides = [2 * min(features.shape[-2:]) for features in maps]
+            maps = backbone.pyramid(torch.zeros(1, self.sees, *image_shape[1:]))[-LEVELS:]
+        sides = [2 * min(features.shape[-2:]) for features in maps]
+        self.mixing = Mixing([features.shape[1] for features in maps], width)
         self.heads = nn.ModuleList(
-            head(k, side, width) for k, side in zip(self.mixing.widths, sides, strict=True)
+            head(channels, side, width) for channels, side in zip(self.mixing.widths, sides, strict=True)
         )
-        if reference:
-            self.register_state_dict_post_hook(without_backbone)
+        if release:
+            self.register_state_dict_post_hook(_without_backbone)
+            self.register_load_state_dict_pre_hook(_with_own_backbone)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -122,6 +122,117 @@ class ProjectedDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         images = images.expand(-1, self.sees, -1, -1)  # (N, C, H, W) -> (N, sees, H, W)
-        maps = self.mixing(self.features(images)[-len(self.heads) :])  # fine to coarse, (N, K, h, w) each
+        maps = self.mixing(self.pyramid(images)[-len(self.heads) :])  # levels × (N, K, h, w), fine to coarse
         logits = [head(features).flatten(1) for head, features in zip(self.heads, maps, strict=True)]
         return torch.cat(logits, dim=1)  # levels × (N, places) -> (N, L)
+
+
+def _without_backbone(module: Any, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}backbone.")]:
+        del state[name]
+
+
+def _with_own_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    for name, tensor in module.backbone.state_dict().items():
+        state.setdefault(f"{prefix}backbone.{name}", tensor)
+
+
+@registry.starting_weights(weights=None, pretrained=False)
+def discriminator(
+    *,
+    backbone: str = "cnn",
+    sha256: str = "",
+    weights: str | None = None,
+    pretrained: bool = True,
+    image_size: int = 28,
+    channels: int = 1,
+    resize: int | None = None,
+    width: int = 64,
+    backbone_config: Mapping[str, Any] | None = None,
+) -> ProjectedDiscriminator:
+    """Discriminator of four heads on frozen features, mixed at random (Projected GAN, Sauer et al. 2021).
+
+    Paper: https://arxiv.org/abs/2111.01007, section 3. Train it with the hinge loss and DiffAugment.
+
+    `backbone`: name of a released classifier, such as cnn-mnist or efficientnet-lite0-imagenet; or of an
+        architecture, such as timm:resnet18.
+    `sha256`: hash of the weights of a released classifier, which is checked; "" accepts any weights.
+    `weights`: folder of a saved classifier whose weights an architecture starts from.
+    `pretrained`: whether a timm: backbone loads timm's pretrained weights, if `weights` is None.
+    `image_size`: height and width of the images in pixels.
+    `channels`: number of channels of the images; 1 for grey, 3 for RGB. A backbone for RGB gets the channel
+        of grey images three times.
+    `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
+    `width`: number of channels of the finest mixed map, 64 in the paper. All others are multiples of it.
+    `backbone_config`: arguments of an architecture.
+    """
+    check_sizes("projected", width=width, image_size=image_size)
+    release = is_release(backbone)
+    if release:
+        body, random = find(backbone, "projected:").load(), False
+        sha256 = same_weights(backbone, body, sha256)
+    else:
+        inner = dict(backbone_config or {})
+        body, random = starting_body(backbone, inner, inner.pop("channels", channels), weights, pretrained)
+    check_images(backbone, body, channels)
+    if resize is not None:
+        set_side(backbone, body, resize)
+    network: Any = ProjectedDiscriminator(body, (channels, image_size, image_size), width, release)
+    network.random_features = random
+    own: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "channels": channels}
+    own |= {"resize": resize, "width": width, "sha256": sha256 if release else ""}
+    if not release:
+        own["backbone_config"] = getattr(body, "config", {**(backbone_config or {}), "channels": body.channels})
+    network.config = own
+    return network  # type: ignore[no-any-return]
+
+
+def is_release(name: str) -> bool:
+    """Whether a name means a released model, and not a folder."""
+    return name in registry.models and registry.folder_at(name) is None
+
+
+def same_weights(name: str, backbone: Any, sha256: str) -> str:
+    """The hash of a backbone's weights. Raises `WeightsError` if it is not `sha256`; "" accepts any."""
+    found = digest(backbone.state_dict())
+    if sha256 and found != sha256:
+        raise WeightsError(
+            f"the weights of {name} have the hash {found}, but this discriminator was trained with those of "
+            f"{sha256}: install the version of its package that the folder requires, or load the model with "
+            "discriminator=False"
+        )
+    return found
+
+
+def check_images(name: str, backbone: Any, channels: int) -> None:
+    """Raise `UsageError` unless the backbone takes images of that many channels, or grey ones repeated."""
+    if channels not in (1, backbone.channels):
+        raise UsageError(
+            f"projected: {name} takes {backbone.channels} channel(s), these images have {channels}"
+        )
+
+
+def set_side(name: str, backbone: Any, side: int) -> None:
+    """Let the backbone resize its images to `side`. Raises `UsageError` if it doesn't resize images."""
+    if not hasattr(backbone, "resize"):
+        raise UsageError(f"projected: {name} takes images at their own size, so leave resize={side} out")
+    check_sizes("projected", resize=side)
+    backbone.resize = side
+
+
+def projected_config(
+    strategy: str, backbone: str, shape: tuple[int, int, int], **config: Any
+) -> dict[str, Any]:
+    """Arguments of the `projected` discriminator for images (C, H, W).
+
+    `backbone` is a released classifier, a folder, `timm:NAME`, or "auto" for `default_backbone`. Raises
+    `UsageError` if it has no trained weights.
+    """
+    channels, side, _ = shape
+    name = default_backbone(shape) if backbone == "auto" else backbone
+    trained = find(name, f"{strategy}:")
+    arguments: dict[str, Any] = {"backbone": name}
+    if not is_release(name):
+        arguments = {"backbone": trained.name, "backbone_config": trained.config}
+        arguments |= {} if trained.folder is None else {"weights": str(trained.folder)}
+    return arguments | {"image_size": side, "channels": channels} | config

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def build(
             if type(takes.get(key)) is int and takes[key] != expected:
                 raise UsageError(f"its {key} is {takes[key]}, but the generator makes images of {expected}")
         # loading a model must not change the state of the caller's random number generator
-        limit = AllocationLimit(stored, math.prod(images or ()))
+        limit = AllocationLimit(stored, math.prod(images or ()), referenced(source, config))
         with torch.random.fork_rng(devices=[]), float32_default(), limit:
             return source.build_empty(name, **config)
     except (PluginError, WeightsError, UnknownNameError):
@@ -112,6 +112,15 @@ def build(
             f"{where} can't be built: {name!r} with {str(config)[:300]} raises {type(error).__name__}: "
             f"{str(error)[:500]}. {LIKELY}"
         ) from error
+
+
+def referenced(source: registry.Registry, config: Mapping[str, Any]) -> list[Stored]:
+    """The weights of the released models that a network contains, which its own file leaves out."""
+    return [
+        look(registry.release_folder(name) / "model.safetensors")
+        for _, nested, name, _ in source.parts(config)
+        if nested is registry.models
+    ]
 
 
 @contextlib.contextmanager
@@ -129,14 +138,16 @@ class AllocationLimit(TorchFunctionMode):
     """Limits the tensors that this thread may create inside to about the size of the weights file.
 
     So a config that asks for a million channels raises `WeightsError` before memory is allocated. `more` is
-    an additional number of elements, for example an image.
+    an additional number of elements, for example an image. `inside` are the files of released models that the
+    network contains.
     """
 
-    def __init__(self, stored: Stored, more: int = 0) -> None:
+    def __init__(self, stored: Stored, more: int = 0, inside: Sequence[Stored] = ()) -> None:
         super().__init__()
         self.path, self.numbers, self.tensors = stored.path, stored.numbers, len(stored.slots)
-        self.most = 2 * self.numbers + SPARE_NUMBERS + more
-        self.calls = 20 * self.tensors + SPARE_CALLS
+        numbers = self.numbers + sum(one.numbers for one in inside)
+        self.most = 2 * numbers + SPARE_NUMBERS + more
+        self.calls = 20 * (self.tensors + sum(len(one.slots) for one in inside)) + SPARE_CALLS
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None

@@ -20,6 +20,7 @@ discriminators = Registry(
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
+        "projected": "gantl_zoo.networks.projected:discriminator",
     },
 )
 
@@ -98,9 +99,10 @@ datasets = Registry(
 
 
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
+# A released model is an inner network with its weights, and has no arguments.
 # The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
 NETWORKS = {
-    "backbone": (backbones,),
+    "backbone": (backbones, models),
     "generator": (generators,),
     "discriminator": (discriminators,),
     "network": (discriminators, generators, backbones),

@@ -14,33 +14,34 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.pretrained import pretrained_config
+from gantl_zoo.networks.projected import projected_config
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 
 class Projected(TransferStrategy):
-    """Projected GAN: a new discriminator of heads on frozen features (Sauer et al. 2021).
+    """Projected GAN: a new discriminator of four heads on frozen features (Sauer et al. 2021).
 
-    The features are those of a pretrained network, mixed randomly. The result has the new discriminator, and
+    The features are those of a pretrained network, mixed at random. The result has the new discriminator, and
     the source doesn't need one. Use it with the hinge loss and DiffAugment.
     Paper: https://arxiv.org/abs/2111.01007, section 3.
 
-    `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. With "auto",
-        images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
-        which is downloaded.
-    `width`: number of channels of the hidden layer of each head.
-
-    Unlike in the paper, the logits of all positions and scales are averaged before the loss.
+    `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. "auto" means
+        efficientnet-lite0-imagenet for colour images if the plug-in gantl-zoo-imagenet is installed, else a
+        bundled classifier.
+    `width`: number of channels of the finest mixed feature map, 64 in the paper. All others are multiples.
+    `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
     """
 
     gans_only = "projected is for GANs; a classifier has no discriminator"
 
-    def __init__(self, *, backbone: str = "auto", width: int = 64) -> None:
-        self.backbone, self.width = backbone, width
+    def __init__(self, *, backbone: str = "auto", width: int = 16, resize: int | None = None) -> None:
+        self.backbone, self.width, self.resize = backbone, width, resize
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
-        config = pretrained_config("projected", self.backbone, target.image_shape, width=self.width, mix=True)
-        self.part = {"name": "backbone", "config": config}
-        discriminator = registry.discriminators.build("backbone", **config)
+        settings = {"width": self.width, "resize": self.resize}
+        config = projected_config("projected", self.backbone, target.image_shape, **settings)
+        discriminator = registry.discriminators.build("projected", **config)
+        self.part = {"name": "projected", "config": discriminator.config}
         roles = {"generator": target.generator, "discriminator": discriminator}
         groups = {role: self.group(network, role) for role, network in roles.items()}
         return Plan(groups, discriminator=discriminator)
