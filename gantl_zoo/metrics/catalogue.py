@@ -7,15 +7,25 @@ of samples: as many training images, or held-out images for metrics of memorisat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantl_zoo.errors import DataError, UnknownNameError, UsageError, unknown
 from gantl_zoo.metrics.classification import classes, inception_score, modes
-from gantl_zoo.metrics.distance import Interval, check_frechet, check_kernel, frechet, kernel
+from gantl_zoo.metrics.distance import (
+    COMPONENTS,
+    WIDE,
+    Interval,
+    check_frechet,
+    check_kernel,
+    frechet,
+    kernel,
+    principal,
+)
 from gantl_zoo.metrics.extract import Features
 from gantl_zoo.metrics.extractors import Extractor
 from gantl_zoo.metrics.memorisation import copies, diversity, informed
 from gantl_zoo.metrics.neighbours import check_manifolds, manifolds
+from gantl_zoo.metrics.result import PCA
 from gantl_zoo.registry.arguments import fits
 
 Values = Mapping[str, float | Interval]
@@ -44,8 +54,12 @@ class Metric:
     def check(self, terms: Counts) -> None:
         """Raise `DataError` or `UsageError` if the metric can't be measured."""
 
+    def in_training(self) -> Metric:
+        """The metric as it is measured during training, in less time."""
+        return self
+
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        """The metric's values by name."""
+        """The metric's values by name. `-pca64` at its end means the extractor's principal components."""
         raise NotImplementedError
 
     def floor(self, stand_in: Features, real: Features, train: Features) -> Values:
@@ -53,16 +67,31 @@ class Metric:
         return self.measure(stand_in, real, train)
 
 
+@dataclass(frozen=True)
 class Frechet(Metric):
-    """The Fréchet distance, fd."""
+    """The Fréchet distance, fd.
 
-    lower, by_class = ("fd",), True
+    Over more than 512 features it is also measured on the first 64 principal components of the held-out
+    images, since a covariance of that many features needs thousands of images. That value comes first; the
+    one on all features follows where there are more images than features, unless `quick`.
+    """
+
+    quick: bool = False
+    lower, by_class = ("fd", f"fd{PCA}"), True
 
     def check(self, terms: Counts) -> None:
-        check_frechet(terms.real, terms.fake, terms.extractor.num_features)
+        wide = terms.extractor.num_features > WIDE
+        check_frechet(terms.real, terms.fake, COMPONENTS if wide else terms.extractor.num_features)
+
+    def in_training(self) -> Metric:
+        return replace(self, quick=True)
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
-        return {"fd": frechet(real.features, fake.features)}
+        wide = real.features.shape[1] > WIDE
+        values = {f"fd{PCA}": frechet(*principal(real.features, fake.features))} if wide else {}
+        if not wide or (not self.quick and min(len(real), len(fake)) > real.features.shape[1]):
+            values["fd"] = frechet(real.features, fake.features)
+        return values
 
 
 class Kernel(Metric):
@@ -233,7 +262,7 @@ def choose(names: tuple[str, ...], terms: Counts, quick: bool = False) -> dict[s
     for name in names:
         if name != AUTO:
             check(name, terms)
-            chosen[name] = METRICS[name]
+            chosen[name] = METRICS[name].in_training() if quick else METRICS[name]
     return chosen
 
 
@@ -257,5 +286,5 @@ def automatic(terms: Counts, quick: bool) -> dict[str, Metric]:
             check(name, terms)
         except (DataError, UsageError):
             continue
-        chosen[name] = METRICS[name]
+        chosen[name] = METRICS[name].in_training() if quick else METRICS[name]
     return chosen

@@ -12,6 +12,8 @@ from gantl_zoo.errors import DataError
 
 BLOCK = 4096
 SUBSETS, SUBSET = 100, 1000  # the usual values for KID
+COMPONENTS = 64  # principal components that a Fréchet distance also compares, if there are many features
+WIDE = 512  # more features than this are many
 SEED = 2020  # that of torch-fidelity, so that the same features give the same values
 
 
@@ -49,6 +51,14 @@ def frechet(real: Tensor, fake: Tensor) -> float:
         for part in torch.split(features, BLOCK):
             metric.update(part.double(), real=is_real)
     return float(metric.compute())
+
+
+def principal(real: Tensor, *others: Tensor, count: int = COMPONENTS) -> list[Tensor]:
+    """Project sets of features on the first `count` principal components of `real`, float64, (N, count)."""
+    mean = real.double().mean(0)
+    centred = real.double() - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
+    return [(features.double() - mean) @ vectors[:, -count:] for features in (real, *others)]
 
 
 def check_frechet(real: int, fake: int, dimensions: int) -> None:

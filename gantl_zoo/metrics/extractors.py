@@ -33,6 +33,7 @@ class Extractor:
     channels: int | None = None  # channels of its input images; None: any
     trained_on: str = ""  # name of the data whose classes the logits belong to
     num_logits = 0  # 0: not a classifier
+    note = ""  # a sentence for the user, if it was chosen for lack of a better one
     device = torch.device("cpu")  # where features are computed
 
     def to(self, device: torch.device) -> None:
@@ -69,19 +70,41 @@ class Extractor:
 class ClassifierFeatures(Extractor):
     """The embedding and the logits of a trained backbone."""
 
-    def __init__(self, name: str, network: Any, trained_on: str = "", *, opinion: bool = True) -> None:
-        """`opinion`: whether its logits are used; False if its classes are not those of the data."""
+    def __init__(
+        self, name: str, network: Any, trained_on: str = "", *, opinion: bool = True, grey: bool = False
+    ) -> None:
+        """`opinion`: whether its logits are used; False if its classes are not those of the data. `grey`:
+        whether the images are grey, and their channel is repeated for a network of colour images.
+        """
         self.name, self.network, self.trained_on = name, network, trained_on
         self.num_logits = network.num_classes if opinion else 0
-        self.channels, self.num_features = network.channels, network.embedding_dim
-        self.side = getattr(network, "resize", None)
-        size = f"resized to {self.side}" if self.side else "at their own size"
-        self.convention = f"8 bits, {size}, as floats in [-1, 1]"
+        self.repeated = grey and network.channels == 3
+        self.channels = 1 if self.repeated else network.channels
+        self.num_features = network.embedding_dim
+        size = getattr(network, "resize", None)
+        words = f"resized to {size}" if size else "at their own size"
+        repeated = ", the grey channel repeated" if self.repeated else ""
+        self.convention = f"8 bits, {words}, as floats in [-1, 1]{repeated}"
         self.sha256 = digest(network.state_dict())
+        self.layout = torch.contiguous_format
+        if network.channels == 3 and isinstance(network, torch.nn.Module):
+            self.layout = torch.channels_last  # nearly twice as fast on a CPU, and equal but for rounding
+            network.to(memory_format=self.layout)
+
+    def batch(self, side: int) -> int:
+        prepare = getattr(self.network, "prepare", None)
+        if prepare is not None:  # the side that the network works on
+            with torch.inference_mode():
+                side = prepare(torch.zeros(1, self.network.channels, side, side, device=self.device)).shape[
+                    -1
+                ]
+        return super().batch(side)
 
     def forward(self, images: Tensor) -> Outputs:
         network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
         floats = to_float(images).to(self.device)
+        floats = floats.expand(-1, 3, -1, -1) if self.repeated else floats  # (N, 1, H, W) -> (N, 3, H, W)
+        floats = floats.contiguous(memory_format=self.layout)
         embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None

@@ -7,8 +7,10 @@ from typing import Any, TypedDict, cast
 
 from typing_extensions import NotRequired
 
-from gantl_zoo.metrics.distance import Interval
+from gantl_zoo.metrics.distance import COMPONENTS, Interval
 from gantl_zoo.registry.arguments import finite
+
+PCA = f"-pca{COMPONENTS}"  # end of the name of an extractor whose principal components are compared
 
 
 class Result(TypedDict):
@@ -38,7 +40,15 @@ class Result(TypedDict):
 
 
 def entry(name: str, value: float | Interval, floor: float | Interval | None, how: dict[str, Any]) -> Result:
-    """One result; `how` is the same for all of a report."""
+    """One result; `how` is the same for all of a report.
+
+    `-pca64` in the name of a value moves to the name of the extractor.
+    """
+    metric, bracket, of_class = name.partition("[")
+    if metric.endswith(PCA):
+        name = metric.removesuffix(PCA) + bracket + of_class
+        projected = f"{how['convention']}; first {COMPONENTS} principal components of the real images"
+        how = how | {"extractor": f"{how['extractor']}{PCA}", "convention": projected}
     low, high = (value.low, value.high) if isinstance(value, Interval) else (None, None)
     made = {
         "name": f"{name}_{how['extractor']}",

@@ -30,7 +30,7 @@ def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Seque
     """
     source = run.source
     assert source is not None  # a prepared transfer has one
-    baseline = from_job(scratch_of(run.job, source), run.data)
+    baseline = from_job(scratch_of(run.job, source), run.data, avoid=run.monitor.backbones)
     processes = run.engine.processes
     earlier = processes.from_main(lambda: begun_in(folder.path))
     if earlier is not None:

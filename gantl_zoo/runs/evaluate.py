@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from gantl_zoo.console import silent
@@ -18,11 +18,10 @@ from gantl_zoo.errors import DataError
 from gantl_zoo.metrics.catalogue import AUTO
 from gantl_zoo.metrics.evaluator import METRIC_SEED, Evaluator
 from gantl_zoo.metrics.extract import Images, Progress, plain
-from gantl_zoo.metrics.extractors import digest
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.metrics.report import Report
+from gantl_zoo.metrics.shared import stem_digest
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.feature_discriminator import BackboneDiscriminator
 from gantl_zoo.registry.arguments import given
 from gantl_zoo.runs.extractor import choose_extractor
 from gantl_zoo.runs.measuring import Measuring
@@ -51,17 +50,16 @@ class ModelEvaluator:
         """Compute all metrics on samples of `gan`."""
         return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
 
-    def overlap_warning(self, networks: Iterable[nn.Module]) -> str:
-        """A warning if the extractor is also the discriminator's frozen backbone, or else an empty string."""
+    def notes(self, backbones: Collection[str]) -> list[str]:
+        """What to know about the extractor. `backbones` has the `stem_digest` of those in the training."""
         extractor = self.evaluator.extractor
-        parts = [part for network in networks for part in network.modules()]
-        frozen = [part.backbone for part in parts if isinstance(part, BackboneDiscriminator) and part.freeze]
-        if all(digest(backbone.state_dict()) != extractor.sha256 for backbone in frozen):
-            return ""
-        return (
-            f"note: the discriminator and the metrics both use {extractor.name}, so these scores are too "
-            "optimistic; choose another one with --extractor"
-        )
+        notes = [extractor.note] if extractor.note else []
+        if stem_digest(getattr(extractor, "network", None)) in backbones:
+            notes.append(
+                f"note: the model was trained with the features of {extractor.name}, which the metrics also "
+                "use, so these scores are too good; choose another extractor with --extractor"
+            )
+        return notes
 
     def nearest_grid(self, gan: GAN) -> Tensor:
         """Samples, each followed by its nearest training images, (SHOWN·columns, C, H, W), uint8."""
@@ -149,13 +147,14 @@ def measured(gan: GAN, spec: DataSpec, measuring: Measuring, machine: Engine, ba
     crew = machine.processes if machine.processes.count > 1 else None
     with machine.applied():  # the engine's allocator halves the time
         chosen = (measuring.extractor, measuring.metrics, measuring.samples)
-        evaluator = evaluator_for(spec, *chosen, crew=crew, progress=bar)
+        backbones = backbones_of(gan)
+        evaluator = evaluator_for(spec, *chosen, avoid=backbones, crew=crew, progress=bar)
         held_out = evaluator.evaluator.held_out
         check_channels(gan, held_out)
         evaluator.evaluator.extractor.to(machine.device)
         report = evaluator(gan)
     report.model = gan.name
-    report.notes += few_warning(held_out) + trained_on(gan, held_out)
+    report.notes += evaluator.notes(backbones) + few_warning(held_out) + trained_on(gan, held_out)
     return report
 
 
@@ -169,8 +168,19 @@ def few_warning(held_out: ImageData) -> list[str]:
     ]
 
 
+def backbones_of(gan: GAN) -> set[str]:
+    """The `stem_digest` of each frozen backbone that the model was trained with, as its run recorded them."""
+    recorded = gan.about.get("training", {}).get("backbones")
+    return set(map(str, recorded)) if isinstance(recorded, list) else set()
+
+
 def evaluator_for(
-    spec: DataSpec, extractor: str, metrics: tuple[str, ...], samples: int, **rest: Any
+    spec: DataSpec,
+    extractor: str,
+    metrics: tuple[str, ...],
+    samples: int,
+    avoid: Collection[str] = (),
+    **rest: Any,
 ) -> ModelEvaluator:
     """The evaluator for a data specification, whose `shots` are the training images of the model."""
     data = RunData.read(spec)
@@ -178,7 +188,7 @@ def evaluator_for(
         held_out, train, learned = data.whole, None, data.train if spec.shots is not None else None
     else:
         held_out, train, learned = data.held_out, data.whole, data.train if spec.shots is not None else None
-    chosen = choose_extractor(extractor, data.whole)
+    chosen = choose_extractor(extractor, data.whole, avoid)
     return ModelEvaluator(Evaluator(chosen, train, held_out, metrics, samples, learned, **rest))
 
 

@@ -74,6 +74,7 @@ def described(run: Prepared, folder: RunFolder) -> GAN:
     named = {"classes": list(images.classes)} if gan.num_classes else {}
     training = {**asdict(job.recipe), "command": command_line(job)} | named
     training |= {"preset": job.preset} if job.preset else {}
+    training |= {"backbones": sorted(run.monitor.backbones)} if run.monitor.backbones else {}
     about = {"lineage": job.lineage(gan, images), "training": training}
     about |= {"fitted": gan.about["fitted"]} if "fitted" in gan.about else {}
     return replace(gan, name=job.title or folder.path.name, about=about)
@@ -86,9 +87,8 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
         save_picture(grid(images.images[:64]), folder.path / "reals.png")
     if monitor.note:
         folder.log(monitor.note)
-    networks = [*setup.networks.values(), *setup.plan.modules.values()]
-    if monitor.evaluator and (warning := monitor.evaluator.overlap_warning(networks)):
-        folder.log(warning)
+    for note in monitor.evaluator.notes(monitor.backbones) if monitor.evaluator else ():
+        folder.log(note)
     health = health_monitor(job, images, monitor.held_out)
     return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb)
 

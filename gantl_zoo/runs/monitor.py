@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gantl_zoo.data import ImageData
@@ -19,15 +20,21 @@ ENOUGH = 1000  # samples; with few held-out images more samples add no informati
 
 @dataclass(frozen=True)
 class Monitor:
-    """The evaluator of a run and its held-out images. Without an evaluator `note` gives the reason."""
+    """The evaluator of a run and its held-out images. Without an evaluator `note` gives the reason.
+
+    `backbones` has the `stem_digest` of each frozen backbone in the training.
+    """
 
     evaluator: ModelEvaluator | None = None
     held_out: ImageData | None = None
     note: str = ""
+    backbones: Collection[str] = ()
 
 
-def monitor_of(job: Job, data: RunData) -> Monitor:
-    """The monitor of a run.
+def monitor_of(
+    job: Job, data: RunData, backbones: Collection[str] = (), avoid: Collection[str] = ()
+) -> Monitor:
+    """The monitor of a run, whose default extractor is neither in `backbones` nor in `avoid`.
 
     Raises `DataError` or `UsageError` if an explicitly requested metric or extractor can't be used with these
     images, or if runs can't be compared. For defaults the monitor has a note instead.
@@ -37,21 +44,21 @@ def monitor_of(job: Job, data: RunData) -> Monitor:
     except DataError as error:
         if _requested(job) and not data.spec.in_memory:
             raise
-        return Monitor(note=f"no metrics: {error}")
+        return Monitor(note=f"no metrics: {error}", backbones=backbones)
     if not job.measuring.metrics:
-        return Monitor(held_out=held_out)
+        return Monitor(held_out=held_out, backbones=backbones)
     try:
-        evaluator = ModelEvaluator(_evaluator(job, data, held_out))
+        evaluator = ModelEvaluator(_evaluator(job, data, held_out, {*backbones, *avoid}))
     except (DataError, UsageError) as error:
         if _requested(job):
             raise
-        return Monitor(held_out=held_out, note=f"no metrics: {error}")
+        return Monitor(held_out=held_out, note=f"no metrics: {error}", backbones=backbones)
     if not evaluator.evaluator.chosen:
         few = f"{held_out.name} has only {len(held_out)} held-out image(s)"
         if job.compare_scratch:
             raise DataError(f"{few}, too few to compare two runs: add images, or leave --compare-scratch out")
-        return Monitor(held_out=held_out, note=f"no metrics: {few}")
-    return Monitor(evaluator, held_out)
+        return Monitor(held_out=held_out, note=f"no metrics: {few}", backbones=backbones)
+    return Monitor(evaluator, held_out, backbones=backbones)
 
 
 def _requested(job: Job) -> bool:
@@ -60,11 +67,11 @@ def _requested(job: Job) -> bool:
     return bool(job.measuring.metrics) and (not usual or job.compare_scratch)
 
 
-def _evaluator(job: Job, data: RunData, held_out: ImageData) -> Evaluator:
+def _evaluator(job: Job, data: RunData, held_out: ImageData, backbones: Collection[str]) -> Evaluator:
     """The evaluator of a run, with few samples because it measures often."""
     measuring = job.measuring
     samples = min(measuring.samples, max(ENOUGH, len(held_out)))
-    extractor = choose_extractor(measuring.extractor, data.whole)
+    extractor = choose_extractor(measuring.extractor, data.whole, backbones)
     return Evaluator(extractor, data.whole, held_out, measuring.metrics, samples, data.train, quick=True)
 
 

@@ -6,12 +6,14 @@ Training, transfer, resuming, comparisons and dry runs all use these functions.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UnknownNameError, UsageError
+from gantl_zoo.metrics.shared import frozen_backbones
 from gantl_zoo.model.base import address_of
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.model.lineage import pinned
@@ -138,23 +140,33 @@ def origin(data: RunData, choosing: Open) -> dict[str, Any]:
 
 @training_modes()
 def from_job(
-    job: Job, data: RunData, gan: GAN | None = None, strategy: TransferStrategy | None = None
+    job: Job,
+    data: RunData,
+    gan: GAN | None = None,
+    strategy: TransferStrategy | None = None,
+    *,
+    avoid: Collection[str] = (),
 ) -> Prepared:
-    """Prepare the run of a job. `gan` and `strategy` are needed if the job's own were given as objects."""
+    """Prepare the run of a job. `gan` and `strategy` are needed if the job's own were given as objects.
+
+    `avoid` has the `stem_digest` of further networks whose features must not be the default of the metrics.
+    """
     if gan is None:
         with seeded(job.recipe.seed):
             gan = _source(job) if job.verb == "transfer" else _built(job, data.train)
     if job.verb == "transfer":
         gan = fitted_to(data.train, gan, job.conditional, job.recipe.seed, job.latent_dim)
-    return _assembled(job, data, gan, strategy or build_strategy(job.strategy, job.strategy_config))
+    strategy = strategy or build_strategy(job.strategy, job.strategy_config)
+    return _assembled(job, data, gan, strategy, avoid)
 
 
-def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy) -> Prepared:
+def _assembled(
+    job: Job, data: RunData, gan: GAN, strategy: TransferStrategy, avoid: Collection[str] = ()
+) -> Prepared:
     """The last part of all preparations. The strategy prepares a copy of a transfer's source."""
     recipe = job.recipe
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
-    monitor = monitor_of(job, data)
     source = gan if job.verb == "transfer" else None
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed)
     if job.verb == "train" and getattr(gan.discriminator, "random_features", False):
@@ -164,6 +176,8 @@ def _assembled(job: Job, data: RunData, gan: GAN, strategy: TransferStrategy) ->
             "freeze=false"
         )
     check_step(setup, data.train, recipe, machine)
+    frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values()])
+    monitor = monitor_of(job, data, frozen, avoid)
     return Prepared(job, data, setup, machine, monitor, source)
 
 
