@@ -91,11 +91,18 @@ class BackboneDiscriminator(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        images = images.expand(-1, self.sees, -1, -1)  # (N, C, H, W) -> (N, sees, H, W)
-        maps = self.mixing(self.pyramid(images))  # (N, sees, H, W) -> [(N, K, h, w), ...]
-        logits = [head(features).mean(dim=(1, 2, 3)) for head, features in zip(self.heads, maps, strict=True)]
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The features of images (N, C, H, W): maps (N, K, h, w), fine to coarse. No trained layer with `freeze`."""
+        maps: list[Tensor] = self.mixing(self.pyramid(images.expand(-1, self.sees, -1, -1)))
+        return maps
+
+    def logits(self, features: Sequence[Tensor]) -> Tensor:
+        """The logits (N,) of what `extract` returns."""
+        logits = [head(one).mean(dim=(1, 2, 3)) for head, one in zip(self.heads, features, strict=True)]
         return torch.stack(logits).mean(dim=0)  # scales × (N,) -> (N,)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.logits(self.extract(images))
 
 
 def reachable_blocks(backbone: Any, maps: Sequence[Tensor]) -> list[int]:

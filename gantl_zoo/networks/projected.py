@@ -91,6 +91,7 @@ class ProjectedDiscriminator(nn.Module):
     """
 
     num_classes = 0
+    freeze = True  # `extract` has no trained layer
     random_features = False  # True if built on a backbone with random weights; loading keeps it
 
     def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, release: bool) -> None:
@@ -120,11 +121,19 @@ class ProjectedDiscriminator(nn.Module):
         self.backbone.eval()
         return self
 
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The mixed frozen features of images (N, C, H, W): maps (N, K, h, w), fine to coarse."""
+        maps = self.pyramid(images.expand(-1, self.sees, -1, -1))  # (N, C, H, W) -> (N, sees, H, W) -> maps
+        mixed: list[Tensor] = self.mixing(maps[-len(self.heads) :])
+        return mixed
+
+    def logits(self, features: Sequence[Tensor]) -> Tensor:
+        """The logits (N, L) of what `extract` returns."""
+        places = [head(one).flatten(1) for head, one in zip(self.heads, features, strict=True)]
+        return torch.cat(places, dim=1)  # levels × (N, places) -> (N, L)
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        images = images.expand(-1, self.sees, -1, -1)  # (N, C, H, W) -> (N, sees, H, W)
-        maps = self.mixing(self.pyramid(images)[-len(self.heads) :])  # levels × (N, K, h, w), fine to coarse
-        logits = [head(features).flatten(1) for head, features in zip(self.heads, maps, strict=True)]
-        return torch.cat(logits, dim=1)  # levels × (N, places) -> (N, L)
+        return self.logits(self.extract(images))
 
 
 def _without_backbone(module: Any, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError, unknown
@@ -85,6 +86,18 @@ class Batch:
     discriminator: nn.Module
     labels: Tensor | None = None  # (N,) of both real and fake, if the networks are class-conditional
     augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # for inputs of discriminators
+    extracted: dict[int, Any] = field(default_factory=dict, repr=False)  # by the id of the network
+
+    def fake_features(self, network: Any) -> list[Tensor]:
+        """What `network.extract`, which is frozen, returns for the augmented fake images.
+
+        It is computed once: both networks are updated with the same augmented images.
+        """
+        if id(network) not in self.extracted:
+            with torch.set_grad_enabled(self.fake.requires_grad):
+                self.extracted[id(network)] = network.extract(self.augment(self.fake))
+        features: list[Tensor] = self.extracted[id(network)]
+        return features
 
 
 class TransferStrategy:

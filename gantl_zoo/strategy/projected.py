@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from gantl_zoo import registry
@@ -92,7 +92,7 @@ class VisionAided(TransferStrategy):
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         plan = super().prepare(source, target, data)
         config = pretrained_config("vision-aided", self.backbone, target.image_shape, width=self.width)
-        self.second: nn.Module = registry.discriminators.build("backbone", **config).train()
+        self.second: Any = registry.discriminators.build("backbone", **config).train()
         self.heads = Group(list(self.second.heads.parameters()), active=False)
         plan.groups["discriminator"].append(self.heads)
         plan.modules["vision"] = self.second
@@ -105,7 +105,8 @@ class VisionAided(TransferStrategy):
         own = {"discriminator": adversarial}
         if batch.step < self.warmup:
             return own
-        real, fake = (self.logits(batch, images) for images in (batch.real, batch.fake.detach()))
+        real = self.second(batch.augment(batch.real)).float()
+        fake = self.second.logits([one.detach() for one in batch.fake_features(self.second)]).float()
         targets = real.new_full(real.shape, 1 - self.smoothing)
         loss = functional.binary_cross_entropy_with_logits(real, targets) + functional.softplus(fake).mean()
         return own | {"vision discriminator": self.weight * loss}
@@ -114,10 +115,6 @@ class VisionAided(TransferStrategy):
         own = {"generator": adversarial}
         if batch.step < self.warmup:
             return own
-        loss = functional.softplus(-self.logits(batch, batch.fake)).mean()
+        logits = self.second.logits(batch.fake_features(self.second)).float()
+        loss = functional.softplus(-logits).mean()
         return own | {"vision generator": self.weight * loss}
-
-    def logits(self, batch: Batch, images: Tensor) -> Tensor:
-        """Logits (N,) of the second discriminator for images, augmented as for the first one."""
-        logits: Tensor = self.second(batch.augment(images))
-        return logits.float()

@@ -121,14 +121,26 @@ class Game:
     engine: Engine
     rounds: int = 1  # of gradient accumulation per batch
 
-    def critic(self, step: int, labels: Tensor | None = None) -> Critic:
+    def critic(self, batch: Batch) -> Critic:
         """The discriminator as losses call it: with labels, augmentation and the strategy's changes."""
-        network = self.discriminator.network
-        labelled = with_labels(network, labels)
+        network: Any = self.discriminator.network
+        labelled = with_labels(network, batch.labels)
+        usual = type(self.strategy).discriminate is TransferStrategy.discriminate
+        shared = usual and getattr(network, "freeze", False)
+
+        def look(images: Tensor) -> Tensor:
+            if shared and images.data_ptr() == batch.fake.data_ptr():  # `batch.fake` or a detached view of it
+                features = batch.fake_features(network)
+                logits: Tensor = network.logits(
+                    features if images.requires_grad else [one.detach() for one in features]
+                )
+                return logits
+            return self.strategy.discriminate(labelled, self.augment(images), batch.step)
+
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Critic(lambda x: self.strategy.discriminate(labelled, self.augment(x), step), not statistics)
+        return Critic(look, not statistics and not shared)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
@@ -167,7 +179,7 @@ def make_batch(
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
     """The discriminator's loss terms."""
     with game.engine.autocast():
-        critic = game.critic(batch.step, batch.labels)
+        critic = game.critic(batch)
         adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
         if critic.real_logits is not None:
             game.augment.adapt(critic.real_logits, game.engine.processes)
@@ -178,6 +190,6 @@ def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
 def generator_terms(game: Game, batch: Batch) -> LossTerms:
     """The generator's loss terms, with the updated discriminator."""
     with game.engine.autocast():
-        critic = game.critic(batch.step, batch.labels)
+        critic = game.critic(batch)
         adversarial = game.loss.generator(critic, batch.real, batch.fake)
         return game.strategy.generator_loss(adversarial, batch)

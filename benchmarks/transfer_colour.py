@@ -1,0 +1,122 @@
+"""Few colour images, 64×64: `python benchmarks/transfer_colour.py SETS` fills benchmarks/transfer-colour.jsonl.
+
+SETS is a folder with the zips of `TARGETS`. A cell is one run: a target, a number of training images, a
+method, a seed. All methods train the generator of dcgan-faces for the same number of steps on the same
+images; all other images of the set are held out, and decide. Features are those of `JUDGE`, which is the
+backbone of no method here. Finished cells are skipped, so the command can be repeated and extended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+import zipfile
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import gantl_zoo as gz
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "transfer-colour.jsonl"
+OUT = Path("runs/transfer-colour")
+SOURCE = "dcgan-faces"
+JUDGE = "mobilenetv2-imagenet"
+TARGETS = {
+    "lorelei": ("dicebear-lorelei-64.zip", "near: line drawings of faces"),
+    "micah": ("dicebear-micah-64.zip", "near: another artist's faces"),
+    "cats": ("robohash-cats-64.zip", "far: drawn cats"),
+}
+HELD_OUT = 500  # the most held-out images
+STEPS, EVERY, SAMPLES = 600, 100, 500
+NETWORKS: dict[str, Any] = {"generator_config": {"width": 32}, "image_size": 64}
+PLAIN: dict[str, Any] = {"loss": "relativistic", "r1": 1.0, "lr": 4e-4}
+TAUGHT: dict[str, Any] = {"loss": "hinge", "lr": 2e-4, "r1": 0.0}
+LITE0: dict[str, Any] = {"backbone": "efficientnet-lite0-imagenet", "resize": 96, "width": 16}
+METHODS: dict[str, dict[str, Any]] = {
+    "scratch": {**NETWORKS, **PLAIN, "discriminator_config": {"width": 32}},
+    "projected scratch": {
+        **NETWORKS, **TAUGHT, "discriminator": "projected", "discriminator_config": LITE0,
+    },
+    "full": {"strategy": "full", **PLAIN},
+    "freeze-d first=1": {"strategy": "freeze-d", "strategy_config": {"first": 1}, **PLAIN},
+    "projected": {"strategy": "projected", "strategy_config": LITE0, **TAUGHT},
+    "vision-aided": {
+        "strategy": "vision-aided", "strategy_config": {"backbone": LITE0["backbone"]}, **PLAIN,
+    },
+}  # fmt: skip
+
+
+def split(sets: Path, target: str, shots: int, seed: int) -> Path:
+    """A zip with `shots` images of a set in the folder train, and at most `HELD_OUT` others in test.
+
+    Other seeds draw other training images; the held-out ones are the same for all numbers of images.
+    """
+    path = OUT / f"{target}-{shots}-{seed}.zip"
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(sets / TARGETS[target][0]) as source, zipfile.ZipFile(path, "w") as new:
+        names = sorted(n for n in source.namelist() if n.lower().endswith((".png", ".jpg", ".webp")))
+        random.Random(seed).shuffle(names)
+        for part, chosen in (("train", names[:shots]), ("test", names[100 : 100 + HELD_OUT])):
+            for name in chosen:
+                new.writestr(f"{part}/{Path(name).name}", source.read(name))
+    return path
+
+
+class Curve(gz.Callback):
+    """Keeps the values of each measurement: {step: {metric: value}}."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, dict[str, float]] = {}
+
+    def on_metrics(self, run: Any) -> None:
+        self.values[run.step] = {row["name"]: round(row["value"], 4) for row in run.results}
+
+
+def cell(sets: Path, target: str, shots: int, method: str, seed: int, steps: int) -> dict[str, Any]:
+    """Train and measure one cell."""
+    settings, curve = METHODS[method], Curve()
+    shared: dict[str, Any] = {
+        "data": split(sets, target, shots, seed), "aug": "diffaugment", "steps": steps, "batch": 32,
+        "seed": seed, "metrics": "fd,kd", "metrics_every": EVERY, "samples": SAMPLES, "extractor": JUDGE,
+        "callbacks": [curve], "out": OUT / "runs", "quiet": True,
+    }  # fmt: skip
+    start = time.perf_counter()
+    if "strategy" in settings:
+        gan = gz.transfer(SOURCE, **shared, **settings)
+    else:
+        gan = gz.train("dcgan", **shared, **settings)
+    seconds = round(time.perf_counter() - start)
+    key = {"target": target, "shots": shots, "method": method, "seed": seed, "steps": steps}
+    picture = OUT / f"{target}-{shots}-{method.replace(' ', '-')}-{seed}-{steps}.png"
+    gan.sample(36, seed=0).save(picture)
+    return key | {"seconds": seconds, "curve": curve.values}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--shots", default="100")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    options = parser.parse_args()
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    chosen = [getattr(options, name).split(",") for name in ("seeds", "shots", "targets", "methods")]
+    for seed, shots, target, method in product(*chosen):
+        key = {"target": target, "shots": int(shots), "method": method, "seed": int(seed)}
+        key |= {"steps": options.steps}
+        if not any(all(row[name] == value for name, value in key.items()) for row in done):
+            row = cell(options.sets, **key)
+            print(json.dumps(row))
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
