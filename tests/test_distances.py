@@ -10,11 +10,12 @@ from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo.metrics import distance, neighbours
-from gantl_zoo.metrics.catalogue import METRICS, Metric
+from gantl_zoo.metrics.catalogue import METRICS
 from gantl_zoo.metrics.classification import classes, inception_score
 from gantl_zoo.metrics.distance import frechet, kernel, principal, student
 from gantl_zoo.metrics.extract import Features
 from gantl_zoo.metrics.memorisation import copies, cosine_distance, diversity, informed
+from gantl_zoo.metrics.metric import Metric
 from gantl_zoo.metrics.neighbours import manifolds, nearest
 
 
