@@ -10,9 +10,12 @@ from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo.metrics import distance, neighbours
+from gantl_zoo.metrics.catalogue import METRICS
 from gantl_zoo.metrics.classification import classes, inception_score
-from gantl_zoo.metrics.distance import frechet, kernel, student
+from gantl_zoo.metrics.distance import frechet, kernel, principal, student
+from gantl_zoo.metrics.extract import Features
 from gantl_zoo.metrics.memorisation import copies, cosine_distance, diversity, informed
+from gantl_zoo.metrics.metric import Metric
 from gantl_zoo.metrics.neighbours import manifolds, nearest
 
 
@@ -199,3 +202,39 @@ def test_too_few_images_are_refused_with_what_would_do() -> None:
     assert kernel(normal(3, 2), normal(9, 2)) == distance.Interval(kernel(normal(3, 2), normal(9, 2)).value)
     with pytest.raises(gz.DataError, match="at least 6 images per set, not 5 real images and 9"):
         manifolds(normal(5, 2), normal(9, 2))
+
+
+def symmetric_frechet(real: Tensor, fake: Tensor) -> float:
+    """Another formula for the Fréchet distance, with symmetric matrices only."""
+    covariances = [torch.cov(side.T) for side in (real, fake)]
+    values, vectors = torch.linalg.eigh(covariances[0])
+    root = vectors * values.clamp(min=0).sqrt()
+    cross = torch.linalg.eigvalsh(root.T @ covariances[1] @ root).clamp(min=0).sqrt().sum()
+    traces = covariances[0].trace() + covariances[1].trace()
+    return float((real.mean(0) - fake.mean(0)).square().sum() + traces - 2 * cross)
+
+
+def spread_out(count: int, dimensions: int, seed: int, mean: float = 0.0) -> Tensor:
+    """Features whose variance falls from one dimension to the next, as those of networks do."""
+    return normal(count, dimensions, seed, mean) * torch.arange(1, dimensions + 1).rsqrt()
+
+
+def test_components_are_those_of_the_first_set_by_another_decomposition() -> None:
+    real, fake = spread_out(90, 600, 0).double(), spread_out(80, 600, 1, mean=0.3).double()
+    _, _, rows = torch.linalg.svd(real - real.mean(0), full_matrices=False)
+    expected = symmetric_frechet(*((side - real.mean(0)) @ rows[:64].T for side in (real, fake)))
+    assert frechet(*principal(real, fake)) == pytest.approx(expected, rel=1e-6)
+    assert expected < symmetric_frechet(real, fake), "a projection brings sets nearer"
+
+
+def test_many_features_are_also_compared_on_their_components() -> None:
+    def values(metric: Metric, count: int, dimensions: int) -> list[str]:
+        real, fake = (Features(normal(count, dimensions, seed)) for seed in (0, 1))
+        return list(metric.measure(fake, real, real))
+
+    fd = METRICS["fd"]
+    assert values(fd, 100, 64) == ["fd"]
+    assert values(fd, 100, 600) == ["fd-pca64"]
+    assert values(fd, 601, 600) == ["fd-pca64", "fd"]
+    assert values(fd.in_training(), 601, 600) == ["fd-pca64"]
+    assert values(fd.in_training(), 100, 64) == ["fd"]

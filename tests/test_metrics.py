@@ -120,6 +120,28 @@ def test_a_distance_is_shown_with_its_multiple_of_the_floor(gan: gz.GAN) -> None
     assert found["floor_on"] == "200 train images against the same"
 
 
+def test_a_distance_on_components_names_them(gan: gz.GAN) -> None:
+    class Wide(PixelFeatures):
+        """Pixels, with more features than images."""
+
+        def __init__(self, mean: Tensor, components: Tensor) -> None:
+            super().__init__(mean, torch.eye(len(mean), 600, dtype=torch.double)[:, :600])
+            self.name = "wide"
+
+    train, held_out = many(100), many(80, seed=1)
+    fitted = PixelFeatures.fit(train.fit(None, 3), 4)
+    wide = Wide(fitted.mean, fitted.components)
+    colour = Images.of(many(90, seed=2).fit(None, 3).images)
+    report = Evaluator(wide, train.fit(None, 3), held_out.fit(None, 3), ("fd", "kd"), 90)(colour)
+    assert [r["name"] for r in report.results] == ["fd_wide-pca64", "kd_wide"]
+    found = report.result("fd")
+    assert found["better"] == "lower" and found["extractor"] == "wide-pca64" and found["floor"] is not None
+    assert found["convention"].endswith("; first 64 principal components of the real images")
+    assert "components" not in report.result("kd")["convention"]
+    with pytest.raises(gz.DataError, match="over 64 features needs more than 64 images per set, not 60"):
+        Evaluator(wide, None, held_out.fit(None, 3).few(60), ("fd",), 90)
+
+
 def test_auto_takes_what_can_be_measured(gan: gz.GAN) -> None:
     train, held_out = many(400), many(300, seed=1)
     names = set(Evaluator(extractor("halves"), train, held_out, samples=200).chosen)

@@ -60,7 +60,7 @@ class Pair:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of a cell; the first one chooses its best model."""
-        return tuple(dict.fromkeys((self.metric, "kd", "pr", "memory")))
+        return tuple(dict.fromkeys((self.metric, "auto")))
 
 
 PAIRS = (
@@ -255,8 +255,10 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
         "base_sha256": gan.lineage.get("base_sha256", ""),
         "best_step": gan.about["training"]["best_step"],
         "curve": {step: round(value, 3) for step, value in curve.items()},
-        "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in scores.results},
-        "floors": {result["metric"]: result["floor"] for result in scores.results},
+        "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in reversed(scores.results)},
+        "floors": {
+            result["metric"]: result["floor"] for result in reversed(scores.results)
+        },  # the first counts
         "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
         "seconds": round(seconds, 1) if whole else None,  # unknown for a resumed run
     }

@@ -81,10 +81,8 @@ class ClassifierFeatures(Extractor):
         self.repeated = grey and network.channels == 3
         self.channels = 1 if self.repeated else network.channels
         self.num_features = network.embedding_dim
-        size = getattr(network, "resize", None)
-        words = f"resized to {size}" if size else "at their own size"
         repeated = ", the grey channel repeated" if self.repeated else ""
-        self.convention = f"8 bits, {words}, as floats in [-1, 1]{repeated}"
+        self.convention = f"8 bits, {resizing(network)}, as floats in [-1, 1]{repeated}"
         self.sha256 = digest(network.state_dict())
         self.layout = torch.contiguous_format
         if network.channels == 3 and isinstance(network, torch.nn.Module):
@@ -174,6 +172,16 @@ class PixelFeatures(Extractor):
 
     def forward(self, images: Tensor) -> Outputs:
         return ((shrink(images) - self.mean) @ self.components).float(), None
+
+
+def resizing(network: Any) -> str:
+    """How a backbone resizes images, in words."""
+    resize, how = getattr(network, "resize", None), getattr(network, "interpolation", "")
+    how = f" ({how}, antialiased)" if how else ""
+    if resize is None:
+        return f"resized to a multiple of 32{how}" if how else "at their own size"
+    smallest = network.side(1) if resize == "auto" else resize
+    return f"resized to {'at least ' if resize == 'auto' else ''}{smallest}{how}"
 
 
 def eight_bits(images: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from gantl_zoo.errors import DataError
 
 ROWS, COLUMNS = 2048, 8192
 NEAREST = 5  # k of density and coverage (Naeem et al. 2020, section 4.2)
+PARTS = 10  # parts of the samples
+HELD_OUT = 50  # the fewest held-out images for precision and recall
 MANIFOLD = 3  # k of precision and recall (Kynkäänniemi et al. 2019, section 3)
 
 
@@ -59,11 +61,45 @@ def _nearest(queries: Tensor, references: Tensor, k: int, own: int | None) -> tu
 
 def check_manifolds(real: int, fake: int) -> None:
     """Raise `DataError` for too few images."""
-    if min(real, fake) <= NEAREST:
+    if real < HELD_OUT or fake <= NEAREST:
         raise DataError(
-            f"precision, recall, density and coverage need at least {NEAREST + 1} images per set, "
-            f"not {real} real images and {fake} samples"
+            f"precision, recall, density and coverage need at least {HELD_OUT} held-out images and "
+            f"{NEAREST + 1} samples, not {real} and {fake}"
         )
+
+
+def supports(real: Tensor, fake: Tensor) -> dict[str, float]:
+    """Complement precision (Khayatkhoei & AbdAlmageed 2023, https://arxiv.org/abs/2306.09618, section 5) and
+    recall (Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991), both with the balls of samples.
+
+    The ball of a sample extends to its third-nearest sample. complement_precision: the share of samples with
+    a real image in their ball. recall: the share of real images in the ball of a sample. Repeated samples
+    have balls without extent, so they count as nothing. Both depend on the numbers of images, so samples are
+    compared in parts of as many as there are real images: the mean of at most 10 parts.
+    """
+    size = min(len(real), len(fake))
+    parts = [part for part in torch.split(fake[: PARTS * size], size) if len(part) == size]
+    found = [_supports(real[:size], part) for part in parts]
+    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+
+
+def _supports(real: Tensor, fake: Tensor) -> dict[str, float]:
+    """`supports` for two sets of the same size."""
+    real, fake = centred(real, fake)
+    radii = nearest(fake, fake, MANIFOLD, same=True)[0][:, -1].square().float()
+    holds, inside = torch.zeros(len(fake), dtype=torch.bool), []
+    for part in torch.split(real, ROWS):
+        hit = torch.zeros(len(part), dtype=torch.bool)
+        for start in range(0, len(fake), COLUMNS):
+            columns = slice(start, start + COLUMNS)
+            within = squares(part, fake[columns]) <= radii[columns]
+            holds[columns] |= within.any(0)
+            hit |= within.any(1)
+        inside.append(hit)
+    return {
+        "complement_precision": float(holds.float().mean()),
+        "recall": float(torch.cat(inside).float().mean()),
+    }
 
 
 def manifolds(real: Tensor, fake: Tensor) -> dict[str, float]:

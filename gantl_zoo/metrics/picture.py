@@ -21,6 +21,7 @@ SUFFIXES = (".png", ".pdf", ".svg")
 WORDS = {
     "fd": "Fréchet distance",
     "kd": "kernel distance",
+    "complement_precision": "complement precision",
     "is": "Inception score",
     "mifid": "memorisation-informed distance",
     "nn_distance": "distance to training images",

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 from gantl_zoo.metrics.result import Result
 
-DISTANCES = ("fd", "kd", "mifid")  # whose ratio to the value of real images means something
+DISTANCES = ("fd", "mifid")  # whose ratio to the value of real images means something; that of kd is about 0
+NEW = {  # what values without a direction are for new images
+    "nn_distance": "about 1 for new images, 0 for copies",
+    "copies": "about 0.01 for new images, 1 for copies",
+}
 HEADINGS = ("", "value", "95 % interval", "real images", "")
 
 
@@ -32,7 +36,7 @@ def cells(result: Result) -> tuple[str, ...]:
     """A row of the table: name, value, interval, value of real images, what to make of it."""
     low, high, floor = result.get("low"), result.get("high"), result.get("floor")
     better = result.get("better", "")
-    words = f"{better} is better" if better else ""
+    words = f"{better} is better" if better else NEW.get(result["metric"], "")
     if floor and floor > 0 and result["metric"].split("[")[0] in DISTANCES:
         words += f" ({result['value'] / floor:,.1f} × real images)"
     return (

@@ -17,7 +17,7 @@ from typing import Any
 class Best:
     """The best value so far, and the step of the model that is kept."""
 
-    first: str = ""  # name of the metric that decides: the first one of the first measurement
+    first: str = ""  # name of the metric that decides: the first of the first measurement with a direction
     score: float | None = None  # the best value as a score; lower is better
     bound: float | None = None  # the worst score within the interval of the best value
     value: float = 0.0  # the best value
@@ -28,8 +28,8 @@ class Best:
     def takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
         """Record the measurement of `step`. Returns whether its model replaces the kept one.
 
-        Without metrics the newest model is kept. A model without a finite value of the metric replaces only
-        that of step 0, or one that is lost.
+        Without a metric that decides, the newest model is kept. A model without a finite value of the metric
+        replaces only that of step 0, or one that is lost.
         """
         taken = self._takes(results, step)
         if taken:
@@ -37,7 +37,7 @@ class Best:
         return taken
 
     def _takes(self, results: Sequence[Mapping[str, Any]], step: int) -> bool:
-        if not results:
+        if not (results and self.first):
             return True
         result = next((result for result in results if result["name"] == self.first), None)
         if result is None or not math.isfinite(result["value"]):  # not measured
@@ -68,6 +68,11 @@ class Best:
         if score is not None and not math.isfinite(score):
             return cls(first=state.get("first", ""), **rest)
         return cls(first=state.get("first", ""), score=score, bound=state.get("bound", score), **rest)
+
+
+def first_with_direction(results: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the first result of which lower or higher values are better; "" if there is none."""
+    return next((str(result["name"]) for result in results if result.get("better")), "")
 
 
 def limit(result: Mapping[str, Any]) -> float:

@@ -82,12 +82,13 @@ def table(folder: RunFolder, beside: RunFolder) -> str:
     measured = folder.rows("metrics.jsonl")
     if not measured or not beside.rows("metrics.jsonl"):
         return "nothing was measured, so the runs can't be compared"
-    name = next(key for key in measured[0] if key != "step")
+    results = read_config(folder.path / "model")["metrics"]
+    name = deciding(measured[0], results)
     rows = [kept_row(run, name) for run in (folder, beside)]
     kept = [row for row in rows if row is not None]
     if len(kept) < 2:
         return f"{name} could not be measured, so the runs can't be compared"
-    first = read_config(folder.path / "model")["metrics"][0]
+    first = next((result for result in results if result["name"] == name), results[0])
     lines = [f"{'':24} {name:>16} {'at step':>8}", f"{'before transfer':24} {measured[0][name]:16.4g} {0:8}"]
     for title, row in zip(("after transfer", "from scratch"), kept, strict=True):
         lines.append(f"{title:24} {row[name]:16.4g} {row['step']:8}")
@@ -98,6 +99,13 @@ def table(folder: RunFolder, beside: RunFolder) -> str:
     ratio = f"{name} is {after / scratch:.2f} times that of scratch" if after > 0 < scratch else ""
     values = ratio or f"{name} is {after:.4g}, that of scratch {scratch:.4g}"
     return "\n".join([*lines, f"{verdict}: {values}, after as many steps"])
+
+
+def deciding(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
+    """The first metric of a row of which lower or higher values are better, or else the first one."""
+    directed = {result["name"] for result in results if result.get("better")}
+    names = [key for key in row if key != "step"]
+    return next((name for name in names if name in directed), names[0])
 
 
 def kept_row(run: RunFolder, name: str) -> dict[str, Any] | None:

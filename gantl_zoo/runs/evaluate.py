@@ -35,7 +35,6 @@ from gantl_zoo.training.modes import training_modes
 from gantl_zoo.zoo import gan_named
 
 SAMPLES = 10_000
-FEW = 20  # held-out images, below which a report warns
 SHOWN, NEIGHBOURS = 8, 6  # rows and maximum number of columns of `nearest.png`
 SEARCHED = 12  # maximum number of searched training images, in multiples of the samples per measurement
 
@@ -116,7 +115,7 @@ def evaluate(
     """Measure samples of `model` against the held-out images of `data`.
 
     `metrics` are names, as a sequence or a string like "fd,kd". "auto" means all that can be measured, except
-    for "mifid" and "modes" (`gantl_zoo.metrics.catalogue`); "none" means none. `shots` and `data_seed` select
+    for those in `gantl_zoo.metrics.catalogue.ON_REQUEST`; "none" means none. `shots` and `data_seed` select
     the images that the model was trained on, for the metrics of memorisation. `fit` is "crop" or "pad"; the
     default is that of the training. `device` ("cpu", "cuda", "auto", …) generates images and extracts
     features; by default features are extracted on the CPU, and the model stays on its own device.
@@ -154,18 +153,8 @@ def measured(gan: GAN, spec: DataSpec, measuring: Measuring, machine: Engine, ba
         evaluator.evaluator.extractor.to(machine.device)
         report = evaluator(gan)
     report.model = gan.name
-    report.notes += evaluator.notes(backbones) + few_warning(held_out) + trained_on(gan, held_out)
+    report.notes += evaluator.notes(backbones) + trained_on(gan, held_out)
     return report
-
-
-def few_warning(held_out: ImageData) -> list[str]:
-    """A warning if there are too few held-out images for a score to mean much."""
-    if len(held_out) >= FEW:
-        return []
-    return [
-        f"warning: {len(held_out)} held-out images of {held_out.name} are few, so the scores are rough: "
-        "look at the samples, too"
-    ]
 
 
 def backbones_of(gan: GAN) -> set[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Measuring:
     """How a run's model is measured.
 
-    `metrics`: metrics, separated by commas: fd, kd, pr, is, mifid, memory, diversity, classes, modes.
-    auto means all that suit the data, none means none.
+    `metrics`: metrics, separated by commas: fd, kd, cpr, memory, classes, and on request
+    pr, is, mifid, diversity, modes. auto means all that suit the data but those, none means none.
     `samples`: number of samples that are measured.
     `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
     channelwise:NAME.

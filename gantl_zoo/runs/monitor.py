@@ -53,11 +53,6 @@ def monitor_of(
         if _requested(job):
             raise
         return Monitor(held_out=held_out, note=f"no metrics: {error}", backbones=backbones)
-    if not evaluator.evaluator.chosen:
-        few = f"{held_out.name} has only {len(held_out)} held-out image(s)"
-        if job.compare_scratch:
-            raise DataError(f"{few}, too few to compare two runs: add images, or leave --compare-scratch out")
-        return Monitor(held_out=held_out, note=f"no metrics: {few}", backbones=backbones)
     return Monitor(evaluator, held_out, backbones=backbones)
 
 

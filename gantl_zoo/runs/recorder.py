@@ -8,7 +8,7 @@ from typing import Any
 
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
-from gantl_zoo.runs.best import Best
+from gantl_zoo.runs.best import Best, first_with_direction
 from gantl_zoo.runs.evaluate import SHOWN, ModelEvaluator
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.progress import progress_of
@@ -109,7 +109,7 @@ class RunRecorder(Observer):
             self.floors = {r["name"]: r.get("floor") for r in results}
             self.folder.append("metrics.jsonl", {"step": step} | {r["name"]: r["value"] for r in results})
             self.say(f"step {step:>7}  " + "  ".join(f"{r['name']} {r['value']:.4g}" for r in results))
-            self.best.first = self.best.first or results[0]["name"]
+            self.best.first = self.best.first or first_with_direction(results)
         if step and self.best.takes(results, step):  # the model before training is never the result
             self.best_step = step
             about = dict(gan.about)
