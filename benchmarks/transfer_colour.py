@@ -30,7 +30,7 @@ TARGETS = {
     "cats": ("robohash-cats-64.zip", "far: drawn cats"),
 }
 HELD_OUT = 500  # the most held-out images
-STEPS, EVERY, SAMPLES = 600, 100, 500
+STEPS, EVERY, SAMPLES = 600, 150, 500
 NETWORKS: dict[str, Any] = {"generator_config": {"width": 32}, "image_size": 64}
 PLAIN: dict[str, Any] = {"loss": "relativistic", "r1": 1.0, "lr": 4e-4}
 TAUGHT: dict[str, Any] = {"loss": "hinge", "lr": 2e-4, "r1": 0.0}
@@ -44,7 +44,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "freeze-d first=1": {"strategy": "freeze-d", "strategy_config": {"first": 1}, **PLAIN},
     "projected": {"strategy": "projected", "strategy_config": LITE0, **TAUGHT},
     "vision-aided": {
-        "strategy": "vision-aided", "strategy_config": {"backbone": LITE0["backbone"]}, **PLAIN,
+        "strategy": "vision-aided", **PLAIN,
+        "strategy_config": {"backbone": LITE0["backbone"], "resize": LITE0["resize"], "width": 16},
     },
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ N images, C, H, W image size, D features, L classes, P pixels.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from gantl_zoo.networks.base import digest, evaluating
 
 PIXEL_SIDE = 16  # `pixels` compares images at this size
 FITTED, READ = 5_000, 500  # images that `pixels` is fitted to; images that are converted at once
+DITHER = 16  # standard deviation of the noise for networks trained on photographs, in 255 levels
 WORK = 1 << 19  # input pixels per batch
 
 Outputs = tuple[Tensor, Tensor | None]  # features (N, D) and, for a classifier, logits (N, L); float32
@@ -73,8 +75,9 @@ class ClassifierFeatures(Extractor):
     def __init__(
         self, name: str, network: Any, trained_on: str = "", *, opinion: bool = True, grey: bool = False
     ) -> None:
-        """`opinion`: whether its logits are used; False if its classes are not those of the data. `grey`:
-        whether the images are grey, and their channel is repeated for a network of colour images.
+        """`opinion`: whether its logits are used; False if its classes are not those of the data, as those of
+        a network trained on photographs. Such a network gets dithered images. `grey`: whether the images are
+        grey, and their channel is repeated for a network of colour images.
         """
         self.name, self.network, self.trained_on = name, network, trained_on
         self.num_logits = network.num_classes if opinion else 0
@@ -82,7 +85,9 @@ class ClassifierFeatures(Extractor):
         self.channels = 1 if self.repeated else network.channels
         self.num_features = network.embedding_dim
         repeated = ", the grey channel repeated" if self.repeated else ""
-        self.convention = f"8 bits, {resizing(network)}, as floats in [-1, 1]{repeated}"
+        self.dithered = not opinion
+        dithered = f", dithered by {DITHER}/255" if self.dithered else ""
+        self.convention = f"8 bits, {resizing(network)}, as floats in [-1, 1]{repeated}{dithered}"
         self.sha256 = digest(network.state_dict())
         self.layout = torch.contiguous_format
         if network.channels == 3 and isinstance(network, torch.nn.Module):
@@ -101,6 +106,8 @@ class ClassifierFeatures(Extractor):
     def forward(self, images: Tensor) -> Outputs:
         network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
         floats = to_float(images).to(self.device)
+        if self.dithered:
+            floats = floats + dither(floats.shape[1:]).to(self.device)
         floats = floats.expand(-1, 3, -1, -1) if self.repeated else floats  # (N, 1, H, W) -> (N, 3, H, W)
         floats = floats.contiguous(memory_format=self.layout)
         embedding = network.embed(floats)
@@ -182,6 +189,18 @@ def resizing(network: Any) -> str:
         return f"resized to a multiple of 32{how}" if how else "at their own size"
     smallest = network.side(1) if resize == "auto" else resize
     return f"resized to {'at least ' if resize == 'auto' else ''}{smallest}{how}"
+
+
+@cache
+def dither(shape: torch.Size) -> Tensor:
+    """The noise (C, H, W) that is added to all images for a network trained on photographs.
+
+    Photographs are never quite flat. Drawings are, and there such a network reacts strongly to differences of
+    less than one of 255 levels, which nobody notices. The noise hides them. It is the same for all images, so
+    that equal images have equal features.
+    """
+    with torch.inference_mode(False):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0)) * (DITHER / 127.5)
 
 
 def eight_bits(images: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class BackboneDiscriminator(nn.Module):
         with torch.set_grad_enabled(not freeze):
             maps = backbone.pyramid(torch.zeros(1, sees, *image_shape[1:]))
             self.trained_blocks = [] if freeze else reachable_blocks(backbone, maps)
-        self.pyramid = FrozenPyramid(backbone) if freeze else backbone.pyramid
+        self.feature_maps = FrozenPyramid(backbone) if freeze else backbone.pyramid
         self.mixing = Mixing([features.shape[1] for features in maps]) if mix else nn.Identity()
         self.heads = nn.ModuleList(head(features.shape[1], width) for features in maps)
         if freeze:
@@ -93,7 +93,7 @@ class BackboneDiscriminator(nn.Module):
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """The features of images (N, C, H, W): maps (N, K, h, w), fine to coarse. No trained layer with `freeze`."""
-        maps: list[Tensor] = self.mixing(self.pyramid(images.expand(-1, self.sees, -1, -1)))
+        maps: list[Tensor] = self.mixing(self.feature_maps(images.expand(-1, self.sees, -1, -1)))
         return maps
 
     def logits(self, features: Sequence[Tensor]) -> Tensor:

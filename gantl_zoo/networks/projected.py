@@ -99,7 +99,7 @@ class ProjectedDiscriminator(nn.Module):
         self.image_shape = image_shape
         self.sees: int = backbone.channels
         self.backbone = backbone.eval().requires_grad_(False)
-        self.pyramid = FrozenPyramid(backbone)
+        self.feature_maps = FrozenPyramid(backbone)
         with torch.no_grad():
             maps = backbone.pyramid(torch.zeros(1, self.sees, *image_shape[1:]))[-LEVELS:]
         sides = [2 * min(features.shape[-2:]) for features in maps]
@@ -123,7 +123,7 @@ class ProjectedDiscriminator(nn.Module):
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """The mixed frozen features of images (N, C, H, W): maps (N, K, h, w), fine to coarse."""
-        maps = self.pyramid(images.expand(-1, self.sees, -1, -1))  # (N, C, H, W) -> (N, sees, H, W) -> maps
+        maps = self.feature_maps(images.expand(-1, self.sees, -1, -1))  # (N, C, H, W) -> (N, sees, H, W) -> maps
         mixed: list[Tensor] = self.mixing(maps[-len(self.heads) :])
         return mixed
 
@@ -224,8 +224,8 @@ def check_images(name: str, backbone: Any, channels: int) -> None:
 def set_side(name: str, backbone: Any, side: int) -> None:
     """Let the backbone resize its images to `side`. Raises `UsageError` if it doesn't resize images."""
     if not hasattr(backbone, "resize"):
-        raise UsageError(f"projected: {name} takes images at their own size, so leave resize={side} out")
-    check_sizes("projected", resize=side)
+        raise UsageError(f"{name} takes images at their own size, so leave resize={side} out")
+    check_sizes(name, resize=side)
     backbone.resize = side
 
 

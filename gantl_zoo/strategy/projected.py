@@ -14,7 +14,7 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.pretrained import pretrained_config
-from gantl_zoo.networks.projected import projected_config
+from gantl_zoo.networks.projected import projected_config, set_side
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 
@@ -62,6 +62,7 @@ class VisionAided(TransferStrategy):
         images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
         which is downloaded.
     `width`: number of channels of the hidden layer of each head.
+    `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
     `weight`: factor of the second discriminator's loss; positive.
     `warmup`: number of steps before the second discriminator is used; 0 means from the start.
     `smoothing`: amount by which the labels of real images are below 1; at least 0 and below 1.
@@ -77,6 +78,7 @@ class VisionAided(TransferStrategy):
         *,
         backbone: str = "auto",
         width: int = 64,
+        resize: int | None = None,
         weight: float = 1.0,
         warmup: int = 200,
         smoothing: float = 0.1,
@@ -86,13 +88,15 @@ class VisionAided(TransferStrategy):
                 "vision-aided needs weight > 0, warmup >= 0 and 0 <= smoothing < 1, not "
                 f"weight={weight}, warmup={warmup}, smoothing={smoothing}"
             )
-        self.backbone, self.width = backbone, width
+        self.backbone, self.width, self.resize = backbone, width, resize
         self.weight, self.warmup, self.smoothing = weight, warmup, smoothing
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
         plan = super().prepare(source, target, data)
         config = pretrained_config("vision-aided", self.backbone, target.image_shape, width=self.width)
         self.second: Any = registry.discriminators.build("backbone", **config).train()
+        if self.resize is not None:
+            set_side(config["backbone"], self.second.backbone, self.resize)
         self.heads = Group(list(self.second.heads.parameters()), active=False)
         plan.groups["discriminator"].append(self.heads)
         plan.modules["vision"] = self.second

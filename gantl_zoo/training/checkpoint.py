@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gantl_zoo.console import warn
 from gantl_zoo.errors import TrainingError, WeightsError
+from gantl_zoo.networks.base import digest
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import read_tensors
 from gantl_zoo.strategy.base import TransferStrategy
@@ -48,6 +49,7 @@ def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collecti
     parent = folder / "checkpoints"
     final = parent / f"{state['step']:08d}"
     state = state | {"scalers": {p.role: p.scaler.state_dict() for p in contents.players}}
+    state |= {"frozen": frozen_hashes(contents)}
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for partial in parent.glob(".*-*"):  # left by a run that was killed while writing
@@ -105,10 +107,28 @@ def restore(folder: Path, contents: Contents) -> dict[str, Any]:
     Only the main process reads it: others may run on machines without access to the folder.
     """
     path, state, tensors = contents.processes.from_main(lambda: read(folder))
+    tensors = _same_frozen(state.get("frozen"), contents, tensors, path)
     scatter(tensors, contents, path)
     for player in contents.players:
         player.scaler.load_state_dict(state.get("scalers", {}).get(player.role) or player.scaler.state_dict())
     return state
+
+
+def _same_frozen(
+    saved: dict[str, str] | None, contents: Contents, tensors: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """The checkpoint's tensors without frozen backbones, which earlier versions saved.
+
+    Raises `TrainingError` if the frozen backbones of the run are others now.
+    """
+    hashes = frozen_hashes(contents)
+    for name in hashes if saved is not None else ():
+        if saved.get(name) != hashes[name]:
+            raise TrainingError(
+                f"{path} was saved with other weights of {name} ({saved.get(name)}, not {hashes[name]}): "
+                "install the version of the backbone's package that the run began with"
+            )
+    return {name: t for name, t in tensors.items() if not name.startswith(tuple(f"{h}." for h in hashes))}
 
 
 def gather(contents: Contents) -> dict[str, Tensor]:
@@ -141,8 +161,28 @@ def scatter(tensors: dict[str, Tensor], contents: Contents, path: Path) -> None:
 
 
 def _states(contents: Contents) -> dict[str, dict[str, Tensor]]:
-    states = {prefix: dict(module.state_dict()) for prefix, module in contents.modules.items()}
+    """All tensors of networks and strategy, without those of frozen backbones, by prefix and name."""
+    states = {}
+    for prefix, module in contents.modules.items():
+        frozen = tuple(f"{name}." for name in frozen_backbones(module))
+        states[prefix] = {n: t for n, t in module.state_dict().items() if not n.startswith(frozen)}
     return states | {"strategy": contents.strategy.state_dict()}
+
+
+def frozen_backbones(network: nn.Module) -> dict[str, nn.Module]:
+    """The frozen backbones in a network, by name. A resumed run loads them from where they come from."""
+    parts = [(name, part) for name, part in network.named_modules() if getattr(part, "freeze", False)]
+    found = {f"{name}.backbone".lstrip("."): getattr(part, "backbone", None) for name, part in parts}
+    return {name: part for name, part in found.items() if isinstance(part, nn.Module)}
+
+
+def frozen_hashes(contents: Contents) -> dict[str, str]:
+    """The hashes of the frozen backbones' weights, which stand in a checkpoint for the weights."""
+    return {
+        f"{prefix}.{name}": digest(part.state_dict())
+        for prefix, module in contents.modules.items()
+        for name, part in frozen_backbones(module).items()
+    }
 
 
 def _optimizer_tensors(player: Player) -> dict[str, Tensor]:
