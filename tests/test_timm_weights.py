@@ -74,22 +74,21 @@ def test_registered_weights_are_found_by_every_spelling(network: nn.Module, file
 
 
 @pytest.mark.usefixtures("registered")
-def test_weights_of_another_tag_may_want_another_input(
-    network: nn.Module, file: Path, tmp_path: Path
-) -> None:
-    gz.weights.register(
-        f"{NAME}.tv_in1k", lambda: {"file": file, "interpolation": "bilinear", "mean": (0.1,) * 3}
-    )
+def test_weights_of_another_tag_may_want_another_interpolation(file: Path, tmp_path: Path) -> None:
+    gz.weights.register(f"{NAME}.tv_in1k", lambda: {"file": file, "interpolation": "bicubic"})
     with pytest.raises(
         gz.WeightsError, match=rf"\(but timm:{NAME}.tv_in1k\), GANTL_ZOO_WEIGHTS_DIR is not set"
     ):
         gz.backbones.build(f"timm:{NAME}")
     model = gz.build_classifier(f"timm:{NAME}.tv_in1k", {"num_classes": 1000})
-    assert (model.backbone.mean == 0.1).all() and model.backbone.interpolation == "bilinear"
+    assert model.backbone.interpolation == "bicubic"
+    assert gz.backbones.build(f"timm:{NAME}", pretrained=False).interpolation == "bilinear"
     folder = model.save(tmp_path / "model")
     gz.weights._own.clear()  # without the package, the folder is complete all the same
     again = gz.load_model(folder)
-    assert isinstance(again, gz.Classifier) and again.backbone.interpolation == "bilinear"
+    assert isinstance(again, gz.Classifier) and again.backbone.interpolation == "bicubic"
+    images = torch.rand(1, 3, 32, 32)
+    assert torch.equal(again(images), model(images))
 
 
 @pytest.mark.parametrize("kept", [f"{NAME}.safetensors", f"{FULL}.safetensors"])
@@ -125,12 +124,12 @@ def test_the_places_that_were_tried_are_listed(tmp_path: Path, monkeypatch: pyte
         gz.backbones.build(f"timm:{NAME}")
     assert str(caught.value) == (
         "the pretrained weights of timm:test_resnet can't be loaded: no installed package has them, "
-        "GANTL_ZOO_WEIGHTS_DIR is not set, the Hub's cache does not have them, HF_HUB_OFFLINE is set; connect "
-        "once to download them, put test_resnet.safetensors into a folder that GANTL_ZOO_WEIGHTS_DIR names, or "
-        "pass pretrained=False for random weights"
+        "GANTL_ZOO_WEIGHTS_DIR is not set, the Hub's cache does not have them, HF_HUB_OFFLINE is set; "
+        "connect once to download them, put test_resnet.safetensors into a folder that "
+        "GANTL_ZOO_WEIGHTS_DIR names, or pass pretrained=False for random weights"
     )
     monkeypatch.setenv("GANTL_ZOO_WEIGHTS_DIR", str(tmp_path / "none"))
-    with pytest.raises(gz.WeightsError, match="GANTL_ZOO_WEIGHTS_DIR is .*none, which is not a folder"):
+    with pytest.raises(gz.WeightsError, match=r"GANTL_ZOO_WEIGHTS_DIR is .*none, which is not a folder"):
         gz.backbones.build(f"timm:{NAME}")
 
 
@@ -167,7 +166,8 @@ def test_a_wrong_file_is_one_line_and_not_random_weights(
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_provider_that_gives_no_path_is_named() -> None:
-    gz.weights.register(FULL, lambda: 7)
-    with pytest.raises(gz.PluginError, match=rf"weights '{FULL}' must be the path of a file, not 7"):
+@pytest.mark.parametrize("found", [7, {}, {"file": "x", "mean": 0.5}])
+def test_a_provider_that_gives_something_else_is_named(found: object) -> None:
+    gz.weights.register(FULL, lambda: found)
+    with pytest.raises(gz.PluginError, match=rf"weights '{FULL}' must be the path of a file, or a dict with"):
         gz.backbones.build(f"timm:{NAME}")

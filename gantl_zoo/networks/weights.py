@@ -5,8 +5,8 @@ folder that the environment variable GANTL_ZOO_WEIGHTS_DIR names, the Hub's cach
 downloads them from the Hub.
 
 A registered name is timm's, with the tag of the weights, such as `tf_efficientnet_lite0.in1k`. Its object is
-a function without arguments that returns the path of a safetensors file. For weights that need another input
-than timm's configuration says, it returns a dict of the values to replace, with the path as "file".
+a function without arguments that returns the path of a safetensors file, or for weights that were trained
+with another interpolation than timm's configuration says, `{"file": path, "interpolation": "bilinear"}`.
 """
 
 from __future__ import annotations
@@ -124,8 +124,11 @@ def registered(name: str) -> tuple[Path, dict[str, Any]]:
     found = entry.load()()
     changes = dict(found) if isinstance(found, Mapping) else {"file": found}
     path = changes.pop("file", None)
-    if not isinstance(path, str | os.PathLike):
-        raise PluginError(f"{entry.owner}'s weights {name!r} must be the path of a file, not {path!r:.80}")
+    if not isinstance(path, str | os.PathLike) or set(changes) - {"interpolation"}:
+        raise PluginError(
+            f"{entry.owner}'s weights {name!r} must be the path of a file, or a dict with 'file' and "
+            f"'interpolation', not {found!s:.80}"
+        )
     return Path(path), changes
 
 

@@ -22,7 +22,7 @@ def tf_efficientnet_lite2() -> Path:
 
 def mobilenetv2_100() -> dict[str, object]:
     """torchvision's MobileNetV2, trained on ImageNet-1k with bilinear resizing."""
-    return {"file": _file("mobilenetv2-imagenet"), "interpolation": "bilinear", "tag": "tv_in1k"}
+    return {"file": _file("mobilenetv2-imagenet"), "interpolation": "bilinear"}
 
 
 def _file(name: str) -> Path:
