@@ -32,9 +32,8 @@ def build_pretrained(name: str, channels: int, num_classes: int) -> Any:
     not a network with random weights.
     """
     usual, stated = configuration(name.partition(".")[0]), configuration(name)
-    path, changes, tried = find_weights(
-        name, f"{usual.architecture}.{usual.tag}", stated.hf_hub_id if stated else None
-    )
+    repository = stated.hf_hub_id if stated and not stated.hf_hub_filename else None
+    path, changes, tried = find_weights(name, f"{usual.architecture}.{usual.tag}", repository)
     if path is None:
         network = downloaded(name, channels, stated, tried)
     else:

@@ -19,6 +19,8 @@ from gantl_zoo_imagenet.packages import PACKAGES, WeightsPackage
 import gantl_zoo as gz
 from gantl_zoo.networks.pretrained import default_backbone, pretrained_config
 from gantl_zoo.registry.plugins import rescan
+from gantl_zoo.storage import card
+from gantl_zoo.storage.schema import read_config
 
 COUNTS = {
     "efficientnet-lite0-imagenet": 4_652_008,
@@ -225,3 +227,14 @@ def test_a_file_is_never_unpickled(package: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(WeightsPackage, "checked", lambda self: buffer.getvalue())
     with pytest.raises(Exception, match="weights_only"):
         convert.read(found)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_card_is_made_of_the_description(name: str) -> None:
+    description = gz.models.load(name).description
+    text = (description / "README.md").read_text()
+    config = read_config(description)
+    assert card.render(config, text) == text and card.prose(text)
+    stated = config["lineage"]["weights"]
+    package = PACKAGES[name]
+    assert stated == {key: getattr(package, key) for key in ("package", "version", "file", "sha256")}
