@@ -196,10 +196,9 @@ def backbone(
     `num_classes`: number of classes.
     `pretrained`: whether pretrained weights are loaded: those of an installed package, of the folder
         GANTL_ZOO_WEIGHTS_DIR, or timm's own, which are downloaded at first use.
-    `resize`: height and width to which images are resized, from 1 to 1,024 pixels. "auto" means the model's
-        fixed input size if it has one; else smaller images are enlarged to 128, and larger ones get the next
-        multiple of 32, at most the model's usual input size. None is the way of earlier versions: the fixed
-        input size or the next multiple of 32 from 64 on, bilinear.
+    `resize`: height and width to which images are resized, from 1 to 1,024 pixels. "auto" means at least 128:
+        the next multiple of 32, at most the model's usual size, or its fixed size. None means the next
+        multiple of 32 from 64 on, bilinear, as in earlier versions.
     `interpolation`: "bicubic" or "bilinear"; "auto" means that of timm's configuration.
 
     Raises `UnknownNameError` if timm has no such model, and `WeightsError` if its pretrained weights can't be
