@@ -148,12 +148,14 @@ def caches() -> dict[str, str]:
 
     from gantl_zoo.data.registered import root_of
     from gantl_zoo.metrics.cache import folder
+    from gantl_zoo.storage.cache import models_folder
 
-    features_at = folder()
+    features_at, models_at = folder(), models_folder()
     return {
         "hub": sized(Path(constants.HF_HUB_CACHE)),
         "data": sized(root_of(None)),
         "features": "off" if features_at is None else sized(features_at),
+        "models": "off" if models_at is None else sized(models_at),
     }
 
 

@@ -19,7 +19,16 @@ from gantl_zoo.version import VERSION
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets", "datasets")
+KINDS = (
+    "models",
+    "generators",
+    "discriminators",
+    "backbones",
+    "strategies",
+    "presets",
+    "datasets",
+    "weights",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,9 @@ def resolve(reference: str) -> Any:
 
 
 def singular(kind: str) -> str:
-    """The singular of a kind: `"strategies"` becomes `"strategy"`."""
+    """The singular of a kind: `"strategies"` becomes `"strategy"`; "weights" has none."""
+    if kind == "weights":
+        return kind
     return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo import seeding
+from gantl_zoo import registry, seeding
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, Stopped, UsageError, unknown
 from gantl_zoo.model.classifier import Classifier, build_classifier
@@ -106,7 +106,7 @@ def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
 
 def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
     """The model to fine-tune, and the hash of its weights if they come from a folder."""
-    if source.startswith("timm:"):
+    if (source := registry.backbones.spelled(source)).startswith("timm:"):
         return build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {}
     model = load_model(source)
     if isinstance(model, Classifier):

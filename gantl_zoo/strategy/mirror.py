@@ -22,8 +22,8 @@ class Mirror(TransferStrategy):
     """Initialise the generator with the kernels of a pretrained CNN, in reverse order.
 
     `backbone`: trained classifier: name of a released one, folder of a saved one, or timm:NAME. With "auto",
-        images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
-        which is downloaded.
+        colour images get efficientnet-lite0-imagenet, if its plug-in is installed. Otherwise images of up to
+        64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0, downloaded.
 
     Only the backbone's kernels larger than 1×1 that change the number of channels are used: one per stage
     (only the first in a MobileNet, whose other convolutions are 1×1 or depthwise). Each kernel is repeated or
