@@ -62,7 +62,7 @@ def test_other_parts_prepare_for_the_discriminator_that_was_brought(gan: gz.GAN,
     trainer, changed, losses = trained(gan, images, "projected+l2-sp+freeze-g", count=3, weight=0.5)
     assert not changed["discriminator"] and block_numbers(changed["generator"]) == {"2", "3"}
     assert float(losses[0]["l2-sp discriminator"]) == 0 < float(losses[-1]["l2-sp discriminator"])
-    assert trainer.snapshot().parts["discriminator"]["name"] == "backbone"
+    assert trainer.snapshot().parts["discriminator"]["name"] == "projected"
 
 
 def test_ewc_needs_the_sources_own_discriminator(gan: gz.GAN, images: ImageData) -> None:
@@ -144,13 +144,12 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
     [
         ("freeze-d+freeze-d", {}, "names a part twice"),
         ("l2-sp+projected", {"l2-sp.network": "both"}, r"must come first: projected\+l2-sp"),
-        ("projected+freeze-d", {}, "BackboneDiscriminator has one block, which can't be frozen"),
+        ("projected+freeze-d", {}, "ProjectedDiscriminator has one block, which can't be frozen"),
         (
             "projected+scale-shift",
             {"network": "both"},
             "scale-shift: the discriminator Backbone.* has no norms",
         ),
-        ("projected+scale-shift", {"latents": True}, "scale-shift trains without a discriminator"),
         ("scale-shift+vision-aided", {"latents": True}, "vision-aided brings would never be trained"),
         ("vision-aided", {"warmup": -1}, "warmup >= 0"),
         ("freeze-d+freezeg", {}, "unknown strategy 'freezeg'; did you mean freeze-g"),

@@ -88,6 +88,15 @@ def test_a_backbone_of_your_own_travels_with_the_model(
     assert not moved(state(released), again.discriminator.backbone)
 
 
+def test_a_model_with_a_projected_discriminator_is_a_source(gan: gz.GAN, images: ImageData) -> None:
+    trainer, *_ = trained(gan, images, "projected", width=4)
+    adapted = trainer.snapshot()
+    _, changed, _ = trained(adapted, images, "full")
+    assert any(name.startswith("heads.") for name in changed["discriminator"])
+    with pytest.raises(gz.UsageError, match="has one block, which can't be frozen"):
+        trained(adapted, images, "freeze-d")
+
+
 def test_the_published_widths_and_numbers_of_logits() -> None:
     """Projected GAN with EfficientNet-Lite0 at 224 pixels: 16 logits of each of four heads."""
     mixing = Mixing([24, 40, 112, 320], 64)

@@ -26,7 +26,9 @@ from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-PAIRS = [(g, d) for g in registry.generators.names() for d in registry.discriminators.names()]
+# `projected` has one block, the heads, so most strategies refuse it (test_projected.py)
+DISCRIMINATORS = [name for name in registry.discriminators.names() if name != "projected"]
+PAIRS = [(g, d) for g in registry.generators.names() for d in DISCRIMINATORS]
 
 
 def pair(generator: str, discriminator: str, size: int) -> gz.GAN:
@@ -147,7 +149,7 @@ def test_a_source_without_a_discriminator_is_explained(
     settings: dict[str, Any] = {"data": images, "strategy": name, "steps": 1, "batch": 4, "metrics": ()}
     settings |= {"precision": "fp32", "out": tmp_path / "runs"}
     if name == "projected":  # it brings one
-        assert gz.transfer(source, **settings).parts["discriminator"]["name"] == "backbone"
+        assert gz.transfer(source, **settings).parts["discriminator"]["name"] == "projected"
         return
     for shape in ({}, {"image_size": 32}):  # fitted or not
         with pytest.raises(gz.UsageError, match="has no discriminator"):

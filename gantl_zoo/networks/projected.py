@@ -159,9 +159,9 @@ def discriminator(
     width: int = 64,
     backbone_config: Mapping[str, Any] | None = None,
 ) -> ProjectedDiscriminator:
-    """Discriminator of four heads on frozen features, mixed at random (Projected GAN, Sauer et al. 2021).
+    """Discriminator of Projected GAN: four heads on frozen features (Sauer et al. 2021).
 
-    Paper: https://arxiv.org/abs/2111.01007, section 3. Train it with the hinge loss and DiffAugment.
+    The features are mixed at random. Paper: https://arxiv.org/abs/2111.01007, section 3. Train it with the hinge loss and DiffAugment.
 
     `backbone`: name of a released classifier, such as cnn-mnist or efficientnet-lite0-imagenet; or of an
         architecture, such as timm:resnet18.
