@@ -145,11 +145,6 @@ def test_what_doesnt_combine_says_so(gan: gz.GAN, images: ImageData) -> None:
         ("freeze-d+freeze-d", {}, "names a part twice"),
         ("l2-sp+projected", {"l2-sp.network": "both"}, r"must come first: projected\+l2-sp"),
         ("projected+freeze-d", {}, "ProjectedDiscriminator has one block, which can't be frozen"),
-        (
-            "projected+scale-shift",
-            {"network": "both"},
-            "scale-shift: the discriminator Backbone.* has no norms",
-        ),
         ("scale-shift+vision-aided", {"latents": True}, "vision-aided brings would never be trained"),
         ("vision-aided", {"warmup": -1}, "warmup >= 0"),
         ("freeze-d+freezeg", {}, "unknown strategy 'freezeg'; did you mean freeze-g"),
