@@ -34,6 +34,8 @@ class ClassifierSettings(DataSettings, total=False):
     shift: int | None
     flip: bool | None
     smoothing: float | None
+    class_weights: str | None
+    patience: int | None
     device: str | None
     precision: str | None
     title: str | None

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
+from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check, one_of
 from gantl_zoo.training.recipe import SEED
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ LIMITS: dict[str, Limit] = {
     "weight_decay": NOT_NEGATIVE,
     "shift": NOT_NEGATIVE,
     "smoothing": BELOW_ONE,
+    "class_weights": one_of("none", "balanced"),
+    "patience": NOT_NEGATIVE,
 }
 
 
@@ -36,6 +38,9 @@ class ClassifierRecipe:
     `shift`: largest random shift of an image, in pixels. 0 turns it off.
     `flip`: mirror a random half of the images, for data in which left and right have the same meaning.
     `smoothing`: label smoothing, from 0 to below 1.
+    `class_weights`: balanced gives each class the same weight in the loss, however many images it has; none
+        gives each image the same weight.
+    `patience`: stop after this number of epochs without a higher held-out accuracy. 0 never stops early.
     """
 
     epochs: int = 10
@@ -46,6 +51,8 @@ class ClassifierRecipe:
     shift: int = 2
     flip: bool = False
     smoothing: float = 0.0
+    class_weights: str = "none"
+    patience: int = 0
 
     def __post_init__(self) -> None:
         check(self, LIMITS)
