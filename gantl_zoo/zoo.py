@@ -87,7 +87,8 @@ def locate(
     """The model folder of `name`, and its repository and commit if it comes from the Hub, else None.
 
     From the Hub, `discriminator=False` fetches all weights but the discriminator's, and `weights=False` only
-    config.json. Raises `UsageError` if the model is not of that `kind`, before weights are fetched.
+    config.json; for a release, `weights=False` writes no weights to the cache. Raises `UsageError` if the
+    model is not of that `kind`, before weights are fetched.
     """
     from gantl_zoo.model.info import check_kind  # imported here, since listing names needs none of them
     from gantl_zoo.storage.origin import pulled_from
@@ -105,11 +106,13 @@ def locate(
         what = "a folder" if place or is_path(name) else "not a repository on the Hub (user/name)"
         raise UsageError(f"revision={revision!r} has no meaning for {name}, which is {what}; leave it out")
     try:
-        folder = place or release_folder(name)
+        folder = place or release_folder(name, weights=False)
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}, and a model on the Hub is user/name[@revision]") from None
     check_kind(text, read_config(folder) if kind else {}, kind)
-    return folder, pulled_from(place) if place else None
+    if place:
+        return folder, pulled_from(place)
+    return release_folder(name) if weights else folder, None
 
 
 def revised(name: str, revision: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.model_info import ModelInfo, from_config
 from gantl_zoo.registry.plugins import Entry
-from gantl_zoo.registry.releases import folder_of
+from gantl_zoo.registry.releases import LazyModel, description_of
 from gantl_zoo.storage.headers import INDEX, Stored, look
 from gantl_zoo.storage.schema import parts_of, read_config
 
@@ -61,9 +61,14 @@ def index_of(file: Path) -> Path:
 def release_info(entry: Entry) -> ModelInfo:
     """The `ModelInfo` of a released model. Imports its plug-in, if any, to find its folder.
 
+    Its folder, parameters and bytes are None if the folder is written at first use, and is not there yet.
     Raises `PluginError`, `WeightsError`.
     """
-    return folder_info(folder_of(entry), name=entry.name, owner=entry.owner, version=entry.version)
+    more = {"name": entry.name, "owner": entry.owner, "version": entry.version}
+    folder, source = description_of(entry), entry.load()
+    if isinstance(source, LazyModel) and folder == source.description:
+        return from_config(read_config(folder), **more)
+    return folder_info(folder, **more)
 
 
 def parameters(stored: Stored) -> int:

@@ -6,15 +6,42 @@ release. A bare name means a folder of that name, if it exists and has a model, 
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import models
-from gantl_zoo.registry.plugins import Entry
+from gantl_zoo.registry.plugins import Entry, resolve
 
+CACHE = "gantl_zoo.storage.cache"  # this room imports no other one, so by reference
 NO_MODEL = "not a model or run folder: it has no config.json"
 NEITHER = "there is also no folder"
+
+
+@dataclass(frozen=True)
+class LazyModel:
+    """A released model whose folder is written to the cache at first use, for example from another package.
+
+    `description`: a folder with `config.json` and, if there is a card, `README.md`, but without weights.
+        Lists and `info` read it, so they cost no conversion.
+    `write`: a function that fills an empty folder, its argument, with the complete model folder.
+    `version`: a text that differs for other weights, such as the SHA-256 of the file they come from.
+    """
+
+    description: Path
+    write: Callable[[Path], object] = field(repr=False)
+    version: str
+
+    def folder_name(self, name: str) -> str:
+        """The name of the cached folder: another one for other weights or another description."""
+        digest = hashlib.sha256(self.version.encode())
+        for file in ("config.json", "README.md"):
+            path = self.description / file
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return f"{name}-{digest.hexdigest()[:16]}"
 
 
 def check_name(name: object) -> str:
@@ -59,8 +86,11 @@ def no_folder(name: str | Path, absent: str = "there is no folder") -> str:
     return f"{name} is a folder, but {NO_MODEL}" if os.path.isdir(check_name(name)) else f"{absent} {name}"
 
 
-def release_folder(name: str | Path) -> Path:
-    """The model folder of a path or a release. Raises `UnknownNameError`, `PluginError`."""
+def release_folder(name: str | Path, *, weights: bool = True) -> Path:
+    """The model folder of a path or a release; with `weights=False`, the weights of a release may be missing.
+
+    Raises `UnknownNameError`, `PluginError`, and `WeightsError` if a folder can't be written at first use.
+    """
     if place := folder_at(name):
         return place
     if is_path(name):
@@ -69,12 +99,37 @@ def release_folder(name: str | Path) -> Path:
         entry = models.entry(str(name))
     except UnknownNameError as error:
         raise UnknownNameError(f"{error}; {no_folder(name, NEITHER)}") from None
-    return folder_of(entry)
+    return folder_of(entry) if weights else description_of(entry)
 
 
 def folder_of(entry: Entry) -> Path:
-    """The folder of a released model. Raises `PluginError` if its plug-in gives something else."""
-    if not isinstance(found := entry.load(), str | os.PathLike):
+    """The folder of a released model, with its weights.
+
+    Raises `PluginError` if its plug-in gives neither a path nor a `LazyModel`, and `WeightsError` if the
+    folder can't be written at first use.
+    """
+    found = _loaded(entry)
+    if isinstance(found, Path):
+        return found
+    folder: Path = resolve(f"{CACHE}:written_once")(found.folder_name(entry.name), found.write)
+    return folder
+
+
+def description_of(entry: Entry) -> Path:
+    """A folder with the `config.json` of a released model; its weights are missing before the first use.
+
+    Raises `PluginError` if its plug-in gives neither a path nor a `LazyModel`.
+    """
+    found = _loaded(entry)
+    if isinstance(found, Path):
+        return found
+    return resolve(f"{CACHE}:cached")(found.folder_name(entry.name)) or found.description
+
+
+def _loaded(entry: Entry) -> Path | LazyModel:
+    if isinstance(found := entry.load(), LazyModel):
+        return found
+    if not isinstance(found, str | os.PathLike):
         what = f"{entry.owner}'s model {entry.name!r} is a {type(found).__name__}"
-        raise PluginError(f"{what}, but must be the path of its folder")
+        raise PluginError(f"{what}, but must be the path of its folder or a LazyModel")
     return Path(found)

@@ -9,7 +9,7 @@ N batch, C channels, H, W image size, D embedding size, L classes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,23 +21,47 @@ from gantl_zoo.registry.arguments import starting_weights
 STRIDE = 32  # total stride of nearly all timm models
 LARGEST = 1024  # maximum value of `resize`, in pixels
 EXAMPLES = ("resnet18", "mobilenetv3_small_050")
-SMALLEST = 64  # smaller images are enlarged: their last feature maps would be single pixels
+ENLARGED = 128  # pixels; features of smaller images are much better if the images are enlarged to this size
+ENLARGED_BEFORE = 64  # the same size in folders of earlier versions, whose `resize` is null
 
 
 class TimmBackbone(nn.Module):
-    """A timm model that maps images (N, C, H, W) in [-1, 1] to logits (N, L)."""
+    """A timm model that maps images (N, C, H, W) in [-1, 1] to logits (N, L).
+
+    `config` has the arguments that build it again.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Any, channels: int, resize: int | None) -> None:
+    def __init__(
+        self,
+        network: Any,
+        channels: int,
+        resize: int | Literal["auto"] | None = "auto",
+        interpolation: Literal["auto", "bicubic", "bilinear"] = "auto",
+    ) -> None:
         super().__init__()
         self.network = network
         self.channels, self.num_classes = channels, network.num_classes
         self.embedding_dim: int = network.head_hidden_size
         settings = network.pretrained_cfg
-        fixed = settings["input_size"][-1] if settings.get("fixed_input_size") else None
-        self.resize = resize or fixed
+        self.own_side: int = settings["input_size"][-1]
+        self.fixed = bool(settings.get("fixed_input_size"))
+        if self.fixed and resize not in ("auto", None, self.own_side):
+            raise UsageError(
+                f"timm:{settings['architecture']} takes images of {self.own_side} pixels only, so resize "
+                f"must be {self.own_side} or 'auto', not {resize}"
+            )
+        self.resize = resize
+        usual = "bilinear" if resize is None or settings["interpolation"] != "bicubic" else "bicubic"
+        self.interpolation = usual if interpolation == "auto" else interpolation
+        self.config = {
+            "channels": channels,
+            "num_classes": self.num_classes,
+            "resize": resize,
+            "interpolation": self.interpolation,
+        }
         for name in ("mean", "std"):
             values = torch.tensor(settings[name])
             values = values if channels == len(values) else values.mean().expand(channels)
@@ -54,10 +78,23 @@ class TimmBackbone(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Resize images (N, C, H, W) in [-1, 1] and normalise them as in the network's training."""
-        side = self.resize or max(SMALLEST, math.ceil(max(images.shape[-2:]) / STRIDE) * STRIDE)
+        side = self.side(max(images.shape[-2:]))
         if images.shape[-2:] != (side, side):
-            images = functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+            images = functional.interpolate(
+                images, size=(side, side), mode=self.interpolation, antialias=True
+            )  # (N, C, side, side)
         return ((images + 1) / 2 - self.mean) / self.std
+
+    def side(self, longer: int) -> int:
+        """The side in pixels to which images are resized whose longer side is `longer`."""
+        if isinstance(self.resize, int):
+            return self.resize
+        if self.fixed:
+            return self.own_side
+        multiple = math.ceil(longer / STRIDE) * STRIDE
+        if self.resize is None:
+            return max(ENLARGED_BEFORE, multiple)
+        return min(max(ENLARGED, multiple), max(ENLARGED, self.own_side))
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Feature maps (N, K, h, w), fine to coarse: the last one of each size, or four depths of a ViT.
@@ -138,7 +175,8 @@ def backbone(
     channels: int = 3,
     num_classes: int = 10,
     pretrained: bool = True,
-    resize: int | None = None,
+    resize: int | Literal["auto"] | None = "auto",
+    interpolation: Literal["auto", "bicubic", "bilinear"] = "auto",
 ) -> TimmBackbone:
     """Classifier of PyTorch Image Models (timm), such as `timm:resnet18`.
 
@@ -146,8 +184,11 @@ def backbone(
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.
     `num_classes`: number of classes.
     `pretrained`: whether timm's pretrained weights are loaded; they are downloaded at first use.
-    `resize`: height and width to which images are resized, from 1 to 1,024 pixels. None means the model's
-        fixed input size or, if it has none, the next multiple of 32 from 64 on.
+    `resize`: height and width to which images are resized, from 1 to 1,024 pixels. "auto" means the model's
+        fixed input size if it has one; else smaller images are enlarged to 128, and larger ones get the next
+        multiple of 32, at most the model's usual input size. None is the way of earlier versions: the fixed
+        input size or the next multiple of 32 from 64 on, bilinear.
+    `interpolation`: "bicubic" or "bilinear"; "auto" means that of timm's configuration.
 
     Raises `UnknownNameError` if timm has no such model, and `WeightsError` if its pretrained weights can't be
     loaded (for example offline and not in the Hub's cache).
@@ -155,7 +196,7 @@ def backbone(
     import timm  # here, because it takes 4 s
 
     name = current_name(name)
-    if resize is not None and not 1 <= resize <= LARGEST:
+    if isinstance(resize, int) and not 1 <= resize <= LARGEST:
         raise UsageError(f"timm:{name}: resize must be from 1 to {LARGEST} pixels, not {resize}")
     try:
         network = timm.create_model(name, pretrained=pretrained, in_chans=channels, num_classes=num_classes)
@@ -167,4 +208,4 @@ def backbone(
             "connect once to download and cache them, or pass pretrained=False for random weights"
         ) from error
     twice_differentiable(network)
-    return TimmBackbone(network, channels, resize)
+    return TimmBackbone(network, channels, resize, interpolation)

@@ -83,7 +83,8 @@ def training_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("base model", f"`{cell(base)}`{commit}, strategy `{cell(lineage.get('strategy'))}`"))
     if data := lineage.get("data"):
         images = f"{cell(data.get('name'))} ({cell(grouped(data.get('images')))} images)"
-        rows.append(("data", f"{images}, fingerprint `{cell(data.get('fingerprint'))}`"))
+        fingerprint = f", fingerprint `{cell(data['fingerprint'])}`" if data.get("fingerprint") else ""
+        rows.append(("data", images + fingerprint))
     settings = ("steps", "batch", "seed", "loss", "epochs", "best_step")
     return rows + [
         (key.replace("_", " "), cell(grouped(training[key]))) for key in settings if key in training
