@@ -133,15 +133,16 @@ def reader(source: Path) -> Callable[[str], bytes]:
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
-def _part(
-    source: Path, laid_out: Layout, split: str, split_by: str, hashed: dict[str, bytes]
-) -> list[str]:
+def _part(source: Path, laid_out: Layout, split: str, split_by: str, hashed: dict[str, bytes]) -> list[str]:
     """The names in a split, in the order of their paths. Raises `DataError` if there are none."""
     paths, least = laid_out.paths, f"at least {HELD_OUT}"
     if split_by == "path":
         held = held_out_by_path(list(paths))
     elif split_by == "class" and laid_out.labels:
-        held, least = held_out_per_class(laid_out.labels, paths, hashed), f"a class of {SMALLEST_CLASS}"
+        held, least = (
+            held_out_per_class(laid_out.labels, paths, hashed),
+            f"a class of at least {SMALLEST_CLASS}",
+        )
     else:
         held = held_out(paths, hashed)
     names = [name for name in paths if (name in held) == (split == "test")]

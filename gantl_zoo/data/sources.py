@@ -38,10 +38,11 @@ def load(
     "photos:cat,dog". `as_image_data` lists the types that `source` may have in memory.
 
     `split` is "train" or "test". In a folder or zip these are the folders `train` and `test` (or `val`) if it
-    has nothing else; otherwise about a tenth is held out by the hash of the content. With `split_by` "class" it
-    is about a tenth of each class; with "path", as in old runs, the hash is that of the path. `shots` selects a fixed subset by `data_seed`. `root` is the folder for
-    downloads (default: `GANTL_ZOO_DATA`, else the user's cache). Images that are not square are cropped to
-    their centre, or padded with `fit` "pad" (`gantl_zoo.data.fit`).
+    has nothing else; otherwise about a tenth is held out by the hash of the content. With `split_by` "class"
+    it is about a tenth of each class; with "path", as in old runs, the hash is that of the path. `shots`
+    selects a fixed subset by `data_seed`. `root` is the folder for downloads (default: `GANTL_ZOO_DATA`, else
+    the user's cache). Images that are not square are cropped to their centre, or padded with `fit` "pad"
+    (`gantl_zoo.data.fit`).
 
     Raises `DataError`; `UsageError` for an invalid size or fit.
     """

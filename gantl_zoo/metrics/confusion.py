@@ -5,7 +5,7 @@ N images, L classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,7 +94,7 @@ class Predictions:
         }
 
 
-def table(per_class: Sequence[dict[str, Any]], training: dict[str, int] | None = None) -> list[str]:
+def table(per_class: Sequence[dict[str, Any]], training: Mapping[str, int] | None = None) -> list[str]:
     """The lines of a table with a row for each class; the classes with the lowest accuracy if there are many.
 
     `training` are the numbers of training images by class, for a column of their own.

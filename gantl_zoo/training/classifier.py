@@ -172,7 +172,7 @@ def weights_of(data: ImageData) -> Tensor:
 
 
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The accuracy of the backbone on `data`, from 0 to 1, in eval mode. Raises `DataError` without labels."""
+    """The accuracy of the backbone on `data`, from 0 to 1. Raises `DataError` without labels."""
     labels = labels_of(data)
     return float((logits_of(backbone, data).argmax(1) == labels).double().mean())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check, one_of
 from gantl_zoo.training.recipe import SEED
@@ -12,6 +12,8 @@ from gantl_zoo.training.recipe import SEED
 if TYPE_CHECKING:
     from gantl_zoo.training.pace import Pace
 
+# Settings that `classify_transfer` chooses for pretrained networks (`gantl_zoo.runs.classify_choice`).
+CHOSEN: dict[str, Any] = dict.fromkeys(("epochs", "batch", "lr", "shift", "flip"))
 LOOKS = 20  # maximum number of evaluations during training
 LIMITS: dict[str, Limit] = {
     "epochs": AT_LEAST_ONE,

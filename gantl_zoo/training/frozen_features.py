@@ -42,7 +42,8 @@ class FrozenFeatures:
             self.kept.append((data, features))
         head = evaluating(self.head)
         with torch.inference_mode(), self.engine.autocast():
-            return head(features[:, 0]).float().cpu()
+            logits: Tensor = head(features[:, 0])
+        return logits.float().cpu()
 
     @torch.no_grad()
     def of(self, pixels: Tensor, flip: bool) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,8 @@ from gantl_zoo.pixels import to_uint8
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw as Draw
+    from PIL.ImageFont import FreeTypeFont
 
 CELL, SMALL = 34, 14  # pixels of a cell; without numbers
 NUMBERED = 30  # classes whose cells still have numbers
@@ -53,7 +56,7 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], title: str) -> Ima
     return sheet
 
 
-def cells(draw: object, row: Tensor, true: int, place: tuple[int, int, int], *, numbered: bool) -> None:
+def cells(draw: Draw, row: Tensor, true: int, place: tuple[int, int, int], *, numbered: bool) -> None:
     """Draw a row of a confusion matrix at `place`: left, top and the size of a cell."""
     left, top, cell = place
     total = max(1, int(row.sum()))
@@ -62,12 +65,12 @@ def cells(draw: object, row: Tensor, true: int, place: tuple[int, int, int], *, 
         colour = BLUE if column == true else (179, 38, 30)
         fill = tuple(round(255 + (c - 255) * share**0.7) for c in colour)
         x = left + column * cell
-        draw.rectangle((x, top, x + cell - 1, top + cell - 1), fill=fill, outline="#e4e4e4")  # type: ignore[attr-defined]
+        draw.rectangle((x, top, x + cell - 1, top + cell - 1), fill=fill, outline="#e4e4e4")
         if numbered and count:
             ink = PAGE if share > 0.4 else INK
             words = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
             middle = (x + cell / 2, top + cell / 2)
-            draw.text(middle, words, fill=ink, font=font(11), anchor="mm")  # type: ignore[attr-defined]
+            draw.text(middle, words, fill=ink, font=font(11), anchor="mm")
 
 
 def upright(
@@ -121,13 +124,13 @@ def enlarged(image: Tensor) -> Image:
     return tile
 
 
-def fitting(text: str, letters: object, width: int) -> str:
+def fitting(text: str, letters: FreeTypeFont, width: int) -> str:
     """The text, shortened in the middle of its class name until it is at most `width` pixels wide."""
     name, space, rest = text.rpartition(" ")
     if not rest.endswith("%"):
         name, space, rest = text, "", ""
     whole = name
-    while name and letters.getlength(f"{name}{space}{rest}") > width:  # type: ignore[attr-defined]
+    while name and letters.getlength(f"{name}{space}{rest}") > width:
         whole = whole[:-1]
         name = f"{whole}…" if whole else ""
     return f"{name}{space}{rest}"
@@ -138,10 +141,8 @@ def cut(name: str) -> str:
     return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
 
 
-def font(size: float) -> object:
+def font(size: float) -> FreeTypeFont:
     """A font with most alphabets, in pixels."""
-    from pathlib import Path
-
     from matplotlib import get_data_path
     from PIL import ImageFont
 
