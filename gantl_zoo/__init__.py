@@ -25,6 +25,7 @@ from gantl_zoo.registry.builtins import (
     models,
     presets,
     strategies,
+    weights,
 )
 from gantl_zoo.registry.releases import LazyModel
 from gantl_zoo.version import VERSION
@@ -158,6 +159,7 @@ __all__ = [
     "strategies",
     "train",
     "transfer",
+    "weights",
 ]
 
 

@@ -207,7 +207,7 @@ def test_threads_that_read_one_model_agree(mapped: gz.GAN, gan: gz.GAN) -> None:
 
 def test_info_is_the_same_in_memory_and_on_disk() -> None:
     for name in gz.list_models():
-        there, here = gz.models.info(name), gz.load_model(name).info()
+        here, there = gz.load_model(name).info(), gz.models.info(name)  # in this order: some are written now
         other = {"bytes", "dtype", "owner", "version"}  # of files and of installed packages
         for key in set(there.to_dict()) - other:
             assert getattr(there, key) == getattr(here, key), (name, key)
@@ -309,7 +309,8 @@ def test_models_are_listed_by_what_they_are() -> None:
     assert gz.list_models("*t*", kind="gan", conditional=False, image_size=28) == [
         "dcgan-fashion-mnist", "dcgan-mnist",
     ]  # fmt: skip
-    assert gz.list_models(kind="classifier", channels=3) == ["timm-mobilenetv3-cifar10"]
+    assert "timm-mobilenetv3-cifar10" in gz.list_models(kind="classifier", channels=3)
+    assert "cnn-mnist" not in gz.list_models(kind="classifier", channels=3)
     assert gz.list_models(channels=1, image_size=64) == []
     for name, error in (
         ("no-path", gz.PluginError),

@@ -24,7 +24,11 @@ ROOT = Path(__file__).parent.parent
 OWN = [name for name in gz.list_models() if registry.models.entry(name).owner == "gantl_zoo"]
 
 
-@pytest.mark.parametrize("name", gz.list_models())
+# their own tests check the models of a plug-in whose weights others have trained
+TRAINED = [name for name in gz.list_models() if registry.models.entry(name).owner != "gantl-zoo-imagenet"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_release_loads_and_works(name: str) -> None:
     model = gz.load_model(name)
     assert model.name == name

@@ -139,10 +139,8 @@ def _part(source: Path, laid_out: Layout, split: str, split_by: str, hashed: dic
     if split_by == "path":
         held = held_out_by_path(list(paths))
     elif split_by == "class" and laid_out.labels:
-        held, least = (
-            held_out_per_class(laid_out.labels, paths, hashed),
-            f"a class of at least {SMALLEST_CLASS}",
-        )
+        least = f"a class of at least {SMALLEST_CLASS}"
+        held = held_out_per_class(laid_out.labels, paths, hashed)
     else:
         held = held_out(paths, hashed)
     names = [name for name in paths if (name in held) == (split == "test")]

@@ -20,6 +20,9 @@ SMALL = 64  # pixels; larger images are for a classifier that has to be download
 # by channels; with the owner in the name, so that a folder in the working directory can't replace them
 BUNDLED = {1: "gantl_zoo:cnn-mnist", 3: "gantl_zoo:timm-mobilenetv3-cifar10"}
 FETCHED = "timm:tf_efficientnet_lite0"  # Projected GAN's; has to be downloaded
+IMAGENET = (
+    "gantl-zoo-imagenet:efficientnet-lite0-imagenet"  # the same network from the plug-in, at every size
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Trained:
     part: str  # "backbone" or "discriminator"
     name: str  # of the builder
     config: dict[str, Any]  # arguments of the builder
-    folder: Path | None = None  # None: the builder downloads the weights
+    folder: Path | None = None  # None: the builder finds the weights
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the folder's config.json
 
     def load(self) -> Any:
@@ -58,7 +61,13 @@ class Trained:
 
 
 def default_backbone(shape: tuple[int, int, int]) -> str:
-    """Name of the default classifier for images (C, H, W): bundled if they are small, else EfficientNet."""
+    """Name of the default classifier for images (C, H, W).
+
+    For colour that is EfficientNet-Lite0 of the plug-in gantl-zoo-imagenet, if it is installed. Without it,
+    and for grey images: a bundled classifier if they are small, else EfficientNet-Lite0, downloaded.
+    """
+    if shape[0] == 3 and IMAGENET in registry.models:
+        return IMAGENET
     return BUNDLED.get(shape[0], FETCHED) if shape[1] <= SMALL else FETCHED
 
 
@@ -79,8 +88,8 @@ def find(
     `folder_of` returns the folder of a name; `config` holds arguments of timm's builder. Raises `UsageError`,
     whose message begins with `prefix`, for anything else.
     """
-    if name.startswith("timm:"):
-        return Trained(name, "backbone", name, config)
+    if (spelled := registry.backbones.spelled(name)).startswith("timm:"):
+        return Trained(spelled, "backbone", spelled, config)
     check_trained(name, prefix)
     folder = folder_of(name)
     about = read_config(folder)

@@ -11,6 +11,7 @@ from gantl_zoo.registry.builtins import (
     presets,
     requirements,
     strategies,
+    weights,
 )
 from gantl_zoo.registry.registry import Registry
 from gantl_zoo.registry.releases import check_name, folder_at, is_path, no_folder, release_folder
@@ -32,4 +33,5 @@ __all__ = [
     "requirements",
     "starting_weights",
     "strategies",
+    "weights",
 ]

@@ -97,6 +97,8 @@ datasets = Registry(
 )
 
 
+weights = Registry("weights", {})  # files of pretrained weights for timm's models; packages bring them
+
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
 # The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
 NETWORKS = {
@@ -109,7 +111,7 @@ for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
 REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets)
+    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets, weights)
 }
 
 

@@ -19,7 +19,16 @@ from gantl_zoo.version import VERSION
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-KINDS = ("models", "generators", "discriminators", "backbones", "strategies", "presets", "datasets")
+KINDS = (
+    "models",
+    "generators",
+    "discriminators",
+    "backbones",
+    "strategies",
+    "presets",
+    "datasets",
+    "weights",
+)
 
 
 @dataclass(frozen=True)

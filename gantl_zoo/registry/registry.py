@@ -203,10 +203,11 @@ class Registry:
         So no installed plug-in changes what an existing model means. A prefix, such as `timm:`, matches any
         name that follows; its builder checks that it exists.
         """
+        for prefix, reference in self._prefixes.items():
+            hub = rf"(?:hf[-_]hub:)?{prefix}/"  # the Hub's own spelling of timm's names
+            if match := re.fullmatch(rf"(?:{prefix}:(?:{hub})?|{hub})(.+)", name):
+                return [Entry(self.kind, f"{prefix}:{match[1]}", reference, given={"name": match[1]})]
         prefix, _, rest = name.partition(":")
-        if rest and prefix in self._prefixes:
-            rest = re.sub(rf"^(hf[-_]hub:)?{prefix}/", "", rest)  # the Hub's own spelling of timm's names
-            return [Entry(self.kind, f"{prefix}:{rest}", self._prefixes[prefix], given={"name": rest})]
         if name in self._own:
             return [self._own[name]]
         owner = normalise(prefix) if rest else ""

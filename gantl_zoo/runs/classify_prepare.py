@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from gantl_zoo import registry
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.registry.arguments import given
@@ -44,12 +45,13 @@ def prepared(
     others = {key: chosen[key] for key in ("device", "precision", "title") if key in chosen}
     storable(spec.name, "the option", DataError)
     machine = engine.choose(**{key: others[key] for key in ("device", "precision") if key in others})
-    base = base_of(name, 0) if verb == "transfer" and not name.startswith(TIMM) else None
+    timm = registry.backbones.spelled(name).startswith(TIMM)
+    base = base_of(name, 0) if verb == "transfer" and not timm else None
     if not (
         own.get("gan") or (base and base.is_gan)
     ):  # a GAN's held-out images are those of the whole folder
         spec = replace(spec, split_by=BY_CLASS)
-    timm = name.startswith(TIMM) or (base is not None and is_timm(base.model))
+    timm = timm or (base is not None and is_timm(base.model))
     spec, size_note = choose_size(spec) if timm else (spec, "")
     images = RunData.read(spec).train
     checked(images)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo import seeding
+from gantl_zoo import registry, seeding
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, Stopped, UsageError, unknown
 from gantl_zoo.model.classifier import Classifier, build_classifier
@@ -119,7 +119,7 @@ def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
 
 def base_of(source: str, channels: int) -> Base:
     """Load the model to fine-tune. A `timm:` backbone is built for images of `channels` channels."""
-    if source.startswith("timm:"):
+    if (source := registry.backbones.spelled(source)).startswith("timm:"):
         return Base(build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {})
     model = load_model(source)
     if isinstance(model, Classifier):

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError, closest
+from gantl_zoo import registry
+from gantl_zoo.errors import UnknownNameError, UsageError, closest
+from gantl_zoo.networks.weights import build_pretrained, configuration
 from gantl_zoo.registry.arguments import starting_weights
 
 STRIDE = 32  # total stride of nearly all timm models
@@ -102,7 +104,10 @@ class TimmBackbone(nn.Module):
         They equal the maps of timm's `features_only`, but come from the classifier's own network.
         """
         if not hasattr(self.network, "forward_intermediates"):
-            raise UsageError(f"timm:{self.network.default_cfg['architecture']} can't return feature maps")
+            name = self.network.default_cfg["architecture"]
+            raise UsageError(
+                f"timm:{name} can't return feature maps; choose another backbone, such as {EXAMPLES[0]}"
+            )
         maps: list[Tensor] = self.network.forward_intermediates(
             self.prepare(images), intermediates_only=True, output_fmt="NCHW"
         )
@@ -150,6 +155,7 @@ def current_name(name: str) -> str:
     """timm's current name of a model; also accepts deprecated names such as `tf_efficientnet_b0_ns`.
 
     Raises `UnknownNameError` with the closest names if timm has no such model, or no such weights for it.
+    A tag that timm uses for another model is valid: weights may come from elsewhere.
     """
     import timm
     from timm.models import get_deprecated_models
@@ -162,7 +168,12 @@ def current_name(name: str) -> str:
         close = closest(name, [*models, *timm.list_pretrained(), *deprecated]) or EXAMPLES
         raise UnknownNameError(f"timm has no model {name[:80]!r}; it has for example {', '.join(close)}")
     tagged = timm.list_models(f"{architecture}.*", include_tags=True)
-    if dot and name not in tagged:
+    tagged += registry.weights.names(f"{architecture}.*")
+    if (
+        dot
+        and name not in tagged
+        and tag not in {other.partition(".")[2] for other in timm.list_pretrained()}
+    ):
         has = ", ".join(closest(name, tagged, 5) or tagged) or "none"
         raise UnknownNameError(f"timm has no weights {tag[:80]!r} of {architecture!r}; it has {has}")
     return name
@@ -183,7 +194,8 @@ def backbone(
     `name`: name of the model in timm.
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.
     `num_classes`: number of classes.
-    `pretrained`: whether timm's pretrained weights are loaded; they are downloaded at first use.
+    `pretrained`: whether pretrained weights are loaded: those of an installed package, of the folder
+        GANTL_ZOO_WEIGHTS_DIR, or timm's own, which are downloaded at first use.
     `resize`: height and width to which images are resized, from 1 to 1,024 pixels. "auto" means the model's
         fixed input size if it has one; else smaller images are enlarged to 128, and larger ones get the next
         multiple of 32, at most the model's usual input size. None is the way of earlier versions: the fixed
@@ -191,21 +203,20 @@ def backbone(
     `interpolation`: "bicubic" or "bilinear"; "auto" means that of timm's configuration.
 
     Raises `UnknownNameError` if timm has no such model, and `WeightsError` if its pretrained weights can't be
-    loaded (for example offline and not in the Hub's cache).
+    loaded (for example offline, if no place on this machine has them).
     """
     import timm  # here, because it takes 4 s
 
     name = current_name(name)
     if isinstance(resize, int) and not 1 <= resize <= LARGEST:
         raise UsageError(f"timm:{name}: resize must be from 1 to {LARGEST} pixels, not {resize}")
-    try:
-        network = timm.create_model(name, pretrained=pretrained, in_chans=channels, num_classes=num_classes)
-    except Exception as error:
-        if not pretrained:
+    if pretrained:
+        network = build_pretrained(name, channels, num_classes)
+    else:
+        known = name if configuration(name) else name.partition(".")[0]
+        try:
+            network = timm.create_model(known, in_chans=channels, num_classes=num_classes)
+        except Exception as error:
             raise UsageError(f"timm can't build {name!r} with {channels} channels: {error}") from error
-        raise WeightsError(
-            f"the pretrained weights of timm:{name} can't be loaded ({type(error).__name__}: {error}); "
-            "connect once to download and cache them, or pass pretrained=False for random weights"
-        ) from error
     twice_differentiable(network)
     return TimmBackbone(network, channels, resize, interpolation)
