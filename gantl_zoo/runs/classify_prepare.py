@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from gantl_zoo import registry
@@ -20,9 +21,9 @@ from gantl_zoo.runs.classify_choice import (
 )
 from gantl_zoo.runs.classify_job import ClassifierJob, ClassifierSettings
 from gantl_zoo.runs.classify_resume import held_out_of
-from gantl_zoo.runs.classify_run import ClassifierRun, base_of
+from gantl_zoo.runs.classify_run import Base, ClassifierRun, base_of
 from gantl_zoo.runs.settings import Data, data_spec
-from gantl_zoo.runs.spec import RunData
+from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.training import engine
@@ -47,10 +48,7 @@ def prepared(
     machine = engine.choose(**{key: others[key] for key in ("device", "precision") if key in others})
     timm = registry.backbones.spelled(name).startswith(TIMM)
     base = base_of(name, 0) if verb == "transfer" and not timm else None
-    if not (
-        own.get("gan") or (base and base.is_gan)
-    ):  # a GAN's held-out images are those of the whole folder
-        spec = replace(spec, split_by=BY_CLASS)
+    spec = replace(spec, split_by=split_of(spec, base, own))
     timm = timm or (base is not None and is_timm(base.model))
     spec, size_note = choose_size(spec) if timm else (spec, "")
     images = RunData.read(spec).train
@@ -65,6 +63,19 @@ def prepared(
     job = replace(job, fingerprint=images.fingerprint)
     notes = tuple(note for note in (size_note, channels_note, recipe_note) if note)
     return ClassifierRun(job, images, held_out_of(spec, images), machine, base, notes)
+
+
+def split_of(spec: DataSpec, base: Base | None, own: Mapping[str, Any]) -> str:
+    """How images are held out: by class, unless a source was trained on the same folder with another split.
+
+    A GAN always was trained with the split by content.
+    """
+    if own.get("gan") or (base is not None and base.is_gan):
+        return spec.split_by
+    earlier = {} if base is None else base.model.lineage.get("data", {})
+    if earlier.get("name") == Path(spec.name).name:
+        return str(earlier.get("split_by", spec.split_by))
+    return BY_CLASS
 
 
 def check(data: Data | None, name: str, settings: ClassifierSettings) -> None:
