@@ -103,7 +103,7 @@ def report(rows: list[Row]) -> str:
             lines.append(f"| {method.name} | {' | '.join(cells)} |")
     head = (
         f"# Classifiers of CIFAR-10 from few images\n\nAccuracy in % on {HELD_OUT:,} held-out images, mean ± "
-        f"standard deviation over seeds. All rows but the first start from `{SOURCE}`; images of 32×32 are "
+        f"standard deviation over seeds. Rows with a strategy start from `{SOURCE}`; images of 32×32 are "
         "enlarged to 128×128. Their recipe is the one that `classify transfer` chooses. From scratch: 60 "
         "epochs of 1,000 images, 150 epochs of 100, in batches of 32."
     )
