@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gantl_zoo.networks.base import Discriminator, Generator
     from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
+    from gantl_zoo.runs.classify_report import ClassifierReport
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.spec import DataSpec
@@ -64,6 +65,7 @@ _LAZY = {
     "Callback": "training.callback",
     "Classifier": "model.classifier",
     "ClassifierRecipe": "training.classifier_recipe",
+    "ClassifierReport": "runs.classify_report",
     "DataSpec": "runs.spec",
     "Discriminator": "networks.base",
     "GAN": "model.gan",
@@ -105,6 +107,7 @@ __all__ = [
     "Callback",
     "Classifier",
     "ClassifierRecipe",
+    "ClassifierReport",
     "DataError",
     "DataSpec",
     "Discriminator",

@@ -25,7 +25,7 @@ from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
 from gantl_zoo.strategy.auto import AUTO
-from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+from gantl_zoo.training.classifier_recipe import CHOSEN, ClassifierRecipe
 from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
 
 VERBS = ["list", "info", "sample", "train", "transfer", "resume", "evaluate", "plugins", "push", "pull",
@@ -307,7 +307,7 @@ def test_every_default_of_the_command_line_is_that_of_python() -> None:
         (train.train, ours | OF_VERBS["train"]),
         (train.transfer, ours | OF_VERBS["transfer"] | {"strategy": AUTO}),
         (classify.train, classifier),
-        (classify.transfer, classifier),
+        (classify.transfer, classifier | CHOSEN | {"strategy": AUTO}),
         (classify.evaluate, data),
         (evaluate.evaluate, evaluating),
     ):

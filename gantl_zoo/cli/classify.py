@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,9 @@ from gantl_zoo.cli import options as o
 from gantl_zoo.cli.command import Verbs
 from gantl_zoo.cli.shared import CLASSIFIER, DATA, SIZE, print_run, typed, with_options
 from gantl_zoo.cli.train import StrategyConfig, StrategyName
+from gantl_zoo.console import say
 from gantl_zoo.errors import UsageError
+from gantl_zoo.training.classifier_recipe import CHOSEN
 
 EPILOG = """Examples:
 
@@ -19,6 +22,8 @@ EPILOG = """Examples:
   gantl-zoo classify train timm:resnet18 --data ./photos --image-size 64
 
   gantl-zoo classify train cnn --data mnist --shots 100 --gan dcgan-mnist
+
+  gantl-zoo classify transfer efficientnet-lite0-imagenet --data ./photos
 
   gantl-zoo classify transfer cnn-mnist --data fashion-mnist
 
@@ -58,6 +63,15 @@ HelperGan = Annotated[
         autocompletion=o.names("models"),
     ),
 ]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write confusion.png and mistakes.png into this folder.",
+        rich_help_panel=o.OUTPUT,
+        callback=o.expand,
+    ),
+]
 GanSamples = Annotated[
     int,
     typer.Option(
@@ -92,7 +106,7 @@ def train(
 
 
 @app.command(epilog=EPILOG)
-@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "strategy"))
+@with_options(DATA, SIZE, CLASSIFIER, RESUME, often=(*OFTEN, "flip", "strategy"), **CHOSEN)
 def transfer(
     context: typer.Context,
     source: Annotated[
@@ -103,18 +117,21 @@ def transfer(
             autocompletion=o.names("models"),
         ),
     ] = None,
-    strategy: StrategyName = "full",
+    strategy: StrategyName = "auto",
     strategy_config: StrategyConfig = None,
     **settings: Any,
 ) -> None:
-    """Fine-tune a classifier on other labelled images. The last line on standard output is the run."""
+    """Fine-tune a classifier on other labelled images. The last line on standard output is the run.
+
+    For a pretrained network of timm, strategy and recipe are chosen for the images.
+    """
     settings["strategy"] = strategy
     settings["strategy_config"] = o.arguments(strategy_config, "--strategy-arg")
     perform(context, "classify_transfer", source, settings)
 
 
 @app.command(epilog=EPILOG)
-@with_options(DATA, SIZE, {"as_json": (o.JsonFile, None)})
+@with_options(DATA, SIZE, {"out": (Pictures, None), "as_json": (o.JsonFile, None)})
 def evaluate(
     name: Annotated[
         str,
@@ -124,17 +141,20 @@ def evaluate(
     ],
     **settings: Any,
 ) -> None:
-    """Measure the accuracy of a classifier on held-out images."""
+    """Measure the accuracy of a classifier on held-out images, in all and class by class."""
     need_data(settings["data"])
     from gantl_zoo.cli.printing import write_json
     from gantl_zoo.runs.classify import classify_evaluate
 
-    as_json = settings.pop("as_json")
+    as_json, out = settings.pop("as_json"), settings.pop("out")
     report = classify_evaluate(name, **settings)
+    for picture in report.save_pictures(out) if out is not None else ():
+        say(f"picture: {picture}")
     if as_json is not None:
         write_json(report.results, as_json)
     if as_json != "-":
         print(f"accuracy {report['accuracy']:.4f} on {report.result('accuracy')['on']}")
+        print("\n".join(report.class_table()))
 
 
 def need_data(data: object) -> None:

@@ -86,8 +86,13 @@ def sentence(text: str) -> str:
 
 
 def spellings(name: str, annotation: str) -> list[str]:
-    """The names of an option: a dict of arguments is `--engine-arg`, or `--engine-config` as in Python."""
+    """The names of an option: a dict of arguments is `--engine-arg`, or `--engine-config` as in Python.
+
+    A bool has a second name that turns it off.
+    """
     option = f"--{name.replace('_', '-')}"
+    if annotation == "bool":
+        return [f"{option}/--no-{option.removeprefix('--')}"]
     return [option.replace("-config", "-arg"), option] if annotation.startswith("dict") else [option]
 
 

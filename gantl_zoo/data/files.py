@@ -21,7 +21,15 @@ from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
 from gantl_zoo.data.memory import free_memory, memory_limit
 from gantl_zoo.data.names import image_files
-from gantl_zoo.data.split import HELD_OUT, hashes, held_out, held_out_by_path, ids_of
+from gantl_zoo.data.split import (
+    HELD_OUT,
+    SMALLEST_CLASS,
+    hashes,
+    held_out,
+    held_out_by_path,
+    held_out_per_class,
+    ids_of,
+)
 from gantl_zoo.data.stream import Stream
 from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError
@@ -48,21 +56,23 @@ class Decoding:
 
 
 def load(
-    source: Path, split: str, image_size: int | None, *, fit: str = CROP, by_path: bool = False
+    source: Path, split: str, image_size: int | None, *, fit: str = CROP, split_by: str = "content"
 ) -> ImageData:
     """Load the images under `source` as squares of `image_size`, cropped or padded as `fit` says.
 
     Without `image_size` all images must have one size. They become grey if every image is grey, else RGB on
     white. Unreadable files are left out with a warning that names them, up to a limit of 5 %. Images that
-    would need more than `memory_limit` are decoded once as a check, and then streamed. `by_path` holds images
-    out by their paths instead of their content. Raises `DataError`.
+    would need more than `memory_limit` are decoded once as a check, and then streamed. `split_by` says how
+    images are held out: by their "content", by their "path", or by content within each "class". Raises
+    `DataError`.
     """
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
     listed = laid_out.part(split) if laid_out.splits else list(laid_out.paths)
     hashed = hashes(source, listed)
-    names = listed if laid_out.splits else _part(source, laid_out.paths, split, None if by_path else hashed)
+    by_path = split_by == "path"
+    names = listed if laid_out.splits else _part(source, laid_out, split, split_by, hashed)
     one = bytes_of_one(read, names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
     streams = len(names) * one > memory_limit()
@@ -123,12 +133,19 @@ def reader(source: Path) -> Callable[[str], bytes]:
     return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
 
 
-def _part(source: Path, paths: dict[str, str], split: str, hashed: dict[str, bytes] | None) -> list[str]:
-    """The names in a split, in the order of their paths; if `hashed` is None, split by path."""
-    held = held_out_by_path(list(paths)) if hashed is None else held_out(paths, hashed)
+def _part(source: Path, laid_out: Layout, split: str, split_by: str, hashed: dict[str, bytes]) -> list[str]:
+    """The names in a split, in the order of their paths. Raises `DataError` if there are none."""
+    paths, least = laid_out.paths, f"at least {HELD_OUT}"
+    if split_by == "path":
+        held = held_out_by_path(list(paths))
+    elif split_by == "class" and laid_out.labels:
+        least = f"a class of at least {SMALLEST_CLASS}"
+        held = held_out_per_class(laid_out.labels, paths, hashed)
+    else:
+        held = held_out(paths, hashed)
     names = [name for name in paths if (name in held) == (split == "test")]
     if not names:
-        raise DataError(f"{source} has {len(paths)} images; a test split needs at least {HELD_OUT}")
+        raise DataError(f"{source} has {len(paths)} images; a test split needs {least}")
     return names
 
 

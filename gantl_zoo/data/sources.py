@@ -16,7 +16,7 @@ from gantl_zoo.errors import DataError, UsageError, unknown
 from gantl_zoo.registry.builtins import datasets
 
 SPLITS = ("train", "test")
-SPLIT_BY = ("content", "path")
+SPLIT_BY = ("content", "path", "class")
 LARGEST = 16_384  # pixels; a larger size is a typing error
 
 
@@ -38,10 +38,11 @@ def load(
     "photos:cat,dog". `as_image_data` lists the types that `source` may have in memory.
 
     `split` is "train" or "test". In a folder or zip these are the folders `train` and `test` (or `val`) if it
-    has nothing else; otherwise about a tenth is held out by the hash of the content, or of the path with
-    `split_by` "path", as in old runs. `shots` selects a fixed subset by `data_seed`. `root` is the folder for
-    downloads (default: `GANTL_ZOO_DATA`, else the user's cache). Images that are not square are cropped to
-    their centre, or padded with `fit` "pad" (`gantl_zoo.data.fit`).
+    has nothing else; otherwise about a tenth is held out by the hash of the content. With `split_by` "class"
+    it is about a tenth of each class; with "path", as in old runs, the hash is that of the path. `shots`
+    selects a fixed subset by `data_seed`. `root` is the folder for downloads (default: `GANTL_ZOO_DATA`, else
+    the user's cache). Images that are not square are cropped to their centre, or padded with `fit` "pad"
+    (`gantl_zoo.data.fit`).
 
     Raises `DataError`; `UsageError` for an invalid size or fit.
     """
@@ -58,7 +59,7 @@ def load(
         if is_name(place) and classes is None:
             _check_named(str(place), split, image_size, shots)
         wishes = {"image_size": image_size, "fit": fit, "data_seed": data_seed or 0}
-        images = _placed(place, split, wishes, root=root, by_path=split_by == "path")
+        images = _placed(place, split, wishes, root=root, split_by=split_by)
         images = images if classes is None else images.of_classes(classes)
     images = images if shots is None else images.few(shots, data_seed)
     if image_size and images.shape[1:] != (image_size, image_size) and not isinstance(images.images, Stream):
@@ -147,14 +148,14 @@ def _check_named(name: str, split: str, image_size: int | None, shots: int | Non
 
 
 def _placed(
-    place: str | Path, split: str, wishes: dict[str, Any], *, root: str | Path | None, by_path: bool
+    place: str | Path, split: str, wishes: dict[str, Any], *, root: str | Path | None, split_by: str
 ) -> ImageData:
     """The images of a data set name, or of an existing folder or zip. Raises `DataError` for neither."""
     if isinstance(place, str) and place in datasets:
         return registered.read(place, split, root=root, **wishes)
     if not os.path.exists(place) and str(place) in datasets:
         return registered.read(str(place), split, root=root, **wishes)
-    return files.load(existing(place), split, wishes["image_size"], fit=wishes["fit"], by_path=by_path)
+    return files.load(existing(place), split, wishes["image_size"], fit=wishes["fit"], split_by=split_by)
 
 
 def existing(place: str | Path) -> Path:

@@ -18,7 +18,7 @@ import os
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +29,7 @@ from torch import Tensor
 
 HELD_OUT = 10  # about one image in ten is the test split
 FEWEST, MOST = 20, 5  # at least one image in twenty, at most one in five
+SMALLEST_CLASS = 5  # images of a class of which one is held out
 HASHES = 1 << 256  # possible values of SHA-256
 ID_BYTES = 6  # of a hash are an image's id
 SKETCHED, SKETCH_BYTES = 1_000, 4  # ids in a sketch, at most, and bytes of each
@@ -69,6 +70,26 @@ def held_out(paths: dict[str, str], hashed: dict[str, bytes]) -> set[str]:
         first = [name for name in by_hash if hashed[name] == hashed[by_hash[0]]]
         few = set(first if len(first) < count else first[: count // HELD_OUT])
     return few
+
+
+def held_out_per_class(
+    labels: Mapping[str, str], paths: dict[str, str], hashed: dict[str, bytes]
+) -> set[str]:
+    """The names that `held_out` selects within each class, so that every class is measured.
+
+    Of a class of five to nine images one is held out, the one with the lowest hash; of a smaller one none. In
+    large classes the result is that of `held_out`.
+    """
+    classes: dict[str, dict[str, str]] = {}
+    for name, path in paths.items():
+        classes.setdefault(labels[name], {})[name] = path
+    chosen: set[str] = set()
+    for members in classes.values():
+        few = held_out(members, hashed)
+        if not few and len(members) >= SMALLEST_CLASS:
+            few = {min(members, key=lambda name: (hashed[name], paths[name]))}
+        chosen |= few
+    return chosen
 
 
 def _lowest(by_hash: list[str], hashed: dict[str, bytes], most: int) -> set[str]:

@@ -12,7 +12,7 @@ from gantl_zoo.registry.arguments import to_word
 from gantl_zoo.runs.kept_config import readable, settings_in
 from gantl_zoo.runs.settings import DataSettings
 from gantl_zoo.runs.spec import DataSpec
-from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+from gantl_zoo.training.classifier_recipe import CHOSEN, ClassifierRecipe
 
 FORMAT = 1
 KIND = "classifier-run"  # differs from a model's kind, so that no run folder is read as a model folder
@@ -34,6 +34,8 @@ class ClassifierSettings(DataSettings, total=False):
     shift: int | None
     flip: bool | None
     smoothing: float | None
+    class_weights: str | None
+    patience: int | None
     device: str | None
     precision: str | None
     title: str | None
@@ -92,11 +94,14 @@ class ClassifierJob:
         own = {"device": "auto", "precision": "auto", "title": ""}
         options |= {k: getattr(self, k) for k, default in own.items() if getattr(self, k) != default}
         options |= {"strategy": self.strategy} if self.verb == "transfer" else {}
-        options |= {k: v for k, v in recipe.items() if v != usual[k] or k in ("epochs", "seed")}
+        always = {"epochs", "seed"} | (set(CHOSEN) if self.verb == "transfer" else set())
+        options |= {k: v for k, v in recipe.items() if v != usual[k] or k in always}
         if self.gan is not None:
             options |= {key: getattr(self, key) for key in ("gan", "gan_samples", "gan_confidence")}
         for key, value in options.items():
-            words += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
+            option = key.replace("_", "-")
+            words += [f"--no-{option}"] if value is False else [f"--{option}"]
+            words += [] if isinstance(value, bool) else [str(value)]
         for flag, settings in (
             ("backbone-arg", self.backbone_config),
             ("strategy-arg", self.strategy_config),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,17 @@ def resume_classifier(
     job = ClassifierJob.from_config(config, folder.path)
     check_settings(job, path, requested or {})
     images = find_images(job.data, job.fingerprint, folder.path, data)
-    held_out = held_out_of(images.spec)
+    held_out = held_out_of(images.spec, images.train)
     run = ClassifierRun(job, images.train, held_out, engine.choose(job.device, job.precision))
     return perform(run, start_of(job, images.train), folder, True, callbacks)
 
 
-def held_out_of(spec: DataSpec) -> ImageData:
-    """The images on which accuracy is measured. For images in memory these are the training images."""
+def held_out_of(spec: DataSpec, like: ImageData | None = None) -> ImageData:
+    """The images on which accuracy is measured. For images in memory these are the training images.
+
+    They get the size and channels of the training images `like`, if those are given.
+    """
+    if like is not None and not spec.in_memory:
+        channels, height, width = like.shape
+        spec = replace(spec, channels=channels, image_size=height if height == width else spec.image_size)
     return spec.load("test")

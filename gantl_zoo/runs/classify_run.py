@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from gantl_zoo.model.classifier import Classifier, build_classifier
 from gantl_zoo.model.lineage import ancestor, pinned
 from gantl_zoo.networks.base import blocks
 from gantl_zoo.runs.agreement import agree, option_of, refusal
-from gantl_zoo.runs.classifier_recorder import ClassifierRecorder, result
+from gantl_zoo.runs.classifier_recorder import ClassifierRecorder
 from gantl_zoo.runs.classify_job import ClassifierJob
+from gantl_zoo.runs.classify_keep import ModelKeeper
+from gantl_zoo.runs.classify_report import notes_on_classes
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.memory import check_classifier
 from gantl_zoo.runs.pseudo_labels import PseudoLabels
@@ -27,7 +28,7 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.head import fitted_head
 from gantl_zoo.training.callback import Callback, check_callbacks
-from gantl_zoo.training.classifier import ClassifierTrainer, accuracy
+from gantl_zoo.training.classifier import ClassifierTrainer
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
@@ -44,6 +45,17 @@ class ClassifierRun:
     images: ImageData
     held_out: ImageData
     engine: Engine
+    base: Base | None = None  # of a transfer, if it is already loaded
+    notes: tuple[str, ...] = ()  # what was chosen, for the log
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model to fine-tune, its hash if it comes from a folder, and whether a GAN is the source."""
+
+    model: Classifier
+    hashes: dict[str, str]
+    is_gan: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,12 @@ class Start:
 
 
 @training_modes()
-def start_of(job: ClassifierJob, images: ImageData) -> Start:
+def start_of(job: ClassifierJob, images: ImageData, loaded: Base | None = None) -> Start:
     """Build or load the backbone. Raises `ZooError` for invalid names, arguments or images."""
     if job.verb == "train":
         return from_scratch(job, images)
-    base, hashes = base_of(job.name, images.shape[0])
+    loaded = loaded or base_of(job.name, images.shape[0])
+    base, hashes = loaded.model, loaded.hashes
     check_channels(base, images)
     strategy = build_strategy(job.strategy, job.strategy_config)
     frozen = body_is_frozen(build_strategy(job.strategy, job.strategy_config), base)
@@ -104,17 +117,17 @@ def from_scratch(job: ClassifierJob, images: ImageData) -> Start:
     return Start(job, model, TransferStrategy(), f"{job.name.replace(':', '-')}-{images.name}", helper)
 
 
-def base_of(source: str, channels: int) -> tuple[Classifier, dict[str, str]]:
-    """The model to fine-tune, and the hash of its weights if they come from a folder."""
+def base_of(source: str, channels: int) -> Base:
+    """Load the model to fine-tune. A `timm:` backbone is built for images of `channels` channels."""
     if (source := registry.backbones.spelled(source)).startswith("timm:"):
-        return build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {}
+        return Base(build_classifier(source, {"channels": channels}, name=source.replace(":", "-")), {})
     model = load_model(source)
     if isinstance(model, Classifier):
-        return model, {"base_sha256": sha256(f"{model.folder}/model.safetensors")}
+        return Base(model, {"base_sha256": sha256(f"{model.folder}/model.safetensors")})
     base = build_classifier("discriminator", {"of": str(model.folder)}, name=model.name)
     base.about["lineage"] = model.lineage
     base.about |= {"hub": model.about["hub"]} if "hub" in model.about else {}
-    return base, {"base_sha256": sha256(f"{model.folder}/discriminator.safetensors")}
+    return Base(base, {"base_sha256": sha256(f"{model.folder}/discriminator.safetensors")}, is_gan=True)
 
 
 def check_channels(model: Classifier, images: ImageData) -> None:
@@ -128,7 +141,7 @@ def check_channels(model: Classifier, images: ImageData) -> None:
 
 def begin(run: ClassifierRun, out: str | Path, callbacks: Sequence[Callback], quiet: bool) -> Classifier:
     """Start a new run in a numbered folder under `out`."""
-    start = start_of(run.job, run.images)
+    start = start_of(run.job, run.images, run.base)
     check_classifier(start.model.backbone, run.images, run.job.recipe.batch)
     folder = RunFolder.create(out, start.folder_name, start.job.to_config(), quiet)
     with folder.begin(resume=False, refusal=UsageError):
@@ -142,8 +155,9 @@ def perform(
     check_callbacks(callbacks)
     recipe = run.job.recipe
     with training_modes(), run.engine.applied():
-        if start.note and not resume:
-            folder.log(start.note)
+        for note in (*run.notes, start.note) if not resume else ():
+            if note:
+                folder.log(note)
         if start.helper is not None:
             images = start.helper.joined(first_classifier(run, start, folder), run.images)
             joined = len(images) - len(run.images)
@@ -163,8 +177,6 @@ def begun(path: Path) -> bool:
 def first_classifier(run: ClassifierRun, start: Start, folder: RunFolder) -> Classifier:
     """Train the first classifier on the images alone, or resume or load it if it was begun earlier."""
     earlier = sorted(folder.path.glob(f"[0-9]*-{FIRST}"))
-    if earlier and (earlier[-1] / "model").is_dir():
-        return load_classifier(earlier[-1] / "model")
     job = replace(run.job, gan=None, title="")
     resume = bool(earlier) and begun(earlier[-1])
     config = job.to_config()
@@ -194,28 +206,20 @@ def fit(
     if note := note_on(images):
         folder.log(note)
     folder.log(f"engine: {run.engine}")
-    save = partial(save_model, run, start, recipe, folder, trainer)
-    recorder = ClassifierRecorder(folder, recipe, images, held_out, job.in_memory, save)
+    for line in notes_on_classes(
+        images, held_out, in_memory=job.in_memory, weighted=recipe.class_weights == "balanced"
+    ):
+        folder.log(line)
+    if trainer.features is not None:
+        folder.log("only the last block is trained, so the features of all images are computed once")
+    lineage = start.model.about.get("lineage", {})
+    keeper = ModelKeeper(job, lineage, images, held_out, folder, trainer)
+    recorder = ClassifierRecorder(folder, trainer, images, held_out, keeper, in_memory=job.in_memory)
     with recorder:
         trainer.run(recorder, folder.path, resume, callbacks)
         recorder.finish()
-    assert recorder.model is not None
-    return recorder.model
-
-
-def save_model(
-    run: ClassifierRun, start: Start, recipe: ClassifierRecipe, folder: RunFolder, trainer: ClassifierTrainer
-) -> Classifier:
-    """Measure the trained model and save it into the run's folder."""
-    images, held_out, job = run.images, run.held_out, run.job
-    lineage = {"data": images.about(), "seed": recipe.seed}
-    training = {**asdict(recipe), "classes": list(images.classes), "command": job.command()}
-    about = {"lineage": start.model.about.get("lineage", {}) | lineage, "training": training}
-    model = replace(trainer.snapshot(), about=about, name=job.title or folder.path.name)
-    about["metrics"] = [result(accuracy(model.backbone, held_out), held_out, job.in_memory)]
-    model.folder = model.save(folder.path / "model")
-    folder.log(f"model: {model.folder}")
-    return model
+    assert keeper.model is not None
+    return keeper.model
 
 
 def load_classifier(name: str | Path) -> Classifier:

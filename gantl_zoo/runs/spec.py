@@ -31,7 +31,7 @@ class DataSpec:
     `shots`: number of training images that are used, a random subset of all.
     `data_seed`: seed of that subset.
     `fit`: how images that are not square become square: crop to the centre, or pad.
-    `split_by`: how held-out images are chosen: by content or by path, as in `gantl_zoo.data.load`.
+    `split_by`: how held-out images are chosen: by content, class or path, as in `gantl_zoo.data.load`.
     `place`: absolute path of a source on disk, so that a run finds its images from any working directory.
     `memory`: whether the images were given in memory.
     """

@@ -1,10 +1,11 @@
 """`ClassifierTrainer`: trains a classifier with cross-entropy, AdamW and a one-cycle learning rate.
 
-N batch, C channels, H, W image size, L classes.
+N batch, C channels, H, W image size, L classes, V views (an image and its mirror image).
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.frozen_features import PART, FrozenFeatures, frozen_features
 from gantl_zoo.training.guard import Guard
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
@@ -59,8 +61,12 @@ class ClassifierTrainer(Learner):
             engine.place(network)
         optimizer = adamw(self.plan, ROLE, recipe.lr, recipe.weight_decay, engine)
         self.player = Player(ROLE, self.backbone, self.plan, optimizer, engine)
+        self.weights = weights_of(data).to(engine.device) if recipe.class_weights == "balanced" else None
         count, shuffle = len(data), {"batch": recipe.batch, "seed": recipe.seed, "steps": self.pace.steps}
         self.batches = Batches(data, data.labels, lambda start: epochs(count, start=start, **shuffle), engine)
+        self.features = self.frozen(data)
+        if self.features is not None:
+            self.batches.pixels = self.features.views(data, recipe.flip)
         self.guard = Guard([self.player], modules, engine.processes)
         saved = self.networks | {f"module.{name}": module for name, module in self.plan.modules.items()}
         self.contents = Contents(saved, (self.player,), strategy, engine.processes)
@@ -93,8 +99,7 @@ class ClassifierTrainer(Learner):
         self.player.set_rates(factor * self.guard.slowdown, beta1)
         seed_step(self.recipe.seed, step)
         before = self.guard.statistics()
-        images = augment(to_float(pixels.to(self.engine.device)), self.recipe)
-        images = images.contiguous(memory_format=self.engine.layout)
+        images = self.inputs(pixels)
         self.player.failed = torch.zeros_like(self.player.failed)
         assert labels is not None  # checked in `__init__`
         losses: dict[str, Tensor] = {}
@@ -103,13 +108,36 @@ class ClassifierTrainer(Learner):
         self.guard.undo_if_skipped(before)
         return losses
 
+    def frozen(self, data: ImageData) -> FrozenFeatures | None:
+        """The stored features, if only the last block is trained and images are not shifted."""
+        if self.recipe.shift:  # each shift would need features of its own
+            return None
+        return frozen_features(self.backbone, self.plan, data, 1 + self.recipe.flip, self.engine)
+
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Augmented images (n, C, H, W) of uint8 pixels, or features (n, …) of stored ones (n, V, …)."""
+        if self.features is not None:
+            if not self.recipe.flip:
+                return pixels[:, 0]
+            mirrored = torch.rand(len(pixels), 1, 1, 1, device=pixels.device).flatten() < 0.5
+            return pixels[torch.arange(len(pixels), device=pixels.device), mirrored.long()]
+        images = augment(to_float(pixels.to(self.engine.device)), self.recipe)
+        return images.contiguous(memory_format=self.engine.layout)
+
+    def logits(self, data: ImageData) -> Tensor:
+        """Logits (N, L) of the images in `data`, on the CPU, in the precision of the training."""
+        if self.features is not None:
+            return self.features.logits(data)
+        return logits_of(self.backbone, data, self.engine)
+
     def terms(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """The loss terms on images (N, C, H, W) and labels (N,)."""
         images, labels = batch
+        network = self.backbone if self.features is None else self.features.head
         with self.engine.autocast():
-            logits = self.backbone(images)  # (N, L)
+            logits = network(images)  # (N, L)
         smoothing = self.recipe.smoothing
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        loss = functional.cross_entropy(logits.float(), labels, self.weights, label_smoothing=smoothing)
         self.loss += loss.detach()
         self.summed += 1
         return self.strategy.backbone_loss(loss, self.backbone)
@@ -137,15 +165,40 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
     return shift(images, recipe.shift, recipe.shift, "replicate") if recipe.shift else images
 
 
-@torch.inference_mode()
+def weights_of(data: ImageData) -> Tensor:
+    """Weights (L,) with which each class counts the same in the loss; their mean over the images is 1."""
+    counts = counts_of(data)
+    return len(data) / (counts > 0).sum() / counts.clamp(min=1).float()
+
+
 def accuracy(backbone: nn.Module, data: ImageData) -> float:
-    """The accuracy of the backbone on `data`, from 0 to 1, in eval mode."""
+    """The accuracy of the backbone on `data`, from 0 to 1. Raises `DataError` without labels."""
+    labels = labels_of(data)
+    return float((logits_of(backbone, data).argmax(1) == labels).double().mean())
+
+
+@torch.inference_mode()
+def logits_of(backbone: nn.Module, data: ImageData, engine: Engine | None = None) -> Tensor:
+    """Logits (N, L) of the images in `data`, float32 on the CPU, in eval mode.
+
+    `engine` says in which precision they are computed; without one it is that of the weights.
+    """
+    device, network = next(backbone.parameters()).device, evaluating(backbone)
+    precision = contextlib.nullcontext() if engine is None else engine.autocast()
+    found = []
+    for part in torch.arange(len(data)).split(PART):  # type: ignore[no-untyped-call]
+        with precision:
+            found.append(network(to_float(data.images[part].to(device))).float().cpu())
+    return torch.cat(found)
+
+
+def labels_of(data: ImageData) -> Tensor:
+    """The labels (N,). Raises `DataError` if the images have none."""
     if data.labels is None:
         raise DataError(f"{data.name} has no labels: put each class's images into a sub-folder")
-    device = next(backbone.parameters()).device
-    correct = 0
-    backbone = evaluating(backbone)
-    for part in torch.arange(len(data)).split(500):  # type: ignore[no-untyped-call]
-        images, labels = data.images[part], data.labels[part]
-        correct += int((backbone(to_float(images.to(device))).argmax(1).cpu() == labels).sum())
-    return correct / len(data)
+    return data.labels
+
+
+def counts_of(data: ImageData) -> Tensor:
+    """The number of images of each class (L,)."""
+    return torch.bincount(labels_of(data), minlength=len(data.classes))

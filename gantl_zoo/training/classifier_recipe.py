@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check
+from gantl_zoo.registry.arguments import AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, Limit, check, one_of
 from gantl_zoo.training.recipe import SEED
 
 if TYPE_CHECKING:
     from gantl_zoo.training.pace import Pace
 
+# Settings that `classify_transfer` chooses for pretrained networks (`gantl_zoo.runs.classify_choice`).
+CHOSEN: dict[str, Any] = dict.fromkeys(("epochs", "batch", "lr", "shift", "flip"))
 LOOKS = 20  # maximum number of evaluations during training
 LIMITS: dict[str, Limit] = {
     "epochs": AT_LEAST_ONE,
@@ -21,6 +23,8 @@ LIMITS: dict[str, Limit] = {
     "weight_decay": NOT_NEGATIVE,
     "shift": NOT_NEGATIVE,
     "smoothing": BELOW_ONE,
+    "class_weights": one_of("none", "balanced"),
+    "patience": NOT_NEGATIVE,
 }
 
 
@@ -36,6 +40,9 @@ class ClassifierRecipe:
     `shift`: largest random shift of an image, in pixels. 0 turns it off.
     `flip`: mirror a random half of the images, for data in which left and right have the same meaning.
     `smoothing`: label smoothing, from 0 to below 1.
+    `class_weights`: balanced gives each class the same weight in the loss, however many images it has; none
+        gives each image the same weight.
+    `patience`: stop after this number of epochs without a higher held-out accuracy. 0 never stops early.
     """
 
     epochs: int = 10
@@ -46,6 +53,8 @@ class ClassifierRecipe:
     shift: int = 2
     flip: bool = False
     smoothing: float = 0.0
+    class_weights: str = "none"
+    patience: int = 0
 
     def __post_init__(self) -> None:
         check(self, LIMITS)

@@ -53,6 +53,7 @@ class Loop:
         self.callbacks = Callbacks(called, RunView(learner, observer, folder), learner.pace.seed)
         self.interrupt = Interrupt()
         self.clock = Clock(0)
+        self.end = self.pace.steps  # fewer steps if the observer stops the run early
 
     def run(self, resume: bool = False) -> None:
         """Train from step 0, or from the newest checkpoint, to the last step."""
@@ -65,7 +66,8 @@ class Loop:
                 self.recovery.save(0)
             self.callbacks.call("on_start", step)
             self.stop_if_asked(step)
-            while step < self.pace.steps:
+            self.end = step if self.observer.stops(step) else self.pace.steps
+            while step < self.end:
                 step = self.train_until_stop(step)
             self.callbacks.call("on_end", step)
             if self.callbacks.cause is not None:  # the training is done, so finish the run before raising
@@ -83,9 +85,12 @@ class Loop:
                 return self.recovery.roll_back(trouble)
             with self.clock.paused():
                 self.keep(done)
+            if self.observer.stops(done):
+                self.end = done
+                break
             if done < self.pace.steps:
                 self.stop_if_asked(done)
-        return self.pace.steps
+        return self.end
 
     def look(self, done: int, losses: Mapping[str, Tensor]) -> str:
         """Check health and log, if due. Returns the reason to roll back or "", the same in all processes."""
@@ -132,7 +137,7 @@ class Loop:
     def stop_if_asked(self, step: int) -> None:
         """Write a checkpoint and raise, after Ctrl-C in any process or an error in a callback."""
         processes, callbacks = self.learner.engine.processes, self.callbacks
-        if processes.count > 1 and 0 < step < self.pace.steps and step % ASK_EVERY:
+        if processes.count > 1 and 0 < step < self.end and step % ASK_EVERY:
             return
         if processes.any(self.interrupt.asked or callbacks.cause is not None):
             self.recovery.save(step)
@@ -143,7 +148,7 @@ class Loop:
     def failure(self, step: int) -> str:
         """The error message after an error in a callback."""
         failure, resume = self.callbacks.failure, f"gantl-zoo resume {self.folder}"
-        if step == self.pace.steps:
+        if step == self.end:
             hint = f"; the model is in {self.folder}; finish the run with {resume}" if self.folder else ""
             return f"all {step} steps are done, but the callback {failure}{hint}"
         hint = f"; fix it, then continue with {resume}" if self.folder else ""

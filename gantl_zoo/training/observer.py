@@ -30,6 +30,10 @@ class Observer:
     def on_metrics(self, step: int, model: Any) -> None:
         """Evaluate the current model."""
 
+    def stops(self, step: int) -> bool:
+        """Whether the run ends after `step`, before its last step."""
+        return False
+
     def on_watch(self, step: int, learner: Learner) -> str:
         """Check for a collapse. Returns a message, or an empty string."""
         return ""

@@ -68,7 +68,7 @@ def classify(photos: Path) -> float:
     assert_type(first, gz.Classifier)
     second = gz.classify_transfer("cnn-mnist", data=photos, strategy="freeze", lr=1e-3)
     report = gz.classify_evaluate(second, data=photos, image_size=28)
-    assert_type(report, gz.Report)
+    assert_type(report, gz.ClassifierReport)
     gz.classify_evaluate(second, data=photos, samples=10)  # type: ignore[call-arg]
     return report["accuracy"]
 
