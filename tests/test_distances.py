@@ -16,7 +16,7 @@ from gantl_zoo.metrics.distance import frechet, kernel, principal, student
 from gantl_zoo.metrics.extract import Features
 from gantl_zoo.metrics.memorisation import copies, cosine_distance, diversity, informed
 from gantl_zoo.metrics.metric import Metric
-from gantl_zoo.metrics.neighbours import manifolds, nearest
+from gantl_zoo.metrics.neighbours import manifolds, nearest, supports
 
 
 def normal(count: int, dimensions: int, seed: int = 0, mean: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -200,8 +200,8 @@ def test_too_few_images_are_refused_with_what_would_do() -> None:
     with pytest.raises(gz.DataError, match="at least 2 images per set, not 10 real images and 1"):
         kernel(normal(10, 2), normal(1, 2))
     assert kernel(normal(3, 2), normal(9, 2)) == distance.Interval(kernel(normal(3, 2), normal(9, 2)).value)
-    with pytest.raises(gz.DataError, match="at least 6 images per set, not 5 real images and 9"):
-        manifolds(normal(5, 2), normal(9, 2))
+    with pytest.raises(gz.DataError, match="at least 50 held-out images and 6 samples, not 49 and 9"):
+        manifolds(normal(49, 2), normal(9, 2))
 
 
 def symmetric_frechet(real: Tensor, fake: Tensor) -> float:
@@ -238,3 +238,62 @@ def test_many_features_are_also_compared_on_their_components() -> None:
     assert values(fd, 601, 600) == ["fd-pca64", "fd"]
     assert values(fd.in_training(), 601, 600) == ["fd-pca64"]
     assert values(fd.in_training(), 100, 64) == ["fd"]
+
+
+def formula(count: int, shift: float, scale: float) -> Tensor:
+    """Features (count, 6), float64, that any program can compute."""
+    i, j = torch.arange(count, dtype=torch.double)[:, None], torch.arange(6, dtype=torch.double)
+    return shift + scale * torch.sin(1.7 * i * i + (2.3 + j) * i * 0.37 + j) * (1 + 0.2 * j)
+
+
+def test_the_arithmetic_is_that_of_other_programs() -> None:
+    """The first value is scipy's (`sqrtm`), the second scikit-learn's (`polynomial_kernel`)."""
+    real, fake = formula(60, 0.0, 1.0), formula(50, 0.3, 1.3)
+    assert frechet(real, fake) == pytest.approx(1.3200353939303018, rel=1e-9)
+    assert kernel(real[:50], fake).value == pytest.approx(0.4218535022001202, rel=1e-9)
+
+
+def test_neighbours_are_those_of_all_pairs() -> None:
+    real, fake = formula(60, 0.0, 1.0), formula(50, 0.9, 1.3)
+    across = torch.cdist(real, fake)
+    radii = {
+        (name, k): torch.cdist(side, side).sort(1).values[:, k]
+        for name, side in (("real", real), ("fake", fake))
+        for k in (3, 5)
+    }
+    found = manifolds(real, fake)
+    share = {
+        "precision": (across <= radii["real", 3][:, None]).any(0),
+        "recall": (across <= radii["fake", 3]).any(1),
+        "coverage": (across <= radii["real", 5][:, None]).any(1),
+    }
+    assert 0 < found["precision"] < 1
+    for name, inside in share.items():
+        assert found[name] == pytest.approx(float(inside.double().mean()), abs=1e-6), name
+    balls = (across <= radii["real", 5][:, None]).sum(0).double().mean() / 5
+    assert found["density"] == pytest.approx(float(balls), abs=1e-6)
+    same_size = supports(real[:50], fake)
+    within = across[:50] <= radii["fake", 3]
+    assert same_size["complement_precision"] == pytest.approx(float(within.any(0).double().mean()), abs=1e-6)
+    assert same_size["recall"] == pytest.approx(float(within.any(1).double().mean()), abs=1e-6)
+
+
+def test_more_samples_do_not_change_what_complement_precision_and_recall_expect() -> None:
+    real = normal(100, 4)
+    few, many = supports(real, normal(100, 4, seed=1)), supports(real, normal(1000, 4, seed=2))
+    assert few == pytest.approx(many, abs=0.1)
+    repeated = supports(real, normal(10, 4, seed=1).repeat(10, 1))
+    assert repeated == {"complement_precision": 0, "recall": 0}
+    short = supports(normal(60, 4), normal(50, 4, seed=1))
+    assert short["recall"] > 0.5, "fewer samples than real images"
+
+
+def test_the_jackknife_finds_the_spread_of_the_kernel_distance() -> None:
+    values, spreads = [], []
+    for seed in range(40):
+        found = kernel(normal(100, 4, seed=2 * seed), normal(300, 4, seed=2 * seed + 1, mean=0.5))
+        assert found.low is not None and found.high is not None
+        values.append(found.value)
+        spreads.append((found.high - found.low) / 2 / student(99))
+    spread = float(torch.tensor(values).std())
+    assert 0.7 * spread < sum(spreads) / len(spreads) < 1.5 * spread

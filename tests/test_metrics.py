@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -145,9 +144,9 @@ def test_a_distance_on_components_names_them(gan: gz.GAN) -> None:
 def test_auto_takes_what_can_be_measured(gan: gz.GAN) -> None:
     train, held_out = many(400), many(300, seed=1)
     names = set(Evaluator(extractor("halves"), train, held_out, samples=200).chosen)
-    assert names == {"fd", "kd", "pr", "is", "memory", "diversity", "classes"}
+    assert names == {"fd", "kd", "cpr", "memory", "classes"}
     few = Evaluator(extractor(), train, held_out.few(20), samples=200)
-    assert set(few.chosen) == {"kd", "pr", "is", "memory", "diversity"}
+    assert set(few.chosen) == {"kd", "memory"}
     pixels = Evaluator(PixelFeatures.fit(train), train, held_out.few(3), samples=200, quick=True)
     assert set(pixels.chosen) == {"kd"}
     shots = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("diversity",), 200, train.few(10))
@@ -175,18 +174,75 @@ def test_training_images_are_seen_once() -> None:
     assert torch.equal(judge.stand_in.features, counting(Images.part(train, 20).take(0, 20))[0])
 
 
-def test_a_run_without_enough_held_out_images_says_so(tmp_path: Path) -> None:
-    from PIL import Image
-
+def test_a_run_with_one_held_out_image_compares_all_images(tmp_path: Path) -> None:
     for i in range(12):
         (tmp_path / "few").mkdir(exist_ok=True)
         Image.new("L", (28, 28), 10 * i).save(tmp_path / "few" / f"{i}.png")
     held_out = len(data_room.load(tmp_path / "few", split="test"))
-    assert held_out < 2
+    assert held_out == 1
     settings = TINY | {"metrics": ("auto",), "extractor": "pixels", "batch": 4}
-    gz.train("dcgan", data=tmp_path / "few", out=tmp_path, **settings)
+    gan = gz.train("dcgan", data=tmp_path / "few", out=tmp_path, **settings)
     log = (tmp_path / "00000-dcgan-few" / "log.txt").read_text()
-    assert f"no metrics: few has only {held_out} held-out image(s)" in log
+    assert "note: only 1 image of few is held out, so kd compares samples with all images" in log
+    (result,) = gan.about["metrics"]
+    assert result["metric"] == "kd" and result["real"] == 12
+    assert (
+        result["on"]
+        == f"1,000 samples against all 12 images of few, {12 - held_out} of which are training images"
+    )
+
+
+def test_few_held_out_images_join_the_training_images_for_distances() -> None:
+    train, held_out = many(90), many(10, seed=1)
+    images = Images.of(to_float(many(100, seed=2).images))
+    report = Evaluator(PixelFeatures.fit(train), train, held_out, samples=100)(images)
+    kernel, copied = report.result("kd"), report.result("copies")
+    assert {result["metric"] for result in report} == {"kd", "nn_distance", "copies"}
+    assert kernel["on"] == "100 samples against all 100 images of halves, 90 of which are training images"
+    assert kernel["floor_on"] == "a random half of these against the other half" and kernel["split"] == "all"
+    assert kernel["floor"] is not None and abs(kernel["floor"]) < 0.1 * abs(kernel_of_noise(train, held_out))
+    assert copied["on"] == "100 samples against 10 test images of halves" and copied["better"] == ""
+    assert "about 0.01 for new images" in str(report)
+    (note,) = report.notes
+    assert note == (
+        "note: only 10 images of halves are held out, so kd compares samples with all images of the data, "
+        "and precision and recall are not measured, because they need 50"
+    )
+    shots = Evaluator(PixelFeatures.fit(train), train, held_out, ("kd",), 100, train.few(7))(images)
+    assert "all 100 images of halves, 7 of which are training images" in shots.results[0]["on"]
+    with pytest.raises(gz.DataError, match="need at least 50 held-out images and 6 samples, not 10 and 100"):
+        Evaluator(PixelFeatures.fit(train), train, held_out, ("cpr",), 100)
+    alone = Evaluator(PixelFeatures.fit(train), None, held_out, samples=100)(images)
+    assert "against 10 test images of halves" in alone.results[0]["on"], "the training images are not known"
+    assert "kd" not in alone.notes[0] and "not measured, because they need 50" in alone.notes[0]
+
+
+def kernel_of_noise(train: ImageData, held_out: ImageData) -> float:
+    noise = torch.rand(100, 1, 28, 28) * 2 - 1
+    return Evaluator(PixelFeatures.fit(train), train, held_out, ("kd",), 100)(Images.of(noise))["kd"]
+
+
+def test_all_images_give_a_kernel_distance_with_less_noise() -> None:
+    values: dict[bool, list[float]] = {True: [], False: []}
+    everything = many(100)
+    features = PixelFeatures.fit(everything, 4)
+    images = Images.of(to_float(many(200, seed=5).images) * 0.9)
+    for seed in range(12):
+        order = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
+        held_out, train = everything.select(order[:10]), everything.select(order[10:])
+        for whole in values:
+            judge = Evaluator(features, train if whole else None, held_out, ("kd",), 200)
+            values[whole].append(judge(images)["kd"])
+    spread = {whole: float(torch.tensor(found).std()) for whole, found in values.items()}
+    assert spread[True] < 0.3 * spread[False]
+
+
+def test_floors_have_as_many_images_as_the_samples() -> None:
+    train, held_out = many(80), many(100, seed=1)
+    judge = Evaluator(PixelFeatures.fit(train, 4), train, held_out, ("fd", "cpr", "kd"), 300)
+    report = judge(Images.of(to_float(many(300, seed=2).images)))
+    assert [r["samples"] for r in report] == [80, 80, 80, 300]
+    assert report.results[0]["on"] == "80 samples against 100 test images of halves"
 
 
 def test_what_cant_be_measured_is_refused_before_anything_is(photos: Path, gan: gz.GAN) -> None:
@@ -338,15 +394,13 @@ def test_metrics_have_names_in_a_text_or_in_a_sequence() -> None:
             named(wish)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("metrics", ["kd,pr", ("kd", "pr")], ids=str)
+@pytest.mark.parametrize("metrics", ["kd,diversity", ("kd", "diversity")], ids=str)
 def test_a_run_measures_what_it_was_told_in_words(photos: Path, tmp_path: Path, metrics: object) -> None:
-    for picture in sorted(photos.rglob("*.png")):  # so that enough are held out
-        shutil.copy(picture, picture.with_stem(f"{picture.stem}-again"))
     settings = TINY | {"metrics": metrics, "extractor": "pixels", "samples": 20, "data": photos}
     gan = gz.train("dcgan", image_size=28, out=tmp_path, **settings)
-    assert [result["metric"] for result in gan.about["metrics"]][:2] == ["kd", "precision"]
+    assert [result["metric"] for result in gan.about["metrics"]] == ["kd", "diversity"]
     report = gz.evaluate(gan, data=photos, metrics=metrics, samples=20, extractor="pixels")  # type: ignore[arg-type]
-    assert [result["metric"] for result in report.results][:2] == ["kd", "precision"]
+    assert [result["metric"] for result in report.results] == ["kd", "diversity"]
 
 
 def test_images_in_memory_are_not_measured_and_the_log_says_why(images: ImageData, tmp_path: Path) -> None:
@@ -395,7 +449,10 @@ def test_a_split_takes_size_and_channels_from_the_images_that_are_trained_on(tmp
         (tmp_path / "some" / split).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).resize((side, side)).save(tmp_path / "some" / split / f"{i}.png")
     made = gz.train(
-        "dcgan", data=tmp_path / "some", out=tmp_path / "runs", **TINY | {"metrics": "kd", "watch_every": 2}
+        "dcgan",
+        data=tmp_path / "some",
+        out=tmp_path / "runs",
+        **TINY | {"metrics": "kd", "extractor": "pixels", "watch_every": 2},
     )
     assert made.about["metrics"][0]["metric"] == "kd"
 

@@ -163,7 +163,8 @@ class Evaluator:
             return []
         whole = "kd compares samples with all images of the data, and " if self.few else ""
         why = f"{whole}precision and recall are not measured, because they need {HELD_OUT}"
-        return [f"note: only {count} images of {name} are held out, so {why}"]
+        held_out = f"image of {name} is" if count == 1 else f"images of {name} are"
+        return [f"note: only {count} {held_out} held out, so {why}"]
 
     def how(self, metric: Metric, count: int) -> dict[str, Any]:
         """The keys that all results of a metric share: data, counts, extractor, seed."""

@@ -87,8 +87,9 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
         save_picture(grid(images.images[:64]), folder.path / "reals.png")
     if monitor.note:
         folder.log(monitor.note)
-    for note in monitor.evaluator.notes(monitor.backbones) if monitor.evaluator else ():
-        folder.log(note)
+    if monitor.evaluator:
+        for note in monitor.evaluator.notes(monitor.backbones) + monitor.evaluator.evaluator.notes():
+            folder.log(note)
     health = health_monitor(job, images, monitor.held_out)
     return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb)
 
