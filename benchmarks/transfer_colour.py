@@ -1,4 +1,4 @@
-"""Few colour images, 64×64: `python benchmarks/transfer_colour.py SETS` fills benchmarks/transfer-colour.jsonl.
+"""Few colour images, 64×64: `python benchmarks/transfer_colour.py SETS` fills transfer-colour.jsonl.
 
 SETS is a folder with the zips of `TARGETS`. A cell is one run: a target, a number of training images, a
 method, a seed. All methods train the generator of dcgan-faces for the same number of steps on the same

@@ -75,7 +75,9 @@ def test_discriminator(name: str, size: int, channels: int, classes: int, tmp_pa
     images = torch.rand(4, channels, size, size) * 2 - 1
     logits = call(network, images, torch.arange(4) % 3)
     assert logits.shape[0] == 4 and network.num_classes == classes
-    assert logits.ndim == 1 or name == "projected", "one logit an image, but for one at each place of each head"
+    assert logits.ndim == 1 or name == "projected", (
+        "one logit an image, but for one at each place of each head"
+    )
     check_gradients(network, logits)
     check_round_trip(network, try_build(registry.discriminators, name, **config), tmp_path / "model")
 
@@ -105,7 +107,9 @@ def test_blocks_hold_every_parameter_once(kind: str, classes: int) -> None:
             config["num_classes"] = classes
         network = registry.REGISTRIES[kind].build(name, **config)
         held = [id(p) for block in network.blocks for p in block.parameters()]
-        frozen = {id(p) for part in ("backbone", "mixing") for p in getattr(network, part, network).parameters()}
+        frozen = {
+            id(p) for part in ("backbone", "mixing") for p in getattr(network, part, network).parameters()
+        }
         wanted = {id(p) for p in network.parameters()} - (frozen if name == "projected" else set())
         if name == "backbone":  # the body's own classifier is not used
             wanted -= {id(p) for p in network.backbone.blocks[-1].parameters()}

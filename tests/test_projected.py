@@ -59,7 +59,7 @@ def test_a_projected_discriminator_is_frozen_features_mixed_and_heads(
 def test_a_released_backbone_is_stored_by_name_and_hash(
     gan: gz.GAN, images: ImageData, tmp_path: Path
 ) -> None:
-    trainer, _, run = trained(gan, images, "projected", backbone="cnn-mnist", width=4)
+    trainer, *_ = trained(gan, images, "projected", backbone="cnn-mnist", width=4)
     saved = load_file(trainer.snapshot().save(tmp_path / "model") / "discriminator.safetensors")
     assert not [name for name in saved if "backbone" in name]
     released = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]

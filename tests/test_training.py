@@ -66,7 +66,9 @@ def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: I
         recipe = Recipe(steps=1, batch=4, precision="fp32")
         trainer = new_trainer(made, gz.TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
         trainer.step(0, torch.arange(4))
-        batch = gz.Batch(0, torch.zeros(1), torch.zeros(1), torch.zeros(1), made.generator, made.discriminator)
+        batch = gz.Batch(
+            0, torch.zeros(1), torch.zeros(1), torch.zeros(1), made.generator, made.discriminator
+        )
         assert trainer.game.critic(batch).together is together
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.metrics.extractors import Extractor, Outputs, digest
-from gantl_zoo.networks.base import evaluating
+from gantl_zoo.metrics.extractors import Extractor, Outputs
+from gantl_zoo.networks.base import digest, evaluating
 
 NETWORK = "inception-v3-compat"
 FEATURES, LOGITS = "2048", "logits_unbiased"

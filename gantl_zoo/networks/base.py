@@ -43,8 +43,8 @@ class Generator(Protocol):
 class Discriminator(Protocol):
     """What a discriminator has: a `torch.nn.Module` that maps images (N, C, H, W) in [-1, 1] to logits (N,).
 
-    Several logits of an image, (N, …), are allowed, such as one for each place. A class-conditional one also takes labels (N,). `blocks` run from the image to the logits, and contain
-    each parameter that is trained.
+    Several logits of an image, (N, …), are allowed, such as one for each place. A class-conditional one also
+    takes labels (N,). `blocks` run from the image to the logits, and contain each parameter that is trained.
     """
 
     @property

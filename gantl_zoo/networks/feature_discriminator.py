@@ -92,7 +92,7 @@ class BackboneDiscriminator(nn.Module):
         return self
 
     def extract(self, images: Tensor) -> list[Tensor]:
-        """The features of images (N, C, H, W): maps (N, K, h, w), fine to coarse. No trained layer with `freeze`."""
+        """The features of images (N, C, H, W): maps (N, K, h, w), fine to coarse. With `freeze` untrained."""
         maps: list[Tensor] = self.mixing(self.feature_maps(images.expand(-1, self.sees, -1, -1)))
         return maps
 

@@ -106,7 +106,7 @@ class DepthwiseConv2d(nn.Module):
         self.weight, self.bias = conv.weight, conv.bias
         self.kernel, self.stride = int(conv.kernel_size[0]), int(conv.stride[0])
         self.same = type(conv).__name__ == "Conv2dSame"  # timm's padding as in TensorFlow
-        self.padding = 0 if self.same else int(conv.padding[0])  # type: ignore[arg-type]
+        self.padding = 0 if self.same else int(conv.padding[0])
 
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:

@@ -19,7 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.networks.base import check_sizes, digest
-from gantl_zoo.networks.feature_discriminator import backbone_arguments, starting_body
+from gantl_zoo.networks.feature_discriminator import starting_body
 from gantl_zoo.networks.frozen import FrozenPyramid
 from gantl_zoo.networks.pretrained import default_backbone, find
 
@@ -108,8 +108,8 @@ class ProjectedDiscriminator(nn.Module):
             head(channels, side, width) for channels, side in zip(self.mixing.widths, sides, strict=True)
         )
         if release:
-            self.register_state_dict_post_hook(_without_backbone)
-            self.register_load_state_dict_pre_hook(_with_own_backbone)
+            self.register_state_dict_post_hook(_without_backbone)  # type: ignore[no-untyped-call]
+            self.register_load_state_dict_pre_hook(_with_own_backbone)  # type: ignore[no-untyped-call]
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -123,7 +123,9 @@ class ProjectedDiscriminator(nn.Module):
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """The mixed frozen features of images (N, C, H, W): maps (N, K, h, w), fine to coarse."""
-        maps = self.feature_maps(images.expand(-1, self.sees, -1, -1))  # (N, C, H, W) -> (N, sees, H, W) -> maps
+        maps = self.feature_maps(
+            images.expand(-1, self.sees, -1, -1)
+        )  # (N, C, H, W) -> (N, sees, H, W) -> maps
         mixed: list[Tensor] = self.mixing(maps[-len(self.heads) :])
         return mixed
 
@@ -161,7 +163,8 @@ def discriminator(
 ) -> ProjectedDiscriminator:
     """Discriminator of Projected GAN: four heads on frozen features (Sauer et al. 2021).
 
-    The features are mixed at random. Paper: https://arxiv.org/abs/2111.01007, section 3. Train it with the hinge loss and DiffAugment.
+    The features are mixed at random. Train it with the hinge loss and DiffAugment.
+    Paper: https://arxiv.org/abs/2111.01007, section 3.
 
     `backbone`: name of a released classifier, such as cnn-mnist or efficientnet-lite0-imagenet; or of an
         architecture, such as timm:resnet18.
@@ -191,7 +194,9 @@ def discriminator(
     own: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "channels": channels}
     own |= {"resize": resize, "width": width, "sha256": sha256 if release else ""}
     if not release:
-        own["backbone_config"] = getattr(body, "config", {**(backbone_config or {}), "channels": body.channels})
+        own["backbone_config"] = getattr(
+            body, "config", {**(backbone_config or {}), "channels": body.channels}
+        )
     network.config = own
     return network  # type: ignore[no-any-return]
 

@@ -122,10 +122,10 @@ def _same_frozen(
     Raises `TrainingError` if the frozen backbones of the run are others now.
     """
     hashes = frozen_hashes(contents)
-    for name in hashes if saved is not None else ():
-        if saved.get(name) != hashes[name]:
+    for name, own in hashes.items():
+        if saved is not None and saved.get(name) != own:
             raise TrainingError(
-                f"{path} was saved with other weights of {name} ({saved.get(name)}, not {hashes[name]}): "
+                f"{path} was saved with other weights of {name} ({saved.get(name)}, not {own}): "
                 "install the version of the backbone's package that the run began with"
             )
     return {name: t for name, t in tensors.items() if not name.startswith(tuple(f"{h}." for h in hashes))}

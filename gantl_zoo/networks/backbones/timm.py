@@ -141,7 +141,8 @@ def resized(images: Tensor, side: int, mode: str) -> Tensor:
 def resizing(size: int, side: int, mode: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix (side, size) that resizes a column of pixels."""
     with torch.inference_mode(False):
-        unit = torch.eye(size)[None, None]  # (1, 1, size, size)
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
+        unit = torch.eye(size, dtype=exact)[None, None]  # (1, 1, size, size)
         matrix = functional.interpolate(unit, size=(side, size), mode=mode, antialias=True)[0, 0]
         return matrix.to(device, dtype)
 
