@@ -116,8 +116,9 @@ def metric_of(rows: Sequence[Row]) -> str:
 
 
 def measured(rows: Sequence[Row]) -> list[str]:
-    """The columns of the measured scores."""
-    return [key for key in COLUMNS if key in rows[0]["scores"]]
+    """The columns of the measured scores; first the metric that chose the best models."""
+    present = [key for key in COLUMNS if key in rows[0]["scores"]]
+    return sorted(present, key=lambda key: key != metric_of(rows))
 
 
 def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:
