@@ -77,7 +77,7 @@ def test_without_the_networks_pixels_are_compared_and_a_note_names_the_plugin(no
     assert chosen.name == "pixels-pca8" and "plug-in gantl-zoo-imagenet" in chosen.note
     assert not choose_extractor("pixels", blank(3, 32)).note, "it was asked for"
     report = gz.evaluate(colour_gan(), data=blank(3, 32, 20), metrics="kd", samples=10)
-    assert report.notes[0] == chosen.note
+    assert chosen.note in report.notes
 
 
 def test_a_network_that_cant_be_loaded_is_left_out(release: Callable[[str], Path]) -> None:

@@ -255,10 +255,8 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
         "base_sha256": gan.lineage.get("base_sha256", ""),
         "best_step": gan.about["training"]["best_step"],
         "curve": {step: round(value, 3) for step, value in curve.items()},
-        "scores": {result["metric"]: float(f"{result['value']:.5g}") for result in reversed(scores.results)},
-        "floors": {
-            result["metric"]: result["floor"] for result in reversed(scores.results)
-        },  # the first counts
+        "scores": {r["metric"]: float(f"{r['value']:.5g}") for r in reversed(scores.results)},
+        "floors": {r["metric"]: r["floor"] for r in reversed(scores.results)},  # the first of a name counts
         "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
         "seconds": round(seconds, 1) if whole else None,  # unknown for a resumed run
     }

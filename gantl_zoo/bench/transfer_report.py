@@ -13,7 +13,14 @@ from gantl_zoo.errors import TrainingError
 from gantl_zoo.storage.atomic import replace_file
 
 SCRATCH = "scratch"
-COLUMNS = {"fd": "fd", "kd": "KID", "precision": "precision", "recall": "recall", "nn_distance": "nearest"}
+COLUMNS = {
+    "fd": "fd",
+    "kd": "KID",
+    "precision": "precision",
+    "complement_precision": "complement precision",
+    "recall": "recall",
+    "nn_distance": "nearest",
+}
 LEGEND = (
     "fd, KID: Fréchet and kernel distance between samples of each run's best model and held-out images of "
     "the target, mean ± standard deviation over seeds; the first of them chose the best model. of scratch: "
@@ -109,8 +116,9 @@ def metric_of(rows: Sequence[Row]) -> str:
 
 
 def measured(rows: Sequence[Row]) -> list[str]:
-    """The columns of the measured scores."""
-    return [key for key in COLUMNS if key in rows[0]["scores"]]
+    """The columns of the measured scores; first the metric that chose the best models."""
+    present = [key for key in COLUMNS if key in rows[0]["scores"]]
+    return sorted(present, key=lambda key: key != metric_of(rows))
 
 
 def line(name: str, rows: Sequence[Row], scratch: Sequence[Row]) -> str:

@@ -110,8 +110,9 @@ class Evaluator:
 
     def as_many(self, metric: Metric, fake: Features, real: References) -> Features:
         """The samples, or as many as the floor has images if the metric depends on the number."""
-        floor = self.train is not None and self.enough(metric, real.against, real.stand_in)
-        return fake.select(slice(len(real.stand_in))) if metric.sized and floor else fake
+        if not metric.sized or self.train is None or not self.enough(metric, real.against, real.stand_in):
+            return fake
+        return fake.select(slice(len(real.stand_in)))
 
     def references(self, metric: Metric) -> References:
         """The real images of a metric."""
