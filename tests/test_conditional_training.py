@@ -25,7 +25,7 @@ from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 
-BRINGS = {"projected": "BackboneDiscriminator has 0, so the classes can't be learned"}
+BRINGS = {"projected": "ProjectedDiscriminator has 0, so the classes can't be learned"}
 SETTINGS: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
 
 

@@ -14,7 +14,7 @@ from helpers import SMALL
 import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics.extractors import ClassifierFeatures, PixelFeatures
+from gantl_zoo.metrics.extractors import ClassifierFeatures, PixelFeatures, dither
 from gantl_zoo.metrics.shared import frozen_backbones, stem_digest
 from gantl_zoo.runs.extractor import IMAGENET, choose_extractor, choose_or_pixels
 
@@ -123,7 +123,8 @@ def test_channels_last_changes_features_by_rounding_only(both: None) -> None:
     images = blank(3, 32)
     found = choose_extractor("auto", images)
     assert isinstance(found, ClassifierFeatures)
-    plain = gz.load_model(FIRST).backbone.embed(images.images.float() / 127.5 - 1)  # type: ignore[union-attr]
+    dithered = images.images.float() / 127.5 - 1 + dither(torch.Size(images.shape))
+    plain = gz.load_model(FIRST).backbone.embed(dithered)  # type: ignore[union-attr]
     torch.testing.assert_close(found(images.images)[0], plain, rtol=1e-4, atol=1e-6)
 
 

@@ -68,7 +68,7 @@ def test_registered_weights_are_found_by_every_spelling(network: nn.Module, file
     for name in (f"timm/{FULL}", f"hf-hub:timm/{FULL}", f"hf_hub:timm/{NAME}"):
         assert same(network, name, classes=7), name
         assert pretrained.find(name, "x").source.startswith(f"timm:{NAME}")
-        assert base_of(name, 3)[0].parts["backbone"]["name"].startswith(f"timm:{NAME}")
+        assert base_of(name, 3).model.parts["backbone"]["name"].startswith(f"timm:{NAME}")
     grey = gz.backbones.build(f"timm:{FULL}", channels=1).network
     assert torch.allclose(grey.conv1[0].weight, network.conv1[0].weight.sum(1, keepdim=True), atol=1e-6)  # type: ignore[index, union-attr]
 

@@ -106,9 +106,9 @@ class ClassifierFeatures(Extractor):
     def forward(self, images: Tensor) -> Outputs:
         network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
         floats = to_float(images).to(self.device)
+        floats = floats.expand(-1, 3, -1, -1) if self.repeated else floats  # (N, 1, H, W) -> (N, 3, H, W)
         if self.dithered:
             floats = floats + dither(floats.shape[1:]).to(self.device)
-        floats = floats.expand(-1, 3, -1, -1) if self.repeated else floats  # (N, 1, H, W) -> (N, 3, H, W)
         floats = floats.contiguous(memory_format=self.layout)
         embedding = network.embed(floats)
         if not self.num_logits:

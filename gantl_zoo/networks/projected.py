@@ -92,6 +92,7 @@ class ProjectedDiscriminator(nn.Module):
 
     num_classes = 0
     freeze = True  # `extract` has no trained layer
+    fresh_if_reshaped = True  # for images of another size a head may have other layers
     random_features = False  # True if built on a backbone with random weights; loading keeps it
 
     def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, release: bool) -> None:
@@ -101,7 +102,8 @@ class ProjectedDiscriminator(nn.Module):
         self.backbone = backbone.eval().requires_grad_(False)
         self.feature_maps = FrozenPyramid(backbone)
         with torch.no_grad():
-            maps = backbone.pyramid(torch.zeros(1, self.sees, *image_shape[1:]))[-LEVELS:]
+            zeros = torch.zeros(1, self.sees, *image_shape[1:], device=next(backbone.parameters()).device)
+            maps = backbone.pyramid(zeros)[-LEVELS:]
         sides = [2 * min(features.shape[-2:]) for features in maps]
         self.mixing = Mixing([features.shape[1] for features in maps], width)
         self.heads = nn.ModuleList(
@@ -181,7 +183,8 @@ def discriminator(
     check_sizes("projected", width=width, image_size=image_size)
     release = is_release(backbone)
     if release:
-        body, random = find(backbone, "projected:").load(), False
+        with torch.device("cpu"):  # also where only the shapes of a network are built
+            body, random = find(backbone, "projected:").load(), False
         sha256 = same_weights(backbone, body, sha256)
     else:
         inner = dict(backbone_config or {})
@@ -194,11 +197,14 @@ def discriminator(
     own: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "channels": channels}
     own |= {"resize": resize, "width": width, "sha256": sha256 if release else ""}
     if not release:
-        own["backbone_config"] = getattr(
-            body, "config", {**(backbone_config or {}), "channels": body.channels}
-        )
+        own["backbone_config"] = architecture(getattr(body, "config", backbone_config or {}), channels)
     network.config = own
     return network  # type: ignore[no-any-return]
+
+
+def architecture(config: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """The arguments of a backbone, without `channels` if they are those of the images."""
+    return {key: value for key, value in config.items() if (key, value) != ("channels", channels)}
 
 
 def is_release(name: str) -> bool:

@@ -99,6 +99,8 @@ def take(
         return result, Match(role, name, "fresh" if old is None else "adapted", ", ".join(notes))
     if pair.place == "loose":
         return new, Match(role, name, "fresh", "the block next to the image has another shape")
+    if getattr(after, "fresh_if_reshaped", False):
+        return new, Match(role, name, "fresh", "its shape depends on the size of the images")
     before_shape = "missing" if old is None else f"{tuple(old.shape)}"
     raise UsageError(
         f"the {role}'s tensor {name} is {before_shape} in the source and {tuple(new.shape)} in the network "

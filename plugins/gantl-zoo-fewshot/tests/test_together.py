@@ -103,7 +103,7 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
         trainer, changed = trained(mine, images, name, count=2)
         assert not moved(before, mine.discriminator) and changed[-1]["generator"]
         assert all(key.startswith("heads.") for key in changed[-1]["discriminator"])
-        assert trainer.snapshot().parts["discriminator"]["name"] == "backbone"
+        assert trainer.snapshot().parts["discriminator"]["name"] == "projected"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
         ("lora+mirror", {}, "put mirror before it"),
         ("lora+scale-shift", {}, "lora: the other parts freeze all of the generator's weights"),
         ("mine+freeze-g", {}, "mine: the other parts freeze all"),
-        ("projected+cdc", {}, "cdc: block 0 of BackboneDiscriminator has no feature maps"),
+        ("projected+cdc", {}, "cdc: block 0 of ProjectedDiscriminator has no feature maps"),
         ("lora", {"rank": 0}, "lora: rank=0 must be at least 1"),
         ("lora", {"alpha": 0}, "lora: alpha=0 must be positive"),
         ("svd", {"network": "critic"}, "svd: network='critic' must be one of both, generator, discriminator"),
