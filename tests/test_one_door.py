@@ -205,7 +205,7 @@ def test_scores_on_images_that_were_trained_on_are_marked(photos: Path, tmp_path
             archive.write(path, Path("inside") / path.relative_to(photos))
     for same in (photos, tmp_path / "wrapped.zip"):
         (note,) = gz.evaluate(made, data=same, channels=1, **MEASURED).notes
-        assert note.startswith("warning: 3 held-out images of ") and "are few" in note
+        assert note.startswith("note: only 3 images of ") and "kd compares samples with all images" in note
     learned = tmp_path / "learned" / "test"
     learned.mkdir(parents=True)
     (tmp_path / "learned" / "train").mkdir()
