@@ -15,6 +15,7 @@ import time
 import zipfile
 from itertools import product
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import gantl_zoo as gz
@@ -98,6 +99,47 @@ def cell(sets: Path, target: str, shots: int, method: str, seed: int, steps: int
     return key | {"seconds": seconds, "curve": curve.values}
 
 
+def report() -> str:
+    """All results as Markdown: a table for each target and number of images."""
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    lines = ["# Few colour images", "", *(__doc__ or "").split("\n\n")[1].splitlines(), ""]
+    for target, shots, steps in dict.fromkeys((r["target"], r["shots"], r["steps"]) for r in rows):
+        cells = [r for r in rows if (r["target"], r["shots"], r["steps"]) == (target, shots, steps)]
+        lines += [f"## {target}, {TARGETS[target][1]}: {shots} images", ""]
+        lines += table(cells) + [""]
+    return "\n".join(lines)
+
+
+def table(cells: list[dict[str, Any]]) -> list[str]:
+    """A row for each method: means over seeds, and ratios to `scratch` with the same seeds and steps."""
+    measured = sorted(map(int, cells[0]["curve"]))
+    heads = [f"fd after {step}" for step in measured]
+    lines = [f"| method | seeds | {' | '.join(heads)} | kd | best fd / scratch | kd / scratch | s |"]
+    lines.append(f"| --- |{' ---: |' * (len(measured) + 5)}")
+    scratch = {cell["seed"]: cell for cell in cells if cell["method"] == "scratch"}
+    for method in METHODS:
+        own = [cell for cell in cells if cell["method"] == method]
+        if own:
+            fd = [mean([value(cell, step, "fd") for cell in own]) for step in measured]
+            last = measured[-1]
+            ratios = [least(cell, "fd") / least(scratch[cell["seed"]], "fd") for cell in own]
+            kd = [value(cell, last, "kd") / value(scratch[cell["seed"]], last, "kd") for cell in own]
+            numbers = [*(f"{one:.0f}" for one in fd), f"{mean([value(c, last, 'kd') for c in own]):.2f}"]
+            numbers += [f"{mean(ratios):.2f}", f"{mean(kd):.2f}", f"{min(c['seconds'] for c in own):.0f}"]
+            lines.append(f"| {method} | {len(own)} | {' | '.join(numbers)} |")
+    return lines
+
+
+def value(cell: dict[str, Any], step: int, metric: str) -> float:
+    """The value of a metric, "fd" or "kd", after `step`."""
+    return next(number for name, number in cell["curve"][str(step)].items() if name.startswith(metric))
+
+
+def least(cell: dict[str, Any], metric: str) -> float:
+    """The least value of a metric in a run."""
+    return min(value(cell, int(step), metric) for step in cell["curve"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
@@ -117,6 +159,7 @@ def main() -> None:
             print(json.dumps(row))
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
+    (HERE / "transfer-colour.md").write_text(report())
 
 
 if __name__ == "__main__":

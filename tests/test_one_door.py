@@ -214,7 +214,7 @@ def test_scores_on_images_that_were_trained_on_are_marked(photos: Path, tmp_path
     report = gz.evaluate(made, data=tmp_path / "learned", channels=1, **MEASURED)
     few, note = report.notes
     assert (
-        "15 held-out images of " in few
+        "only 15 images of " in few
         and "was trained on" in note
         and "of the 15 held-out images" in note
         and note in str(report)

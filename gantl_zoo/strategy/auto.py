@@ -32,12 +32,16 @@ NEAR, FAR = 0.4, 0.8  # limits of the distance, in standard deviations
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the guide: a strategy for at most `most` images at a distance of at most `farthest`."""
+    """A row of the guide: a strategy for at most `most` images at a distance of at most `farthest`.
+
+    With `colour` it is for colour images only.
+    """
 
     strategy: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     most: float = math.inf
     farthest: float = math.inf
+    colour: bool = False
     why: str = ""
 
     def __str__(self) -> str:
@@ -55,7 +59,8 @@ FIRST = "with this many images or at this distance, a frozen first block gives t
 # - Digits 5-9 (distance 0.26 from digits 0-4): `mine` is best. Without it, `freeze-d` with one frozen block
 #   is best with 10 images and with 1,000 and more, and `full` with 100.
 # - Letters (0.67): `l2-sp` is best with 10 images.
-# - Faces in colour (0.96): `full` is best with 10 and 35 images.
+# - Faces in colour (0.96): `full` is best with 10 and 35 images. Drawings in colour (0.78 to 1.3): it is best, or
+#   equals the best, with 100.
 # - Clothes (1.2): `full` equals the best with 10 images.
 # - Elsewhere `freeze-d` with one frozen block is best or equals the best.
 # The limits between these cases are guesses.
@@ -65,6 +70,7 @@ GUIDE = (
     Line("l2-sp", most=30, farthest=FAR, why=HELD),
     Line("full", most=60, why=WHOLE),
     Line("full", most=300, farthest=FAR, why=WHOLE),
+    Line("full", most=300, colour=True, why=WHOLE),
     Line("freeze-d", {"first": 1}, why=FIRST),
 )
 
@@ -91,12 +97,14 @@ def advised(strategy: str, config: dict[str, Any], source: GAN, fitted: GAN, ima
         raise UsageError(
             f"strategy auto takes no settings ({', '.join(config)}); name the strategy that has them"
         )
-    return choose(len(images), novelty(source, images), lambda line: suits(line, fitted, images))
+    far, colour = novelty(source, images), images.shape[0] > 1
+    return choose(len(images), far, lambda line: suits(line, fitted, images), colour)
 
 
-def choose(shots: int, far: float, fits: Callable[[Line], bool]) -> Advice:
+def choose(shots: int, far: float, fits: Callable[[Line], bool], colour: bool = False) -> Advice:
     """The first row of the guide that `fits`, or else `full`."""
-    lines = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
+    near = [line for line in GUIDE if shots <= line.most and far <= line.farthest]
+    lines = [line for line in near if colour or not line.colour]
     chosen = next(filter(fits, lines), Line("full"))
     first = next((i for i, line in enumerate(lines) if line.strategy == chosen.strategy), len(lines))
     skipped = ", ".join(dict.fromkeys(map(str, lines[:first])))
