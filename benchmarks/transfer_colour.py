@@ -106,7 +106,7 @@ def report() -> str:
     for target, shots, steps in dict.fromkeys((r["target"], r["shots"], r["steps"]) for r in rows):
         cells = [r for r in rows if (r["target"], r["shots"], r["steps"]) == (target, shots, steps)]
         lines += [f"## {target}, {TARGETS[target][1]}: {shots} images", ""]
-        lines += table(cells) + [""]
+        lines += [*table(cells), ""]
     return "\n".join(lines)
 
 

@@ -59,8 +59,8 @@ FIRST = "with this many images or at this distance, a frozen first block gives t
 # - Digits 5-9 (distance 0.26 from digits 0-4): `mine` is best. Without it, `freeze-d` with one frozen block
 #   is best with 10 images and with 1,000 and more, and `full` with 100.
 # - Letters (0.67): `l2-sp` is best with 10 images.
-# - Faces in colour (0.96): `full` is best with 10 and 35 images. Drawings in colour (0.78 to 1.3): it is best, or
-#   equals the best, with 100.
+# - Faces in colour (0.96): `full` is best with 10 and 35 images. Drawings in colour (0.78 to 1.3): it is the
+#   best or equals it with 100.
 # - Clothes (1.2): `full` equals the best with 10 images.
 # - Elsewhere `freeze-d` with one frozen block is best or equals the best.
 # The limits between these cases are guesses.
