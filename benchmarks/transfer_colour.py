@@ -19,7 +19,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from PIL import Image, ImageDraw
+
 import gantl_zoo as gz
+from gantl_zoo.viz.grid import grid
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "transfer-colour.jsonl"
@@ -32,6 +35,7 @@ TARGETS = {
     "cats": ("robohash-cats-64.zip", "far: drawn cats"),
     "stamps": ("tuxpaint-stamps-128.zip", "far: cut-out photographs"),
 }
+SHOWN = ("lorelei", "micah", "cats")  # the licence of the photographs differs from file to file
 HELD_OUT = 500  # the most held-out images
 STEPS, EVERY, SAMPLES = 600, 150, 500
 NETWORKS: dict[str, Any] = {"generator_config": {"width": 32}, "image_size": 64}
@@ -51,6 +55,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "strategy_config": {"backbone": LITE0["backbone"], "resize": LITE0["resize"], "width": 16},
     },
 }  # fmt: skip
+
+
+CREDITS = (
+    "Drawings by Lisa Wischofsky (`lorelei`, CC0 1.0; the faces of `dcgan-faces`, CC BY 4.0), Micah Lanier "
+    "(`micah`, CC BY 4.0) and David Revoy (`cats`, CC BY 4.0)."
+)
 
 
 def split(sets: Path, target: str, shots: int, seed: int) -> Path:
@@ -109,6 +119,8 @@ def report() -> str:
         cells = [r for r in rows if (r["target"], r["shots"], r["steps"]) == (target, shots, steps)]
         lines += [f"## {target}, {TARGETS[target][1]}: {shots} images", ""]
         lines += [*table(cells), ""]
+    lines += [CREDITS, ""]
+    lines += ["![Samples of each method with 100 images, beside real images](transfer-colour.png)", ""]
     return "\n".join(lines)
 
 
@@ -142,6 +154,30 @@ def least(cell: dict[str, Any], metric: str) -> float:
     return min(value(cell, int(step), metric) for step in cell["curve"])
 
 
+def contact_sheet() -> Image.Image:
+    """Real images, and nine samples of each method with 100 images and seed 0: a row for each target."""
+    side, gap, left, top = 192, 8, 64, 20
+    methods = ("real", "scratch", "full", "vision-aided", "projected")
+    size = (left + len(methods) * (side + gap), top + len(SHOWN) * (side + gap))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, method in enumerate(methods):
+        x = left + column * (side + gap)
+        draw.text((x, 4), method, fill="black")
+        for row, target in enumerate(SHOWN):
+            y = top + row * (side + gap)
+            draw.text((4, y + side // 2), target, fill="black")
+            if method == "real":
+                images = gz.load_data(OUT / f"{target}-100-0.zip", image_size=64).images[:9]
+                tiles = grid(images, 3, scale=1)
+            elif (path := OUT / f"{target}-100-{method}-0-{STEPS}.png").exists():
+                tiles = Image.open(path).crop((0, 0, side, side))
+            else:
+                continue
+            sheet.paste(tiles, (x, y))
+    return sheet.quantize(256)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
@@ -162,6 +198,7 @@ def main() -> None:
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
     (HERE / "transfer-colour.md").write_text(report())
+    contact_sheet().save(HERE / "transfer-colour.png", optimize=True)
 
 
 if __name__ == "__main__":
