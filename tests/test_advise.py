@@ -58,7 +58,9 @@ def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.M
     assert names((10, 0.7), (30, 0.8)) == ["l2-sp"] * 2
     assert names((31, 0.7), (100, 0.7), (35, 1.0), (10, 1.5)) == ["full"] * 4
     assert names((100, 1.2), (1_000, 0.7), (60_000, 1.2)) == ["freeze-d first=1"] * 3
-    assert choose(100, 1.2, lambda line: True, colour=True).strategy == "full"
+    aided = choose(100, 1.2, lambda line: True, colour=True)
+    assert aided.strategy == "vision-aided" and aided.settings["backbone"].endswith("lite0-imagenet")
+    assert choose(100, 1.2, lambda line: line.strategy != "vision-aided", colour=True).strategy == "full"
 
     def without(name: str) -> list[str]:
         cases = [(count, 0.2) for count in (10, 100, 1_000)]

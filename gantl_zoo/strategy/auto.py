@@ -18,6 +18,7 @@ from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks, call, eval_view
+from gantl_zoo.networks.pretrained import IMAGENET
 from gantl_zoo.strategy.combine import build_strategy, rehearse
 
 AUTO = "auto"
@@ -54,13 +55,17 @@ HELD = "few images can't replace the source's weights, so these stay near their 
 WHOLE = "with so few images, freezing blocks does not help"
 FIRST = "with this many images or at this distance, a frozen first block gives the best results"
 
+PRETRAINED = "features of ImageNet tell a discriminator more about colour images than so few images do"
+AIDED = {"backbone": IMAGENET, "width": 16}
+
 # The first row that fits is used, if its strategy is installed. The rows come from tables with three seeds.
 # "What the bare command reaches" in benchmarks/README.md has the ratios to the best row of each table.
 # - Digits 5-9 (distance 0.26 from digits 0-4): `mine` is best. Without it, `freeze-d` with one frozen block
 #   is best with 10 images and with 1,000 and more, and `full` with 100.
 # - Letters (0.67): `l2-sp` is best with 10 images.
-# - Faces in colour (0.96): `full` is best with 10 and 35 images. Drawings in colour (0.78 to 1.3): it is the
-#   best or equals it with 100.
+# - Faces in colour (0.96): `full` is best with 10 and 35 images.
+# - Drawings and cut-out photographs in colour (0.78 to 1.3), 100 images, one seed: `vision-aided` on ImageNet
+#   features is best or equals the best. Without them it is `full`.
 # - Clothes (1.2): `full` equals the best with 10 images.
 # - Elsewhere `freeze-d` with one frozen block is best or equals the best.
 # The limits between these cases are guesses.
@@ -69,6 +74,7 @@ GUIDE = (
     Line("freeze-d", {"first": 1}, most=30, farthest=NEAR, why=EARLY_BLOCK),
     Line("l2-sp", most=30, farthest=FAR, why=HELD),
     Line("full", most=60, why=WHOLE),
+    Line("vision-aided", AIDED, most=300, colour=True, why=PRETRAINED),
     Line("full", most=300, farthest=FAR, why=WHOLE),
     Line("full", most=300, colour=True, why=WHOLE),
     Line("freeze-d", {"first": 1}, why=FIRST),
