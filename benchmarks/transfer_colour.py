@@ -128,18 +128,18 @@ def table(cells: list[dict[str, Any]]) -> list[str]:
     """A row for each method: means over seeds, and ratios to `scratch` with the same seeds and steps."""
     measured = sorted(map(int, cells[0]["curve"]))
     heads = [f"fd after {step}" for step in measured]
-    lines = [f"| method | seeds | {' | '.join(heads)} | kd | best fd / scratch | kd / scratch | s |"]
-    lines.append(f"| --- |{' ---: |' * (len(measured) + 5)}")
+    lines = [f"| method | seeds | {' | '.join(heads)} | kd at the end | best fd / scratch | kd / scratch |"]
+    lines.append(f"| --- |{' ---: |' * (len(measured) + 4)}")
     scratch = {cell["seed"]: cell for cell in cells if cell["method"] == "scratch"}
     for method in METHODS:
         own = [cell for cell in cells if cell["method"] == method]
         if own:
-            fd = [mean([value(cell, step, "fd") for cell in own]) for step in measured]
-            last = measured[-1]
-            ratios = [least(cell, "fd") / least(scratch[cell["seed"]], "fd") for cell in own]
-            kd = [value(cell, last, "kd") / value(scratch[cell["seed"]], last, "kd") for cell in own]
-            numbers = [*(f"{one:.0f}" for one in fd), f"{mean([value(c, last, 'kd') for c in own]):.2f}"]
-            numbers += [f"{mean(ratios):.2f}", f"{mean(kd):.2f}", f"{min(c['seconds'] for c in own):.0f}"]
+            last, paired = measured[-1], [cell for cell in own if cell["seed"] in scratch]
+            numbers = [f"{mean(value(cell, step, 'fd') for cell in own):.0f}" for step in measured]
+            numbers.append(f"{mean(value(cell, last, 'kd') for cell in own):.2f}")
+            fd = [least(cell, "fd") / least(scratch[cell["seed"]], "fd") for cell in paired]
+            kd = [value(cell, last, "kd") / value(scratch[cell["seed"]], last, "kd") for cell in paired]
+            numbers += [f"{mean(ratios):.2f}" if ratios else "" for ratios in (fd, kd)]
             lines.append(f"| {method} | {len(own)} | {' | '.join(numbers)} |")
     return lines
 
