@@ -40,16 +40,16 @@ HELD_OUT = 500  # the most held-out images
 STEPS, EVERY, SAMPLES = 600, 150, 500
 NETWORKS: dict[str, Any] = {"generator_config": {"width": 32}, "image_size": 64}
 PLAIN: dict[str, Any] = {"loss": "relativistic", "r1": 1.0, "lr": 4e-4}
-TAUGHT: dict[str, Any] = {"loss": "hinge", "lr": 2e-4, "r1": 0.0}
+HINGE: dict[str, Any] = {"loss": "hinge", "lr": 2e-4, "r1": 0.0}
 LITE0: dict[str, Any] = {"backbone": "efficientnet-lite0-imagenet", "resize": 96, "width": 16}
 METHODS: dict[str, dict[str, Any]] = {
     "scratch": {**NETWORKS, **PLAIN, "discriminator_config": {"width": 32}},
     "projected scratch": {
-        **NETWORKS, **TAUGHT, "discriminator": "projected", "discriminator_config": LITE0,
+        **NETWORKS, **HINGE, "discriminator": "projected", "discriminator_config": LITE0,
     },
     "full": {"strategy": "full", **PLAIN},
     "freeze-d first=1": {"strategy": "freeze-d", "strategy_config": {"first": 1}, **PLAIN},
-    "projected": {"strategy": "projected", "strategy_config": LITE0, **TAUGHT},
+    "projected": {"strategy": "projected", "strategy_config": LITE0, **HINGE},
     "vision-aided": {
         "strategy": "vision-aided", **PLAIN,
         "strategy_config": {"backbone": LITE0["backbone"], "resize": LITE0["resize"], "width": 16},

@@ -182,24 +182,20 @@ def discriminator(
     `backbone_config`: arguments of an architecture.
     """
     check_sizes("projected", width=width, image_size=image_size)
-    release = is_release(backbone)
+    release, inner, random = is_release(backbone), dict(backbone_config or {}), False
     if release:
-        with torch.device("cpu"):  # also where only the shapes of a network are built
-            body, random = find(backbone, "projected:").load(), False
-        sha256 = same_weights(backbone, body, sha256)
+        body = released(backbone, sha256)
+        kept: dict[str, Any] = {"sha256": digest(body.state_dict())}
     else:
-        inner = dict(backbone_config or {})
         body, random = starting_body(backbone, inner, inner.pop("channels", channels), weights, pretrained)
+        kept = {"backbone_config": architecture(getattr(body, "config", backbone_config or {}), channels)}
     check_images(backbone, body, channels)
     if resize is not None:
         set_side(backbone, body, resize)
     network: Any = ProjectedDiscriminator(body, (channels, image_size, image_size), width, release)
     network.random_features = random
-    own: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "channels": channels}
-    own |= {"resize": resize, "width": width, "sha256": sha256 if release else ""}
-    if not release:
-        own["backbone_config"] = architecture(getattr(body, "config", backbone_config or {}), channels)
-    network.config = own
+    kept |= {"backbone": backbone, "image_size": image_size, "channels": channels, "width": width}
+    network.config = kept | {"resize": resize}
     return network  # type: ignore[no-any-return]
 
 
@@ -213,8 +209,10 @@ def is_release(name: str) -> bool:
     return name in registry.models and registry.folder_at(name) is None
 
 
-def same_weights(name: str, backbone: Any, sha256: str) -> str:
-    """The hash of a backbone's weights. Raises `WeightsError` if it is not `sha256`; "" accepts any."""
+def released(name: str, sha256: str) -> Any:
+    """The backbone of a release. Raises `WeightsError` unless its weights have the hash `sha256`, if given."""
+    with torch.device("cpu"):  # also where only the shapes of a network are built
+        backbone = find(name, "projected:").load()
     found = digest(backbone.state_dict())
     if sha256 and found != sha256:
         raise WeightsError(
@@ -222,7 +220,7 @@ def same_weights(name: str, backbone: Any, sha256: str) -> str:
             f"{sha256}: install the version of its package that the folder requires, or load the model with "
             "discriminator=False"
         )
-    return found
+    return backbone
 
 
 def check_images(name: str, backbone: Any, channels: int) -> None:
