@@ -210,7 +210,7 @@ def is_release(name: str) -> bool:
 
 
 def released(name: str, sha256: str) -> Any:
-    """The backbone of a release. Raises `WeightsError` unless its weights have the hash `sha256`, if given."""
+    """The backbone of a release. Raises `WeightsError` unless its weights have the hash `sha256` (or "")."""
     with torch.device("cpu"):  # also where only the shapes of a network are built
         backbone = find(name, "projected:").load()
     found = digest(backbone.state_dict())
