@@ -66,7 +66,7 @@ def parts_of(one: Trainer, images: ImageData) -> dict[str, Callable[[], object]]
     real, noise = to_float(images.images[:BATCH]), torch.randn(BATCH, 100)
     with autocast(), torch.no_grad():
         features = network.extract(augment(real))
-    trained = list(network.heads.parameters())
+    trained, leaves = list(network.heads.parameters()), [one.clone().requires_grad_() for one in features]
 
     def generate() -> None:
         with autocast():
@@ -83,29 +83,23 @@ def parts_of(one: Trainer, images: ImageData) -> dict[str, Callable[[], object]]
             maps = network.extract(shown)
         torch.autograd.grad(sum(one.float().mean() for one in maps), shown)
 
-    def update() -> None:
+    def heads(maps: list[torch.Tensor], inputs: list[Any]) -> None:
         with autocast():
-            logits = network.logits(features)
-        torch.autograd.grad(logits.float().mean(), trained)
-
-    def through() -> None:
-        leaves = [one.clone().requires_grad_() for one in features]
-        with autocast():
-            logits = network.logits(leaves)
-        torch.autograd.grad(logits.float().mean(), leaves)
+            logits = network.logits(maps)
+        torch.autograd.grad(logits.float().mean(), inputs)
 
     return {
         "generator, forward and backward": generate,
         "augmentation of one batch (two a step)": lambda: augment(real),
         "features of real images, forward": forward,
         "features of fake images, forward and backward": backward,
-        "heads, their update on one batch (two a step)": update,
-        "heads, backward to the features": through,
+        "heads, their update on one batch (two a step)": lambda: heads(features, trained),
+        "heads, backward to the features": lambda: heads(leaves, leaves),
     }
 
 
 def main() -> None:
-    images = load(options.data, split="train", image_size=64).few(100)
+    images = load(options.data, split="train", image_size=64).few(BATCH)
     lite0 = {"backbone": "efficientnet-lite0-imagenet", "width": options.width, "resize": options.resize}
     plain = trainer(images, "full", {}, **PLAIN)
     projected = trainer(images, "projected", lite0, **PROJECTED)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from helpers import SMALL, moved, new_trainer, state, trained
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import gantl_zoo as gz
@@ -23,7 +23,7 @@ from gantl_zoo.networks.projected import Mixing, head
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.strategy.mirror import mirrored
-from gantl_zoo.training import engine
+from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 
 
@@ -74,6 +74,29 @@ def test_a_released_backbone_is_stored_by_name_and_hash(
     with pytest.raises(gz.WeightsError, match="trained with those of 0123456789abcdef"):
         gz.load_model(tmp_path / "model")
     assert gz.load_model(tmp_path / "model", discriminator=False).generate(1).shape == (1, 1, 28, 28)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["projected", "vision-aided"])
+def test_a_checkpoint_has_the_hash_of_the_backbone(
+    name: str, gan: gz.GAN, images: ImageData, tmp_path: Path
+) -> None:
+    trainer, *_ = trained(gan, images, name, backbone="cnn-mnist", width=4)
+    saved = checkpoint.save(tmp_path, trainer.contents, {"step": 2})
+    assert not [tensor for tensor in load_file(saved / "state.safetensors") if "backbone" in tensor]
+    checkpoint.restore(tmp_path, trainer.contents)
+
+    state = json.loads((saved / "state.json").read_text())
+    ((place, sha256),) = state["frozen"].items()
+    released = gz.load_model("cnn-mnist").backbone.state_dict()  # type: ignore[union-attr]
+    assert place.endswith(".backbone") and sha256 == digest(released)
+    (saved / "state.json").write_text(json.dumps(state | {"frozen": {place: "0123456789abcdef"}}))
+    with pytest.raises(gz.TrainingError, match="other weights of"):
+        checkpoint.restore(tmp_path, trainer.contents)
+
+    tensors = load_file(saved / "state.safetensors")  # earlier versions saved the backbone, too
+    save_file(tensors | {f"{place}.{n}": t for n, t in released.items()}, saved / "state.safetensors")
+    (saved / "state.json").write_text(json.dumps({k: v for k, v in state.items() if k != "frozen"}))
+    checkpoint.restore(tmp_path, trainer.contents)
 
 
 def test_a_backbone_of_your_own_travels_with_the_model(

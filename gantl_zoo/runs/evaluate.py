@@ -50,7 +50,7 @@ class ModelEvaluator:
         return self.evaluator(samples_of(gan, self.evaluator.samples, self.evaluator.held_out))
 
     def notes(self, backbones: Collection[str]) -> list[str]:
-        """What to know about the extractor. `backbones` has the `stem_digest` of those in the training."""
+        """Notes on the extractor. `backbones` has the `stem_digest` of each backbone used in training."""
         extractor = self.evaluator.extractor
         notes = [extractor.note] if extractor.note else []
         if stem_digest(getattr(extractor, "network", None)) in backbones:

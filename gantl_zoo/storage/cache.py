@@ -36,7 +36,7 @@ def cached(name: str) -> Path | None:
 def written_once(name: str, write: Callable[[Path], object]) -> Path:
     """The cached model folder of that name, which `write(folder)` fills at first use.
 
-    All or nothing: after an error there is no folder. Of several processes, one writes and the others wait.
+    After an error there is no folder. If several processes call this at once, one writes and the others wait.
     Without a cache that can be written, the folder is temporary and lasts as long as the process. Raises
     `WeightsError` for a full disk, and what `write` raises.
     """
