@@ -195,6 +195,7 @@ def generator_terms(game: Game, batch: Batch) -> LossTerms:
     """The generator's loss terms, with the updated discriminator."""
     with game.engine.autocast():
         critic = game.critic(batch)
+        critic.fake, critic.adjust = batch.fake, partial(game.regularizer.generator_logits, step=batch.step)
         adversarial = game.loss.generator(critic, batch.real, batch.fake)
         terms = game.strategy.generator_loss(adversarial, batch)
         return merged(terms, game.regularizer.generator(critic, batch))
