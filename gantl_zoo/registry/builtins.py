@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "fast": "gantl_zoo.networks.fast:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
