@@ -18,7 +18,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import call
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.conditioning import with_labels
+from gantl_zoo.training.conditioning import SelfSupervised, with_labels
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import R1, AdversarialLoss, Critic
 
@@ -121,10 +121,16 @@ class Game:
     engine: Engine
     rounds: int = 1  # of gradient accumulation per batch
 
-    def critic(self, batch: Batch) -> Critic:
-        """The discriminator as losses call it: with labels, augmentation and the strategy's changes."""
+    def critic(self, batch: Batch, terms: LossTerms | None = None) -> Critic:
+        """The discriminator as losses call it: with labels, augmentation and the strategy's changes.
+
+        The discriminator's own loss terms for the real images, if it has any, are added to `terms`.
+        """
         network: Any = self.discriminator.network
         labelled = with_labels(network, batch.labels)
+        own = None
+        if terms is not None and hasattr(network, "self_supervised"):
+            own = with_labels(SelfSupervised(network, terms), batch.labels)
         usual = type(self.strategy).discriminate is TransferStrategy.discriminate
         shared = usual and getattr(network, "freeze", False)
 
@@ -135,12 +141,14 @@ class Game:
                     features if images.requires_grad else [one.detach() for one in features]
                 )
                 return logits
+            if own is not None and images.data_ptr() == batch.real.data_ptr() and not images.requires_grad:
+                return self.strategy.discriminate(own, self.augment(images), batch.step)
             return self.strategy.discriminate(labelled, self.augment(images), batch.step)
 
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Critic(look, not statistics and not shared)
+        return Critic(look, not statistics and not shared and own is None)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
@@ -179,11 +187,12 @@ def make_batch(
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
     """The discriminator's loss terms."""
     with game.engine.autocast():
-        critic = game.critic(batch)
+        own = LossTerms()
+        critic = game.critic(batch, own)
         adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
         if critic.real_logits is not None:
             game.augment.adapt(critic.real_logits, game.engine.processes)
-        terms = game.strategy.discriminator_loss(adversarial, batch)
+        terms = game.strategy.discriminator_loss(adversarial, batch) | own
         return terms | game.r1(critic, batch.real, batch.step)
 
 

@@ -1,0 +1,82 @@
+"""The decoders of FastGAN's discriminator (Liu et al. 2021, https://arxiv.org/abs/2101.04775, section 3.2).
+
+They reconstruct real images from feature maps of the discriminator, so its features must describe the whole
+image. The published loss is LPIPS; here it is the mean squared error.
+
+N batch, C channels, H = W image size, K channels of a feature map h × w.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gantl_zoo.networks.fast import Gated, init_weights
+
+WIDTHS = {16: 2, 32: 1, 64: 1, 128: 0.5}  # channels of a decoder's map by its side, as multiples of the width
+
+
+class Decoder(nn.Sequential):
+    """Maps features (N, K, 8, 8) to images (N, C, side, side): blocks that double the map, a convolution."""
+
+    def __init__(self, inputs: int, width: int, channels: int, side: int) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for reached in (s for s in WIDTHS if s <= side):
+            outputs = max(1, int(WIDTHS[reached] * width))
+            conv = nn.Conv2d(inputs, 2 * outputs, 3, padding=1, bias=False)
+            layers[f"up{reached}"] = nn.Sequential(nn.Upsample(scale_factor=2.0), conv, Gated(outputs, 0))
+            inputs = outputs
+        last = nn.Conv2d(inputs, channels, 3, padding=1, bias=False)
+        super().__init__(OrderedDict(layers, last=last, tanh=nn.Tanh()))
+        self.apply(init_weights)
+
+
+class Decoders(nn.Module):
+    """The reconstruction loss: of the whole image, of one quarter, and of the second branch's image if any.
+
+    The reconstructions have half the image's side, but 128×128 at most.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], width: int, second: bool) -> None:
+        super().__init__()
+        channels, image_size, _ = image_shape
+        self.side = min(image_size // 2, max(WIDTHS))
+        self.whole = Decoder(8 * width, width, channels, self.side)
+        self.quarter = Decoder(4 * width, width, channels, self.side)
+        self.second = Decoder(4 * width, width, channels, self.side) if second else None
+
+    def forward(self, images: Tensor, last: Tensor, before: Tensor, second: Tensor | None) -> Tensor:
+        """The loss of images (N, C, H, W).
+
+        `last` are their maps (N, 8·width, 8, 8), `before` those of the block before (N, 4·width, 16, 16), and
+        `second` those of the second branch (N, 4·width, 8, 8).
+        """
+        chosen = torch.randint(4, (len(images),), device=images.device)
+        images = images.detach().float()
+        whole = pooled(images, self.side)
+        loss = difference(self.whole(last), whole)
+        loss = loss + difference(
+            self.quarter(quarters(before, chosen)), pooled(quarters(images, chosen), self.side)
+        )
+        return loss if self.second is None else loss + difference(self.second(second), whole)
+
+
+def pooled(images: Tensor, side: int) -> Tensor:
+    """Images (N, C, H, W) averaged to (N, C, side, side)."""
+    factor = images.shape[-1] // side
+    return functional.avg_pool2d(images, factor) if factor > 1 else images
+
+
+def quarters(maps: Tensor, chosen: Tensor) -> Tensor:
+    """One quarter (N, K, h/2, w/2) of each map (N, K, h, w): number `chosen` (N,), from 0 to 3 by rows."""
+    count, channels, height, width = maps.shape
+    tiles = maps.reshape(count, channels, 2, height // 2, 2, width // 2)
+    return tiles[torch.arange(count, device=maps.device), :, chosen // 2, :, chosen % 2]
+
+
+def difference(decoded: Tensor, images: Tensor) -> Tensor:
+    """The mean squared error."""
+    return functional.mse_loss(decoded.float(), images)
