@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import new_trainer
+from helpers import SMALL, TINY, new_trainer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +15,7 @@ import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.networks.base import feature_maps
 from gantl_zoo.networks.fast_decoders import pooled, quarters
+from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
@@ -202,19 +203,25 @@ def test_reconstructions_are_of_augmented_images(images: ImageData) -> None:
     assert not torch.allclose(own, images.fit(32, 1).images[:4].float() / 127.5 - 1, atol=0.1)
 
 
-def test_a_model_is_saved_loaded_and_resumed(images: ImageData, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"batch": 4, "precision": "fp32", "metrics": (), "checkpoint_every": 2}
-    settings |= {"discriminator_config": DISCRIMINATOR, "generator_config": GENERATOR, "loss": "hinge"}
-    settings |= {"data": images.fit(32, 1), "aug": "diffaugment"}
-    whole = gz.train("fast", steps=4, out=tmp_path / "whole", **settings)
-    again = gz.load_model(whole.save(tmp_path / "model"))
-    shown = whole.generate(2)
+def test_a_saved_model_and_a_resumed_run_are_the_same(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TINY | {"data": photos, "image_size": 32, "channels": 1, "loss": "hinge", "aug": "diffaugment"}
+    settings |= {"discriminator_config": {"width": 4}, "generator_config": SMALL, "accumulate": 2}
+    whole = gz.train("fast", out=tmp_path / "whole", **settings)
+    assert whole.folder is not None
+    again, shown = gz.load_model(whole.folder), whole.generate(2)
     assert torch.equal(again.discriminator(shown), whole.discriminator(shown))
-    gz.train("fast", steps=2, out=tmp_path / "parts", **settings)
-    continued = gz.resume(next((tmp_path / "parts").glob("0*")), data=settings["data"], steps=4)
+
+    def on_step(self: RunRecorder, done: int) -> None:
+        if done == 5:
+            raise OSError("the machine is gone")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
+        patch.setattr(RunRecorder, "on_step", on_step)
+        gz.train("fast", out=tmp_path / "broken", **settings)
+    resumed = gz.resume(next((tmp_path / "broken").iterdir()))
     for role in ("generator", "discriminator"):
-        theirs = getattr(continued, role).state_dict()
-        for name, tensor in getattr(whole, role).state_dict().items():
-            assert torch.equal(tensor, theirs[name]), name
-    logged = (next((tmp_path / "whole").glob("0*")) / "stats.jsonl").read_text()
-    assert '"reconstruction"' in logged
+        theirs = getattr(resumed, role).state_dict()
+        assert all(torch.equal(t, theirs[name]) for name, t in getattr(whole, role).state_dict().items())
+    assert '"reconstruction"' in (whole.folder.parent / "stats.jsonl").read_text()
