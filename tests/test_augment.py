@@ -8,9 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
+import gantl_zoo as gz
+from gantl_zoo.training import adaptive
 from gantl_zoo.training.augment import ada
-from gantl_zoo.training.augment.build import AUGMENTS, build_augment
+from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
+
+
+def adapting(p: float) -> ada.AdaptiveAugment:
+    """Adaptive augmentation whose probability has reached `p`."""
+    augment = ada.AdaptiveAugment()
+    augment.p.fill_(p)
+    return augment
 
 
 def certain(name: str) -> torch.nn.Module:
@@ -21,7 +30,7 @@ def certain(name: str) -> torch.nn.Module:
     return augment
 
 
-@pytest.mark.parametrize("name", AUGMENTS)
+@pytest.mark.parametrize("name", gz.augmentations.names())
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_is_kept_and_gradients_go_through_twice(name: str, channels: int) -> None:
     images = torch.rand(8, channels, 16, 12, requires_grad=True)
@@ -50,18 +59,18 @@ def test_the_adaptive_one_does_nothing_at_first_and_much_at_full_strength() -> N
 @pytest.mark.parametrize(("sure", "rises"), [(1.0, True), (0.2, False)])
 def test_p_follows_how_sure_the_discriminator_is(sure: float, rises: bool) -> None:
     """r = E[sign D(real)] above 0.6: p grows by the images seen over 500,000; below: it shrinks."""
-    augment = ada.AdaptiveAugment(p=0.5)
+    augment = adapting(0.5)
     logits = torch.where(torch.arange(100) < 100 * (1 + sure) / 2, 1.0, -1.0)
-    for _ in range(ada.INTERVAL):
+    for _ in range(adaptive.INTERVAL):
         assert augment.p == 0.5
         augment.adapt(logits)
-    change = 400 / ada.SPEED
+    change = 400 / adaptive.SPEED
     assert augment.p.item() == pytest.approx(0.5 + (change if rises else -change), abs=1e-7)
     assert augment.seen == 0
 
 
 def test_p_stays_a_probability() -> None:
-    augment = ada.AdaptiveAugment(p=1.0)
+    augment = adapting(1.0)
     for _ in range(8):
         augment.adapt(torch.ones(100_000))
     assert augment.p == 1.0
@@ -93,8 +102,8 @@ def test_colours_keep_grey_grey() -> None:
 
 def test_an_image_counts_once_however_many_patches_are_judged() -> None:
     """Logits (N, 1, h, w) of patches: the image's mean decides, and p moves by images."""
-    patches, whole = ada.AdaptiveAugment(p=0.5), ada.AdaptiveAugment(p=0.5)
-    for _ in range(ada.INTERVAL):
+    patches, whole = adapting(0.5), adapting(0.5)
+    for _ in range(adaptive.INTERVAL):
         patches.adapt(torch.ones(50, 1, 7, 7))
         whole.adapt(torch.ones(50))
     assert patches.p == whole.p > 0.5

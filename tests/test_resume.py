@@ -27,7 +27,6 @@ from gantl_zoo.errors import Stopped
 from gantl_zoo.runs.agreement import same
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.training import checkpoint
-from gantl_zoo.training.augment.build import AUGMENTS
 
 HERE = Path(__file__).parent
 PHOTOS = {"image_size": 28, "channels": 1}
@@ -56,7 +55,7 @@ def dies_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(  # augmentation and strategy don't know each other; "ada" is the one with a state
     ("strategy", "aug"),
     [
-        *(("full", aug) for aug in AUGMENTS),
+        *(("full", aug) for aug in registry.augmentations.names()),
         *((name, "ada") for name in registry.strategies.names() if name != "full"),
         ("scale-shift latents", "ada"),
     ],

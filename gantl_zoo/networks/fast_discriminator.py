@@ -15,6 +15,7 @@ N batch, C channels, H = W image size, K channels of a feature map h × w, L log
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +164,8 @@ class FastDiscriminator(nn.Module):
         """The maps of all blocks but the head, and the last map of the second branch, if there is one."""
         *body, _ = self.blocks
         second = None
-        for layer in (block.second for block in body if getattr(block, "second", None) is not None):
+        layers: list[Any] = [getattr(block, "second", None) for block in body]
+        for layer in (one for one in layers if one is not None):
             second = layer(pooled(images, SECOND) if second is None else second)  # (N, K, 64, 64), …
         return feature_maps(body, images), second
 
@@ -177,7 +179,7 @@ class FastDiscriminator(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The logits (N, L) of real images, and the loss of reconstructing these from the feature maps."""
         maps, second = self.encode(images)
-        head = self.blocks[-1]
+        head: Any = self.blocks[-1]
         logits = head(maps[-1], need(self, labels), second)
         if head.decoders is None:
             return logits, {}

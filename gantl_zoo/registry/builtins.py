@@ -56,6 +56,39 @@ strategies = Registry(
 )
 
 
+losses = Registry(
+    "losses",
+    {
+        "hinge": "gantl_zoo.training.losses:Hinge",
+        "least-squares": "gantl_zoo.training.losses:LeastSquares",
+        "minimax": "gantl_zoo.training.losses:Minimax",
+        "non-saturating": "gantl_zoo.training.losses:NonSaturating",
+        "relativistic": "gantl_zoo.training.losses:Relativistic",
+        "wasserstein": "gantl_zoo.training.losses:Wasserstein",
+    },
+)
+
+
+augmentations = Registry(
+    "augmentations",
+    {
+        "ada": "gantl_zoo.training.augment.ada:AdaptiveAugment",
+        "diffaugment": "gantl_zoo.training.augment.diffaugment:DiffAugment",
+        "none": "gantl_zoo.training.augment.base:Augment",
+    },
+)
+
+
+regularizers = Registry(
+    "regularizers",
+    {
+        "none": "gantl_zoo.training.regularizers.base:Regularizer",
+        "r1": "gantl_zoo.training.regularizers.gradient:R1",
+        "r2": "gantl_zoo.training.regularizers.gradient:R2",
+    },
+)
+
+
 models = Releases(
     "models",
     {
@@ -115,9 +148,9 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets, weights)
-}
+NETWORK_KINDS = (models, generators, discriminators, backbones)
+TRAINING_KINDS = (strategies, losses, augmentations, regularizers, presets)
+REGISTRIES: dict[str, Registry] = {r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights)}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

@@ -29,6 +29,9 @@ DEPENDING = {
     "generator": ("dcgan", ("generator_config", "discriminator", "discriminator_config")),
     "discriminator": ("dcgan", ("discriminator_config",)),
     "strategy": (None, ("strategy_config",)),
+    "loss": (Recipe.loss, ("loss_config",)),
+    "aug": (Recipe.aug, ("aug_config",)),
+    "regularizer": (Recipe.regularizer, ("regularizer_config",)),
 }
 
 
@@ -185,6 +188,7 @@ fastgan = Preset(
         "steps": 50_000,
         "batch": 8,
         "loss": "hinge",
+        "loss_config": {"margin": 0.8},
         "aug": "diffaugment",
         "lr": 2e-4,
         "beta1": 0.5,

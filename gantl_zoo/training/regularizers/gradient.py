@@ -1,0 +1,101 @@
+"""Penalties on the gradient ∂D/∂x of the logit D with respect to the images x."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from gantl_zoo.registry import arguments
+from gantl_zoo.strategy.base import Batch
+from gantl_zoo.training.critic import Critic
+from gantl_zoo.training.regularizers.base import Regularizer, merged
+
+LAZY = 16  # steps (Karras et al. 2019, https://arxiv.org/abs/1912.04958, section 3.1)
+
+
+class GradientPenalty(Regularizer):
+    """Base class: a penalty on the gradient at some images.
+
+    It is applied every `every` steps with `every` times the weight (lazy regularization), always in float32.
+    """
+
+    second_derivatives = True
+    term = ""  # name of the loss term
+
+    def weighted(self) -> bool:
+        """Whether the weight is above 0."""
+        raise NotImplementedError
+
+    def points(self, batch: Batch) -> Tensor:
+        """The images (N, C, H, W) at which the gradient is penalised."""
+        raise NotImplementedError
+
+    def penalty(self, gradient: Tensor) -> Tensor:
+        """The weighted penalty, a scalar, on a gradient (N, C, H, W)."""
+        raise NotImplementedError
+
+    def discriminator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
+        return penalties([self], critic, batch)
+
+
+def penalties(parts: Iterable[GradientPenalty], critic: Critic, batch: Batch) -> dict[str, Tensor]:
+    """The loss terms of all penalties that are due, from one call of the critic where possible."""
+    due = [part for part in parts if part.weighted() and batch.step % part.every == 0]
+    if not due:
+        return {}
+    gradients = critic.gradients(*(part.points(batch) for part in due))
+    pairs = zip(due, gradients, strict=True)
+    return merged(*({part.term: part.penalty(gradient) * part.every} for part, gradient in pairs))
+
+
+class ZeroCentred(GradientPenalty):
+    """Base class of R1 and R2: the penalty γ/2 · ‖∂D/∂x‖²."""
+
+    def __init__(self, *, gamma: float, every: int) -> None:
+        super().__init__()
+        limits = {"gamma": arguments.NOT_NEGATIVE, "every": arguments.AT_LEAST_ONE}
+        arguments.check_limits({"gamma": gamma, "every": every}, limits, self.term)
+        self.gamma, self.every = gamma, every
+
+    def weighted(self) -> bool:
+        return self.gamma > 0
+
+    def penalty(self, gradient: Tensor) -> Tensor:
+        return gradient.square().sum(dim=(1, 2, 3)).mean() * (self.gamma / 2)
+
+
+class R1(ZeroCentred):
+    """The gradient penalty γ/2 · ‖∂D/∂x‖² at real images.
+
+    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9.
+
+    `gamma`: weight γ. The setting `r1` is its short form.
+    `every`: steps between two applications, each with `every` times the weight.
+    """
+
+    term = "r1"
+
+    def __init__(self, *, gamma: float = 1.0, every: int = LAZY) -> None:
+        super().__init__(gamma=gamma, every=every)
+
+    def points(self, batch: Batch) -> Tensor:
+        return batch.real
+
+
+class R2(ZeroCentred):
+    """The gradient penalty γ/2 · ‖∂D/∂x‖² at fake images.
+
+    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 10. R3GAN uses it together with R1.
+
+    `gamma`: weight γ.
+    `every`: steps between two applications, each with `every` times the weight.
+    """
+
+    term = "r2"
+
+    def __init__(self, *, gamma: float = 1.0, every: int = LAZY) -> None:
+        super().__init__(gamma=gamma, every=every)
+
+    def points(self, batch: Batch) -> Tensor:
+        return batch.fake
