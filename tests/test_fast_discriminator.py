@@ -121,9 +121,50 @@ def test_the_decoders_learn_an_image(side: int) -> None:
 
 
 def test_without_decoders_there_is_no_term() -> None:
-    network = build(decoders=False)
+    network = build(reconstruction="none")
     logits, terms = network.self_supervised(torch.zeros(2, 1, 32, 32))
     assert logits.shape == (2, 25) and not terms and network.blocks[-1].decoders is None
+
+
+def test_a_perceptual_distance_is_neither_trained_nor_saved() -> None:
+    network, usual = build(reconstruction="pd_cnn-mnist"), build()
+    images = torch.rand(2, 1, 32, 32) * 2 - 1
+    usual.load_state_dict(network.state_dict())
+    torch.manual_seed(0)
+    _, terms = network.self_supervised(images)
+    assert network.state_dict().keys() == usual.state_dict().keys()
+    decoders = network.blocks[-1].decoders
+    distance = decoders.difference.distance
+    backbone = gz.load_model("cnn-mnist").backbone  # type: ignore[union-attr]
+    assert all(map(torch.equal, distance.backbone.parameters(), backbone.parameters()))
+    terms["reconstruction"].backward()
+    assert all(p.grad is not None for p in decoders.parameters())
+    assert not any(p.requires_grad or p.grad is not None for p in distance.backbone.parameters())
+    torch.manual_seed(0)
+    decoded: list[Tensor] = []
+    for one in (usual.blocks[-1].decoders.whole, usual.blocks[-1].decoders.quarter):
+        one.register_forward_hook(lambda _module, _inputs, output: decoded.append(output))
+    usual.self_supervised(images)  # the same reconstructions and quarters
+    torch.manual_seed(0)
+    quarter = quarters(images, torch.randint(4, (2,)))
+    with torch.no_grad():
+        expected = distance(decoded[0], pooled(images, 16)).mean() + distance(decoded[1], quarter).mean()
+    torch.testing.assert_close(terms["reconstruction"], expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        ("l1", "reconstruction must be mse, none or pd_NAME of a classifier, not 'l1'"),
+        ("pd_", "reconstruction must be mse, none or pd_NAME of a classifier, not 'pd_'"),
+        ("pd_cnn-mnits", r"reconstruction: unknown released classifier 'cnn-mnits'; did you mean cnn-mnist"),
+        ("pd_dcgan-mnist", "reconstruction: dcgan-mnist is a GAN; a classifier is needed"),
+        ("pd_timm:resnet18", "unknown released classifier 'timm:resnet18'"),
+    ],
+)
+def test_another_reconstruction_is_explained(loss: str, text: str) -> None:
+    with pytest.raises(gz.ZooError, match=f"fast: {text}" if "timm" not in loss else text):
+        build(reconstruction=loss).self_supervised(torch.zeros(2, 1, 32, 32))
 
 
 def gan(**config: Any) -> gz.GAN:

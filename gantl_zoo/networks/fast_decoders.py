@@ -1,7 +1,8 @@
 """The decoders of FastGAN's discriminator (Liu et al. 2021, https://arxiv.org/abs/2101.04775, section 3.2).
 
 They reconstruct real images from feature maps of the discriminator, so its features must describe the whole
-image. The published loss is LPIPS; here it is the mean squared error.
+image. The published loss is LPIPS. Here it is the mean squared error, or a perceptual distance that needs no
+ratings and no download.
 
 N batch, C channels, H = W image size, K channels of a feature map h × w.
 """
@@ -14,7 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gantl_zoo import registry
+from gantl_zoo.errors import UnknownNameError, UsageError, unknown
 from gantl_zoo.networks.fast import Gated, init_weights
+from gantl_zoo.networks.perceptual import PerceptualDistance
+from gantl_zoo.networks.pretrained import find
 
 WIDTHS = {16: 2, 32: 1, 64: 1, 128: 0.5}  # channels of a decoder's map by its side, as multiples of the width
 
@@ -40,8 +45,9 @@ class Decoders(nn.Module):
     The reconstructions have half the image's side, but 128×128 at most.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], width: int, second: bool) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], width: int, second: bool, loss: str) -> None:
         super().__init__()
+        self.difference = Difference(loss)
         channels, image_size, _ = image_shape
         self.side = min(image_size // 2, max(WIDTHS))
         self.whole = Decoder(8 * width, width, channels, self.side)
@@ -57,11 +63,10 @@ class Decoders(nn.Module):
         chosen = torch.randint(4, (len(images),), device=images.device)
         images = images.detach().float()
         whole = pooled(images, self.side)
-        loss = difference(self.whole(last), whole)
-        loss = loss + difference(
-            self.quarter(quarters(before, chosen)), pooled(quarters(images, chosen), self.side)
-        )
-        return loss if self.second is None else loss + difference(self.second(second), whole)
+        quarter = pooled(quarters(images, chosen), self.side)
+        loss = self.difference(self.whole(last), whole)
+        loss = loss + self.difference(self.quarter(quarters(before, chosen)), quarter)
+        return loss if self.second is None else loss + self.difference(self.second(second), whole)
 
 
 def pooled(images: Tensor, side: int) -> Tensor:
@@ -77,6 +82,37 @@ def quarters(maps: Tensor, chosen: Tensor) -> Tensor:
     return tiles[torch.arange(count, device=maps.device), :, chosen // 2, :, chosen % 2]
 
 
-def difference(decoded: Tensor, images: Tensor) -> Tensor:
-    """The mean squared error."""
-    return functional.mse_loss(decoded.float(), images)
+class Difference:
+    """The mean difference of reconstructions and images: "mse", or "pd_NAME" for a perceptual distance.
+
+    NAME is a released classifier. It is loaded at the first call, so a model that is not trained further does
+    not need it. It is frozen, and is not part of the discriminator's weights.
+    """
+
+    def __init__(self, loss: str) -> None:
+        self.loss = loss
+        self.distance: PerceptualDistance | None = None
+        self.device: torch.device | None = None
+
+    def __call__(self, decoded: Tensor, images: Tensor) -> Tensor:
+        if self.loss == "mse":
+            return functional.mse_loss(decoded.float(), images)
+        if self.distance is None or self.device != images.device:
+            self.device = images.device
+            self.distance = perceptual(self.loss.removeprefix("pd_"), self.device)
+        return self.distance(decoded, images).float().mean()
+
+
+def perceptual(name: str, device: torch.device) -> PerceptualDistance:
+    """The perceptual distance of a released classifier. Raises `UnknownNameError` or `UsageError`."""
+    if name not in registry.models:
+        problem = unknown("released classifier", name, registry.models.names())
+        raise UnknownNameError(f"fast: reconstruction: {problem}")
+    backbone = find(name, "fast: reconstruction:").load()
+    return PerceptualDistance(backbone.to(device).requires_grad_(False), name)
+
+
+def check_loss(loss: str) -> None:
+    """Raise `UsageError` unless `loss` is "none" or one that `Difference` takes."""
+    if loss not in ("none", "mse") and not (loss.startswith("pd_") and loss != "pd_"):
+        raise UsageError(f"fast: reconstruction must be mse, none or pd_NAME of a classifier, not {loss!r}")

@@ -25,7 +25,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gantl_zoo.networks.base import check_sizes, feature_maps, need
 from gantl_zoo.networks.conditional import Projection, check_classes
 from gantl_zoo.networks.fast import SkipExcitation, init_weights, sides_of
-from gantl_zoo.networks.fast_decoders import Decoders, pooled
+from gantl_zoo.networks.fast_decoders import Decoders, check_loss, pooled
 
 LARGEST = 256  # side of the first map of large images
 SECOND = 128  # side of the second branch's images; images of at least twice this side have that branch
@@ -112,13 +112,13 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], width: int, decoders: bool, second: bool, num_classes: int
+        self, image_shape: tuple[int, int, int], width: int, second: bool, loss: str, num_classes: int
     ) -> None:
         super().__init__()
         self.hidden = normed(8 * width, 16 * width, 1)
         self.logits = scores(16 * width)
         self.second = scores(4 * width) if second else None
-        self.decoders = Decoders(image_shape, width, second) if decoders else None
+        self.decoders = None if loss == "none" else Decoders(image_shape, width, second, loss)
         self.classes: Projection | None = None
         if num_classes:
             self.classes = Projection(num_classes, 16 * width, bounded=True)
@@ -146,9 +146,7 @@ class FastDiscriminator(nn.Module):
 
     fresh_if_reshaped = True  # images of another size have other skips and decoders
 
-    def __init__(
-        self, image_size: int, channels: int, width: int, decoders: bool, num_classes: int = 0
-    ) -> None:
+    def __init__(self, image_size: int, channels: int, width: int, loss: str, num_classes: int = 0) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.image_shape = (channels, image_size, image_size)
@@ -158,7 +156,7 @@ class FastDiscriminator(nn.Module):
         for side in (s for s in reversed(sides) if s < first):
             level = second_level(side, channels, width) if second else None
             self.blocks.append(DownBlock(side, width, SKIP if side << SKIP <= first else 0, level))
-        self.blocks.append(Head(self.image_shape, width, decoders, second, num_classes))
+        self.blocks.append(Head(self.image_shape, width, second, loss, num_classes))
 
     def encode(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The maps of all blocks but the head, and the last map of the second branch, if there is one."""
@@ -187,17 +185,24 @@ class FastDiscriminator(nn.Module):
 
 
 def discriminator(
-    *, image_size: int = 64, channels: int = 3, width: int = 32, decoders: bool = True, num_classes: int = 0
+    *,
+    image_size: int = 64,
+    channels: int = 3,
+    width: int = 32,
+    reconstruction: str = "mse",
+    num_classes: int = 0,
 ) -> FastDiscriminator:
     """FastGAN discriminator (Liu et al. 2021). Paper: https://arxiv.org/abs/2101.04775, section 3.2.
 
-    Train it with the hinge loss and DiffAugment.
+    It also learns to reconstruct real images. Train it with the hinge loss and DiffAugment.
 
     `image_size`: height and width of the images in pixels; a power of two from 32 to 1024.
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.
     `width`: number of channels at 64×64; the 8×8 map has 8 times as many. The paper's is 64.
-    `decoders`: whether it also learns to reconstruct real images, by the mean squared error.
+    `reconstruction`: loss of the reconstructions: "mse" (mean squared error), "pd_NAME" (perceptual distance
+        by the released classifier NAME, such as pd_efficientnet-lite0-imagenet) or "none" (no decoders).
     `num_classes`: number of classes of a class-conditional discriminator; 0 means unconditional.
     """
     check_sizes("fast", channels=channels, width=width)
-    return FastDiscriminator(image_size, channels, width, decoders, check_classes("fast", num_classes))
+    check_loss(reconstruction)
+    return FastDiscriminator(image_size, channels, width, reconstruction, check_classes("fast", num_classes))
