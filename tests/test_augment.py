@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 import gantl_zoo as gz
 from gantl_zoo.training import adaptive
-from gantl_zoo.training.augment import ada
+from gantl_zoo.training.augment import ada, diffaugment
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
 
@@ -119,3 +121,54 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
     places, middle, size = ada.lattice(6, 5, images.device)
     assert places.shape == (30, 3) and middle.tolist() == [2.0, 2.5] and size.tolist() == [5, 6]
+
+
+def test_diffaugment_applies_the_transforms_of_its_policy() -> None:
+    images = torch.rand(64, 3, 16, 16) / 4 + 0.25
+
+    def seeded(transform: Callable[[Tensor], Tensor]) -> Tensor:
+        torch.manual_seed(0)
+        return transform(images)
+
+    def changed(policy: str) -> Tensor:
+        return seeded(build_augment("diffaugment", {"policy": policy}))
+
+    assert torch.equal(changed("colour"), seeded(diffaugment.colour))
+    assert torch.equal(changed("translation"), seeded(diffaugment.translate))
+    assert torch.equal(changed("cutout"), seeded(diffaugment.cutout))
+    assert torch.equal(changed("cutout, colour"), changed("colour,cutout")), "in the paper's order"
+    assert torch.equal(seeded(DiffAugment()), changed("colour,translation,cutout"))
+
+
+def test_a_fixed_probability_does_not_adapt() -> None:
+    augment = build_augment("ada", {"p": 0.25})
+    assert isinstance(augment, ada.AdaptiveAugment)
+    for _ in range(2 * adaptive.INTERVAL):
+        augment.adapt(torch.ones(1_000))
+    assert augment.p == 0.25 and augment.calls == 0
+
+
+@pytest.mark.parametrize(("target", "rises"), [(0.1, True), (0.3, False)])
+def test_the_target_can_be_chosen(target: float, rises: bool) -> None:
+    augment = build_augment("ada", {"target": target})
+    assert isinstance(augment, ada.AdaptiveAugment)
+    augment.p.fill_(0.5)
+    for _ in range(adaptive.INTERVAL):
+        augment.adapt(torch.where(torch.arange(100) < 60, 1.0, -1.0))  # E[sign] is 0.2
+    assert bool(augment.p > 0.5) == rises and augment.p != 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        ("diffaugment", {"policy": "color"}, "diffaugment: unknown transform 'color'; did you mean colour"),
+        ("diffaugment", {"policy": ""}, "diffaugment: unknown transform ''"),
+        ("ada", {"p": -0.1}, r"ada: p must be from 0 to 1, not -0\.1"),
+        ("ada", {"p": 0.1, "target": 0.6}, "ada: p fixes the probability, and target adapts it"),
+        ("none", {"p": 0.1}, "augmentation 'none' takes no argument 'p'"),
+        ("adaptive", {}, "unknown augmentation 'adaptive'"),
+    ],
+)
+def test_wrong_augmentations_are_explained(name: str, config: dict[str, Any], said: str) -> None:
+    with pytest.raises(gz.UsageError, match=said):
+        gz.Recipe(aug=name, aug_config=config)

@@ -182,6 +182,7 @@ def trainer(made: gz.GAN, images: ImageData, name: str = "full", **recipe: Any) 
     [
         {"loss": "hinge", "aug": "diffaugment", "r1": 0.1},
         {"accumulate": 2, "loss": "relativistic"},
+        {"regularizer": "apa+consistency+r2", "regularizer_config": {"apa.p": 0.5, "r2.every": 1}},
         {"name": "freeze-d", "settings": {"first": 1}, "aug": "ada"},
         {"name": "vision-aided+freeze-d", "settings": {}},
         {"name": "scale-shift", "settings": {"network": "discriminator"}},

@@ -82,9 +82,15 @@ augmentations = Registry(
 regularizers = Registry(
     "regularizers",
     {
+        "apa": "gantl_zoo.training.regularizers.apa:APA",
+        "consistency": "gantl_zoo.training.regularizers.consistency:Consistency",
+        "gradient-penalty": "gantl_zoo.training.regularizers.gradient:Interpolated",
+        "latent-consistency": "gantl_zoo.training.regularizers.consistency:LatentConsistency",
+        "lecam": "gantl_zoo.training.regularizers.lecam:LeCam",
         "none": "gantl_zoo.training.regularizers.base:Regularizer",
         "r1": "gantl_zoo.training.regularizers.gradient:R1",
         "r2": "gantl_zoo.training.regularizers.gradient:R2",
+        "top-k": "gantl_zoo.training.regularizers.top_k:TopK",
     },
 )
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.errors import UsageError
+from gantl_zoo.registry import arguments
 from gantl_zoo.training.critic import rank
 from gantl_zoo.training.processes import ALONE, Processes
 
 TARGET = 0.6  # of r = E[sign D(real)] (Karras et al. 2020, https://arxiv.org/abs/2006.06676, section 3.1)
 SPEED = 500_000  # images after which p can have changed from 0 to 1
 INTERVAL = 4  # steps between two updates of p
+
+
+def chosen(what: str, p: float | None, target: float | None) -> tuple[float, float | None]:
+    """The probability at the start and its target, None if it is fixed, from the arguments of `what`.
+
+    Raises `UsageError` for an argument that is not from 0 to 1, or if both are given.
+    """
+    limits = {"p": arguments.SHARE, "target": arguments.SHARE}
+    arguments.check_limits({"p": p, "target": target}, limits, what)
+    if p is not None and target is not None:
+        raise UsageError(f"{what}: p fixes the probability, and target adapts it: give one of them")
+    return (0.0, TARGET if target is None else target) if p is None else (p, None)
 
 
 class AdaptiveProbability(nn.Module):

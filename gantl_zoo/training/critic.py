@@ -15,8 +15,9 @@ from gantl_zoo.training.processes import ALONE, Processes
 class Critic:
     """Maps images (N, C, H, W) to logits, with augmentation, labels and the strategy's `discriminate`.
 
-    Real and fake images are passed in one batch if `together`. With BatchNorm they must not be, because the
-    statistics of a mixed batch differ. `real_logits` and `fake_logits` are the latest ones of `both`.
+    Several batches are passed in one if `together`. With BatchNorm they must not be, because the statistics
+    of a mixed batch differ. `real_logits` and `fake_logits` are the latest ones of `both`. In the generator's
+    loss `adjust` changes the logits of the images `fake`.
     """
 
     look: Callable[[Tensor], Tensor]
@@ -24,20 +25,28 @@ class Critic:
     processes: Processes = ALONE
     real_logits: Tensor | None = None
     fake_logits: Tensor | None = None
+    fake: Tensor | None = None
+    adjust: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits (N, …) in float32, or in float64 if they are computed in it."""
-        return full(self.look(images))
+        return self.adjusted(images, full(self.look(images)))
+
+    def several(self, *batches: Tensor) -> list[Tensor]:
+        """The logits of each batch of images, from one call if `together`."""
+        if not self.together or len(batches) == 1:
+            return [self(images) for images in batches]
+        logits = torch.split(full(self.look(torch.cat(batches))), [len(images) for images in batches])
+        return [self.adjusted(images, own) for images, own in zip(batches, logits, strict=True)]
+
+    def adjusted(self, images: Tensor, logits: Tensor) -> Tensor:
+        """The logits of `images`, changed by `adjust` if these are the generator's."""
+        return self.adjust(logits) if self.adjust is not None and images is self.fake else logits
 
     def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the real and of the fake images."""
-        if self.together:
-            logits = self(torch.cat([real, fake]))
-            real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
-        else:
-            real_logits, fake_logits = self(real), self(fake)
-        self.real_logits, self.fake_logits = real_logits, fake_logits
-        return real_logits, fake_logits
+        self.real_logits, self.fake_logits = self.several(real, fake)
+        return self.real_logits, self.fake_logits
 
     def latest(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of the latest `both`, or those of these images if the loss did not call it."""
@@ -45,17 +54,12 @@ class Critic:
             return self.both(real, fake)
         return self.real_logits, self.fake_logits
 
-    def gradients(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """The gradients ∂D/∂x (N, C, H, W) at each batch of images, differentiable, computed in float32.
-
-        Several batches are passed in one call if `together`.
-        """
-        with torch.autocast(images[0].device.type, enabled=False):
-            points = [full(batch.detach().clone()).requires_grad_(True) for batch in images]
-            joined = self.together and len(points) > 1
-            logits = [self(batch) for batch in ([torch.cat(points)] if joined else points)]
-            total = torch.stack([one.sum() for one in logits]).sum() if len(logits) > 1 else logits[0].sum()
-            return torch.autograd.grad(total, points, create_graph=True)
+    def gradients(self, *batches: Tensor) -> tuple[Tensor, ...]:
+        """The gradients ∂D/∂x (N, C, H, W) at each batch of images, differentiable, computed in float32."""
+        with torch.autocast(batches[0].device.type, enabled=False):
+            points = [full(images.detach().clone()).requires_grad_(True) for images in batches]
+            sums = [logits.sum() for logits in self.several(*points)]
+            return torch.autograd.grad(sums, points, create_graph=True)
 
 
 def full(tensor: Tensor) -> Tensor:

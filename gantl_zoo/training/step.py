@@ -144,9 +144,9 @@ class Game:
                     features if images.requires_grad else [one.detach() for one in features]
                 )
                 return logits
-            if own is not None and images.data_ptr() == batch.real.data_ptr() and not images.requires_grad:
-                return self.strategy.discriminate(own, self.augment(images), batch.step)
-            return self.strategy.discriminate(labelled, self.augment(images), batch.step)
+            real = images.data_ptr() == batch.real.data_ptr() and not images.requires_grad  # not of a penalty
+            called = own if own is not None and real and not terms else labelled
+            return self.strategy.discriminate(called, self.augment(images), batch.step)
 
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
@@ -204,6 +204,7 @@ def generator_terms(game: Game, batch: Batch) -> LossTerms:
     """The generator's loss terms, with the updated discriminator."""
     with game.engine.autocast():
         critic = game.critic(batch)
+        critic.fake, critic.adjust = batch.fake, partial(game.regularizer.generator_logits, step=batch.step)
         adversarial = game.loss.generator(critic, batch.real, batch.fake)
         terms = game.strategy.generator_loss(adversarial, batch)
         return merged(terms, game.regularizer.generator(critic, batch))

@@ -15,6 +15,7 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import call
 from gantl_zoo.seeding import order, seed_step
 from gantl_zoo.training import ema
+from gantl_zoo.training.adaptive import AdaptiveProbability
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.callback import Callback
@@ -101,8 +102,11 @@ class Trainer(Learner):
         return losses
 
     def health(self) -> dict[str, float]:
-        probability = {name: float(b) for name, b in self.game.augment.named_buffers() if name == "p"}
-        return super().health() | probability
+        parts = {f"{name}_p": part for name, part in self.game.regularizer.parts.items()}
+        adapting = {"p": self.game.augment, **parts}
+        return super().health() | {
+            name: float(part.p) for name, part in adapting.items() if isinstance(part, AdaptiveProbability)
+        }
 
     @torch.no_grad()
     def non_finite(self) -> str:

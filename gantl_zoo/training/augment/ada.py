@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gantl_zoo.errors import UsageError
-from gantl_zoo.registry import arguments
-from gantl_zoo.training.adaptive import TARGET, AdaptiveProbability
+from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
 
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
@@ -30,15 +28,11 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
     """Geometric and colour transforms, each with a probability that grows while the discriminator overfits.
 
     `p`: fixed probability. By default it is 0 at the start, and adapts.
-    `target`: value of E[sign D(real)] above which the probability grows.
+    `target`: value of E[sign D(real)] above which the probability grows; by default 0.6.
     """
 
     def __init__(self, *, p: float | None = None, target: float | None = None) -> None:
-        if p is not None and target is not None:
-            raise UsageError("ada: p is fixed, and target is for one that adapts: give one of them")
-        limits = {"p": arguments.SHARE, "target": arguments.SHARE}
-        arguments.check_limits({"p": p, "target": target}, limits, "ada")
-        super().__init__(p or 0.0, TARGET if p is None and target is None else target)
+        super().__init__(*chosen("ada", p, target))
 
     def forward(self, images: Tensor) -> Tensor:
         return recolour(warp(images, self.p), self.p)

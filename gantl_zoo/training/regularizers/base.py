@@ -46,6 +46,10 @@ class Regularizer(nn.Module):
         """
         return {}
 
+    def generator_logits(self, logits: Tensor, step: int) -> Tensor:
+        """The logits (N, …) of fake images in the generator's adversarial loss. May change their gradient."""
+        return logits
+
     def generator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
         """Named loss terms, which the generator minimises besides the adversarial loss."""
         return {}

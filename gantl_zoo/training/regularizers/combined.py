@@ -67,6 +67,11 @@ class Combined(Regularizer):
         own = [part.discriminator(critic, batch) for part in others]
         return merged(penalties(shared, critic, batch), *own)
 
+    def generator_logits(self, logits: Tensor, step: int) -> Tensor:
+        for part in self.parts.values():
+            logits = part.generator_logits(logits, step)
+        return logits
+
     def generator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
         return merged(*(part.generator(critic, batch) for part in self.parts.values()))
 
