@@ -85,14 +85,16 @@ def quarters(maps: Tensor, chosen: Tensor) -> Tensor:
 class Difference:
     """The mean difference of reconstructions and images: "mse", or "pd_NAME" for a perceptual distance.
 
-    NAME is a released classifier. It is loaded at the first call, so a model that is not trained further does
-    not need it. It is frozen, and is not part of the discriminator's weights.
+    The perceptual distance is averaged over the feature maps. NAME is a released classifier. It is loaded at
+    the first call, so a model that is not trained further does not need it. It is frozen, and is not part of
+    the discriminator's weights.
     """
 
     def __init__(self, loss: str) -> None:
         self.loss = loss
         self.distance: PerceptualDistance | None = None
         self.device: torch.device | None = None
+        self.maps = 1
 
     def __call__(self, decoded: Tensor, images: Tensor) -> Tensor:
         if self.loss == "mse":
@@ -100,7 +102,9 @@ class Difference:
         if self.distance is None or self.device != images.device:
             self.device = images.device
             self.distance = perceptual(self.loss.removeprefix("pd_"), self.device)
-        return self.distance(decoded, images).float().mean()
+            with torch.no_grad():
+                self.maps = len(self.distance.levels(images[:1]))
+        return self.distance(decoded, images).float().mean() / self.maps
 
 
 def perceptual(name: str, device: torch.device) -> PerceptualDistance:
