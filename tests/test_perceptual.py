@@ -9,7 +9,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 import gantl_zoo as gz
 from gantl_zoo.data import load, to_float
-from gantl_zoo.metrics.perceptual import PerceptualDistance
+from gantl_zoo.networks.perceptual import PerceptualDistance
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ TRANSFER = "gantl-zoo transfer dcgan-mnist --data {data} --preset {name}"
 OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("generators", "resnet"): "gantl-zoo train resnet --data cifar10",
     ("discriminators", "resnet"): "gantl-zoo train dcgan --discriminator resnet --data cifar10",
+    ("discriminators", "fast"): "gantl-zoo train fast --data ./photos --image-size 64 --loss hinge",
     ("discriminators", "backbone"): (
         "gantl-zoo train dcgan --discriminator backbone --discriminator-arg weights=cnn-mnist --data mnist"
     ),
@@ -42,6 +43,7 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("presets", "dcgan-faces"): "gantl-zoo train --data ./photos --preset dcgan-faces",
     ("presets", "dcgan-fashion-mnist"): TRANSFER.format(data="fashion-mnist", name="dcgan-fashion-mnist"),
     ("presets", "dcgan-mnist"): "gantl-zoo train --data mnist --preset dcgan-mnist",
+    ("presets", "fastgan"): "gantl-zoo train --data ./photos --image-size 64 --preset fastgan",
     ("presets", "few-shot"): TRANSFER.format(data="glyphs --shots 10", name="few-shot"),
     ("presets", "fast"): TRANSFER.format(data="glyphs", name="fast"),
     ("presets", "quality"): "gantl-zoo train dcgan --data mnist --preset quality",

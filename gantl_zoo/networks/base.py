@@ -45,6 +45,10 @@ class Discriminator(Protocol):
 
     Several logits of an image, (N, …), are allowed, such as one for each place. A class-conditional one also
     takes labels (N,). `blocks` run from the image to the logits, and contain each parameter that is trained.
+
+    A discriminator with a loss of its own has a method `self_supervised`, called with the same arguments. It
+    returns the logits and named loss terms, `{"name": term}`, from one forward pass. In its update training
+    calls it instead of the discriminator for the augmented real images, and adds the terms to the loss.
     """
 
     @property
@@ -91,6 +95,20 @@ class BlockDiscriminator(nn.Module):
             features = block(features)  # (N, C, H, W) -> ... -> (N, K, h, w)
         logits: Tensor = head(features, need(self, labels))  # (N, K, h, w) -> (N,)
         return logits
+
+
+def feature_maps(blocks: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
+    """The output (N, K, h, w) of each block for images (N, C, H, W).
+
+    Each block is called with the output of the one before. A block with a positive `skip_length` is called
+    with the output of the block that many places before, too.
+    """
+    features, maps = images, list[Tensor]()
+    for block in blocks:
+        skip = getattr(block, "skip_length", 0)
+        features = block(features, maps[-skip]) if skip else block(features)
+        maps.append(features)
+    return maps
 
 
 def check_sizes(family: str, **sizes: int) -> None:

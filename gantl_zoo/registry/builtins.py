@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "fast": "gantl_zoo.networks.fast:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
@@ -18,6 +19,7 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",
@@ -114,6 +116,7 @@ presets = Registry(
         "dcgan-fashion-mnist": "gantl_zoo.training.presets:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.training.presets:dcgan_mnist",
         "fast": "gantl_zoo.training.presets:fast",
+        "fastgan": "gantl_zoo.training.presets:fastgan",
         "few-shot": "gantl_zoo.training.presets:few_shot",
         "quality": "gantl_zoo.training.presets:quality",
         "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",

@@ -146,7 +146,9 @@ def fisher(source: GAN, samples: int) -> list[Tensor]:
     for noise, label in zip(latents(range(samples), source.latent_dim).to(device), labels, strict=True):
         fake = call(generator, noise[None], label[None])  # (1, C, H, W)
         loss = functional.softplus(-call(discriminator, fake, label[None])).sum()
-        for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
+        # zero for parameters that only training mode uses, such as the strength of noise
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        for square, gradient in zip(squares, gradients, strict=True):
             square += gradient.square()
     mean = sum(float(square.sum()) for square in squares) / sum(square.numel() for square in squares)
     if not 0 < mean < float("inf"):

@@ -1,4 +1,4 @@
-"""Class-conditional training: pass labels to the networks that strategies call.
+"""Wrappers of networks: they pass labels, or collect the loss terms of a discriminator.
 
 N batch, C channels, H, W image size, Z latent size.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantl_zoo.networks.base import call
+from gantl_zoo.networks.base import call, num_classes_of
 
 
 class WithLabels:
@@ -35,3 +35,22 @@ class WithLabels:
 def with_labels(network: Any, labels: Tensor | None) -> Any:
     """Wrap the network if there are labels, else return it unchanged."""
     return network if labels is None else WithLabels(network, labels)
+
+
+class SelfSupervised:
+    """Wraps a discriminator: a call is one of its `self_supervised`, whose loss terms are added to `terms`.
+
+    All other attributes are those of the discriminator.
+    """
+
+    def __init__(self, network: Any, terms: dict[str, Tensor]) -> None:
+        self.network, self.terms = network, terms
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> Any:
+        given = (images, labels) if num_classes_of(self.network) else (images,)
+        logits, terms = self.network.self_supervised(*given)
+        self.terms |= terms
+        return logits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)

@@ -18,7 +18,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import call
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.conditioning import with_labels
+from gantl_zoo.training.conditioning import SelfSupervised, with_labels
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import AdversarialLoss
@@ -124,10 +124,16 @@ class Game:
     engine: Engine
     rounds: int = 1  # of gradient accumulation per batch
 
-    def critic(self, batch: Batch) -> Critic:
-        """The discriminator as losses call it: with labels, augmentation and the strategy's changes."""
+    def critic(self, batch: Batch, terms: LossTerms | None = None) -> Critic:
+        """The discriminator as losses call it: with labels, augmentation and the strategy's changes.
+
+        The discriminator's own loss terms for the real images, if it has any, are added to `terms`.
+        """
         network: Any = self.discriminator.network
         labelled = with_labels(network, batch.labels)
+        own = None
+        if terms is not None and hasattr(network, "self_supervised"):
+            own = with_labels(SelfSupervised(network, terms), batch.labels)
         usual = type(self.strategy).discriminate is TransferStrategy.discriminate
         shared = usual and getattr(network, "freeze", False)
 
@@ -138,12 +144,15 @@ class Game:
                     features if images.requires_grad else [one.detach() for one in features]
                 )
                 return logits
-            return self.strategy.discriminate(labelled, self.augment(images), batch.step)
+            real = images.data_ptr() == batch.real.data_ptr() and not images.requires_grad  # not of a penalty
+            called = own if own is not None and real and not terms else labelled
+            return self.strategy.discriminate(called, self.augment(images), batch.step)
 
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Critic(look, not statistics and not shared, self.engine.processes)
+        together = not statistics and not shared and own is None
+        return Critic(look, together, self.engine.processes)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
@@ -182,13 +191,13 @@ def make_batch(
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
     """The discriminator's loss terms."""
     with game.engine.autocast():
-        batch = game.regularizer.batch(batch)
-        critic = game.critic(batch)
+        batch, own = game.regularizer.batch(batch), LossTerms()
+        critic = game.critic(batch, own)
         adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
         if critic.real_logits is not None:
             game.augment.adapt(critic.real_logits.detach(), game.engine.processes)
         terms = game.strategy.discriminator_loss(adversarial, batch)
-        return merged(terms, game.regularizer.discriminator(critic, batch))
+        return merged(terms, own, game.regularizer.discriminator(critic, batch))
 
 
 def generator_terms(game: Game, batch: Batch) -> LossTerms:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
+from gantl_zoo.networks.base import feature_maps
 from gantl_zoo.networks.pretrained import find_discriminator
 
 
@@ -53,11 +54,7 @@ class DiscriminatorBackbone(nn.Module):
         size = (self.side, self.side)
         if images.shape[2:] != size:
             images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
-        maps, features = [], images
-        for block in self.body:
-            features = block(features)
-            maps.append(features)
-        return maps
+        return feature_maps(self.body, images)
 
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings (N, D): pooled features of all blocks, concatenated."""
