@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "r3": "gantl_zoo.networks.r3:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
@@ -18,6 +19,7 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "r3": "gantl_zoo.networks.r3:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",
