@@ -18,12 +18,15 @@ from gantl_zoo.errors import (
 )
 from gantl_zoo.registry.arguments import starting_weights
 from gantl_zoo.registry.builtins import (
+    augmentations,
     backbones,
     datasets,
     discriminators,
     generators,
+    losses,
     models,
     presets,
+    regularizers,
     strategies,
     weights,
 )
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from gantl_zoo.training.classifier_recipe import ClassifierRecipe
     from gantl_zoo.training.presets import Preset
     from gantl_zoo.training.recipe import Recipe
+    from gantl_zoo.training.regularizers.base import Regularizer
     from gantl_zoo.viz.images import Images
 
 __version__ = VERSION
@@ -77,6 +81,7 @@ _LAZY = {
     "ModelInfo": "registry.model_info",
     "Plan": "strategy.base",
     "Recipe": "training.recipe",
+    "Regularizer": "training.regularizers.base",
     "Report": "metrics.report",
     "Result": "metrics.result",
     "Preset": "training.presets",
@@ -124,6 +129,7 @@ __all__ = [
     "PluginError",
     "Preset",
     "Recipe",
+    "Regularizer",
     "Report",
     "Result",
     "RunView",
@@ -133,6 +139,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "ZooError",
+    "augmentations",
     "backbones",
     "build_classifier",
     "build_gan",
@@ -149,10 +156,12 @@ __all__ = [
     "list_models",
     "load_data",
     "load_model",
+    "losses",
     "models",
     "presets",
     "pull",
     "push",
+    "regularizers",
     "resume",
     "search_hub",
     "starting_weights",

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from gantl_zoo.training.augment import ada
-from gantl_zoo.training.augment.build import AUGMENTS, build_augment
+import gantl_zoo as gz
+from gantl_zoo.training import adaptive
+from gantl_zoo.training.augment import ada, diffaugment
+from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
+
+
+def adapting(p: float) -> ada.AdaptiveAugment:
+    """Adaptive augmentation whose probability has reached `p`."""
+    augment = ada.AdaptiveAugment()
+    augment.p.fill_(p)
+    return augment
 
 
 def certain(name: str) -> torch.nn.Module:
@@ -21,7 +32,7 @@ def certain(name: str) -> torch.nn.Module:
     return augment
 
 
-@pytest.mark.parametrize("name", AUGMENTS)
+@pytest.mark.parametrize("name", gz.augmentations.names())
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_is_kept_and_gradients_go_through_twice(name: str, channels: int) -> None:
     images = torch.rand(8, channels, 16, 12, requires_grad=True)
@@ -50,18 +61,18 @@ def test_the_adaptive_one_does_nothing_at_first_and_much_at_full_strength() -> N
 @pytest.mark.parametrize(("sure", "rises"), [(1.0, True), (0.2, False)])
 def test_p_follows_how_sure_the_discriminator_is(sure: float, rises: bool) -> None:
     """r = E[sign D(real)] above 0.6: p grows by the images seen over 500,000; below: it shrinks."""
-    augment = ada.AdaptiveAugment(p=0.5)
+    augment = adapting(0.5)
     logits = torch.where(torch.arange(100) < 100 * (1 + sure) / 2, 1.0, -1.0)
-    for _ in range(ada.INTERVAL):
+    for _ in range(adaptive.INTERVAL):
         assert augment.p == 0.5
         augment.adapt(logits)
-    change = 400 / ada.SPEED
+    change = 400 / adaptive.SPEED
     assert augment.p.item() == pytest.approx(0.5 + (change if rises else -change), abs=1e-7)
     assert augment.seen == 0
 
 
 def test_p_stays_a_probability() -> None:
-    augment = ada.AdaptiveAugment(p=1.0)
+    augment = adapting(1.0)
     for _ in range(8):
         augment.adapt(torch.ones(100_000))
     assert augment.p == 1.0
@@ -93,8 +104,8 @@ def test_colours_keep_grey_grey() -> None:
 
 def test_an_image_counts_once_however_many_patches_are_judged() -> None:
     """Logits (N, 1, h, w) of patches: the image's mean decides, and p moves by images."""
-    patches, whole = ada.AdaptiveAugment(p=0.5), ada.AdaptiveAugment(p=0.5)
-    for _ in range(ada.INTERVAL):
+    patches, whole = adapting(0.5), adapting(0.5)
+    for _ in range(adaptive.INTERVAL):
         patches.adapt(torch.ones(50, 1, 7, 7))
         whole.adapt(torch.ones(50))
     assert patches.p == whole.p > 0.5
@@ -110,3 +121,54 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
     places, middle, size = ada.lattice(6, 5, images.device)
     assert places.shape == (30, 3) and middle.tolist() == [2.0, 2.5] and size.tolist() == [5, 6]
+
+
+def test_diffaugment_applies_the_transforms_of_its_policy() -> None:
+    images = torch.rand(64, 3, 16, 16) / 4 + 0.25
+
+    def seeded(transform: Callable[[Tensor], Tensor]) -> Tensor:
+        torch.manual_seed(0)
+        return transform(images)
+
+    def changed(policy: str) -> Tensor:
+        return seeded(build_augment("diffaugment", {"policy": policy}))
+
+    assert torch.equal(changed("colour"), seeded(diffaugment.colour))
+    assert torch.equal(changed("translation"), seeded(diffaugment.translate))
+    assert torch.equal(changed("cutout"), seeded(diffaugment.cutout))
+    assert torch.equal(changed("cutout, colour"), changed("colour,cutout")), "in the paper's order"
+    assert torch.equal(seeded(DiffAugment()), changed("colour,translation,cutout"))
+
+
+def test_a_fixed_probability_does_not_adapt() -> None:
+    augment = build_augment("ada", {"p": 0.25})
+    assert isinstance(augment, ada.AdaptiveAugment)
+    for _ in range(2 * adaptive.INTERVAL):
+        augment.adapt(torch.ones(1_000))
+    assert augment.p == 0.25 and augment.calls == 0
+
+
+@pytest.mark.parametrize(("target", "rises"), [(0.1, True), (0.3, False)])
+def test_the_target_can_be_chosen(target: float, rises: bool) -> None:
+    augment = build_augment("ada", {"target": target})
+    assert isinstance(augment, ada.AdaptiveAugment)
+    augment.p.fill_(0.5)
+    for _ in range(adaptive.INTERVAL):
+        augment.adapt(torch.where(torch.arange(100) < 60, 1.0, -1.0))  # E[sign] is 0.2
+    assert bool(augment.p > 0.5) == rises and augment.p != 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        ("diffaugment", {"policy": "color"}, "diffaugment: unknown transform 'color'; did you mean colour"),
+        ("diffaugment", {"policy": ""}, "diffaugment: unknown transform ''"),
+        ("ada", {"p": -0.1}, r"ada: p must be from 0 to 1, not -0\.1"),
+        ("ada", {"p": 0.1, "target": 0.6}, "ada: p fixes the probability, and target adapts it"),
+        ("none", {"p": 0.1}, "augmentation 'none' takes no argument 'p'"),
+        ("adaptive", {}, "unknown augmentation 'adaptive'"),
+    ],
+)
+def test_wrong_augmentations_are_explained(name: str, config: dict[str, Any], said: str) -> None:
+    with pytest.raises(gz.UsageError, match=said):
+        gz.Recipe(aug=name, aug_config=config)

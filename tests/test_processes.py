@@ -51,7 +51,7 @@ def steps(strategy: str, rounds: int, aug: str = "none", networks: str = "plain"
     recipe = Recipe(steps=6, batch=64, accumulate=rounds, aug=aug, r1=1.0, lr=1e-3, precision="fp32", seed=5)
     cpu = engine.choose("cpu", "fp32")
     trainer = new_trainer(gan, registry.strategies.build(strategy), data, recipe, cpu)
-    trainer.game.r1.every = 2
+    trainer.game.regularizer.parts["r1"].every = 2
     with seeded(0):
         for step, index in enumerate(order_of(96, recipe, 0)):
             trainer.step(step, index)

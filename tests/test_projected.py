@@ -354,5 +354,7 @@ def test_an_eye_without_second_derivatives_is_explained(gan: gz.GAN, images: Ima
     gan.discriminator.blocks[0].relu = nn.Hardsigmoid()
     recipe = Recipe(steps=1, batch=4, precision="fp32", r1=0.5)
     trainer = new_trainer(gan, TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
-    with pytest.raises(gz.UsageError, match="R1 needs second derivatives, which the discriminator DCGAN"):
+    with pytest.raises(
+        gz.UsageError, match="gradient penalty needs second derivatives, which the discriminator DCGAN"
+    ):
         trainer.step(0, torch.arange(4))

@@ -27,7 +27,6 @@ from gantl_zoo.errors import Stopped
 from gantl_zoo.runs.agreement import same
 from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.training import checkpoint
-from gantl_zoo.training.augment.build import AUGMENTS
 
 HERE = Path(__file__).parent
 PHOTOS = {"image_size": 28, "channels": 1}
@@ -56,7 +55,7 @@ def dies_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(  # augmentation and strategy don't know each other; "ada" is the one with a state
     ("strategy", "aug"),
     [
-        *(("full", aug) for aug in AUGMENTS),
+        *(("full", aug) for aug in registry.augmentations.names()),
         *((name, "ada") for name in registry.strategies.names() if name != "full"),
         ("scale-shift latents", "ada"),
     ],
@@ -98,6 +97,30 @@ def test_a_resumed_training_with_all_that_has_a_state(
     assert whole.folder is not None
     assert_same(states(whole.folder.parent)["00000006"], states(run)["00000006"])
     assert states(run)["00000003"]["augment.calls"] == 2, "in the middle of an interval"
+
+
+def test_a_resumed_training_with_regularizers_that_have_a_state(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TINY | PHOTOS | {"data": photos, "regularizer": "lecam+apa+r2", "loss": "wasserstein"}
+    settings |= {"aug": "ada", "aug_config": {"target": 0.1}, "loss_config": {}}
+    settings["regularizer_config"] = {"lecam.weight": 0.1, "apa.target": 0.0, "every": 2}
+    whole = gz.train("dcgan", out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
+        dies_at(5, patch)
+        gz.train("dcgan", out=tmp_path / "broken", **settings)
+    run = tmp_path / "broken" / "00000-dcgan-photos"
+    gz.train(data="", resume=run)
+    assert whole.folder is not None
+    assert_same(states(whole.folder.parent)["00000006"], states(run)["00000006"])
+    last = states(run)["00000003"]
+    saved = {name for name, tensor in last.items() if name.startswith("regularizer.") and tensor != 0}
+    assert {name.rpartition(".")[2] for name in saved} >= {"real", "fake", "updates", "seen", "calls"}
+    with pytest.raises(gz.UsageError, match=r"began with regularizer lecam\+apa\+r2, not lecam"):
+        gz.train(data="", resume=run, regularizer="lecam")
+    command = whole.about["training"]["command"]
+    assert "--regularizer lecam+apa+r2" in command and "--aug-arg target=0.1" in command
+    assert "--regularizer-arg lecam.weight=0.1" in command
 
 
 def test_fifty_kills_at_random_moments_lose_no_more_than_an_interval(photos: Path, tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ EXAMPLES = {
     "discriminators": "gantl-zoo train dcgan --discriminator {name} --data ./photos --image-size 64",
     "backbones": "gantl-zoo classify train {name} --data mnist",
     "strategies": "gantl-zoo transfer dcgan-mnist --data glyphs --strategy {name}",
+    "losses": "gantl-zoo train dcgan --data ./photos --image-size 64 --loss {name}",
+    "augmentations": "gantl-zoo train dcgan --data ./photos --image-size 64 --aug {name}",
+    "regularizers": "gantl-zoo train dcgan --data ./photos --image-size 64 --regularizer {name}",
     "datasets": "gantl-zoo train dcgan --data {name}",
     "presets": "gantl-zoo train dcgan --data ./photos --preset {name}",
 }

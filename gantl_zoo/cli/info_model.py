@@ -29,6 +29,7 @@ RECIPE = {
     "lr": "learning rate {:g}",
     "discriminator_lr": "{:g} for the discriminator",
     "r1": "R1 {:g}",
+    "regularizer": "regularizer {}",
     "aug": "augmentation {}",
     "seed": "seed {}",
     "best_step": "kept step {:,}",

@@ -148,9 +148,10 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
     from gantl_zoo.runs.transfer import transfer
 
     verb, as_json = str(context.info_name), settings.pop("as_json")
-    settings["engine_config"] = arguments(settings["engine_config"], "--engine-arg")
-    given = typed(context, settings)
     recipe = {field.name for field in fields(Recipe)}  # the verb has defaults of its own, or a preset's
+    for key in (name for name in recipe if name.endswith("_config")):
+        settings[key] = arguments(settings[key], f"--{key.replace('_config', '-arg')}")
+    given = typed(context, settings)
     settings = {key: value for key, value in settings.items() if key in given or key not in recipe}
     settings |= {"strategy": given.get("strategy")} if verb == "transfer" else {}
     if settings.pop("dry_run"):

@@ -122,15 +122,21 @@ def check(recipe: object, limits: Mapping[str, Limit]) -> None:
     """
     if wrong := misfit(type(recipe), vars(recipe)):
         raise UsageError(wrong)
+    check_limits(vars(recipe), limits)
+
+
+def check_limits(values: Mapping[str, Any], limits: Mapping[str, Limit], what: str = "") -> None:
+    """Check values, such as the arguments of the builder `what`, against `limits`. Raises as `check` does."""
+    start = f"{what}: " if what else ""
     for key, limit in limits.items():
-        value, name = vars(recipe)[key], key.replace("_", "-")
+        value, name = values[key], key if what else key.replace("_", "-")
         if value is None:
             continue
         if isinstance(limit, Choice):
             if value not in limit.names:
-                raise UnknownNameError(unknown(name, value, limit.names))
+                raise UnknownNameError(start + unknown(name, value, limit.names))
         elif not limit[1](value):
-            raise UsageError(f"{name} must be {limit[0]}, not {value!r}")
+            raise UsageError(f"{start}{name} must be {limit[0]}, not {value!r}")
 
 
 def misfit(builder: Callable[..., Any], config: Mapping[str, Any]) -> str:

@@ -56,6 +56,45 @@ strategies = Registry(
 )
 
 
+losses = Registry(
+    "losses",
+    {
+        "hinge": "gantl_zoo.training.losses:Hinge",
+        "least-squares": "gantl_zoo.training.losses:LeastSquares",
+        "minimax": "gantl_zoo.training.losses:Minimax",
+        "non-saturating": "gantl_zoo.training.losses:NonSaturating",
+        "relativistic": "gantl_zoo.training.losses:Relativistic",
+        "wasserstein": "gantl_zoo.training.losses:Wasserstein",
+    },
+)
+
+
+augmentations = Registry(
+    "augmentations",
+    {
+        "ada": "gantl_zoo.training.augment.ada:AdaptiveAugment",
+        "diffaugment": "gantl_zoo.training.augment.diffaugment:DiffAugment",
+        "none": "gantl_zoo.training.augment.base:Augment",
+    },
+)
+
+
+regularizers = Registry(
+    "regularizers",
+    {
+        "apa": "gantl_zoo.training.regularizers.apa:APA",
+        "consistency": "gantl_zoo.training.regularizers.consistency:Consistency",
+        "gradient-penalty": "gantl_zoo.training.regularizers.gradient:Interpolated",
+        "latent-consistency": "gantl_zoo.training.regularizers.consistency:LatentConsistency",
+        "lecam": "gantl_zoo.training.regularizers.lecam:LeCam",
+        "none": "gantl_zoo.training.regularizers.base:Regularizer",
+        "r1": "gantl_zoo.training.regularizers.gradient:R1",
+        "r2": "gantl_zoo.training.regularizers.gradient:R2",
+        "top-k": "gantl_zoo.training.regularizers.top_k:TopK",
+    },
+)
+
+
 models = Releases(
     "models",
     {
@@ -114,9 +153,9 @@ NETWORKS = {
 for _registry in (generators, discriminators, backbones):
     _registry.nested = NETWORKS
 
-REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (models, generators, discriminators, backbones, strategies, presets, datasets, weights)
-}
+NETWORK_KINDS = (models, generators, discriminators, backbones)
+TRAINING_KINDS = (strategies, losses, augmentations, regularizers, presets)
+REGISTRIES: dict[str, Registry] = {r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights)}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

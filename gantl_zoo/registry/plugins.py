@@ -25,6 +25,9 @@ KINDS = (
     "discriminators",
     "backbones",
     "strategies",
+    "losses",
+    "augmentations",
+    "regularizers",
     "presets",
     "datasets",
     "weights",
@@ -89,7 +92,9 @@ def singular(kind: str) -> str:
     """The singular of a kind: `"strategies"` becomes `"strategy"`; "weights" has none."""
     if kind == "weights":
         return kind
-    return kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
+    if kind.endswith("ies"):
+        return kind[:-3] + "y"
+    return kind[:-2] if kind.endswith("sses") else kind[:-1]
 
 
 def wrong_name(kind: str, name: str) -> str:

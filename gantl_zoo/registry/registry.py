@@ -100,7 +100,7 @@ class Registry:
         Raises `UsageError` for an unknown, missing or mistyped argument.
         """
         builder, given = self._builder(name)
-        known, open_ended = self._takes(name)
+        known, open_ended = self.takes(name)
         what = f"{singular(self.kind)} {name!r}"
         for key in sorted(set(config) - set(known)):
             if key in given or not open_ended:
@@ -134,7 +134,7 @@ class Registry:
         declares them.
         """
         found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
-        known, open_ended = self._takes(name)
+        known, open_ended = self.takes(name)
         for key, source, part, own in self.parts(config) if open_ended else ():
             if not self._apart(name, config, key):
                 found |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
@@ -178,9 +178,9 @@ class Registry:
         If that is None, and the builder takes further keyword arguments, it forwards those instead.
         """
         nested = f"{key}_config"
-        return nested in config and (config[nested] is not None or not self._takes(name)[1])
+        return nested in config and (config[nested] is not None or not self.takes(name)[1])
 
-    def _takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
+    def takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
         """The builder's named parameters, and whether it also takes `**kwargs`."""
         builder, given = self._builder(name)
         found = [p for p in inspect.signature(builder).parameters.values() if p.name not in given]

@@ -58,13 +58,14 @@ GUIDE = (
 def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData) -> tuple[Recipe, str]:
     """Set the `choosable` settings to the guide's values. Returns the recipe, and lines that explain it.
 
-    R1 is not chosen for compiled networks, because they have no second derivatives.
+    R1 is not chosen if it is among the recipe's regularizers, nor for compiled networks, because they have no
+    second derivatives.
     """
     side = images.shape[1]
     line = next(line for line in GUIDE if len(images) <= line.most and side <= line.largest)
     guided = {**load_preset(line.preset).for_verb("transfer"), **line.settings}
     chosen = {key: value for key, value in guided.items() if key in choosable}
-    if recipe.engine_config.get("compile"):
+    if recipe.engine_config.get("compile") or "r1" in recipe.regularizer.split("+"):
         chosen.pop("r1", None)
     if "batch" in chosen:  # so that it splits into equal rounds
         chosen["batch"] = math.ceil(chosen["batch"] / recipe.accumulate) * recipe.accumulate

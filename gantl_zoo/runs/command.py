@@ -58,17 +58,20 @@ def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
     return {
         key.replace("_", "-"): value
         for key, value in asdict(recipe).items()
-        if key != "engine_config" and (value != usual[key] or key in always)
+        if not key.endswith("_config") and (value != usual[key] or key in always)
     }
 
 
 def _arguments(job: Job) -> dict[str, dict[str, Any]]:
-    """Arguments of builders, strategy and engine, which the command line takes as KEY=VALUE."""
+    """Arguments of builders, recipe, strategy and engine, which the command line takes as KEY=VALUE."""
     implied = ["image_size", "channels"] + (["num_classes"] if job.conditional else [])
     generator = {k: v for k, v in job.networks.generator_config.items() if k not in implied}
     return {
         "generator-arg": generator,
         "discriminator-arg": job.networks.discriminator_config,
         "strategy-arg": job.strategy_config,
+        "loss-arg": job.recipe.loss_config,
+        "aug-arg": job.recipe.aug_config,
+        "regularizer-arg": job.recipe.regularizer_config,
         "engine-arg": job.recipe.engine_config,
     }

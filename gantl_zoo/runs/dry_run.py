@@ -27,7 +27,7 @@ def dry_run(run: Prepared) -> str:
     start = (
         "new networks"
         if job.verb == "train"
-        else f"{job.name} with {spelled(job.strategy, job.strategy_config)}"
+        else f"{job.name} with {with_arguments(f'strategy {job.strategy}', job.strategy_config)}"
     )
     rows.append((job.verb, start))
     rows += [("fitted", text) for text in fitted_words(setup.gan.about.get("fitted", {}))]
@@ -58,9 +58,9 @@ def size(shape: Iterable[int]) -> str:
     return f"of {height}×{width} in {'grey' if channels == 1 else 'colour'}"
 
 
-def spelled(strategy: str, settings: Mapping[str, Any]) -> str:
-    """A strategy and its settings in words."""
-    return " ".join([f"strategy {strategy}", *(f"{key}={value}" for key, value in settings.items())])
+def with_arguments(name: str, settings: Mapping[str, Any]) -> str:
+    """A name and its arguments in words."""
+    return " ".join([name, *(f"{key}={value}" for key, value in settings.items())])
 
 
 def fitted_words(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -105,11 +105,15 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.decay:
         rate += f", falling to zero over the last {recipe.decay:.0%}"
     rounds = f" in {recipe.accumulate} rounds" if recipe.accumulate > 1 else ""
-    augmentation = "no augmentation" if recipe.aug == "none" else f"augmentation {recipe.aug}"
+    loss = with_arguments(f"{recipe.loss} loss", recipe.loss_config)
+    named = "no augmentation" if recipe.aug == "none" else f"augmentation {recipe.aug}"
+    augmentation = with_arguments(named, recipe.aug_config)
     penalty = f"R1 {recipe.r1:g}" if recipe.r1 else "no R1"
+    penalty += "" if recipe.regularizer == "none" else f", regularizer {recipe.regularizer}"
+    penalty = with_arguments(penalty, recipe.regularizer_config)
     return (
-        f"{recipe.steps:,} steps of {recipe.batch} images{rounds}, {rate}, {recipe.loss} loss, "
-        f"{augmentation}, {penalty}, seed {recipe.seed}"
+        f"{recipe.steps:,} steps of {recipe.batch} images{rounds}, {rate}, {loss}, {augmentation}, "
+        f"{penalty}, seed {recipe.seed}"
     )
 
 

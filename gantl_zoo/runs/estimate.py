@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,13 +20,13 @@ from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training.engine import Engine
-from gantl_zoo.training.losses import R1
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
 
 TIMED = 3  # timed steps, of which the median counts
+LONGEST = 1_000  # steps among which those with other regularizers are counted
 WORTH_TIMING = 100  # steps; the speed of shorter runs is not measured
 METRICS = 0.1  # share of a run's time that its metrics take
 
@@ -100,9 +101,13 @@ def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> 
 
 
 def mean_step(trainer: Trainer, pixels: Tensor, labels: Tensor | None) -> float:
-    """Seconds per step in the middle of the run, averaged over steps with and without R1."""
-    lazy = R1(trainer.recipe.r1)
-    start = trainer.recipe.steps // 2 // lazy.every * lazy.every
+    """Seconds per step in the middle of the run, averaged over steps with and without lazy regularizers."""
+    regularizer = trainer.game.regularizer
+    steps: int = trainer.recipe.steps
+    cycle = min(regularizer.every, LONGEST, steps)
+    start = steps // 2 // cycle * cycle
+    kinds = Counter(regularizer.due(start + step) for step in range(cycle)).most_common()
+    examples = {regularizer.due(start + step): start + step for step in reversed(range(cycle))}
 
     def timed(step: int) -> float:
         clock = time.perf_counter()
@@ -110,10 +115,12 @@ def mean_step(trainer: Trainer, pixels: Tensor, labels: Tensor | None) -> float:
         sum(map(float, losses.values()))  # waits for the device
         return time.perf_counter() - clock
 
-    for step in (start, start + 1):  # warm-up: kernels are selected and memory is allocated
+    for step in (*examples.values(), start + 1):  # warm-up: kernels are selected and memory is allocated
         timed(step)
-    plain = statistics.median(timed(start + 1 + i) for i in range(TIMED))
-    return plain if not lazy.gamma else plain + max(0.0, timed(start) - plain) / lazy.every
+    usual, *others = kinds
+    plain = statistics.median(timed(examples[usual[0]]) for _ in range(TIMED))
+    extra = sum(count * max(0.0, timed(examples[due]) - plain) for due, count in others)
+    return plain + extra / cycle
 
 
 def strategy_like(job: Job) -> TransferStrategy:

@@ -65,8 +65,12 @@ class RecipeSettings(TypedDict, total=False):
     accumulate: int | None
     seed: int | None
     loss: str | None
+    loss_config: dict[str, Any] | None
     aug: str | None
+    aug_config: dict[str, Any] | None
     r1: float | None
+    regularizer: str | None
+    regularizer_config: dict[str, Any] | None
     lr: float | None
     discriminator_lr: float | None
     decay: float | None

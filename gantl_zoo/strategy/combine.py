@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo import registry
-from gantl_zoo.errors import UsageError, suggestion
+from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.registry.joined import parts_of
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, unique
 
 
@@ -23,27 +24,10 @@ def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
     An argument goes to the one part that takes it, or to the part in its name: `freeze-d.first=2`. Raises
     `UsageError` or `UnknownNameError`.
     """
-    names = name.split("+")
-    if len(names) == 1:
-        return strategy_of(name, config)
-    if len(set(names)) < len(names):
-        raise UsageError(f"strategy {name!r} names a part twice")
-    shares: dict[str, dict[str, Any]] = {part: {} for part in names}
-    for key, value in config.items():
-        owner, dot, setting = key.rpartition(".")
-        takers = [part for part in names if setting in registry.strategies.configure(part)]
-        if dot and owner not in names:
-            hint = suggestion(owner, names, "its parts are")
-            raise UsageError(f"argument {key!r}: strategy {name!r} has no part {owner!r}{hint}")
-        if not dot and len(takers) > 1:
-            hint = f"{' and '.join(takers)} take it; write {takers[0]}.{key}=…"
-            raise UsageError(f"strategy {name!r}: argument {key!r}: {hint}")
-        if not dot and not takers:
-            arguments = [argument for part in names for argument in registry.strategies.configure(part)]
-            hint = suggestion(key, arguments, "they take")
-            raise UsageError(f"strategy {name!r}: argument {key!r}: no part takes it{hint}")
-        shares[owner if dot else takers[0]][setting] = value
-    return Combined({part: strategy_of(part, shares[part]) for part in names})
+    parts = {
+        part: strategy_of(part, own) for part, own in parts_of(registry.strategies, name, config).items()
+    }
+    return Combined(parts) if len(parts) > 1 else parts[name]
 
 
 def strategy_of(name: str, config: Mapping[str, Any]) -> TransferStrategy:

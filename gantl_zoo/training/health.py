@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gantl_zoo.data import to_float
 from gantl_zoo.errors import DataError
 from gantl_zoo.networks.base import call, num_classes_of
-from gantl_zoo.training.losses import rank
+from gantl_zoo.training.critic import rank
 
 LOOKED_AT = 128  # images of each kind per check
 ALIVE, COLLAPSED = 0.4, 0.2  # thresholds of diversity

@@ -1,51 +1,49 @@
-"""Adversarial losses and R1. A loss has two methods: `discriminator(…)` and `generator(…)`.
+"""Adversarial losses. A loss has two methods: `discriminator(…)` and `generator(…)`.
 
-A `Critic` maps images (N, C, H, W) to logits. D is the logit, G the generator, σ the logistic function, and
-softplus(x) = log(1 + eˣ) = -log σ(-x).
+D is the logit, G the generator, σ the logistic function, and softplus(x) = log(1 + eˣ) = -log σ(-x).
+
+A script or a plug-in adds its own with `@gz.losses.register("mine")` on a class with these methods. Its
+constructor takes keyword arguments that JSON can store: `gantl-zoo train … --loss mine --loss-arg KEY=VALUE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gantl_zoo.errors import UnknownNameError, unknown
+from gantl_zoo.errors import PluginError
+from gantl_zoo.registry import arguments
+from gantl_zoo.registry.builtins import losses
+from gantl_zoo.training.critic import Critic
 
 
-@dataclass
-class Critic:
-    """The discriminator as losses call it: with augmentation, labels and the strategy's `discriminate`.
+@runtime_checkable
+class AdversarialLoss(Protocol):
+    """What a loss has: two methods that map images (N, C, H, W) to a scalar, which is minimised."""
 
-    Real and fake images are passed in one batch if `together`. With BatchNorm they must not be, because the
-    statistics of a mixed batch differ. `real_logits` are the latest logits of real images, for adaptive
-    augmentation.
-    """
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor: ...
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor: ...
 
-    look: Callable[[Tensor], Tensor]
-    together: bool = True
-    real_logits: Tensor | None = None
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits (N, …) in float32."""
-        return self.look(images).float()
-
-    def both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the real and of the fake images."""
-        if self.together:
-            logits = self(torch.cat([real, fake]))
-            real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
-        else:
-            real_logits, fake_logits = self(real), self(fake)
-        self.real_logits = real_logits.detach()
-        return real_logits, fake_logits
+def build_loss(name: str, config: Mapping[str, Any] | None = None) -> AdversarialLoss:
+    """Build the registered loss `name`. Raises `UnknownNameError`, `UsageError` or `PluginError`."""
+    loss = losses.build(name, **(config or {}))
+    if not isinstance(loss, AdversarialLoss):
+        raise PluginError(
+            f"loss {name!r} is a {type(loss).__name__}, without the methods discriminator and generator"
+        )
+    return loss
 
 
 class NonSaturating:
-    """Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661, section 3): G maximises log σ(D(fake))."""
+    """Logistic loss in which G maximises log σ(D(fake)).
+
+    Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 3.
+    """
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = critic.both(real, fake)
@@ -56,27 +54,40 @@ class NonSaturating:
 
 
 class Minimax(NonSaturating):
-    """The article's objective, equation 1 of the same paper: G minimises log(1 - σ(D(fake)))."""
+    """Logistic loss in which G minimises log(1 - σ(D(fake))), equation 1 of the same paper."""
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return -functional.softplus(critic(fake)).mean()
 
 
 class Hinge:
-    """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3)."""
+    """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3): D is trained up to a margin.
+
+    `margin`: smallest margin. That of each logit is drawn uniformly between it and 1; FastGAN (Liu et al.
+    2021, https://arxiv.org/abs/2101.04775) uses 0.8. 1 is the fixed margin of the paper.
+    """
+
+    def __init__(self, *, margin: float = 1.0) -> None:
+        arguments.check_limits({"margin": margin}, {"margin": arguments.SHARE}, "hinge")
+        self.margin = margin
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = critic.both(real, fake)
-        return functional.relu(1 - real_logits).mean() + functional.relu(1 + fake_logits).mean()
+        above, below = self.margins(real_logits), self.margins(fake_logits)
+        return functional.relu(above - real_logits).mean() + functional.relu(below + fake_logits).mean()
+
+    def margins(self, logits: Tensor) -> Tensor | float:
+        """A margin for each logit, or the one of all."""
+        return 1.0 if self.margin == 1 else self.margin + (1 - self.margin) * torch.rand_like(logits)
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return -critic(fake).mean()
 
 
 class Relativistic:
-    """RpGAN (Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4), as R3GAN uses it.
+    """RpGAN: each fake image is compared with a real one, so the loss has no flat region to collapse into.
 
-    Each fake image is compared with a real one, so the loss has no flat region to collapse into. Use with R1.
+    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4; R3GAN uses it. Use with `r1`.
     """
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
@@ -88,43 +99,37 @@ class Relativistic:
         return functional.softplus(real_logits - fake_logits).mean()
 
 
-AdversarialLoss = NonSaturating | Hinge | Relativistic
-LOSSES: dict[str, Callable[[], AdversarialLoss]] = {
-    "hinge": Hinge,
-    "minimax": Minimax,
-    "non-saturating": NonSaturating,
-    "relativistic": Relativistic,
-}
+class LeastSquares:
+    """Mean squared error of the logits, which become 1 for real images and 0 for fake ones.
 
+    Mao et al. 2017, https://arxiv.org/abs/1611.04076, equation 2 with a = 0, b = c = 1.
 
-def build_loss(name: str) -> AdversarialLoss:
-    """Build the loss `name`. Raises `UnknownNameError`."""
-    if name not in LOSSES:
-        raise UnknownNameError(unknown("loss", name, LOSSES))
-    return LOSSES[name]()
-
-
-class R1:
-    """The gradient penalty γ/2 · ‖∇D(real)‖².
-
-    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9. It is applied every `every` steps
-    with `every` times the weight (lazy regularisation, Karras et al. 2019, https://arxiv.org/abs/1912.04958,
-    section 3.1), always in float32.
+    `real`: target b of real images.
+    `fake`: target a of fake images.
+    `generator`: target c of fake images in the generator's loss.
     """
 
-    def __init__(self, gamma: float, every: int = 16) -> None:
-        self.gamma, self.every = gamma, every
+    def __init__(self, *, real: float = 1.0, fake: float = 0.0, generator: float = 1.0) -> None:
+        self.real, self.fake, self.target = real, fake, generator
 
-    def __call__(self, critic: Critic, real: Tensor, step: int) -> dict[str, Tensor]:
-        if self.gamma <= 0 or step % self.every:
-            return {}
-        with torch.autocast(real.device.type, enabled=False):
-            real = real.detach().float().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)  # (N, C, H, W)
-            penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
-        return {"r1": penalty * (self.gamma / 2 * self.every)}
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
+        return ((real_logits - self.real).square().mean() + (fake_logits - self.fake).square().mean()) / 2
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return (critic(fake) - self.target).square().mean() / 2
 
 
-def rank(logits: Tensor) -> Tensor:
-    """The mean logit of each image: (N, …) -> (N,)."""
-    return logits.flatten(1).mean(1) if logits.dim() > 1 else logits
+class Wasserstein:
+    """The difference of the mean logits. Use with `gradient-penalty` or with spectral norm.
+
+    Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, equation 3. Without a bound on the slope of D, the
+    loss of D has no minimum.
+    """
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = critic.both(real, fake)
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return -critic(fake).mean()

@@ -29,6 +29,9 @@ DEPENDING = {
     "generator": ("dcgan", ("generator_config", "discriminator", "discriminator_config")),
     "discriminator": ("dcgan", ("discriminator_config",)),
     "strategy": (None, ("strategy_config",)),
+    "loss": (Recipe.loss, ("loss_config",)),
+    "aug": (Recipe.aug, ("aug_config",)),
+    "regularizer": (Recipe.regularizer, ("regularizer_config",)),
 }
 
 

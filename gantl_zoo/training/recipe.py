@@ -44,9 +44,17 @@ class Recipe:
     `batch`: number of images per step, summed over all processes.
     `accumulate`: number of equal parts in which a batch is computed. More parts need less memory.
     `seed`: seed of the initial weights, of the order of the images and of all other random numbers.
-    `loss`: adversarial loss: hinge, minimax, non-saturating or relativistic.
-    `aug`: augmentation of the images that the discriminator gets: none, diffaugment or ada.
+    `loss`: adversarial loss: hinge, least-squares, minimax, non-saturating, relativistic, wasserstein, or one
+    of a plug-in.
+    `loss_config`: arguments of the loss, such as margin=0.8.
+    `aug`: augmentation of the images that the discriminator gets: none, diffaugment, ada, or one of a
+    plug-in.
+    `aug_config`: arguments of the augmentation, such as p=0.3.
     `r1`: weight γ of the gradient penalty on real images (Mescheder et al. 2018). 0 turns it off.
+    `regularizer`: further regularization: none, r2, or several joined by +. gantl-zoo list --kind
+    regularizers shows all.
+    `regularizer_config`: arguments of the regularizers, such as gamma=0.5, or r2.gamma=0.5 if several take
+    it.
     `lr`: learning rate of both networks.
     `discriminator_lr`: learning rate of the discriminator, if it is not that of the generator.
     `decay`: fraction of the steps, at the end, over which learning rates fall linearly to zero.
@@ -77,8 +85,12 @@ class Recipe:
     accumulate: int = 1
     seed: int = 0
     loss: str = "non-saturating"
+    loss_config: dict[str, Any] = field(default_factory=dict)
     aug: str = "none"
+    aug_config: dict[str, Any] = field(default_factory=dict)
     r1: float = 0.0
+    regularizer: str = "none"
+    regularizer_config: dict[str, Any] = field(default_factory=dict)
     lr: float = 2e-4
     discriminator_lr: float | None = None
     decay: float = 0.0
@@ -102,10 +114,12 @@ class Recipe:
         from gantl_zoo.training import engine_settings
         from gantl_zoo.training.augment.build import build_augment
         from gantl_zoo.training.losses import build_loss
+        from gantl_zoo.training.regularizers.combined import build_regularizer
 
         arguments.check(self, LIMITS | {"precision": arguments.one_of(*engine_settings.PRECISIONS)})
-        build_loss(self.loss)
-        build_augment(self.aug)
+        build_loss(self.loss, self.loss_config)
+        build_augment(self.aug, self.aug_config)
+        build_regularizer(self.regularizer, self.regularizer_config, self.r1)
         engine_settings.check(self.engine_config)
         if self.batch % self.accumulate:
             raise UsageError(f"batch {self.batch} can't be split into {self.accumulate} equal rounds")

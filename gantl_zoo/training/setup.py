@@ -20,6 +20,7 @@ from gantl_zoo.surgery.matching import COLOURED
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.regularizers.combined import build_regularizer
 
 REMEDY = "train without classes (--unconditional)"
 
@@ -150,9 +151,11 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
             f"batch {recipe.batch} can't be shared equally by {engine.processes.count} processes in "
             f"{recipe.accumulate} round(s)"
         )
-    if recipe.r1 and engine.compile:
+    regularizer = build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1)
+    twice = " and ".join(name for name, part in regularizer.parts.items() if part.second_derivatives)
+    if twice and engine.compile:
         raise UsageError(
-            "compiled networks have no second derivatives, which R1 needs: compile or r1, not both"
+            f"compiled networks have no second derivatives, which {twice} needs: compile or {twice}, not both"
         )
 
 

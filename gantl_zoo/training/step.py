@@ -19,8 +19,11 @@ from gantl_zoo.networks.base import call
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.conditioning import with_labels
+from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.engine import Engine
-from gantl_zoo.training.losses import R1, AdversarialLoss, Critic
+from gantl_zoo.training.losses import AdversarialLoss
+from gantl_zoo.training.regularizers.base import merged
+from gantl_zoo.training.regularizers.combined import Combined
 
 LossTerms = dict[str, Tensor]
 Input = TypeVar("Input")
@@ -89,8 +92,8 @@ class Player:
                 raise
             name = type(self.network).__name__
             raise UsageError(
-                f"R1 needs second derivatives, which the {self.role} {name} doesn't have ({error}); "
-                "train without --r1, or use another backbone"
+                f"a gradient penalty needs second derivatives, which the {self.role} {name} does not have "
+                f"({error}); train without --r1 and other gradient penalties, or use another backbone"
             ) from error
 
     def _step(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
@@ -117,7 +120,7 @@ class Game:
     loss: AdversarialLoss
     strategy: TransferStrategy
     augment: Augment
-    r1: R1
+    regularizer: Combined
     engine: Engine
     rounds: int = 1  # of gradient accumulation per batch
 
@@ -140,7 +143,7 @@ class Game:
         statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
         )
-        return Critic(look, not statistics and not shared)
+        return Critic(look, not statistics and not shared, self.engine.processes)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
@@ -179,17 +182,20 @@ def make_batch(
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:
     """The discriminator's loss terms."""
     with game.engine.autocast():
+        batch = game.regularizer.batch(batch)
         critic = game.critic(batch)
         adversarial = game.loss.discriminator(critic, batch.real, batch.fake.detach())
         if critic.real_logits is not None:
-            game.augment.adapt(critic.real_logits, game.engine.processes)
+            game.augment.adapt(critic.real_logits.detach(), game.engine.processes)
         terms = game.strategy.discriminator_loss(adversarial, batch)
-        return terms | game.r1(critic, batch.real, batch.step)
+        return merged(terms, game.regularizer.discriminator(critic, batch))
 
 
 def generator_terms(game: Game, batch: Batch) -> LossTerms:
     """The generator's loss terms, with the updated discriminator."""
     with game.engine.autocast():
         critic = game.critic(batch)
+        critic.fake, critic.adjust = batch.fake, partial(game.regularizer.generator_logits, step=batch.step)
         adversarial = game.loss.generator(critic, batch.real, batch.fake)
-        return game.strategy.generator_loss(adversarial, batch)
+        terms = game.strategy.generator_loss(adversarial, batch)
+        return merged(terms, game.regularizer.generator(critic, batch))

@@ -15,6 +15,7 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import call
 from gantl_zoo.seeding import order, seed_step
 from gantl_zoo.training import ema
+from gantl_zoo.training.adaptive import AdaptiveProbability
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.callback import Callback
@@ -23,11 +24,12 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.guard import Guard
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
-from gantl_zoo.training.losses import R1, build_loss
+from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.optimizers import adam
 from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.training.setup import Setup, check_engine
 from gantl_zoo.training.step import Game, Player, train_step
 
@@ -53,8 +55,9 @@ class Trainer(Learner):
         count, shuffle = len(data), {"batch": recipe.batch, "seed": recipe.seed, "steps": recipe.steps}
         self.batches = Batches(data, setup.labels, lambda start: order(count, start=start, **shuffle), engine)
         players = (self.game.generator, self.game.discriminator)
-        self.guard = Guard(players, [*modules, self.game.augment], engine.processes)
+        self.guard = Guard(players, [*modules, self.game.augment, self.game.regularizer], engine.processes)
         saved = self.networks | {"average": self.average, "augment": self.game.augment}
+        saved |= {"regularizer": self.game.regularizer}
         saved |= {f"module.{name}": module for name, module in self.plan.modules.items()}
         self.contents = Contents(saved, players, self.strategy, engine.processes)
 
@@ -99,8 +102,11 @@ class Trainer(Learner):
         return losses
 
     def health(self) -> dict[str, float]:
-        probability = {name: float(b) for name, b in self.game.augment.named_buffers() if name == "p"}
-        return super().health() | probability
+        parts = {f"{name}_p": part for name, part in self.game.regularizer.parts.items()}
+        adapting = {"p": self.game.augment, **parts}
+        return super().health() | {
+            name: float(part.p) for name, part in adapting.items() if isinstance(part, AdaptiveProbability)
+        }
 
     @torch.no_grad()
     def non_finite(self) -> str:
@@ -123,10 +129,10 @@ def game_of(setup: Setup, recipe: Recipe, engine: Engine) -> Game:
     return Game(
         generator,
         discriminator,
-        build_loss(recipe.loss),
+        build_loss(recipe.loss, recipe.loss_config),
         setup.strategy,
-        build_augment(recipe.aug).to(engine.device),
-        R1(recipe.r1),
+        build_augment(recipe.aug, recipe.aug_config).to(engine.device),
+        build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1).to(engine.device),
         engine,
         recipe.accumulate,
     )

@@ -17,47 +17,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.losses import rank
-from gantl_zoo.training.processes import ALONE, Processes
 
-TARGET = 0.6  # of E[sign D(real)], section 3.1
-SPEED = 500_000  # images after which p can have changed from 0 to 1
-INTERVAL = 4  # steps between two updates of p
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
 
 
-class AdaptiveAugment(Augment):
-    """The augmentation pipeline with its probability p (a buffer)."""
+class AdaptiveAugment(AdaptiveProbability, Augment):
+    """Geometric and colour transforms, each with a probability that grows while the discriminator overfits.
 
-    p: Tensor
-    signs: Tensor
-    seen: Tensor
-    calls: Tensor
+    `p`: fixed probability. By default it is 0 at the start, and adapts.
+    `target`: value of E[sign D(real)] above which the probability grows; by default 0.6.
+    """
 
-    def __init__(self, p: float = 0.0) -> None:
-        super().__init__()
-        self.register_buffer("p", torch.tensor(p))
-        for name in ("signs", "seen", "calls"):  # totals since the last update of p
-            self.register_buffer(name, torch.zeros(()))
+    def __init__(self, *, p: float | None = None, target: float | None = None) -> None:
+        super().__init__(*chosen("ada", p, target))
 
     def forward(self, images: Tensor) -> Tensor:
         return recolour(warp(images, self.p), self.p)
-
-    @torch.no_grad()
-    def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:
-        logits = rank(real_logits)  # (N,): one per image, also for discriminators of patches
-        signs = logits.sign().sum()
-        signs, seen = processes.total(torch.stack([signs, torch.full_like(signs, len(logits))]))
-        self.signs += signs
-        self.seen += seen
-        self.calls += 1
-        due = (self.calls >= INTERVAL).float()
-        surplus = (self.signs / self.seen - TARGET).sign()
-        self.p.copy_((self.p + due * surplus * self.seen / SPEED).clamp(0, 1))
-        for total in (self.signs, self.seen, self.calls):
-            total *= 1 - due
 
 
 def warp(images: Tensor, p: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The base class of augmentations."""
+"""The base class of augmentations. A plug-in registers its own with `@gz.augmentations.register("mine")`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from gantl_zoo.training.processes import ALONE, Processes
 
 
 class Augment(nn.Module):
-    """Base class: returns images (N, C, H, W) unchanged. State belongs in buffers, which are saved."""
+    """No augmentation: the images (N, C, H, W) stay as they are.
+
+    A subclass overrides `forward`. Its state belongs in buffers, which are saved with the run. The
+    constructor takes keyword arguments that JSON can store.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, images: Tensor) -> Tensor:
         return images

@@ -1,26 +1,18 @@
-"""Augmentations by name."""
+"""`build_augment`: build a registered augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-from gantl_zoo.errors import UnknownNameError, unknown
+from gantl_zoo.errors import PluginError
+from gantl_zoo.registry.builtins import augmentations
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.augment.diffaugment import DiffAugment
 
 
-def adaptive() -> Augment:
-    """Build adaptive augmentation; imports it on demand."""
-    from gantl_zoo.training.augment.ada import AdaptiveAugment
-
-    return AdaptiveAugment()
-
-
-AUGMENTS: dict[str, Callable[[], Augment]] = {"ada": adaptive, "diffaugment": DiffAugment, "none": Augment}
-
-
-def build_augment(name: str) -> Augment:
-    """Build the augmentation `name`. Raises `UnknownNameError`."""
-    if name not in AUGMENTS:
-        raise UnknownNameError(unknown("augmentation", name, AUGMENTS))
-    return AUGMENTS[name]()
+def build_augment(name: str, config: Mapping[str, Any] | None = None) -> Augment:
+    """Build the augmentation `name`. Raises `UnknownNameError`, `UsageError` or `PluginError`."""
+    augment = augmentations.build(name, **(config or {}))
+    if not isinstance(augment, Augment):
+        raise PluginError(f"augmentation {name!r} is a {type(augment).__name__}, not an Augment")
+    return augment

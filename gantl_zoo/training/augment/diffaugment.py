@@ -7,10 +7,13 @@ augmented in both phases, so augmentations don't leak into the generator's sampl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gantl_zoo.errors import UnknownNameError, unknown
 from gantl_zoo.training.augment.base import Augment
 
 
@@ -58,8 +61,29 @@ def _interval(count: int, side: int, ratio: float, device: torch.device) -> Tens
     return (place >= start) & (place < start + length)
 
 
+TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "colour": colour,
+    "translation": translate,
+    "cutout": cutout,
+}
+
+
 class DiffAugment(Augment):
-    """Colour, translation and cut-out, in the paper's order."""
+    """Random colours, shifts and cut-outs of each image.
+
+    `policy`: the transforms, separated by commas: colour, translation and cutout. They are applied in this
+    order.
+    """
+
+    def __init__(self, *, policy: str = "colour,translation,cutout") -> None:
+        super().__init__()
+        names = [name.strip() for name in policy.split(",")]
+        for name in names:
+            if name not in TRANSFORMS:
+                raise UnknownNameError(f"diffaugment: {unknown('transform', name, TRANSFORMS)}")
+        self.transforms = [transform for name, transform in TRANSFORMS.items() if name in names]
 
     def forward(self, images: Tensor) -> Tensor:
-        return cutout(translate(colour(images)))
+        for transform in self.transforms:
+            images = transform(images)
+        return images

@@ -1,0 +1,1 @@
+"""Regularizers: loss terms and other measures that keep adversarial training stable."""

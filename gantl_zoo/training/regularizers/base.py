@@ -1,0 +1,65 @@
+"""The interface of regularizers. The base class itself does nothing.
+
+A regularizer overrides only what it needs. In each step training calls `batch`, the adversarial loss and
+`discriminator`, and after the discriminator's update `generator`. A script or a plug-in adds its own:
+
+    @gz.regularizers.register("mine")
+    class Mine(gz.Regularizer): ...
+
+    gantl-zoo train … --regularizer mine+r2 --regularizer-arg mine.weight=0.3
+
+N batch, C channels, H, W image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from gantl_zoo.errors import UsageError
+from gantl_zoo.strategy.base import Batch
+from gantl_zoo.training.critic import Critic
+
+
+class Regularizer(nn.Module):
+    """No regularization.
+
+    Tensors that a resumed run needs are buffers: they are saved in checkpoints, averaged over the processes,
+    and restored if a step is skipped. The constructor takes keyword arguments that JSON can store.
+    """
+
+    every: int = 1  # steps between two applications; the run's estimated time uses it
+    second_derivatives: bool = False  # whether it differentiates a gradient; compiled networks can't
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def batch(self, batch: Batch) -> Batch:
+        """The batch of the discriminator's update. May replace `batch.real`."""
+        return batch
+
+    def discriminator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
+        """Named loss terms, which the discriminator minimises besides the adversarial loss.
+
+        `critic.latest(batch.real, batch.fake)` are the logits of that loss.
+        """
+        return {}
+
+    def generator_logits(self, logits: Tensor, step: int) -> Tensor:
+        """The logits (N, …) of fake images in the generator's adversarial loss. May change their gradient."""
+        return logits
+
+    def generator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
+        """Named loss terms, which the generator minimises besides the adversarial loss."""
+        return {}
+
+
+def merged(*several: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All loss terms in one dict. Raises `UsageError` if two have one name, since one would be lost."""
+    found: dict[str, Tensor] = {}
+    for terms in several:
+        if twice := sorted(set(found) & set(terms)):
+            raise UsageError(f"two loss terms are called {twice[0]!r}; a regularizer must name its own")
+        found |= terms
+    return found
