@@ -30,6 +30,8 @@ EXAMPLES = {
 }
 TRANSFER = "gantl-zoo transfer dcgan-mnist --data {data} --preset {name}"
 OWN_EXAMPLES = {  # of built-in names that need other data or options
+    ("generators", "r3"): "gantl-zoo train --data ./photos --image-size 64 --preset r3",
+    ("discriminators", "r3"): "gantl-zoo train r3 --discriminator r3 --data ./photos --image-size 64",
     ("generators", "resnet"): "gantl-zoo train resnet --data cifar10",
     ("discriminators", "resnet"): "gantl-zoo train dcgan --discriminator resnet --data cifar10",
     ("discriminators", "fast"): "gantl-zoo train fast --data ./photos --image-size 64 --loss hinge",

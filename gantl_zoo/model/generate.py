@@ -39,7 +39,8 @@ class Sampler(Model):
 
     All methods compute in the weights' dtype on their device. `generate` and `decode` return float32 on the
     CPU; `map`, `truncate` and `synthesize` are differentiable and return tensors of that dtype on that
-    device. None of them changes the model, so threads may share it.
+    device. None of them changes the model, so threads may share it. Only `generate` and `decode` clamp to
+    [-1, 1], which matters for networks without a bounded last layer.
     """
 
     generator: Any
@@ -134,7 +135,8 @@ class Sampler(Model):
                 chunk, chosen = padded(chunk, chosen)
             inner = mapping.truncate(network, mapping.map_noise(network, chunk, chosen), psi)
             batch = mapping.synthesize(network, inner, chosen)
-            images[start : start + size] = batch[: len(images) - start].float().cpu()  # (size, C, H, W)
+            batch = batch[: len(images) - start].clamp(-1, 1)  # not all networks are bounded
+            images[start : start + size] = batch.float().cpu()  # (size, C, H, W)
         return images
 
     def map(self, noise: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:

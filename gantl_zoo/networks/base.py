@@ -24,8 +24,9 @@ Network = TypeVar("Network", bound=nn.Module)
 class Generator(Protocol):
     """What a generator has: a `torch.nn.Module` that maps noise (N, Z) to images (N, C, H, W) in [-1, 1].
 
-    A class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain
-    each parameter that is trained.
+    The values may leave [-1, 1] if the last layer is not bounded; generated pictures are clamped. A
+    class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain each
+    parameter that is trained.
     """
 
     @property

@@ -10,6 +10,7 @@ generators = Registry(
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
         "fast": "gantl_zoo.networks.fast:generator",
+        "r3": "gantl_zoo.networks.r3:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
@@ -20,6 +21,7 @@ discriminators = Registry(
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
         "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
+        "r3": "gantl_zoo.networks.r3:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",

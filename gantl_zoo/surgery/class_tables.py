@@ -9,13 +9,14 @@ L classes; a class table is (L, …).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gantl_zoo.networks.base import num_classes_of
+from gantl_zoo.networks.conditional import Projection
 
 NORMED = "spectral norm recomputed"
 ITERATIONS = 20  # power iterations, after which a spectral norm hardly changes
@@ -23,17 +24,39 @@ Converted = tuple[Tensor, str] | None  # a tensor and a note on where it comes f
 
 
 def convert_classes(
-    source: str, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module
+    name: str, source: str | None, new: Tensor, old: Tensor | None, before: nn.Module, after: nn.Module
 ) -> Converted:
-    """Convert the tensor `source` of the network `before` if the number of classes changes in `after`."""
+    """Convert the tensor `source` of the network `before` if the number of classes changes in `after`.
+
+    `name` is its name in `after`. A layer's own rule comes first (`own_rule`).
+    """
     counts = num_classes_of(before), num_classes_of(after)
     if counts[0] == counts[1]:
         return None
+    if converted := own_rule(name, source, before, after):
+        return converted
+    source = source or name
     if old is None:
         return new_table(new, *counts)
     if folded := fold_projection(source, before, counts[1]):
         return folded
     return convert_table(effective_table(source, old, before), new, *counts)
+
+
+def own_rule(name: str, source: str | None, before: nn.Module, after: nn.Module) -> Converted:
+    """The value that the layer with the tensor `name` computes for it, if the layer has such a rule.
+
+    The rule is a method `convert_classes(key, source)`. `key` is the tensor's name in the layer, and `source`
+    the same layer of the network `before`; None if that network does not have the tensor.
+    """
+    path = name
+    while path := path.rpartition(".")[0]:
+        rule: Any = getattr(after.get_submodule(path), "convert_classes", None)
+        if rule is not None:
+            key = name.removeprefix(f"{path}.")
+            layer = None if source is None else before.get_submodule(source.removesuffix(f".{key}"))
+            return cast(Converted, rule(key, layer))
+    return None
 
 
 def effective_table(name: str, table: Tensor, network: nn.Module) -> Tensor:
@@ -68,7 +91,8 @@ def fold_projection(name: str, old: nn.Module, after: int) -> Converted:
     owner, linear, suffix = name.rpartition(".linear.")
     modules = dict(old.named_modules())
     classes: Any = modules.get(f"{owner}.classes")
-    if after or classes is None or not linear or suffix not in ("weight", "parametrizations.weight.original"):
+    weights = ("weight", "parametrizations.weight.original")
+    if after or not isinstance(classes, Projection) or not linear or suffix not in weights:
         return None
     layer: Any = modules[f"{owner}.linear"]
     weight = layer.weight.detach() + classes.table().detach().mean(0)  # (1, F)

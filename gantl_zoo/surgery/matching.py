@@ -80,13 +80,16 @@ def take(
         old = named[0]
     notes = [named[1]] if named else []
     result = old
-    if not named and (converted := convert_classes(pair.source or name, new, old, before, after)):
+    if not named and (converted := convert_classes(name, pair.source, new, old, before, after)):
         result, notes = converted[0], [converted[1]]
     elif old is not None and old.shape == new.shape:
         notes += strides(pair, before, after)
         return old.clone(), Match(role, name, "adapted" if notes else "reused", ", ".join(notes))
     elif old is not None and name.rsplit(".", 1)[-1] in ("_u", "_v"):
         return new, Match(role, name, "fresh", RECOMPUTED)
+    if result is not None and (regridded := resize_map(result, new, pair.place)):
+        result = regridded[0]
+        notes.append(regridded[1])
     for dim in range(new.ndim) if result is not None and result.ndim == new.ndim else ():
         if result is not None and result.shape[dim] != new.shape[dim]:
             resized = resize(result, dim, new.shape[dim], role, pair.place, before, after)
@@ -143,6 +146,22 @@ def resize(
             if old % a**2 == 0 and old // a**2 * b**2 == size:
                 return regrid(tensor, dim, a, b), f"grid {a}×{a} to {b}×{b}"
     return None
+
+
+def resize_map(tensor: Tensor, new: Tensor, place: str) -> tuple[Tensor, str] | None:
+    """Resample a tensor with a value for each place of the smallest grid, (K, a, a) or (K, 1, a, a).
+
+    As in `regrid`, weights of a convolution over the whole grid (4 dimensions) are scaled to keep their sum.
+    """
+    (old_side, side), outer = (t.shape[-1] for t in (tensor, new)), tensor.shape[:-2]
+    square = tensor.ndim >= 3 and tensor.shape == (*outer, old_side, old_side)
+    if place != "fixed" or not square or new.shape != (*outer, side, side) or old_side == side:
+        return None
+    if not {old_side, side} <= set(GRIDS):
+        return None
+    flat = tensor.reshape(-1, old_side**2)
+    resized = regrid(flat, 1, old_side, side) if tensor.ndim == 4 else regrid(flat.T, 0, old_side, side).T
+    return resized.reshape(new.shape), f"grid {old_side}×{old_side} to {side}×{side}"
 
 
 def regrid(tensor: Tensor, dim: int, old: int, new: int) -> Tensor:
