@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "grown": "gantl_zoo.networks.grown:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
@@ -18,6 +19,7 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "grown": "gantl_zoo.networks.grown:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",
