@@ -81,8 +81,9 @@ def enlarged(image: Tensor, side: int, details: Tensor) -> Tensor:
     The result is in [-1, 1], except where the resampled image is not.
     """
     image = resampled(image, side)
-    limit = image.detach().abs().clamp_min(1)
-    return torch.clamp(image + details, -limit, limit)
+    result, limit = image + details, image.detach().abs().clamp_min(1)
+    # not torch.clamp, which halves the gradient of values at the limit
+    return torch.where(result.abs() > limit, torch.copysign(limit, result.detach()), result)
 
 
 class DownBlock(nn.Module):

@@ -116,6 +116,7 @@ class GrownDiscriminator(Grown):
     def shrink(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
         """Images (N, C, p, p) for the inner network, and what is added to them or to its features."""
         details: Any = None
+        images = resampled(images, self.added[-1].side) if self.added else images  # type: ignore[arg-type]
         for index in reversed(range(len(self.added))):
             details = self.added[index](images, details)
             if index in self.starts:  # as the network before this growth would have got them
