@@ -125,7 +125,16 @@ def lineage(found: Mapping[str, Any], name: str) -> list[str]:
         how.append(
             f"{data.get('name')}, {count:,} images" if isinstance(count, int) else str(data.get("name"))
         )
+    how += fitted_size(found)
     return [*before, f"{name} ({'; '.join(how)})" if how else name]
+
+
+def fitted_size(found: Mapping[str, Any]) -> list[str]:
+    """What fitting the source's generator to another image size changed; [] if nothing."""
+    fitted = found.get("fitted")
+    report = fitted.get("generator") if isinstance(fitted, Mapping) else None
+    note = report.get("size") if isinstance(report, Mapping) else None
+    return [note] if isinstance(note, str) else []
 
 
 def recipe_words(training: Mapping[str, Any]) -> Iterator[str]:

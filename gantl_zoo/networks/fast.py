@@ -22,11 +22,14 @@ from gantl_zoo.networks.base import check_sizes, need
 from gantl_zoo.networks.conditional import ConditionalBatchNorm2d, call_layer, check_classes
 
 GRID = 4  # side of the first map
-# channels of a map by its side, as multiples of the width (table of the published code)
+# channels of a map by its side, as multiples of the width (the published code)
 MULTIPLES = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 DEEP = (8, 32, 128, 512)  # sides of the maps whose block has two convolutions
 PUBLISHED_SKIPS = {64: 4, 128: 8, 256: 16, 512: 32}  # side of a map to side of the map that scales it
-SKIPS = {32: 4, 64: 8}  # the same, for images of at most 64×64: the published ones would leave them one or none
+SKIPS = {
+    32: 4,
+    64: 8,
+}  # the same, for images of at most 64×64: the published ones would leave them one or none
 DEPTH = 2  # of an odd width, at least this many channels
 
 
@@ -51,7 +54,7 @@ class Gated(nn.Module):
         self.norm = ConditionalBatchNorm2d(2 * channels, num_classes)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        # not functional.glu: its gradient is not channels-last, which slows BatchNorm's down by a factor of six
+        # not functional.glu: its gradient is not channels-last, which makes BatchNorm's six times slower
         values, gates = call_layer(self.norm, features, labels).chunk(2, dim=1)  # (N, K, h, w) each
         return values * torch.sigmoid(gates)
 
@@ -122,7 +125,7 @@ class UpBlock(nn.Module):
 
 
 class FastGenerator(nn.Module):
-    """A stem, blocks that double the map, a last convolution: (N, Z) -> (N, 16w, 4, 4) -> … -> (N, C, H, W)."""
+    """A stem, blocks that double the map, a convolution: (N, Z) -> (N, 16w, 4, 4) -> … -> (N, C, H, W)."""
 
     def __init__(
         self, image_size: int, channels: int, width: int, latent_dim: int, num_classes: int = 0

@@ -63,6 +63,7 @@ class BackboneDiscriminator(nn.Module):
     """
 
     num_classes = 0
+    any_size = True  # fits images of another size itself
     random_features = False  # True if built on a frozen backbone with random weights; loading keeps it
 
     def __init__(

@@ -93,7 +93,7 @@ class ProjectedDiscriminator(nn.Module):
 
     num_classes = 0
     freeze = True  # `extract` has no trained layer
-    fresh_if_reshaped = True  # for images of another size a head may have other layers
+    any_size = True  # fits images of another size itself; there a head may have other layers
     random_features = False  # True if built on a backbone with random weights; loading keeps it
 
     def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, release: bool) -> None:

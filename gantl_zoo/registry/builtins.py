@@ -11,6 +11,7 @@ generators = Registry(
         "dcgan": "gantl_zoo.networks.dcgan:generator",
         "fast": "gantl_zoo.networks.fast:generator",
         "r3": "gantl_zoo.networks.r3:generator",
+        "grown": "gantl_zoo.networks.grown:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
     },
 )
@@ -22,6 +23,7 @@ discriminators = Registry(
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
         "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
         "r3": "gantl_zoo.networks.r3:discriminator",
+        "grown": "gantl_zoo.networks.grown:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",

@@ -64,7 +64,7 @@ def with_arguments(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def fitted_words(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A text for each network that was fitted to the images: how many tensors were reused, adapted, …"""
+    """For each network that was fitted: what happened to its size, and how many tensors were reused, …"""
     lines = []
     for role, tensors in report.items():
         parts = []
@@ -72,8 +72,8 @@ def fitted_words(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
             notes = dict.fromkeys(tensors[how].values()) if isinstance(tensors[how], Mapping) else {}
             why = f" ({'; '.join(notes)})" if notes else ""
             parts += [f"{len(tensors[how])} {how}{why}"] if tensors[how] else []
-        width = f"; width {tensors['width']}" if "width" in tensors else ""
-        lines.append(f"{role}, tensors: {', '.join(parts)}{width}")
+        lines += [f"{role}: {tensors['size']}"] if "size" in tensors else []
+        lines.append(f"{role}, tensors: {', '.join(parts)}")
     return lines
 
 

@@ -33,6 +33,7 @@ class DiscriminatorBackbone(nn.Module):
             raise UsageError(
                 f"discriminator: {config['network']!r} has a backbone of its own; use that backbone directly"
             )
+        body = getattr(body, "inner", body)  # of a grown network, which is not a chain of blocks
         self.channels, self.side, _ = body.image_shape
         self.num_classes, self.pool, self.config = num_classes, pool, config
         self.body = nn.ModuleList(list(body.blocks)[:-1])  # all but the head
