@@ -92,7 +92,7 @@ def pull(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pulled:
-    """Fetch a model or an adapter with all its files, `user/repo` or `user/repo@revision`, and check it by loading it.
+    """Fetch a model or an adapter, `user/repo` or `user/repo@revision`, with all its files, and check it.
 
     It is stored in the Hub's cache, or, with `to`, in a folder that appears once it is complete and checked.
     `token` is used instead of the stored one.

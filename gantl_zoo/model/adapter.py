@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo.errors import UnknownNameError, UsageError, WeightsError
+from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.base import Model, address_of, check_ours, requirements
 from gantl_zoo.model.lineage import ancestor
 from gantl_zoo.model.remote import LOAD_ADAPTER, Shared
@@ -50,7 +50,7 @@ class Adapter(Shared):
 
     @property
     def base(self) -> dict[str, str]:
-        """The base: the name of the model, its commit on the Hub if it has one, the digest of its generator."""
+        """The base: name, commit on the Hub if it has one, digest of the generator."""
         return dict(self.about["base"])
 
     @property
@@ -153,7 +153,7 @@ def base_name(gan: GAN) -> str:
 
 
 def check_base(gan: GAN, base: GAN) -> None:
-    """Raise `UsageError` unless the weights of `base` are those that the lineage of `gan` names by their hash."""
+    """Raise `UsageError` unless the weights of `base` have the hash in the lineage of `gan`."""
     expected = gan.lineage.get("base_sha256")
     if expected and base.folder and sha256(base.folder / "generator.safetensors") != expected:
         raise UsageError(
@@ -162,34 +162,29 @@ def check_base(gan: GAN, base: GAN) -> None:
         )
 
 
-def difference(gan: GAN, base: GAN, *, rank: int | None = None, tolerance: float = TOLERANCE) -> Adapter:
-    """The adapter that turns `base` into `gan`; see `GAN.adapter`."""
-    check_settings(rank, tolerance)
+def difference(
+    gan: GAN, base: GAN, name: str, *, rank: int | None = None, tolerance: float = TOLERANCE
+) -> Adapter:
+    """The adapter that turns `base`, which is called `name`, into `gan`; see `GAN.adapter`."""
     tuned, start = state_of(gan), state_of(base)
     check_same(gan, base, tuned, start)
     tensors: dict[str, Tensor] = {}
     errors = [0.0]
-    for name, tensor in tuned.items():
-        forms, error = compact(start[name], tensor, rank=rank, tolerance=tolerance)
-        tensors |= {f"{name}.{form}": stored for form, stored in forms.items()}
+    for key, tensor in tuned.items():
+        forms, error = compact(start[key], tensor, rank=rank, tolerance=tolerance)
+        tensors |= {f"{key}.{form}": stored for form, stored in forms.items()}
         errors.append(error)
     if not tensors:
         raise UsageError(f"the generators of {gan.name} and {base.name} are equal: nothing to store")
-    about = gan.config() | {"kind": Adapter.kind, "base": described(gan, base, start), "error": max(errors)}
+    named = ancestor(base, name)
+    commit = {"revision": named["base_revision"]} if "base_revision" in named else {}
+    about = gan.config() | {"kind": Adapter.kind, "error": max(errors)}
+    about["base"] = {"model": named["base_model"], **commit, "digest": digest(start)}
     about["requires"] = requirements({"generator": gan.parts["generator"]})
     about.pop("discriminator", None)
     if max(errors) > TOLERANCE:
         about["metrics"] = []  # they are of the fine-tuned model, which a lossy adapter does not give
     return Adapter(about, tensors)
-
-
-def described(gan: GAN, base: GAN, state: Mapping[str, Tensor]) -> dict[str, str]:
-    """The entry `base` of an adapter's `config.json`."""
-    lineage = gan.lineage
-    same = lineage.get("base_model") and (base.folder is None or base.name != lineage["base_model"])
-    named = ancestor(base, str(lineage["base_model"]) if same else base.name)
-    revision = {"revision": named["base_revision"]} if "base_revision" in named else {}
-    return {"model": named["base_model"], **revision, "digest": digest(state)}
 
 
 def check_settings(rank: int | None, tolerance: float) -> None:
@@ -215,9 +210,9 @@ def state_of(gan: GAN) -> dict[str, Tensor]:
 
 def check_same(gan: GAN, base: GAN, tuned: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> None:
     """Raise `UsageError` unless both generators have the same architecture, names and shapes of tensors."""
-    same_parts = gan.parts["generator"] == base.parts["generator"]
     shapes = [{name: tuple(tensor.shape) for name, tensor in one.items()} for one in (tuned, start)]
-    if shapes[0] == shapes[1] and (same_parts or gan.image_shape == base.image_shape):
+    names = {one.parts["generator"]["name"].rpartition(":")[2] for one in (gan, base)}
+    if shapes[0] == shapes[1] and len(names) == 1 and gan.image_shape == base.image_shape:
         return
     raise UsageError(
         f"an adapter needs a base of the same architecture: {gan.name} is a {outline(gan)}, {base.name} a "
@@ -230,7 +225,6 @@ def outline(gan: GAN) -> str:
     size = "×".join(map(str, gan.image_shape))
     classes = f", {gan.num_classes} classes" if gan.num_classes else ""
     tensors = sum(tensor.numel() for tensor in gan.generator.state_dict().values())
-    return f"{gan.parts['generator']['name']} for {size}, latent {gan.latent_dim}{classes}, {tensors:,} numbers"
-
-
-__all__ = ["Adapter", "UnknownNameError"]
+    return (
+        f"{gan.parts['generator']['name']} for {size}, latent {gan.latent_dim}{classes}, {tensors:,} numbers"
+    )

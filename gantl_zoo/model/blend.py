@@ -82,11 +82,13 @@ class Blend:
             exact = tensor.double() + total
             state[name] = (exact if tensor.is_floating_point() else exact.round()).to(tensor.dtype)
             if not torch.isfinite(state[name]).all():
-                raise WeightsError(f"the adapters make {name[:80]} infinite: a file is damaged, or a weight too large")
+                raise WeightsError(
+                    f"the adapters make {name[:80]} infinite: a file is damaged, or a weight too large"
+                )
         return state
 
     def about(self) -> dict[str, Any]:
-        """The metadata of the sum: base and adapters as its lineage, the names of the classes, the licence."""
+        """The metadata of the sum: base and adapters as its lineage, classes, licence."""
         base = self.base
         words = ", ".join(f"{adapter.name} ×{weight:g}" for adapter, weight in self.added)
         lineage = {
@@ -98,7 +100,8 @@ class Blend:
         }
         classes = base.about.get("training", {}).get("classes")
         about: dict[str, Any] = {"lineage": lineage, "training": {"classes": classes} if classes else {}}
-        licences = {str(one.about.get("license", "")) for one in (base, *(a for a, _ in self.added))}
+        all_about = [base.about, *(adapter.about for adapter, _ in self.added)]
+        licences = {str(one.get("license", "")) for one in all_about}
         return about | ({"license": licences.pop()} if len(licences) == 1 else {})
 
 

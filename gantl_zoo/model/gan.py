@@ -11,9 +11,9 @@ from torch import nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.model.adapter import Adapter, adapter_named, base_name, check_base, difference
-from gantl_zoo.model.blend import Blend
+from gantl_zoo.model.adapter import Adapter, adapter_named, base_name, check_base, check_settings, difference
 from gantl_zoo.model.base import check_arguments, metadata_from
+from gantl_zoo.model.blend import Blend
 from gantl_zoo.model.generate import Sampler
 from gantl_zoo.networks.base import num_classes_of
 from gantl_zoo.networks.difference import TOLERANCE
@@ -48,12 +48,14 @@ class GAN(Sampler):
         Raises `UsageError` if the two generators differ in architecture or in nothing, or if the base is
         not the one in the lineage.
         """
-        given = base if isinstance(base, GAN) else None
-        if given is None:
-            given = GAN.from_pretrained(base or base_name(self), discriminator=False)
+        check_settings(rank, tolerance)
+        if isinstance(base, GAN):
+            return difference(self, base, base.name, rank=rank, tolerance=tolerance)
+        source = GAN.from_pretrained(base or base_name(self), discriminator=False)
         if base is None:
-            check_base(self, given)
-        return difference(self, given, rank=rank, tolerance=tolerance)
+            check_base(self, source)
+        name = str(base or self.lineage["base_model"])
+        return difference(self, source, name, rank=rank, tolerance=tolerance)
 
     def with_adapter(self, adapter: str | Path | Adapter, weight: float = 1.0) -> GAN:
         """A new GAN whose generator is this one plus `weight` times the adapter's difference.

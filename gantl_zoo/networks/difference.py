@@ -24,7 +24,7 @@ def compact(
     """The smallest form of `tuned - base`, in float32, and its error relative to the norm of `tuned`.
 
     {} stands for tensors that differ by no more than `tolerance`. The error is at most `tolerance`, unless
-    factors of at most `rank` are smaller than any other form: then they are taken whatever their error is.
+    `rank` is given and only a dense form would be as exact: then it is that of the best factors of this rank.
     """
     if torch.equal(base, tuned):
         return {}, 0.0
@@ -37,29 +37,34 @@ def compact(
         return dense, 0.0  # writing the file reports it
     if float(difference.norm()) <= tolerance * scale:
         return {}, float(difference.norm()) / scale
-    best, error = dense, 0.0
-    for forms, lossy in smaller(base, difference, tolerance * scale, rank):
-        lost = float((expand(forms, base) - difference).norm()) / scale
-        if count(forms) < count(best) and (lost <= tolerance or lossy):
-            best, error = forms, lost
-    return best, error
+    found = [
+        (forms, float((expand(forms, base) - difference).norm()) / scale)
+        for forms in smaller(base, difference, tolerance * scale, rank)
+        if count(forms) < count(dense)
+    ]
+    exact = [(forms, error) for forms, error in found if error <= tolerance]
+    factors = [(forms, error) for forms, error in found if rank is not None and len(forms) == 2]
+    if exact:
+        return min(exact, key=lambda one: count(one[0]))
+    return min(factors, key=lambda one: one[1]) if factors else (dense, 0.0)
 
 
-def smaller(base: Tensor, difference: Tensor, limit: float, rank: int | None) -> Iterator[tuple[Forms, bool]]:
-    """The forms of a weight's difference that may be smaller than a dense one, and whether they may lose more
-    than `limit`, the norm of what truncation leaves out.
+def smaller(base: Tensor, difference: Tensor, limit: float, rank: int | None) -> Iterator[Forms]:
+    """The forms of a weight's difference that may be smaller than a dense one.
+
+    Factors leave out a part of at most the norm `limit`, or of any norm if more than `rank` would be needed.
     """
     for axis in range(min(2, base.ndim) if base.ndim > 1 else 0):
         matrix = rows(difference, axis)
         left, _, right = torch.linalg.svd(rows(base, axis), full_matrices=False)
-        yield {f"s{axis}": torch.einsum("kr,kj,rj->r", left, matrix, right).float()}, False
+        yield {f"s{axis}": torch.einsum("kr,kj,rj->r", left, matrix, right).float()}
         left, values, right = torch.linalg.svd(matrix, full_matrices=False)
         lost = values.square().flip(0).cumsum(0).sqrt().flip(0)  # lost[r]: the norm without r values
         needed = int((lost > limit).sum())
         kept = needed if rank is None else min(rank, needed)
         root = values[:kept].sqrt()
         factors = {f"a{axis}": left[:, :kept] * root, f"b{axis}": root[:, None] * right[:kept]}
-        yield {name: factor.float().contiguous() for name, factor in factors.items()}, kept < needed
+        yield {name: factor.float().contiguous() for name, factor in factors.items()}
 
 
 def expand(forms: Mapping[str, Tensor], base: Tensor) -> Tensor:

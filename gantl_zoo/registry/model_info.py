@@ -105,7 +105,7 @@ def description(config: Mapping[str, Any]) -> str:
         what = f"{network}{images}, {count} classes"
     data, base = lineage.get("data", {}).get("name"), lineage.get("base_model")
     if config["kind"] == "adapter":
-        what, base = f"adapter for {config['base']['model']}, a {what}", None
+        what, base = f"adapter for {config['base']['model']}, {what}", None
     origin = [f"trained on {data}"] if data else []
     origin += [f"transferred from {base} with {lineage.get('strategy', 'full')}"] if base else []
     return ", ".join([what, *origin])

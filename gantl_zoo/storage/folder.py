@@ -40,8 +40,9 @@ def write_folder(
 ) -> Path:
     """Write `config.json`, `README.md` and each network's `NAME.safetensors` or shards; all or nothing.
 
-    A mapping of tensors is written as a network with these tensors is. Adds the SHA-256 of each weights file
-    to the config's `files`. Other files of an existing folder are kept. Raises `WeightsError` if the folder can't be written, or if reading would reject its content.
+    A mapping of tensors is written like a network that has them. Adds the SHA-256 of each weights file to the
+    config's `files`. Other files of an existing folder are kept. Raises `WeightsError` if the folder can't be
+    written, or if reading would reject its content.
     """
     folder = Path(folder)
     if (named := config.get("dtype", "float32")) not in DTYPES:

@@ -58,11 +58,12 @@ def check_config(config: Any, path: Path) -> None:
             "upgrade gantl_zoo"
         )
     kind = config["kind"]
+    article = "an" if kind == "adapter" else "a"
     known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind != "backbone" else {})
     known |= DIFFERENCE if kind == "adapter" else {}
     if strange := [key for key in config if key not in known]:
         raise WeightsError(
-            f"{path}: unknown key {strange[0][:80]!r}; a {kind}'s config of format {FORMAT} has "
+            f"{path}: unknown key {strange[0][:80]!r}; {article} {kind}'s config of format {FORMAT} has "
             f"{', '.join(known)}. Delete the key, or upgrade gantl_zoo if a newer version wrote it"
         )
     for key, check in known.items():
@@ -76,7 +77,7 @@ def check_config(config: Any, path: Path) -> None:
             raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
     if strange := [f for f in config.get("files", {}) if not _belongs(f, kind)]:
         raise WeightsError(
-            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of a {kind}; {AGAIN}"
+            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of {article} {kind}; {AGAIN}"
         )
 
 
