@@ -77,7 +77,8 @@ def check_config(config: Any, path: Path) -> None:
             raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
     if strange := [f for f in config.get("files", {}) if not _belongs(f, kind)]:
         raise WeightsError(
-            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of {article} {kind}; {AGAIN}"
+            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of {article} {kind}; "
+            f"{AGAIN}"
         )
 
 
