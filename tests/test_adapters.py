@@ -195,6 +195,16 @@ def test_the_result_is_an_ordinary_model_that_names_its_adapters(base: gz.GAN, t
         again.with_adapter(adapters[0])
 
 
+def test_a_result_is_fine_tuned_like_any_model(base: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    blend = base.with_adapter(tuned(base).adapter(base), 0.5)
+    before = state(blend.generator)
+    settings: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")}
+    mine = gz.transfer(blend, data=images, strategy="full", out=tmp_path, quiet=True, **settings)
+    assert mine.lineage["base_lineage"]["adapters"][0]["weight"] == 0.5 and mine.blend is None
+    assert all(torch.equal(before[name], tensor) for name, tensor in blend.generator.state_dict().items())
+    assert near(blend.with_adapter(mine.adapter(blend)), mine, 1e-7)
+
+
 def test_a_result_that_was_changed_is_not_a_blend_any_more(base: gz.GAN) -> None:
     adapter = tuned(base).adapter(base)
     mine = base.with_adapter(adapter)

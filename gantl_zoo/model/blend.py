@@ -28,10 +28,6 @@ class Blend:
     added: tuple[tuple[Adapter, float], ...] = ()
     result: str = ""  # digest of the generator that `gan` returned
 
-    def made(self, gan: GAN) -> bool:
-        """Whether the generator of `gan` is still the sum that this blend describes."""
-        return self.result == digest(gan.generator.state_dict())
-
     def plus(self, adapter: Adapter, weight: float) -> Blend:
         """The blend with one more adapter. Raises `UsageError` for another base, or an unusable weight."""
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
@@ -103,6 +99,16 @@ class Blend:
         all_about = [base.about, *(adapter.about for adapter, _ in self.added)]
         licences = {str(one.get("license", "")) for one in all_about}
         return about | ({"license": licences.pop()} if len(licences) == 1 else {})
+
+
+def blend_for(gan: GAN, adapter: Adapter) -> Blend:
+    """The blend to which an adapter is to be added: that of `gan` if it still describes the generator and the
+    adapter is not for this sum itself, else an empty one with `gan` as its base.
+    """
+    blend = gan.blend
+    if blend is None or (own := digest(state_of(gan))) != blend.result or adapter.base["digest"] == own:
+        return Blend(gan)
+    return blend
 
 
 def entry(adapter: Adapter, weight: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.adapter import Adapter, adapter_named, base_name, check_base, check_settings, difference
 from gantl_zoo.model.base import check_arguments, metadata_from
-from gantl_zoo.model.blend import Blend
+from gantl_zoo.model.blend import Blend, blend_for
 from gantl_zoo.model.generate import Sampler
 from gantl_zoo.networks.base import num_classes_of
 from gantl_zoo.networks.difference import TOLERANCE
@@ -67,8 +67,8 @@ class GAN(Sampler):
         Raises `UsageError` for an adapter of another base or a weight that can't be used, `WeightsError` for
         a damaged adapter, `UnknownNameError`, `HubError`.
         """
-        blend = self.blend if self.blend is not None and self.blend.made(self) else Blend(self)
-        return blend.plus(adapter_named(adapter), weight).gan()
+        added = adapter_named(adapter)
+        return blend_for(self, added).plus(added, weight).gan()
 
     def summary(self) -> list[str]:
         channels, height, width = self.image_shape

@@ -13,7 +13,7 @@ from helpers import TINY
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 
-SETTINGS = {key: value for key, value in TINY.items() if not key.endswith("_config")}
+SETTINGS: dict[str, Any] = {key: value for key, value in TINY.items() if not key.endswith("_config")}
 
 
 @pytest.fixture
