@@ -32,7 +32,7 @@ from gantl_zoo.registry.builtins import (
 )
 from gantl_zoo.registry.releases import LazyModel
 from gantl_zoo.version import VERSION
-from gantl_zoo.zoo import list_models, load_model
+from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
     from gantl_zoo.data import ImageData, check_data, load as load_data
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gantl_zoo.hub.search import HubModel, hub_models, search_hub
     from gantl_zoo.metrics.report import Report
     from gantl_zoo.metrics.result import Result
+    from gantl_zoo.model.adapter import Adapter
     from gantl_zoo.model.classifier import Classifier, build_classifier
     from gantl_zoo.model.gan import GAN, build_gan
     from gantl_zoo.networks.base import Discriminator, Generator
@@ -66,7 +67,11 @@ __version__ = VERSION
 
 # Modules that import torch are imported on first use, so that listing names stays fast.
 _LAZY = {
+<<<<<<< HEAD
     "Augment": "training.augment.base",
+=======
+    "Adapter": "model.adapter",
+>>>>>>> adapter
     "Batch": "strategy.base",
     "Callback": "training.callback",
     "Classifier": "model.classifier",
@@ -110,7 +115,11 @@ _RENAMED = {"load_data": "load"}
 
 __all__ = [
     "GAN",
+<<<<<<< HEAD
     "Augment",
+=======
+    "Adapter",
+>>>>>>> adapter
     "Batch",
     "Callback",
     "Classifier",
@@ -157,6 +166,7 @@ __all__ = [
     "generators",
     "hub_models",
     "list_models",
+    "load_adapter",
     "load_data",
     "load_model",
     "losses",

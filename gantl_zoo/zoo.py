@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gantl_zoo.hub.client import HubOptions
     from gantl_zoo.hub.fetch import Parts
+    from gantl_zoo.model.adapter import Adapter
     from gantl_zoo.model.classifier import Classifier
     from gantl_zoo.model.gan import GAN
     from gantl_zoo.registry.model_info import ModelInfo
@@ -184,6 +185,25 @@ def load_model(
     """
     options: HubOptions = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     return _load(name, None, discriminator, device, dtype, revision=revision, **options)
+
+
+def load_adapter(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Adapter:
+    """Load an adapter by name: a folder, or `user/repo[@revision]` on the Hub.
+
+    The arguments are those of `load_model`. Raises `UsageError` for a model, and what `load_model` raises.
+    """
+    from gantl_zoo.model.adapter import load_adapter_folder
+
+    options: HubOptions = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    folder, origin = locate(name, kind="adapter", revision=revision, **options)
+    return load_adapter_folder(folder, origin)
 
 
 def load_kind(kind: str, name: str | Path, **options: Any) -> GAN | Classifier:

@@ -35,6 +35,7 @@ VERBS = {
     "resume": "resume",
     "evaluate": "evaluate",
     "classify": "classify",
+    "adapter": "adapter",
     "bench": "bench",
     "push": "share",
     "pull": "share",

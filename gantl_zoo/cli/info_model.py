@@ -20,6 +20,7 @@ from gantl_zoo.cli.printing import (
     wrapped,
 )
 from gantl_zoo.registry.builtins import models
+from gantl_zoo.storage.card.facts import expression
 
 RECIPE = {
     "steps": "{:,} steps",
@@ -79,7 +80,13 @@ def page(found: Mapping[str, Any]) -> str:
 
 def rows(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The table of a model: names and values."""
-    gan, count = config["kind"] == "gan", config.get("num_classes", 0)
+    gan, count = config["kind"] != "backbone", config.get("num_classes", 0)
+    if base := config.get("base"):
+        yield "base", "@".join(filter(None, [base["model"], base.get("revision")]))
+        yield (
+            "changed",
+            f"{found['parameters'].get('adapter', 0):,} numbers, largest error {config.get('error', 0):.1g}",
+        )
     named = ", ".join(map(str, config.get("training", {}).get("classes") or ()))
     yield "image", shape(found["image"])
     yield "latent", f"{config.get('latent_dim', '')}"
@@ -173,6 +180,13 @@ def continued(command: str) -> list[str]:
 def examples(name: str, config: Mapping[str, Any]) -> list[str]:
     """Commands and a line of Python that use the model."""
     word = shlex.quote(name)
+    if config["kind"] == "adapter":
+        base = config["base"]
+        model = shlex.quote("@".join(filter(None, [base["model"], base.get("revision")])))
+        return [
+            f"gantl-zoo sample {model} --adapter {word} --seeds 0-15 --out grid.png",
+            f"import gantl_zoo as gz; model = {expression(name, config)}",
+        ]
     if config["kind"] == "gan":
         lines = [
             f"gantl-zoo sample {word} --seeds 0-15 --out grid.png",

@@ -17,7 +17,9 @@ EPILOG = """Examples:
 
   gantl-zoo sample runs/00004-digits --class 3 --out threes.png
 
-  gantl-zoo sample runs/00003-mine --seeds 1,5-9 --separate images"""
+  gantl-zoo sample runs/00003-mine --seeds 1,5-9 --separate images
+
+  gantl-zoo sample dcgan-mnist --adapter me/my-adapter:0.7 --out grid.png"""
 
 
 def add(app: typer.Typer) -> None:
@@ -32,6 +34,15 @@ Truncation = Annotated[
     float, typer.Option("--truncation", "--trunc", help="Below 1: less variety.", rich_help_panel=WHAT)
 ]
 Label = Annotated[int | None, typer.Option("--class", help="Class number.", rich_help_panel=WHAT)]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="ADAPTER[:WEIGHT]",
+        help="Add an adapter, with weight 1 by default. Repeat to blend.",
+        rich_help_panel=WHAT,
+    ),
+]
 Grid = Annotated[
     Path | None, typer.Option(help="One picture of all.", rich_help_panel=OUTPUT, callback=options.expand)
 ]
@@ -54,6 +65,7 @@ def sample(
     seeds: Seeds = "0-15",
     truncation: Truncation = 1.0,
     label: Label = None,
+    adapter: Adapters = None,
     out: Grid = None,
     columns: Columns = None,
     separate: Folder = None,
@@ -74,9 +86,20 @@ def sample(
     gan = load_model(name, discriminator=False, device=device)
     if not isinstance(gan, GAN):
         raise UsageError(f"{name} is a classifier, not a GAN; gantl-zoo list --kind models shows all models")
+    for word in adapter or ():
+        gan = gan.with_adapter(*weighted(word))
     images = gan.sample(seeds=numbers, truncation=truncation, labels=label, batch_size=batch_size)
     if out is not None:
         print(images.save(out, columns))
     if separate is not None:
         images.save_each(separate, scale=None)
         print(separate)
+
+
+def weighted(word: str) -> tuple[str, float]:
+    """`ADAPTER[:WEIGHT]` as a name and a weight, which is 1 if it is left out."""
+    name, _, last = word.rpartition(":")
+    try:
+        return (options.expand(name), float(last)) if name else (options.expand(word), 1.0)
+    except ValueError:  # the colon is part of the name
+        return options.expand(word), 1.0

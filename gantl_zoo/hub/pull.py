@@ -1,4 +1,4 @@
-"""`pull`: fetch a model from the Hub, check it, and copy it to a folder."""
+"""`pull`: fetch a model or an adapter from the Hub, check it, and copy it to a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from gantl_zoo.errors import HubError, UsageError
 from gantl_zoo.hub import fetch
 from gantl_zoo.hub.fetch import KNOWN, Snapshot, part_of
-from gantl_zoo.model.load import load_folder
+from gantl_zoo.model.load import load_any
 from gantl_zoo.storage.atomic import replace_folder
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.origin import ORIGIN, pulled, pulled_from
@@ -51,7 +51,7 @@ def place(snapshot: Snapshot, folder: Path) -> Path:
     try:
         with replace_folder(folder, along=is_ones_own) as new:
             _fill(snapshot, new)
-            load_folder(new)
+            load_any(new)
     except OSError as error:
         raise HubError(
             f"can't write {folder}: {error.strerror or error}; it was left unchanged. Free some "
@@ -92,14 +92,14 @@ def pull(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pulled:
-    """Fetch a model with all its files, `user/repo` or `user/repo@revision`, and check it by loading it.
+    """Fetch a model or an adapter, `user/repo` or `user/repo@revision`, with all its files, and check it.
 
     It is stored in the Hub's cache, or, with `to`, in a folder that appears once it is complete and checked.
     `token` is used instead of the stored one.
     Raises `HubError`, `WeightsError`.
     """
     snapshot = fetch.fetch(name, parts_of, endpoint, all_files=True, token=token)
-    load_folder(snapshot.folder)
+    load_any(snapshot.folder)
     if to is None:
         return Pulled(snapshot.repo, snapshot.commit, snapshot.folder)
     return Pulled(snapshot.repo, snapshot.commit, place(snapshot, Path(os.path.expanduser(to))))

@@ -18,10 +18,9 @@ from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import ask, endpoint_of
 from gantl_zoo.hub.errors import Asked
 from gantl_zoo.hub.target import Content, Done, Target
-from gantl_zoo.model.base import Model
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.model.load import load_folder
-from gantl_zoo.model.remote import Pushed
+from gantl_zoo.model.load import load_any
+from gantl_zoo.model.remote import Pushed, Shared
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import check_name, folder_at, release_folder
 from gantl_zoo.storage import card
@@ -33,7 +32,7 @@ LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)
 
 
 def push(
-    source: str | Path | Model,
+    source: str | Path | Shared,
     repo: str,
     *,
     private: bool = False,
@@ -45,7 +44,7 @@ def push(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
-    """Send a model folder, a released model or a model in memory to the Hub in one commit.
+    """Send a folder with a model or an adapter, a released model, or one in memory to the Hub in one commit.
 
     Creates the repository (`private` hides it) and the branch `revision` if they don't exist; `create_pr`
     opens a pull request. If nothing has changed, sends nothing. Files of an older layout are deleted. The
@@ -56,7 +55,7 @@ def push(
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
-    if isinstance(source, Model):
+    if isinstance(source, Shared):
         options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
         options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
         options |= {"token": token, "endpoint": endpoint}
@@ -90,14 +89,14 @@ def _commit(
     return target.commit(there, files, message, old=card.pictures(theirs))
 
 
-def _push_from_memory(model: Model, repo: str, options: Mapping[str, Any]) -> Pushed:
+def _push_from_memory(model: Shared, repo: str, options: Mapping[str, Any]) -> Pushed:
     """Save the model to a temporary folder, and push that; a dry run's files are read before it goes."""
     with tempfile.TemporaryDirectory() as place:
         sent = push(_saved(model, Path(place) / "model"), repo, **options)
         return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
 
 
-def _saved(model: Model, folder: Path) -> Path:
+def _saved(model: Shared, folder: Path) -> Path:
     """Save a model in memory, with the card's text that it was loaded with. Returns the folder."""
     card_of = None if model.folder is None else model.folder / "README.md"
     if card_of is not None and card_of.is_file():
@@ -155,7 +154,7 @@ def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], 
         raise UsageError(
             f"{chosen!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, in lower case"
         )
-    model = load_folder(folder)
+    model = load_any(folder)
     files: dict[str, Content] = {"config.json": folder / "config.json"}
     if chosen != config.get("license"):
         config["license"] = chosen

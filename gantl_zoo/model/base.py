@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,9 @@ class Model(Pretrained):
     `config.json`.
     """
 
-    kind: ClassVar[str]  # as in config.json
     parts: dict[str, dict[str, Any]]
     about: dict[str, Any]
     name: str
-    folder: Path | None  # where it was loaded from
 
     @property
     def num_classes(self) -> int:
@@ -179,12 +177,7 @@ class Model(Pretrained):
         """Raise `UsageError` if saving to `folder` would overwrite a run, another library's model, or the
         discriminator that this model was loaded without.
         """
-        config = folder / "config.json"
-        if config.is_file() and not schema.is_ours(config.read_text(encoding="utf-8", errors="replace")):
-            raise UsageError(
-                f"{config} is not of a model of this library (of a run, perhaps) and would be overwritten: "
-                "save elsewhere, or delete it first"
-            )
+        check_ours(folder, "a model", "gan", "backbone")
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
         weights_there = any(folder.glob("discriminator.safetensors*")) if own else False  # or their index
         if weights_there and "discriminator" not in self.parts:
@@ -192,6 +185,16 @@ class Model(Pretrained):
                 f"{folder} holds the discriminator that {self.name} was loaded without, and it would be "
                 "lost: load the model with it, or save elsewhere"
             )
+
+
+def check_ours(folder: Path, what: str, *kinds: str) -> None:
+    """Raise `UsageError` if `folder` has a `config.json` of another kind, which saving would overwrite."""
+    config = folder / "config.json"
+    if config.is_file() and not schema.is_ours(config.read_text(encoding="utf-8", errors="replace"), *kinds):
+        raise UsageError(
+            f"{config} is not of {what} of this library (of a run, perhaps) and would be overwritten: "
+            "save elsewhere, or delete it first"
+        )
 
 
 def address_of(folder: Path) -> str:

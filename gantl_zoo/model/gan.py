@@ -11,9 +11,12 @@ from torch import nn
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.model.adapter import Adapter, adapter_named, base_name, check_base, check_settings, difference
 from gantl_zoo.model.base import check_arguments, metadata_from
+from gantl_zoo.model.blend import Blend, blend_for
 from gantl_zoo.model.generate import Sampler
 from gantl_zoo.networks.base import num_classes_of
+from gantl_zoo.networks.difference import TOLERANCE
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
@@ -30,6 +33,42 @@ class GAN(Sampler):
     about: dict[str, Any] = field(default_factory=dict)
     name: str = "unnamed"
     folder: Path | None = None  # where it was loaded from
+    blend: Blend | None = None  # the base and the adapters that it was computed from
+
+    def adapter(
+        self, base: str | Path | GAN | None = None, *, rank: int | None = None, tolerance: float = TOLERANCE
+    ) -> Adapter:
+        """What a transfer changed in the generator, as an `Adapter` for `base`.
+
+        `base` is by default the model that this one was fine-tuned from, by its lineage. Each tensor's
+        difference is stored in its smallest form: low-rank factors, shifts of singular values, or dense. No
+        form changes a tensor by more than `tolerance` of its norm, except factors of at most `rank`, which
+        is lossy; `Adapter.error` is the largest error.
+
+        Raises `UsageError` if the two generators differ in architecture or in nothing, or if the base is
+        not the one in the lineage.
+        """
+        check_settings(rank, tolerance)
+        if isinstance(base, GAN):
+            return difference(self, base, base.name, rank=rank, tolerance=tolerance)
+        source = GAN.from_pretrained(base or base_name(self), discriminator=False)
+        if base is None:
+            check_base(self, source)
+        name = str(base or self.lineage["base_model"])
+        return difference(self, source, name, rank=rank, tolerance=tolerance)
+
+    def with_adapter(self, adapter: str | Path | Adapter, weight: float = 1.0) -> GAN:
+        """A new GAN whose generator is this one plus `weight` times the adapter's difference.
+
+        `adapter` is a folder, `user/repo[@revision]` on the Hub, or an `Adapter`. A further adapter for the
+        same base adds its difference: `base.with_adapter("a", 0.7).with_adapter("b", 0.3)`. Weight 0 gives
+        the base, 1 the fine-tuned generator. The discriminator is a copy of the base's.
+
+        Raises `UsageError` for an adapter of another base or a weight that can't be used, `WeightsError` for
+        a damaged adapter, `UnknownNameError`, `HubError`.
+        """
+        added = adapter_named(adapter)
+        return blend_for(self, added).plus(added, weight).gan()
 
     def summary(self) -> list[str]:
         channels, height, width = self.image_shape

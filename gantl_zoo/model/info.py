@@ -12,10 +12,11 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.model_info import ModelInfo, from_config
 from gantl_zoo.registry.plugins import Entry
 from gantl_zoo.registry.releases import LazyModel, description_of
+from gantl_zoo.storage.card.facts import expression
 from gantl_zoo.storage.headers import INDEX, Stored, look
 from gantl_zoo.storage.schema import parts_of, read_config
 
-CLASSES = {"gan": "GAN", "backbone": "Classifier"}  # by the kind of a folder
+CLASSES = {"gan": "GAN", "backbone": "Classifier", "adapter": "Adapter"}  # by the kind of a folder
 # tensors that PyTorch's layers store besides their parameters: running statistics, spectral norm's vectors
 BUFFERS = re.compile(r"(.*\.)?(running_mean|running_var|num_batches_tracked|weight_u|weight_v|0\._u|0\._v)")
 
@@ -23,10 +24,23 @@ BUFFERS = re.compile(r"(.*\.)?(running_mean|running_var|num_batches_tracked|weig
 def check_kind(name: object, config: Mapping[str, Any], expected: str | None) -> None:
     """Raise `UsageError` if a model is not of the `expected` kind, if given."""
     kind = config.get("kind")
-    if expected is not None and kind in CLASSES and kind != expected:
-        other = CLASSES[kind]
-        ways = f"{other}.from_pretrained or load_model"
-        raise UsageError(f"{name} is a {other}, not a {CLASSES[expected]}; load it with {ways}")
+    if expected is None or kind not in CLASSES or kind == expected:
+        return
+    other = CLASSES[kind]
+    if kind == "adapter":
+        raise UsageError(f"{name} is an adapter, not a {CLASSES[expected]}; {how_to_add(name, config)}")
+    if expected == "adapter":
+        raise UsageError(
+            f"{name} is a {other}, not an adapter; gantl-zoo adapter {name} --to FOLDER saves what a "
+            "transfer changed in a GAN"
+        )
+    ways = f"{other}.from_pretrained or load_model"
+    raise UsageError(f"{name} is a {other}, not a {CLASSES[expected]}; load it with {ways}")
+
+
+def how_to_add(name: object, config: Mapping[str, Any]) -> str:
+    """How to use an adapter's folder, as the end of an error message."""
+    return f"add it to its base: {expression(str(name), config)}"
 
 
 def folder_info(folder: str | Path, **more: Any) -> ModelInfo:

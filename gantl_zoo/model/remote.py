@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LOAD = "gantl_zoo.zoo:load_kind"
+LOAD_ADAPTER = "gantl_zoo.zoo:load_adapter"
 PUSH = "gantl_zoo.hub.push:push"
 
 
@@ -53,11 +54,35 @@ class Pushed:
         return "\n".join([*lines, "", card.decode() if isinstance(card, bytes) else ""])
 
 
-class Pretrained:
-    """Base class with the three methods that the Hub's libraries have."""
+class Shared:
+    """Base class of models and adapters: what can be saved to a folder can be pushed."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[str]  # as in config.json
+    folder: Path | None  # where it was loaded from
     save: Callable[..., Path]
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        create_pr: bool = False,
+        dry_run: bool = False,
+        license: str | None = None,
+        card_file: str | Path | None = None,
+        token: str | bool | None = None,
+        endpoint: str | None = None,
+    ) -> Pushed:
+        """Send it to the Hub in one commit; the same as `gantl_zoo.push` with this object as source."""
+        options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
+        options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
+        result: Pushed = resolve(PUSH)(self, repo_id, token=token, endpoint=endpoint, **options)
+        return result
+
+
+class Pretrained(Shared):
+    """Base class of models with the three methods that the Hub's libraries have."""
 
     @classmethod
     def from_pretrained(
@@ -94,22 +119,3 @@ class Pretrained:
     ) -> Path:
         """Write the model folder; the same as `save`."""
         return self.save(folder, dtype=dtype, max_shard_size=max_shard_size)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        revision: str | None = None,
-        create_pr: bool = False,
-        dry_run: bool = False,
-        license: str | None = None,
-        card_file: str | Path | None = None,
-        token: str | bool | None = None,
-        endpoint: str | None = None,
-    ) -> Pushed:
-        """Send the model to the Hub in one commit; the same as `gantl_zoo.push` with this model as source."""
-        options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
-        options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
-        result: Pushed = resolve(PUSH)(self, repo_id, token=token, endpoint=endpoint, **options)
-        return result

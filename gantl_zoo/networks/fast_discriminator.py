@@ -144,7 +144,6 @@ def scores(channels: int) -> nn.Module:
 class FastDiscriminator(nn.Module):
     """Maps images (N, C, H, W) in [-1, 1], and labels (N,) if class-conditional, to logits (N, L)."""
 
-    fresh_if_reshaped = True  # images of another size have other skips and decoders
 
     def __init__(self, image_size: int, channels: int, width: int, loss: str, num_classes: int = 0) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ class ModelInfo:
     """A model's name, sizes, origin and quality, as its `config.json` and its files state them."""
 
     name: str
-    kind: str  # "gan", or "backbone" for a classifier
+    kind: str  # "gan", "backbone" for a classifier, or "adapter"
     architecture: dict[str, str]  # the registered name of each network: {"generator": "dcgan", …}
     image_shape: tuple[int, int, int] | None  # (C, H, W); of a classifier, the images it was trained on
     latent_dim: int | None  # Z; None for a classifier
@@ -97,13 +97,15 @@ def description(config: Mapping[str, Any]) -> str:
     """One line: the kind of model, its images, its data, the model that it was transferred from."""
     shape, count, lineage = image_shape(config), config.get("num_classes"), config.get("lineage", {})
     images = f" of {'×'.join(map(str, shape))} images" if shape else ""
-    if config["kind"] == "gan":
+    if config["kind"] != "backbone":
         network = f"{(config.get('generator') or {}).get('name', 'unnamed')} GAN"
         what = f"{'class-conditional' if count else 'unconditional'} {network}{images}"
     else:
         network = f"{(config.get('backbone') or {}).get('name', 'unnamed')} classifier"
         what = f"{network}{images}, {count} classes"
     data, base = lineage.get("data", {}).get("name"), lineage.get("base_model")
+    if config["kind"] == "adapter":
+        what, base = f"adapter for {config['base']['model']}, {what}", None
     origin = [f"trained on {data}"] if data else []
     origin += [f"transferred from {base} with {lineage.get('strategy', 'full')}"] if base else []
     return ", ".join([what, *origin])

@@ -34,14 +34,15 @@ SHARD = "5GB"  # the default of the Hub's libraries
 def write_folder(
     folder: str | Path,
     config: Mapping[str, Any],
-    networks: Mapping[str, nn.Module],
+    networks: Mapping[str, nn.Module | Mapping[str, Tensor]],
     readme: str = "",
     max_shard_size: int | str = SHARD,
 ) -> Path:
     """Write `config.json`, `README.md` and each network's `NAME.safetensors` or shards; all or nothing.
 
-    Adds the SHA-256 of each weights file to the config's `files`. Other files of an existing folder are kept.
-    Raises `WeightsError` if the folder can't be written, or if reading would reject its content.
+    A mapping of tensors is written like a network that has them. Adds the SHA-256 of each weights file to the
+    config's `files`. Other files of an existing folder are kept. Raises `WeightsError` if the folder can't be
+    written, or if reading would reject its content.
     """
     folder = Path(folder)
     if (named := config.get("dtype", "float32")) not in DTYPES:
@@ -82,6 +83,14 @@ def load_into(
         raise WeightsError(
             f"{stored.path} does not fit {type(network).__name__}: {shown}. {_likely(problems)}"
         )
+    network.load_state_dict(read_valid(stored, pins), strict=True)
+
+
+def read_valid(path: str | Path | Stored, pins: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+    """All tensors of NAME.safetensors or its shards. Raises `WeightsError` unless all values are finite and
+    the files match the hashes in `pins` (the config's `files`), if given.
+    """
+    stored = path if isinstance(path, Stored) else look(path)
     found = _read(stored)
     broken = [name for name, tensor in found.items() if not torch.isfinite(tensor).all()]
     if broken:
@@ -90,7 +99,7 @@ def load_into(
             "the file is damaged; load an earlier checkpoint"
         )
     _check_pins(stored, pins or {})
-    network.load_state_dict(found, strict=True)
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -145,8 +154,9 @@ def _write_config(place: Path, folder: Path, config: dict[str, Any]) -> None:
     (place / "config.json").write_text(text, encoding="utf-8")
 
 
-def _tensors(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+def _tensors(network: nn.Module | Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    tensors = network.state_dict() if isinstance(network, nn.Module) else network
+    state = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor.to(dtype)).all()]
     if broken:
         raise WeightsError(f"not saved: {', '.join(broken[:4])} would have NaN or infinite values")

@@ -23,7 +23,7 @@ MAX_SHARDS = 1000
 MAX_AXES = 16
 INDEX = ".index.json"
 # the weights files and their indices, as `write_folder` names them
-WEIGHTS = r"(generator|discriminator|model)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
+WEIGHTS = r"(generator|discriminator|model|adapter)(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?"
 DTYPES = {
     "BOOL": ("bool", 1), "U8": ("uint8", 1), "I8": ("int8", 1), "I16": ("int16", 2), "I32": ("int32", 4),
     "I64": ("int64", 8), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "F32": ("float32", 4),

@@ -16,7 +16,7 @@ from gantl_zoo.errors import WeightsError, unknown
 from gantl_zoo.storage import untrusted
 
 FORMAT = 1
-KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",)}
+KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",), "adapter": ("generator",)}
 DTYPES = ("float32", "float16", "bfloat16")
 MAX_CONFIG_BYTES = 1 << 20  # a usual config has a few kilobytes
 AGAIN = "correct it, or download the folder again"
@@ -26,6 +26,8 @@ WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAMED = re.compile(rf"(?:{WORD}:)?{WORD}", re.A)  # a registered name, `package:name`, `timm:name`
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}", re.A)
 SHA256 = re.compile(r"[0-9a-f]{64}", re.A)
+DIGEST = re.compile(r"[0-9a-f]{16}", re.A)
+COMMIT = re.compile(r"[0-9a-f]{40}", re.A)
 FILE = r"{part}(-\d{{5}}-of-\d{{5}})?\.safetensors(\.index\.json)?"
 
 Check = Callable[[Any], str]  # what is wrong, or ""
@@ -56,31 +58,35 @@ def check_config(config: Any, path: Path) -> None:
             "upgrade gantl_zoo"
         )
     kind = config["kind"]
-    known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind == "gan" else {})
+    article = "an" if kind == "adapter" else "a"
+    known = SCHEMA | dict.fromkeys(KINDS[kind], network) | (IMAGES if kind != "backbone" else {})
+    known |= DIFFERENCE if kind == "adapter" else {}
     if strange := [key for key in config if key not in known]:
         raise WeightsError(
-            f"{path}: unknown key {strange[0][:80]!r}; a {kind}'s config of format {FORMAT} has "
+            f"{path}: unknown key {strange[0][:80]!r}; {article} {kind}'s config of format {FORMAT} has "
             f"{', '.join(known)}. Delete the key, or upgrade gantl_zoo if a newer version wrote it"
         )
     for key, check in known.items():
         if key not in config:
-            if key == KINDS[kind][0]:
-                raise WeightsError(
-                    f"{path}: {key!r} is missing; it must be an object with a 'name' and a 'config'"
-                )
+            if key in (KINDS[kind][0], "base"):
+                what = "a 'model' and a 'digest'" if key == "base" else "a 'name' and a 'config'"
+                raise WeightsError(f"{path}: {key!r} is missing; it must be an object with {what}")
         elif key == "discriminator" and config[key] is None:
             continue
         elif wrong := check(config[key]):
             raise WeightsError(f"{path}: {wrong if key == 'dtype' else f'{key!r} {wrong}'}; {AGAIN}")
-    if strange := [f for f in config.get("files", {}) if not _belongs(f, KINDS[kind])]:
+    if strange := [f for f in config.get("files", {}) if not _belongs(f, kind)]:
         raise WeightsError(
-            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of a {kind}; {AGAIN}"
+            f"{path}: 'files' lists {strange[0][:80]!r}, which is not a weights file of {article} {kind}; "
+            f"{AGAIN}"
         )
 
 
-def is_ours(text: str) -> bool:
-    """Whether the text of a possibly damaged `config.json` looks like a config of this library."""
-    return bool(re.search(r'"kind":\s*"(gan|backbone)"', text))
+def is_ours(text: str, *kinds: str) -> bool:
+    """Whether the text of a possibly damaged `config.json` looks like a config of this library, of one of
+    `kinds` if any are given.
+    """
+    return bool(re.search(rf'"kind":\s*"({"|".join(kinds or KINDS)})"', text))
 
 
 def network(value: Any) -> str:
@@ -178,6 +184,25 @@ def files(value: Any) -> str:
     return ""
 
 
+def base(value: Any) -> str:
+    """Check an adapter's base: the model's name, its commit on the Hub, the hash of its generator."""
+    if not isinstance(value, dict) or set(value) - {"revision"} != {"model", "digest"}:
+        return "must be an object with a 'model', a 'digest' and, on the Hub, a 'revision'"
+    model = value["model"]
+    if not isinstance(model, str) or not 0 < len(model) <= 1000 or not model.isprintable():
+        return "must have a 'model' that is one line of text"
+    for key, pattern in (("revision", COMMIT), ("digest", DIGEST)):
+        if key in value and not (isinstance(value[key], str) and pattern.fullmatch(value[key])):
+            return f"must have hexadecimal digits as {key!r}, not {str(value[key])[:80]!r}"
+    return ""
+
+
+def error(value: Any) -> str:
+    """Check an adapter's error."""
+    fits = type(value) in (int, float) and value >= 0
+    return "" if fits else f"must be a number of at least 0, not {str(value)[:40]}"
+
+
 def facts(value: Any) -> str:
     return "" if isinstance(value, dict) else "must be an object"
 
@@ -234,8 +259,8 @@ def _one_of(value: Any, known: Mapping[str, Any] | tuple[str, ...]) -> bool:
     return isinstance(value, str) and value in known
 
 
-def _belongs(file: str, parts: tuple[str, ...]) -> bool:
-    parts = ("model",) if parts == KINDS["backbone"] else parts
+def _belongs(file: str, kind: str) -> bool:
+    parts = parts_of({"kind": kind, **dict.fromkeys(KINDS[kind], True)})
     return any(re.fullmatch(FILE.format(part=part), file, re.A) for part in parts)
 
 
@@ -245,10 +270,11 @@ SCHEMA: dict[str, Check] = {
     "metrics": metrics, "license": licence, "files": files,
 }  # fmt: skip
 IMAGES: dict[str, Check] = {"image": image, "latent_dim": count(1)}
+DIFFERENCE: dict[str, Check] = {"base": base, "error": error}  # of an adapter
 
 
 def parts_of(config: Mapping[str, Any], discriminator: bool = True) -> list[str]:
-    """The names of a model's networks, as in the names of their weights files."""
-    if config.get("kind") == "backbone":
-        return ["model"]
+    """The names of a model's networks, or "adapter", as in the names of the weights files."""
+    if (alone := {"backbone": "model", "adapter": "adapter"}.get(str(config.get("kind")))) is not None:
+        return [alone]
     return [part for part in ("generator", "discriminator")[: 1 + discriminator] if config.get(part)]

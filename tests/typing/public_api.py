@@ -35,6 +35,8 @@ def pictures() -> None:
     assert_type(samples, gz.Images)
     samples.save("grid.png")
     gan.sample(16, sead=3)  # type: ignore[call-arg]
+    assert_type(gan.with_adapter("me/adapter", weight=0.7), gz.GAN)
+    assert_type(gan.adapter("dcgan-mnist", rank=8), gz.Adapter)
 
 
 def train_and_transfer(photos: Path, images: gz.ImageData) -> gz.GAN:

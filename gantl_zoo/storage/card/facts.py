@@ -30,6 +30,10 @@ def facts(config: Mapping[str, Any], *, picture: str = "", address: str = "") ->
 def summary(config: Mapping[str, Any]) -> str:
     """One sentence: the kind of model, its images or classes, its data."""
     image, count = config.get("image"), config.get("num_classes")
+    if config["kind"] == "adapter":
+        what = f"An adapter for `{cell(config['base']['model'])}`"
+        name = config.get("lineage", {}).get("data", {}).get("name")
+        return f"{what}, trained on {cell(name)}." if name else f"{what}."
     if config["kind"] == "gan":
         what = f"A class-conditional GAN with {count} classes" if count else "An unconditional GAN"
         if image:
@@ -54,6 +58,10 @@ def model_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The networks with their arguments, the shape of the images, the classes."""
     parts = [part for part in ("generator", "discriminator", "backbone") if config.get(part)]
     rows = [(p, f"`{config[p]['name']}` `{cell(json.dumps(config[p].get('config', {})))}`") for p in parts]
+    if base := config.get("base"):
+        commit = f" at commit `{base['revision']}`" if base.get("revision") else ""
+        rows.append(("adapter for", f"`{cell(base['model'])}`{commit}, generator `{base['digest']}`"))
+        rows.append(("largest error", f"{config.get('error', 0):.1g} of a tensor's norm"))
     if image := config.get("image"):
         rows.append(("images (C×H×W)", f"{image['channels']}×{image['height']}×{image['width']}"))
     if count := config.get("num_classes"):
@@ -148,6 +156,14 @@ def metric_cells(metric: Mapping[str, Any], columns: Sequence[str]) -> list[str]
     return [cells[column] for column in columns]
 
 
+def expression(address: str, config: Mapping[str, Any]) -> str:
+    """The Python expression that loads an adapter's base and adds the adapter at `address`."""
+    base = config.get("base", {})
+    pinned = base["model"] + (f"@{base['revision']}" if base.get("revision") else "")
+    words = (json.dumps(word, ensure_ascii=False) for word in (pinned, address))  # quotes no name can leave
+    return "gz.load_model({}).with_adapter({})".format(*words)
+
+
 def usage(address: str, config: Mapping[str, Any]) -> str:
     """The Python lines that load and call the model, and the plug-ins that it needs."""
     name = json.dumps(address, ensure_ascii=False)  # in quotes that no name can leave
@@ -155,9 +171,10 @@ def usage(address: str, config: Mapping[str, Any]) -> str:
         'model.sample(16).save("grid.png")\n'
         "images = model.generate(16, seed=0)  # (16, C, H, W), float32 in [-1, 1]"
     )
-    if config["kind"] != "gan":
+    if config["kind"] == "backbone":
         call = "logits = model(images)  # images (N, C, H, W), float32 in [-1, 1]"
-    lines = f"```python\nimport gantl_zoo as gz\n\nmodel = gz.load_model({name})\n{call}\n```"
+    load = expression(address, config) if config["kind"] == "adapter" else f"gz.load_model({name})"
+    lines = f"```python\nimport gantl_zoo as gz\n\nmodel = {load}\n{call}\n```"
     if not (needed := config.get("requires")):
         return lines
     packages = " ".join(f"{package}=={version}" for package, version in needed.items())

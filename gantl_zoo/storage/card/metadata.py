@@ -69,8 +69,11 @@ def metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     command = f"{config.get('training', {}).get('command', '')} "
     if data in ON_THE_HUB and f" --data {data} " in command:  # not a folder of the same name
         head["datasets"] = [ON_THE_HUB[data]]
-    if lineage.get("base_revision") and lineage.get("base_model"):  # only a model from the Hub has a revision
-        head |= {"base_model": lineage["base_model"], "base_model_relation": "finetune"}
+    base, revision = lineage.get("base_model"), lineage.get("base_revision")
+    if adapter := config.get("base"):
+        base, revision = adapter["model"], adapter.get("revision")
+    if base and revision:  # only a model from the Hub has a revision
+        head |= {"base_model": base, "base_model_relation": "adapter" if adapter else "finetune"}
     if results := _results(config, task):
         head |= {"model_name": str(config.get("name", "model")), "eval_results": results}
     return {key: value for key, value in head.items() if value is not None}
@@ -78,7 +81,7 @@ def metadata(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _task(config: Mapping[str, Any]) -> tuple[str, str | None]:
     """The Hub's task, and a tag that replaces it if the Hub has no such task."""
-    if config["kind"] != "gan":
+    if config["kind"] == "backbone":
         return "image-classification", None
     if config.get("num_classes"):
         return "image-generation", "image-generation"
@@ -86,9 +89,10 @@ def _task(config: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _tags(config: Mapping[str, Any]) -> list[str]:
-    if config["kind"] != "gan":
+    if config["kind"] == "backbone":
         return ["pytorch", config["backbone"]["name"], "transfer-learning"]
-    return ["gan", "pytorch", config["generator"]["name"], "transfer-learning"]
+    kind = ["adapter"] if config["kind"] == "adapter" else []
+    return ["gan", *kind, "pytorch", config["generator"]["name"], "transfer-learning"]
 
 
 def _results(config: Mapping[str, Any], task: str) -> list[Any]:

@@ -6,8 +6,13 @@ Here also for convolutions, whose kernels are reshaped to a matrix with a row pe
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
+import torch
 from torch import Tensor, nn
 
+from gantl_zoo import GAN
 from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check
 
 
@@ -25,12 +30,22 @@ class LowRank(Rows):
     def forward(self) -> list[Tensor]:
         return [self.weight(self.base + self.scale * self.up @ self.down)]
 
+    def nearest(self, weight: Tensor) -> Tensor:
+        """The nearest weight that differs from W by a matrix of the factors' rank, by Eckart and Young."""
+        base = self.base.detach().cpu().double()
+        left, values, right = torch.linalg.svd(self.matrix(weight).cpu().double() - base, full_matrices=False)
+        rank = self.up.shape[1]
+        return self.weight(base + (left[:, :rank] * values[:rank]) @ right[:rank])
+
 
 class LoRA(AdapterStrategy):
     """LoRA: train a low-rank matrix that is added to each frozen weight (Hu et al. 2021).
 
     The generator's norms and biases are frozen, and the discriminator is fully fine-tuned. In a classifier
     the last block is fully fine-tuned. Paper: https://arxiv.org/abs/2106.09685, section 4.1.
+
+    The average of products of factors has a higher rank than the products: a saved generator has the nearest
+    weights of the factors' rank. So its adapter (`GAN.adapter`) is small.
 
     `rank`: rank of the added matrices, at least 1; in a small layer at most the rank of its weight.
     `alpha`: scale of the added matrices, which are multiplied by alpha/rank; positive.
@@ -46,3 +61,11 @@ class LoRA(AdapterStrategy):
 
     def adapter(self, weight: Tensor, dim: int) -> Adapter:
         return LowRank(weight, dim, self.rank, self.alpha / self.rank)
+
+    @torch.no_grad()
+    def export(self, gan: GAN) -> GAN:
+        generator = copy.deepcopy(gan.generator)  # training goes on with the average itself
+        weights = dict(generator.named_parameters())
+        for held in self.held.get("generator", []):
+            weights[held.name].copy_(held.adapter.nearest(weights[held.name]))
+        return replace(gan, generator=generator)

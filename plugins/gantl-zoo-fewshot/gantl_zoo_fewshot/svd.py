@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, players
+from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Rows, check, fixed, players
 
 
 class Singular(Rows):
@@ -17,9 +17,10 @@ class Singular(Rows):
 
     def __init__(self, weight: Tensor, dim: int) -> None:
         super().__init__(weight, dim)
-        left, values, right = torch.linalg.svd(self.base, full_matrices=False)
-        self.left, self.right = nn.Parameter(left, False), nn.Parameter(right, False)  # (K, R), (R, J)
-        self.shift = nn.Parameter(torch.zeros_like(values))  # (R,)
+        exact = self.base.detach().cpu().double()  # so that every machine has the same singular vectors
+        left, _, right = torch.linalg.svd(exact, full_matrices=False)
+        self.left, self.right = fixed(left.to(weight)), fixed(right.to(weight))  # (K, R), (R, J)
+        self.shift = nn.Parameter(weight.new_zeros(len(right)))  # (R,)
 
     def forward(self) -> list[Tensor]:
         return [self.weight(self.base + (self.left * self.shift) @ self.right)]
