@@ -67,11 +67,8 @@ __version__ = VERSION
 
 # Modules that import torch are imported on first use, so that listing names stays fast.
 _LAZY = {
-<<<<<<< HEAD
-    "Augment": "training.augment.base",
-=======
     "Adapter": "model.adapter",
->>>>>>> adapter
+    "Augment": "training.augment.base",
     "Batch": "strategy.base",
     "Callback": "training.callback",
     "Classifier": "model.classifier",
@@ -115,11 +112,8 @@ _RENAMED = {"load_data": "load"}
 
 __all__ = [
     "GAN",
-<<<<<<< HEAD
-    "Augment",
-=======
     "Adapter",
->>>>>>> adapter
+    "Augment",
     "Batch",
     "Callback",
     "Classifier",
