@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,52 @@ def test_the_command_writes_a_report(
     assert "0#colour 100.0%, 1#place 100.0%, combination 100.0%" in text
     code, _, err = run(capsys, *words, "--samples", "0")
     assert code == 2 and "samples must be at least 1, not 0" in err
+
+
+def test_the_script_trains_and_measures_each_cell_once(
+    shapes: Path,
+    tmp_path: Path,
+    small: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = Path(__file__).parent.parent / "benchmarks" / "modes_cats.py"
+    found = importlib.util.spec_from_file_location("modes_cats", place)
+    assert found is not None and found.loader is not None
+    found.loader.exec_module(script := importlib.util.module_from_spec(found))
+    with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as new:
+        for path in sorted(shapes.rglob("*.png")):
+            new.write(path, path.name)
+        new.write(path, "copy.png")  # left out, so it needs no row
+    shapes.parent.joinpath("shapes.tsv").rename(tmp_path / "shapes.factors.tsv")
+    tiny = {"generator_config": {"width": 4}, "discriminator_config": {"width": 4}}
+    for name, value in {
+        "SET": "shapes", "FACTORS": ("colour", "place"), "HELD_OUT": 24, "SAMPLES": 40,
+        "OUT": tmp_path / "out", "RESULTS": tmp_path / "cells.jsonl", "REPORT": tmp_path / "report.md",
+        "FAMILIES": {"dcgan": tiny, "resnet": tiny},
+        "SHARED": {"image_size": 16, "batch": 8, "metrics": (), "precision": "fp32"},
+    }.items():  # fmt: skip
+        monkeypatch.setattr(script, name, value)
+    monkeypatch.setattr(
+        "sys.argv", ["modes_cats.py", str(tmp_path), "dcgan", "--steps", "2", "--seeds", "0,1"]
+    )
+    script.main()
+    with zipfile.ZipFile(tmp_path / "out" / "shapes.zip") as written:
+        assert (
+            len(written.namelist()) == len(list(shapes.rglob("*.png")))
+            and "test/copy.png" not in written.namelist()
+        )
+    rows = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
+    assert [row["seed"] for row in rows] == [0, 1] and rows[0]["counts"]["few"]["images"] == 24
+    text = (tmp_path / "report.md").read_text()
+    assert "| `dcgan` | 0.0" in text and "| 2 of 8 images | 2 |" in text and "held-out images" in text
+    monkeypatch.setattr(gz, "train", lambda *a, **k: pytest.fail("trained again"))
+    script.main()
+    assert (tmp_path / "report.md").read_text() == text
+    monkeypatch.setattr("sys.argv", ["modes_cats.py", str(tmp_path), "dog"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "unknown family dog; there are: dcgan, resnet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class ModeCounter:
             "floor": counted(logits_of(self.extractor, held_out), self.shares),
         }
 
-    def __call__(self, gan: GAN, samples: int = SAMPLES) -> Row:
+    def __call__(self, gan: GAN, samples: int) -> Row:
         """The counts of samples: of as many as there are held-out images ("few"), and of `samples` ("many").
 
         Raises `DataError` for a GAN of other images.
