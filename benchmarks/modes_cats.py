@@ -64,28 +64,43 @@ def split(sets: Path) -> Path:
     return path
 
 
-def cell(family: str, settings: dict[str, Any], key: str, data: Path, counter: ModeCounter) -> Row:
+def cell(
+    family: str, changes: dict[str, Any], settings: dict[str, Any], data: Path, counter: ModeCounter
+) -> Row:
     """Train and measure one GAN."""
+    key = json.dumps([family, settings], sort_keys=True)
     steps, seed = settings["steps"], settings["seed"]
     place = folder(OUT, f"{family}-{steps}-{seed}", key)
     start = partial(gz.train, family, data=data, out=place, title=f"{family}-{seed}", quiet=True, **settings)
     gan, _ = trained(place, start, True)
     gan.sample(64, seed=0).save(OUT / f"{place.name}.png")
     sizes = [sum(p.numel() for p in net.parameters()) for net in (gan.generator, gan.discriminator)]
-    row = {"family": family, "steps": steps, "seed": seed, "batch": settings["batch"], "parameters": sizes}
+    row = {
+        "family": family,
+        "changes": changes,
+        "steps": steps,
+        "seed": seed,
+        "batch": settings["batch"],
+        "parameters": sizes,
+    }
     return row | {"counts": counter(gan, SAMPLES), "facts": counter.facts()}
 
 
 def table(rows: list[Row]) -> str:
-    """The report on all cells: a row for each family and number of steps."""
-    grouped = []
-    for family, steps, batch in dict.fromkeys((r["family"], r["steps"], r["batch"]) for r in rows):
-        own = [r for r in rows if (r["family"], r["steps"], r["batch"]) == (family, steps, batch)]
-        sizes = " + ".join(f"{size / 1e6:.2f} M" for size in own[0]["parameters"])
-        first = {"generator": f"`{family}`", "parameters": sizes}
-        first |= {"steps": f"{steps:,} of {batch} images", "seeds": len(own)}
-        grouped.append((first, [r["counts"] for r in own]))
-    return report(grouped, rows[-1]["facts"]) + f"\n{CREDIT}\n"
+    """The report on all cells with the newest classifiers: a row for each family, recipe and length."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["facts"]["sha256"] == rows[-1]["facts"]["sha256"]:
+            group = [row[name] for name in ("family", "changes", "steps", "batch")]
+            groups.setdefault(json.dumps(group, sort_keys=True), []).append(row)
+    lines = []
+    for own in groups.values():
+        row, changes = own[0], json.dumps(own[0]["changes"]) if own[0]["changes"] else ""
+        first = {"generator": f"`{row['family']}` {changes}".rstrip()}
+        first |= {"parameters": " + ".join(f"{size / 1e6:.2f} M" for size in row["parameters"])}
+        first |= {"steps": f"{row['steps']:,} of {row['batch']} images", "seeds": len(own)}
+        lines.append((first, [row["counts"] for row in own]))
+    return report(lines, rows[-1]["facts"]) + f"\n{CREDIT}\n"
 
 
 def main() -> None:
@@ -107,7 +122,7 @@ def main() -> None:
     for seed, family in product(map(int, options.seeds.split(",")), options.families):
         settings = SHARED | FAMILIES[family] | {"steps": options.steps, "seed": seed} | options.set
         key = json.dumps([family, settings, counter.extractor.sha256], sort_keys=True)
-        row = once(RESULTS, key, partial(cell, family, settings, key, data, counter))
+        row = once(RESULTS, key, partial(cell, family, options.set, settings, data, counter))
         print(f"{family}, {row['steps']} steps, seed {seed}: {json.dumps(row['counts'])}", flush=True)
     if rows := list(finished(RESULTS).values()):
         write_text(REPORT, table(rows))

@@ -96,7 +96,7 @@ def test_the_joint_extractor_is_one_classifier_after_another() -> None:
 
 def test_images_of_known_combinations_cover_exactly_these(shapes: Path, tmp_path: Path, small: None) -> None:
     counter = mode_counter(shapes, tmp_path / "shapes.tsv", ["colour", "place"], out=tmp_path / "out")
-    assert counter.accuracy == {"0#colour": 1, "1#place": 1, "combination": 1}
+    assert counter.accuracy == {"colour": 1, "place": 1, "combination": 1}
     facts = counter.facts()
     assert facts["modes"] == 5 and facts["floor"]["modes"] == 5 and facts["floor"]["confident"] == 1
 
@@ -182,9 +182,10 @@ def test_the_command_writes_a_report(
     assert code == 0, err
     assert out.rstrip().endswith(f"\n{report}")
     text = report.read_text()
-    assert "The modes are the 5 combinations of 0#colour, 1#place" in text
+    assert "The modes are the 5 combinations of colour, place" in text
     assert "| held-out images | 5 |" in text and f"| {tmp_path / 'gan'} | " in text
-    assert "0#colour 100.0%, 1#place 100.0%, combination 100.0%" in text
+    assert "colour 100.0 %, place 100.0 %, combination 100.0 %." in text
+    assert "often wrong" not in text
     code, _, err = run(capsys, *words, "--samples", "0")
     assert code == 2 and "samples must be at least 1, not 0" in err
 
@@ -229,10 +230,27 @@ def test_the_script_trains_and_measures_each_cell_once(
     monkeypatch.setattr(gz, "train", lambda *a, **k: pytest.fail("trained again"))
     script.main()
     assert (tmp_path / "report.md").read_text() == text
+    monkeypatch.undo()
+    changed = [row | {"changes": {"lr": 1e-3}} for row in rows[:1]]
+    other = [row | {"facts": row["facts"] | {"sha256": "earlier"}} for row in rows[:1]]
+    lines = script.table([*other, *rows, *changed]).splitlines()
+    assert sum(line.startswith("| `dcgan` |") for line in lines) == 1 and "| 2 of 8 images | 2 |" in lines[-4]
+    assert lines[-3].startswith('| `dcgan` {"lr": 0.001} | ') and "| 2 of 8 images | 1 |" in lines[-3]
     monkeypatch.setattr("sys.argv", ["modes_cats.py", str(tmp_path), "dog"])
     with pytest.raises(SystemExit):
         script.main()
-    assert "unknown family dog; there are: dcgan, resnet" in capsys.readouterr().err
+    assert "unknown family dog; there are: dcgan, fast, r3" in capsys.readouterr().err
+
+
+def test_a_report_on_weak_classifiers_says_so() -> None:
+    count = {"images": 9, "modes": 3, "mode_kl": None, "confident": 0.5}
+    facts = {"data": "cats", "factors": ["fur"], "modes": 10, "sha256": "abc", "floor": count}
+    rows = [({"model": "a"}, [{"few": count, "many": count}, {"few": count, "many": count | {"modes": 5}}])]
+    text = bench.report(rows, facts | {"accuracy": {"fur": 0.89, "combination": 0.89}})
+    assert "fur 89.0 %, combination 89.0 %. They are often wrong, so the counts mean little." in text
+    assert "| held-out images | 3 |  |  |  | 50 % |" in text
+    assert "| a | 3 ± 0 |  | 4 ± 1 |  | 50 % ± 0 % |" in text
+    assert "often" not in bench.report(rows, facts | {"accuracy": {"fur": 1, "combination": 0.9}})
 
 
 @pytest.mark.parametrize(
@@ -254,10 +272,10 @@ def test_a_table_that_is_not_valid(tmp_path: Path, rows: str, text: str) -> None
 
 
 def test_a_table_that_can_t_be_read(tmp_path: Path) -> None:
-    with pytest.raises(gz.DataError, match=r"nothing\.tsv can't be read"):
+    with pytest.raises(gz.DataError, match=r"nothing\.tsv can't be read \(No such file"):
         Factors.read(tmp_path / "nothing.tsv")
     (tmp_path / "binary.tsv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(gz.DataError, match=r"binary\.tsv can't be read"):
+    with pytest.raises(gz.DataError, match=r"binary\.tsv can't be read \(it is not UTF-8\)"):
         Factors.read(tmp_path / "binary.tsv")
 
 
@@ -294,5 +312,6 @@ def test_a_name_that_two_images_have_needs_the_path(shapes: Path) -> None:
 def test_factors_need_files(shapes: Path, tmp_path: Path) -> None:
     with pytest.raises(gz.DataError, match="must be a folder or a zip, not the data set digits"):
         mode_counter("digits", tmp_path / "shapes.tsv", ["place"], out=tmp_path)
-    with pytest.raises(gz.UsageError, match="name at least one factor"):
-        mode_counter(shapes, tmp_path / "shapes.tsv", [], out=tmp_path)
+    for factors in ([], ["place", "1#place"]):
+        with pytest.raises(gz.UsageError, match="name at least one factor, and each only once"):
+            mode_counter(shapes, tmp_path / "shapes.tsv", factors, out=tmp_path)

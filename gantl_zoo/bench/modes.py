@@ -43,6 +43,8 @@ from gantl_zoo.zoo import gan_named
 
 SAMPLES = 10_000
 CONFIDENT = 0.5  # the least probability of a counted combination
+ALL = "combination"  # the accuracy of all classifiers together
+WEAK = 0.9  # an accuracy of the combination below which the report says that counts mean little
 # of the classifiers: a CNN from scratch, so that it is the backbone of no discriminator
 CLASSIFIER: dict[str, Any] = {
     "backbone_config": {"widths": [16, 32, 64, 128]},
@@ -130,23 +132,22 @@ def mode_counter(
     """
     if is_name(data):
         raise DataError(f"factors are given by file: data must be a folder or a zip, not the data set {data}")
-    if not factors:
-        raise UsageError("name at least one factor")
     known, place = Factors.read(table), Path(data).expanduser()
-    full = tuple(known.names[known.number(factor)] for factor in factors)
+    if not factors or len({known.number(factor) for factor in factors}) < len(factors):
+        raise UsageError("name at least one factor, and each only once")
     train, test = (load(place, split=split, image_size=image_size) for split in ("train", "test"))
     inner, accuracy = [], {}
-    for factor in full:
+    for factor in factors:
         mine, others = (known.labelled(images, place, [factor]) for images in (train, test))
         model = classifier(mine, factor, Path(out), source, quiet)
         inner.append(ClassifierFeatures(factor, model.backbone))
         accuracy[factor] = share_right(extract(inner[-1], Images.part(others, len(others))).logits, others)
-    held_out, learned = (known.labelled(images, place, full) for images in (test, train))
+    held_out, learned = (known.labelled(images, place, factors) for images in (test, train))
     assert learned.labels is not None
     counts = torch.bincount(learned.labels, minlength=len(learned.classes)).double()
-    extractor = Joint(",".join(full), inner)
+    extractor = Joint(",".join(factors), inner)
     right = share_right(logits_of(extractor, Images.part(held_out, len(held_out))), held_out)
-    return ModeCounter(full, extractor, counts / counts.sum(), held_out, accuracy | {"combination": right})
+    return ModeCounter(tuple(factors), extractor, counts / counts.sum(), held_out, accuracy | {ALL: right})
 
 
 def share_right(logits: Tensor | None, images: ImageData) -> float:
@@ -211,11 +212,12 @@ def report(rows: Sequence[tuple[Row, Sequence[Row]]], facts: Row) -> str:
         lines.append(
             f"| {' | '.join([*words, *each[0], *each[1], confident([c['many'] for c in counts])])} |"
         )
-    named = ", ".join(f"{name} {share:.1%}" for name, share in facts["accuracy"].items())
+    named = ", ".join(f"{name} {100 * share:.1f} %" for name, share in facts["accuracy"].items())
     notes = [
         f"The modes are the {facts['modes']} combinations of {', '.join(facts['factors'])} among the "
         f"training images of {facts['data']}. Accuracy of the classifiers ({facts['sha256']}) on {few} "
-        f"held-out images: {named}.",
+        f"held-out images: {named}."
+        + (" They are often wrong, so the counts mean little." if facts["accuracy"][ALL] < WEAK else ""),
         "A mode counts if its share is at least a tenth of its share among the training images. The reverse "
         "KL divergence is to the shares of the training images. Only confident samples are counted: those "
         f"whose combination has a probability of at least {CONFIDENT}. Both numbers depend on the number of "

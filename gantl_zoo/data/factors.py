@@ -39,7 +39,8 @@ class Factors:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as error:
-            raise DataError(f"the factors {path} can't be read ({error}); {FORM}") from error
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise DataError(f"the factors {path} can't be read ({why}); {FORM}") from error
         lines = [tuple(line.split("\t")) for line in text.splitlines()]
         if len(lines) < 2 or len(lines[0]) < 2 or len(set(lines[0])) < len(lines[0]):
             raise DataError(f"{path} is not a valid table of factors: {FORM}")
