@@ -120,7 +120,7 @@ def report(rows: Sequence[dict[str, Any]], steps: int) -> str:
         )
         lines.append(f"| `{name}` | {steps:,} | {len(mine)} | {modes} | {kl} |")
     floors = {result["metric"]: result["floor"] for result in rows[0]["results"]}
-    lines.append(f"| real test stacks | | | {floors['modes']:.0f} | {floors['mode_kl']:.2f} |")
+    lines.append(f"| real training stacks | | | {floors['modes']:.0f} | {floors['mode_kl']:.2f} |")
     lines += [f"| published: {name} | {STEPS:,} | | {modes} | {kl} |" for name, modes, kl in PUBLISHED]
     how = rows[0]["results"][0]
     reader = f"digits are classified by `{how['extractor']}` ({how['extractor_sha256']})"

@@ -1,4 +1,4 @@
-"""`bench stacked-mnist`, `bench transfer`, `bench classifiers`."""
+"""`bench stacked-mnist`, `bench modes`, `bench transfer`, `bench classifiers`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ EPILOG = """Examples:
 
   gantl-zoo bench stacked-mnist --recipe relativistic --trials 3
 
+  gantl-zoo bench modes runs/00003-cats --data cats.zip --table factors.tsv --factor body --factor fur
+
   gantl-zoo bench transfer --pair digits --strategy freeze-d --shots 100
 
   gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0"""
@@ -23,12 +25,18 @@ ROOT = {"data_root": DATA["data_root"]}
 QUIET = {"quiet": (o.Quiet, False)}
 RESULTS = "Folder of the results. A cell that is finished is not computed again."
 
+Samples = Annotated[int, typer.Option(metavar="N", help="Number of samples that are measured.")]
 Trials = Annotated[int, typer.Option(metavar="N", help="Number of seeds per row of the table.")]
 
 
 def out_option(text: str = RESULTS) -> Any:
     """The option of the folder with the results."""
     return typer.Option(metavar="FOLDER", help=text, callback=o.expand)
+
+
+def expand_all(places: list[str]) -> list[str]:
+    """Paths, or names that may be paths, with the home folder for `~`."""
+    return [o.expand(place) for place in places]
 
 
 app = typer.Typer(
@@ -75,6 +83,55 @@ def stacked(
     print(path)
 
 
+@app.command("modes", epilog=EPILOG)
+@with_options(QUIET)
+def modes(
+    gans: Annotated[list[str], typer.Argument(metavar="GAN...", help="The GANs.", callback=expand_all)],
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="Folder or zip of their images.", callback=o.expand)
+    ],
+    table: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Table of the factors, separated by tabs: a line 'file', factor, …, then a line per image.",
+            callback=o.expand,
+        ),
+    ],
+    factor: Annotated[
+        list[str],
+        typer.Option(
+            "--factor", "--factors", metavar="NAME", help="A factor whose values make modes; may be repeated."
+        ),
+    ],
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Pretrained classifier to fine-tune for each factor; by default a CNN is trained.",
+            callback=o.expand,
+        ),
+    ] = "",
+    image_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Size of the images, if they have different ones.")
+    ] = None,
+    samples: Samples = 10_000,
+    out: Annotated[
+        Path, out_option("Folder of the report and of the classifiers, which are trained once.")
+    ] = Path("runs/modes"),
+    **settings: Any,
+) -> None:
+    """Count the combinations of factors that GANs cover. The last line is the report's path."""
+    from gantl_zoo.bench import modes as bench
+
+    counter = bench.mode_counter(
+        data, table, factor, out=out, image_size=image_size, source=source, **settings
+    )
+    path = bench.mode_table(gans, counter, samples=samples, out=out, say=print)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
+
+
 StrategyNames = Annotated[
     list[str] | None,
     typer.Option(
@@ -102,7 +159,6 @@ Data = Annotated[
 ]
 Steps = Annotated[int, typer.Option(metavar="N", help="Training steps per run.")]
 Batch = Annotated[int, typer.Option(metavar="N", help="Images per step.")]
-Samples = Annotated[int, typer.Option(metavar="N", help="Number of samples that are measured.")]
 Augmentation = Annotated[str, typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.")]
 Part = Annotated[
     str, typer.Option(metavar="I/N", help="Only every N-th run, so that N processes share the work.")

@@ -64,11 +64,21 @@ def classes(fake: Tensor, real: Tensor) -> dict[str, float]:
     }
 
 
-def modes(fake: Tensor) -> dict[str, float]:
-    """The number of predicted classes, and the KL divergence of their shares from equal shares.
+def modes(fake: Tensor, real: Tensor | None = None, *, least: float = 0.0) -> dict[str, float]:
+    """The number of predicted classes, and the KL divergence of their shares from those of real images.
 
-    Measured as in PacGAN's code (Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4).
+    Measured as in PacGAN's code (Lin et al. 2018, https://arxiv.org/abs/1712.04086, section 4), where real
+    images have equal shares. `real` are other shares (L,); a class without real images is left out. A class
+    counts if its share is at least the fraction `least` of its real share, and above zero. The divergence of
+    no predictions is infinite.
     """
-    share = torch.bincount(fake.argmax(1), minlength=fake.shape[1]).double() / len(fake)
-    kl = torch.xlogy(share, share * fake.shape[1]).sum()
-    return {"modes": float((share > 0).sum()), "mode_kl": float(kl)}
+    classes = fake.shape[1]
+    real = torch.full((classes,), 1 / classes, dtype=torch.float64) if real is None else real
+    real, possible = real[real > 0].double(), real > 0
+    counts = torch.bincount(fake.argmax(1), minlength=classes)[possible]
+    if not counts.any():
+        return {"modes": 0.0, "mode_kl": float("inf")}
+    share = counts.double() / counts.sum()
+    covered = (share > 0) & (share >= least * real)
+    kl = torch.xlogy(share, share / real).sum()
+    return {"modes": float(covered.sum()), "mode_kl": float(kl)}

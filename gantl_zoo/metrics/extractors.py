@@ -6,6 +6,9 @@ N images, C, H, W image size, D features, L classes, P pixels.
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -148,11 +151,36 @@ class Channelwise(Extractor):
             images.flatten(0, 1).unsqueeze(1)
         )  # (N, C, H, W) -> (N·C, 1, H, W)
         assert logits is not None  # it is a classifier
-        each = logits.log_softmax(1).view(count, channels, -1)  # (N, C, L)
-        joint = each[:, 0]
-        for channel in range(1, channels):
-            joint = (joint[:, :, None] + each[:, None, channel]).flatten(1)  # (N, Lⁱ) -> (N, Lⁱ⁺¹)
-        return features.reshape(count, -1), joint
+        each = logits.view(count, channels, -1).unbind(1)  # (N·C, L) -> C times (N, L)
+        return features.reshape(count, -1), joint(each)
+
+
+class Joint(Extractor):
+    """Several classifiers of the same images: one for each factor, such as the colour and the shape.
+
+    Features (N, ΣD) are concatenated. Logits are joint log-probabilities (N, ΠL): a class is a combination of
+    one class per classifier, in the order of `itertools.product`.
+    """
+
+    def __init__(self, name: str, inner: Sequence[ClassifierFeatures]) -> None:
+        self.name, self.inner, self.channels = name, tuple(inner), inner[0].channels
+        self.sha256 = hashlib.sha256("".join(one.sha256 for one in inner).encode()).hexdigest()[:16]
+        self.convention = inner[0].convention
+        self.num_features = sum(one.num_features for one in inner)
+        self.num_logits = math.prod(one.num_logits for one in inner)
+
+    def forward(self, images: Tensor) -> Outputs:
+        outputs = [one.forward(images) for one in self.inner]
+        logits = [each for _, each in outputs if each is not None]
+        return torch.cat([features for features, _ in outputs], 1), joint(logits)
+
+
+def joint(logits: Sequence[Tensor]) -> Tensor:
+    """Joint log-probabilities (N, ΠL) of independent predictions, logits (N, L) each."""
+    first, *others = [each.log_softmax(1) for each in logits]
+    for other in others:
+        first = (first[:, :, None] + other[:, None]).flatten(1)  # (N, L), (N, M) -> (N, L·M)
+    return first
 
 
 class PixelFeatures(Extractor):

@@ -144,7 +144,6 @@ def scores(channels: int) -> nn.Module:
 class FastDiscriminator(nn.Module):
     """Maps images (N, C, H, W) in [-1, 1], and labels (N,) if class-conditional, to logits (N, L)."""
 
-
     def __init__(self, image_size: int, channels: int, width: int, loss: str, num_classes: int = 0) -> None:
         super().__init__()
         self.num_classes = num_classes

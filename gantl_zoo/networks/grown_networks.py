@@ -120,7 +120,7 @@ class GrownDiscriminator(Grown):
         for index in reversed(range(len(self.added))):
             details = self.added[index](images, details)
             if index in self.starts:  # as the network before this growth would have got them
-                images = resampled(images, self.added[index - 1].side if index else self.inner.image_shape[1])
+                images = resampled(images, self.added[index - 1].side if index else self.inner.image_shape[1])  # type: ignore[arg-type]
         small = resampled(images, self.inner.image_shape[1])
         return small, 0.0 if details is None else details
 
