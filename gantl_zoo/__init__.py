@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.transfer import transfer
     from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
     from gantl_zoo.strategy.combine import build_strategy
+    from gantl_zoo.training.augment.base import Augment
     from gantl_zoo.training.callback import Callback, RunView
     from gantl_zoo.training.classifier_recipe import ClassifierRecipe
     from gantl_zoo.training.presets import Preset
@@ -65,6 +66,7 @@ __version__ = VERSION
 
 # Modules that import torch are imported on first use, so that listing names stays fast.
 _LAZY = {
+    "Augment": "training.augment.base",
     "Batch": "strategy.base",
     "Callback": "training.callback",
     "Classifier": "model.classifier",
@@ -108,6 +110,7 @@ _RENAMED = {"load_data": "load"}
 
 __all__ = [
     "GAN",
+    "Augment",
     "Batch",
     "Callback",
     "Classifier",

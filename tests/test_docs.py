@@ -165,6 +165,8 @@ def test_tables_of_names_are_complete() -> None:
         assert f"| `{name}` |" in section("strategies", "The strategies"), name
     for name in own("presets") if "presets" in REGISTRIES else []:
         assert name in own("models") or f"| `{name}` |" in section("training", "Presets"), name
+    for name in own("regularizers"):
+        assert f"| `{name}` |" in section("training", "Loss, augmentation, regularization"), name
     for name in gz.datasets.names():
         assert f"| `{name}` |" in section("data", "Data names"), name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.runs import estimate
 from gantl_zoo.training import engine
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.regularizers.combined import build_regularizer
@@ -360,3 +362,24 @@ def test_every_regularizer_trains(name: str, norm: str, images: ImageData) -> No
         assert all(loss.isfinite() for loss in losses.values())
     expected = {"apa": {"apa_p"}}.get(name, set())
     assert set(trainer.health()) == expected
+
+
+def test_the_estimated_time_of_a_step_has_its_share_of_each_lazy_regularizer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plain step takes 1 second, r1 another 8 in every fourth step, r2 another 2 in every second one."""
+    clock = [0.0]
+
+    def learn(step: int, *_: Any) -> dict[str, Tensor]:
+        clock[0] += 1 + 8 * (step % 4 == 0) + 2 * (step % 2 == 0)
+        return {}
+
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
+    both = build_regularizer("r1+r2+lecam", {"r1.every": 4, "r2.every": 2})
+    trainer: Any = SimpleNamespace(
+        game=SimpleNamespace(regularizer=both), recipe=gz.Recipe(steps=100), learn=learn
+    )
+    assert estimate.mean_step(trainer, torch.zeros(1), None) == pytest.approx(1 + 8 / 4 + 2 / 2)
+    trainer.game.regularizer, clock[0] = build_regularizer(), 0.0
+    trainer.learn = lambda *_: clock.__setitem__(0, clock[0] + 1) or {}
+    assert estimate.mean_step(trainer, torch.zeros(1), None) == 1

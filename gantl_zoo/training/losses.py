@@ -54,14 +54,19 @@ class NonSaturating:
 
 
 class Minimax(NonSaturating):
-    """Logistic loss in which G minimises log(1 - σ(D(fake))), equation 1 of the same paper."""
+    """Logistic loss in which G minimises log(1 - σ(D(fake))).
+
+    Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1.
+    """
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return -functional.softplus(critic(fake)).mean()
 
 
 class Hinge:
-    """Lim & Ye 2017 (https://arxiv.org/abs/1705.02894, section 3): D is trained up to a margin.
+    """Hinge loss: D is trained until its logits exceed a margin.
+
+    Lim & Ye 2017, https://arxiv.org/abs/1705.02894, section 3.
 
     `margin`: smallest margin. That of each logit is drawn uniformly between it and 1; FastGAN (Liu et al.
     2021, https://arxiv.org/abs/2101.04775) uses 0.8. 1 is the fixed margin of the paper.

@@ -39,6 +39,7 @@ def pictures() -> None:
 
 def train_and_transfer(photos: Path, images: gz.ImageData) -> gz.GAN:
     scratch = gz.train("dcgan", data=photos, image_size=64, steps=1_000, lr=4e-4, aug="diffaugment", r1=1.0)
+    gz.train("dcgan", data=photos, regularizer="r2+lecam", regularizer_config={"lecam.weight": 0.3})
     assert_type(scratch, gz.GAN)
     gz.train("dcgan", data=photos, stepz=10)  # type: ignore[call-arg]
     gz.train("dcgan", data=photos, steps="10")  # type: ignore[arg-type]

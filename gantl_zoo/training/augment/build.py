@@ -14,5 +14,5 @@ def build_augment(name: str, config: Mapping[str, Any] | None = None) -> Augment
     """Build the augmentation `name`. Raises `UnknownNameError`, `UsageError` or `PluginError`."""
     augment = augmentations.build(name, **(config or {}))
     if not isinstance(augment, Augment):
-        raise PluginError(f"augmentation {name!r} is a {type(augment).__name__}, not an Augment")
+        raise PluginError(f"augmentation {name!r} is a {type(augment).__name__}, not a gz.Augment")
     return augment
