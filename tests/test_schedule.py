@@ -12,6 +12,8 @@ from helpers import TINY, new_trainer, run
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.training import ema, engine
+from gantl_zoo.training.preset_r3 import start_gamma
+from gantl_zoo.training.presets import with_preset
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.training.schedule import values
@@ -137,3 +139,20 @@ def test_final_values_on_the_command_line(photos: Path, capsys: pytest.CaptureFi
     assert code == 0 and "moving lr to 5e-05, beta2 to 0.9" in out
     code, _, err = run(capsys, *words, "--final", "beta=0.9")
     assert code == 2 and "unknown final setting 'beta'; did you mean beta2" in err
+
+
+def test_the_preset_r3_starts_with_the_papers_gamma_and_can_be_changed() -> None:
+    assert [start_gamma(size) for size in (32, 64, 256)] == [0.23, 2.0, 150.0]
+    assert start_gamma(64, conditional=True) == 1.0
+    settings = with_preset("r3", "train", {"steps": 10})
+    recipe = Recipe.for_verb("train", **{k: v for k, v in settings.items() if k in vars(Recipe())})
+    gammas = [part.gamma for part in trainer_parts(recipe)]
+    assert gammas == [2.0, 2.0] and recipe.final["r1"] == 0.2 and recipe.beta1 == 0
+    other = with_preset("r3", "train", {"aug": "diffaugment", "final": {"lr": 1e-5}})
+    assert other["final"] == {"lr": 1e-5, "beta2": 0.99, "r1": 0.2, "ema_images": 32_000}
+    Recipe.for_verb("train", **{k: v for k, v in other.items() if k in vars(Recipe())})
+
+
+def trainer_parts(recipe: Recipe) -> list[Any]:
+    """The regularizers of a recipe."""
+    return list(build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1).parts.values())
