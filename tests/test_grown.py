@@ -21,7 +21,7 @@ from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
 
-SIZES = [(28, 32), (28, 64), (64, 128), (64, 32), (64, 256), (32, 28)]
+SIZES = [(28, 30), (28, 32), (28, 64), (64, 128), (64, 32), (64, 256), (32, 28)]
 OWN = ("backbone", "projected")  # fit images of another size themselves
 
 
