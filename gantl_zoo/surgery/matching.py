@@ -59,10 +59,11 @@ def take(pair: Pair, name: str, new: Tensor, old: Tensor | None) -> tuple[Tensor
     source = pair.source_of(name)
     if old is None and isinstance(after, Grown) and name.startswith(ADDED):
         return new, Match(role, name, "fresh", "in an added block")
-    named = reorder_rows(name, None if old is None else source, old, before, after, pair.positions)
+    partner = None if old is None else source
+    named = reorder_rows(name, partner, old, before, after, pair.positions)
     old, notes = (named[0], [named[1]]) if named else (old, [])
     result = old
-    if not named and (converted := convert_classes(name, source, new, old, before, after)):
+    if not named and (converted := convert_classes(name, partner, new, old, before, after)):
         result, notes = converted[0], [converted[1]]
     elif old is not None and old.shape == new.shape:
         return old.clone(), Match(role, name, "adapted" if notes else "reused", ", ".join(notes))
