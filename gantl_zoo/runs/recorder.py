@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any
 
+from torch import Tensor
+
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best, first_with_direction
@@ -68,11 +70,15 @@ class RunRecorder(Observer):
     def on_watch(self, step: int, learner: Learner) -> str:
         if self.health is None or not isinstance(learner, Trainer):
             return ""
-        network, strategy = evaluating(learner.game.discriminator.network), learner.strategy
+        player, strategy = learner.game.discriminator, learner.strategy
+        network = evaluating(player.network)
+
+        def discriminate(images: Tensor, labels: Tensor | None = None) -> Tensor:
+            return strategy.discriminate(with_labels(network, labels), images, step)
+
+        trained = player.optimizer is not None
         signs = self.health.look(
-            learner.average,
-            lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
-            learner.engine.device,
+            learner.average, discriminate if trained else None, learner.engine.device
         )
         trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only checks whether the initial generator is diverse
