@@ -16,7 +16,7 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.progress import progress_of
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
-from gantl_zoo.training.health import ADVICE, HealthMonitor
+from gantl_zoo.training.health import ADVICE, WITHOUT_DISCRIMINATOR, HealthMonitor
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
@@ -77,16 +77,15 @@ class RunRecorder(Observer):
             return strategy.discriminate(with_labels(network, labels), images, step)
 
         trained = player.optimizer is not None
-        signs = self.health.look(
-            learner.average, discriminate if trained else None, learner.engine.device
-        )
+        signs = self.health.look(learner.average, discriminate if trained else None, learner.engine.device)
         trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only checks whether the initial generator is diverse
             return ""
         self.signs = signs.as_row()
         for kind, text in trouble.items():
             if kind not in self.reported:  # once, until it has gone
-                self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
+                advice = ADVICE[kind] if trained else WITHOUT_DISCRIMINATOR
+                self.say(f"step {step:>7}  {kind}: {text}; {advice}")
         self.reported = set(trouble)
         return trouble.get("collapse", "") if self.health.sure(step) else ""
 

@@ -35,6 +35,7 @@ ADVICE = {
     "saturation": "try a lower --discriminator-lr, a larger --r1 or --aug diffaugment",
     "overfitting": "try --aug ada, --aug diffaugment, --strategy freeze-d or fewer --steps",
 }
+WITHOUT_DISCRIMINATOR = "try a lower --lr, a larger --batch or --on-collapse rollback"
 
 
 @dataclass
@@ -73,8 +74,9 @@ class HealthMonitor:
     ) -> Signs:
         """Compute the statistics on samples of `generator` from fixed latents.
 
-        `discriminator` returns logits of images (N, C, H, W); None if it is not trained. If the generator is class-conditional, the
-        samples have the labels of the real images in turn, and `discriminator` also takes labels (N,).
+        `discriminator` returns logits of images (N, C, H, W); it is None if it is not trained. If the
+        generator is class-conditional, the samples have the labels of the real images in turn, and
+        `discriminator` also takes labels (N,).
         """
         latent_dim: Any = generator.latent_dim
         conditional = bool(num_classes_of(generator))

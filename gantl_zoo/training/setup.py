@@ -144,7 +144,7 @@ def drop_discriminator(plan: Plan, gan: GAN) -> None:
     """Remove the discriminator's groups from the plan.
 
     Raises `UsageError` for a class-conditional generator, because only discriminators get the labels, and for
-    a plan that needs a discriminator of its own.
+    a plan with a discriminator of its own, or with modules that are trained with the discriminator.
     """
     if gan.num_classes:
         raise UsageError(f"this loss trains no discriminator, so the classes can't be learned: {REMEDY}")
@@ -152,8 +152,8 @@ def drop_discriminator(plan: Plan, gan: GAN) -> None:
     trained = {id(p) for group in plan.groups.pop("discriminator", []) for p in group.parameters}
     if plan.discriminator is not None or own & trained:
         raise UsageError(
-            "this strategy brings a discriminator, which this loss does not train: use another strategy, "
-            "such as full, or an adversarial loss"
+            "this strategy brings a discriminator, or modules for it, which this loss does not train: use "
+            "another strategy, such as full, or an adversarial loss"
         )
 
 

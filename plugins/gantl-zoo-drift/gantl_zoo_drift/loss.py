@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from gantl_zoo_drift.field import drifting_loss
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from gantl_zoo import UsageError
 from gantl_zoo.networks.frozen import FrozenPyramid
 from gantl_zoo.networks.pretrained import default_backbone, find
 from gantl_zoo.networks.projected import set_side, usual_side
+from gantl_zoo_drift.field import drifting_loss
 
 LEVELS = 4  # the coarsest feature maps of the backbone
 IMAGE_SIDE = 8  # the image itself is a feature map of this side, for its colours
@@ -58,7 +58,7 @@ class Drift:
         self.pyramid: FrozenPyramid | None = None  # loaded at the first use
 
     def networks(self, image_shape: tuple[int, int, int]) -> list[nn.Module]:
-        """The backbone, frozen, for images of the shape (C, H, W). Raises `UsageError` if it can't be used."""
+        """The frozen backbone for images of the shape (C, H, W). Raises `UsageError` if it can't be used."""
         if self.pyramid is None:
             name = default_backbone(image_shape) if self.backbone == "auto" else self.backbone
             trained = find(name, "drift: backbone:")
@@ -74,7 +74,8 @@ class Drift:
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Features (N, L, K) in float32: each place of a map, and mean and deviation over its places."""
-        (network,) = self.networks(tuple(images.shape[1:]))
+        _, colours, height, width = images.shape
+        (network,) = self.networks((colours, height, width))
         assert self.pyramid is not None
         channels: Any = network.channels
         maps = self.pyramid(images.expand(-1, channels, -1, -1))[-LEVELS:]

@@ -117,7 +117,9 @@ def test_training_changes_the_generator_only(digits: ImageData, tmp_path: Path) 
     made = gz.transfer(
         source, data=digits, loss="drift", watch_every=1, log_every=1, out=tmp_path, metrics="none", **QUICK
     )
-    assert moved(before["generator"], made.generator) and not moved(before["discriminator"], made.discriminator)
+    assert moved(before["generator"], made.generator) and not moved(
+        before["discriminator"], made.discriminator
+    )
     (folder,) = tmp_path.iterdir()
     rows = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
     assert all({"generator", "diversity"} <= row.keys() for row in rows)
@@ -170,6 +172,8 @@ def test_a_backbone_for_other_channels_is_refused_before_a_run(tmp_path: Path) -
 def test_the_command_line_takes_the_loss_and_its_arguments(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = "transfer dcgan-mnist --data digits --loss drift --loss-arg backbone=cnn-mnist --steps 1 --batch 4"
+    words = (
+        "transfer dcgan-mnist --data digits --loss drift --loss-arg backbone=cnn-mnist --steps 1 --batch 4"
+    )
     code, out, err = run(capsys, *words.split(), "--metrics", "none", "--out", tmp_path, "--shots", 8)
     assert code == 0 and out and "the loss drift trains no discriminator" in err
