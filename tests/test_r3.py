@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ import gantl_zoo as gz
 from gantl_zoo.networks.base import call
 from gantl_zoo.networks.r3_blocks import Block, Resample
 from gantl_zoo.surgery.fit import adapt
-from gantl_zoo.training.losses import R1, Critic, Relativistic
+from gantl_zoo.training.critic import Critic
+from gantl_zoo.training.losses import Relativistic
+from gantl_zoo.training.regularizers.combined import build_regularizer
 
 REFERENCE = os.environ.get("GANTL_ZOO_REFERENCE_VECTORS", "")  # a folder of their outputs
 FILES = ["r3gan-32", "r3gan-32-cond10", "r3gan-64", "r3gan-64-cond10"]
@@ -114,9 +117,10 @@ def test_outputs_losses_and_gradients_equal_those_of_the_original(name: str) -> 
     close(critic(real), tensors["out.logits_of_reals"])
     loss = Relativistic().discriminator(critic, real, fake.detach())
     close(loss, tensors["out.D.adversarial_loss"].mean())
-    for images, key in ((real, "out.D.r1_penalty"), (fake, "out.D.r2_penalty")):
-        penalty = R1(GAMMA, every=1)(critic, images, 0)["r1"]
-        close(penalty, GAMMA / 2 * tensors[key].mean())
+    penalties = build_regularizer("r2", {"r1.every": 1, "r2.every": 1}, GAMMA)
+    batch: Any = SimpleNamespace(step=0, real=real, fake=fake)
+    for key, penalty in penalties.discriminator(critic, batch).items():
+        close(penalty, GAMMA / 2 * tensors[f"out.D.{key}_penalty"].mean())
         loss = loss + penalty
     close(loss, tensors["out.D.loss_mean"])
     check_gradients(networks, "discriminator", loss, tensors, about["NoiseDimension"])

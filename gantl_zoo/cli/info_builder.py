@@ -30,7 +30,7 @@ EXAMPLES = {
 }
 TRANSFER = "gantl-zoo transfer dcgan-mnist --data {data} --preset {name}"
 OWN_EXAMPLES = {  # of built-in names that need other data or options
-    ("generators", "r3"): "gantl-zoo train --data ./photos --image-size 64 --preset r3",
+    ("generators", "r3"): "gantl-zoo train r3 --data ./photos --preset r3",
     ("discriminators", "r3"): "gantl-zoo train r3 --discriminator r3 --data ./photos --image-size 64",
     ("generators", "resnet"): "gantl-zoo train resnet --data cifar10",
     ("discriminators", "resnet"): "gantl-zoo train dcgan --discriminator resnet --data cifar10",
@@ -49,6 +49,7 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("presets", "few-shot"): TRANSFER.format(data="glyphs --shots 10", name="few-shot"),
     ("presets", "fast"): TRANSFER.format(data="glyphs", name="fast"),
     ("presets", "quality"): "gantl-zoo train dcgan --data mnist --preset quality",
+    ("presets", "r3"): "gantl-zoo train --data ./photos --preset r3",
     ("presets", "stacked-mnist"): "gantl-zoo train --data stacked-mnist --preset stacked-mnist",
     ("presets", "transfer"): TRANSFER.format(data="glyphs", name="transfer"),
 }

@@ -36,6 +36,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "str | Path | ImageData": (str, "DATA"),
     "tuple[str, ...]": (str, "NAMES"),
     "dict[str, Any]": (list[str] | None, "KEY=VALUE"),
+    "dict[str, float]": (list[str] | None, "KEY=VALUE"),
 }
 
 

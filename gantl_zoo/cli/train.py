@@ -149,7 +149,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
 
     verb, as_json = str(context.info_name), settings.pop("as_json")
     recipe = {field.name for field in fields(Recipe)}  # the verb has defaults of its own, or a preset's
-    for key in (name for name in recipe if name.endswith("_config")):
+    for key in (name for name in recipe if name.endswith("_config") or name == "final"):
         settings[key] = arguments(settings[key], f"--{key.replace('_config', '-arg')}")
     given = typed(context, settings)
     settings = {key: value for key, value in settings.items() if key in given or key not in recipe}

@@ -16,6 +16,7 @@ from typing import Any
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes, num_classes_of
+from gantl_zoo.networks.conditional import check_classes
 from gantl_zoo.networks.grown_networks import (
     GrownDiscriminator,
     GrownGenerator,
@@ -59,6 +60,7 @@ def inner_arguments(role: str, config: Mapping[str, Any]) -> tuple[str, dict[str
 
 def parts_of(role: str, config: Mapping[str, Any]) -> tuple[Any, int, Sequence[Sequence[int]], int]:
     """The inner network, the image size, the sides and the width of the added blocks. Raises `UsageError`."""
+    check_classes("grown", config["num_classes"])
     name, arguments = inner_arguments(role, config)
     inner = registry.REGISTRIES[f"{role}s"].build(name, **arguments)
     stated = {"channels": inner.image_shape[0], "latent_dim": getattr(inner, "latent_dim", None)}

@@ -115,14 +115,14 @@ class GrownDiscriminator(Grown):
 
     def shrink(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
         """Images (N, C, p, p) for the inner network, and what is added to them or to its features."""
-        details: Any = None
-        images = resampled(images, self.added[-1].side) if self.added else images  # type: ignore[arg-type]
+        details: Tensor | None = None
+        sizes = [self.inner.image_shape[1], *itertools.chain(*self.sides)]
+        images = resampled(images, sizes[-1])
         for index in reversed(range(len(self.added))):
             details = self.added[index](images, details)
-            if index in self.starts:  # as the network before this growth would have got them
-                images = resampled(images, self.added[index - 1].side if index else self.inner.image_shape[1])  # type: ignore[arg-type]
-        small = resampled(images, self.inner.image_shape[1])
-        return small, 0.0 if details is None else details
+            if index in self.starts:  # the images that the network before this growth would have got
+                images = resampled(images, sizes[index])
+        return images, 0.0 if details is None else details
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         small, details = self.shrink(images)  # (N, C, H, W) -> (N, C, p, p)

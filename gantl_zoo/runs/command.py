@@ -58,7 +58,7 @@ def recipe_options(verb: str, recipe: Recipe) -> dict[str, Any]:
     return {
         key.replace("_", "-"): value
         for key, value in asdict(recipe).items()
-        if not key.endswith("_config") and (value != usual[key] or key in always)
+        if not isinstance(value, dict) and (value != usual[key] or key in always)
     }
 
 
@@ -73,5 +73,6 @@ def _arguments(job: Job) -> dict[str, dict[str, Any]]:
         "loss-arg": job.recipe.loss_config,
         "aug-arg": job.recipe.aug_config,
         "regularizer-arg": job.recipe.regularizer_config,
+        "final": job.recipe.final,
         "engine-arg": job.recipe.engine_config,
     }

@@ -104,6 +104,7 @@ def recipe_words(recipe: Recipe) -> str:
         rate += f" (discriminator {recipe.discriminator_lr:g})"
     if recipe.decay:
         rate += f", falling to zero over the last {recipe.decay:.0%}"
+    moving = ", ".join(f"{name} to {value:g}" for name, value in recipe.final.items())
     rounds = f" in {recipe.accumulate} rounds" if recipe.accumulate > 1 else ""
     loss = with_arguments(f"{recipe.loss} loss", recipe.loss_config)
     named = "no augmentation" if recipe.aug == "none" else f"augmentation {recipe.aug}"
@@ -113,7 +114,7 @@ def recipe_words(recipe: Recipe) -> str:
     penalty = with_arguments(penalty, recipe.regularizer_config)
     return (
         f"{recipe.steps:,} steps of {recipe.batch} images{rounds}, {rate}, {loss}, {augmentation}, "
-        f"{penalty}, seed {recipe.seed}"
+        f"{penalty}, {f'moving {moving}, ' if moving else ''}seed {recipe.seed}"
     )
 
 

@@ -74,6 +74,7 @@ class RecipeSettings(TypedDict, total=False):
     lr: float | None
     discriminator_lr: float | None
     decay: float | None
+    final: dict[str, float] | None
     beta1: float | None
     beta2: float | None
     ema_images: int | None

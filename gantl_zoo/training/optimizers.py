@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
 from gantl_zoo.strategy.base import Plan
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.schedule import blend
 
 WARM_UP = 0.3  # share of the steps in which the learning rate rises
 START, END = 1 / 25, 1 / 25e4  # as shares of the highest rate
@@ -51,8 +51,3 @@ def one_cycle(step: int, steps: int) -> tuple[float, float]:
         return blend(START, 1, step / peak), blend(SLOW, FAST, step / peak)
     share = (step - peak) / (last - peak)
     return blend(1, END, share), blend(FAST, SLOW, share)
-
-
-def blend(start: float, end: float, share: float) -> float:
-    """Interpolate from `start` to `end` along half a cosine; `share` is from 0 to 1."""
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

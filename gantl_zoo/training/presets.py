@@ -87,6 +87,8 @@ def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dic
     for part, (usual, depending) in DEPENDING.items():
         if part in asked and asked[part] != chosen.get(part, usual):
             chosen = {key: value for key, value in chosen.items() if key not in depending}
+    if "final" in chosen and asked.get("aug", chosen.get("aug")) != chosen.get("aug"):
+        chosen["final"] = {name: value for name, value in chosen["final"].items() if name != "aug_p"}
     merged = {key: {**chosen[key], **asked[key]} for key in chosen if isinstance(asked.get(key), Mapping)}
     return chosen | asked | merged
 

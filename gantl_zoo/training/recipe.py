@@ -58,6 +58,8 @@ class Recipe:
     `lr`: learning rate of both networks.
     `discriminator_lr`: learning rate of the discriminator, if it is not that of the generator.
     `decay`: fraction of the steps, at the end, over which learning rates fall linearly to zero.
+    `final`: values of settings at the end of the run: lr, beta2, r1, ema_images or aug_p, such as lr=5e-5.
+    They move there along half a cosine.
     `beta1`: decay rate of Adam's running average of gradients.
     `beta2`: decay rate of Adam's running average of squared gradients.
     `ema_images`: half-life of the generator's moving average, in images (Karras et al. 2019, `ema_kimg`).
@@ -94,6 +96,7 @@ class Recipe:
     lr: float = 2e-4
     discriminator_lr: float | None = None
     decay: float = 0.0
+    final: dict[str, float] = field(default_factory=dict)
     beta1: float = 0.5
     beta2: float = 0.99
     ema_images: int = 20_000
@@ -115,12 +118,14 @@ class Recipe:
         from gantl_zoo.training.augment.build import build_augment
         from gantl_zoo.training.losses import build_loss
         from gantl_zoo.training.regularizers.combined import build_regularizer
+        from gantl_zoo.training.schedule import check_final
 
         arguments.check(self, LIMITS | {"precision": arguments.one_of(*engine_settings.PRECISIONS)})
         build_loss(self.loss, self.loss_config)
-        build_augment(self.aug, self.aug_config)
+        augment = build_augment(self.aug, self.aug_config)
         build_regularizer(self.regularizer, self.regularizer_config, self.r1)
         engine_settings.check(self.engine_config)
+        check_final(self, augment)
         if self.batch % self.accumulate:
             raise UsageError(f"batch {self.batch} can't be split into {self.accumulate} equal rounds")
 

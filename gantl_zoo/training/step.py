@@ -50,12 +50,12 @@ class Player:
         """Whether any parameter is trained in this step."""
         return bool(self.optimizer and self.plan.parameters(self.role))
 
-    def set_rates(self, factor: float, beta1: float | None = None) -> None:
-        """Set the learning rates to `factor` times their initial values, and Adam's `beta1` if given."""
+    def set_rates(self, factor: float, beta1: float | None = None, beta2: float | None = None) -> None:
+        """Set the learning rates to `factor` times their initial values, and Adam's betas that are given."""
         for group in self.optimizer.param_groups if self.optimizer else []:
             group["lr"] = group["initial_lr"] * factor
-            if beta1 is not None:
-                group["betas"] = (beta1, group["betas"][1])
+            first, second = group["betas"]
+            group["betas"] = (first if beta1 is None else beta1, second if beta2 is None else beta2)
 
     def learn(
         self,

@@ -16,6 +16,7 @@ from gantl_zoo.networks.base import call
 from gantl_zoo.seeding import order, seed_step
 from gantl_zoo.training import ema
 from gantl_zoo.training.adaptive import AdaptiveProbability
+from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.callback import Callback
@@ -30,6 +31,8 @@ from gantl_zoo.training.optimizers import adam
 from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
+from gantl_zoo.training.regularizers.gradient import ZeroCentred
+from gantl_zoo.training.schedule import P, values
 from gantl_zoo.training.setup import Setup, check_engine
 from gantl_zoo.training.step import Game, Player, train_step
 
@@ -86,8 +89,7 @@ class Trainer(Learner):
         """Train one step on `pixels` (n, C, H, W), uint8, and labels (n,), then update the average."""
         recipe, processes = self.recipe, self.engine.processes
         self.begin(step)
-        for player in self.contents.players:
-            player.set_rates(recipe.lr_factor(step) * self.guard.slowdown)
+        moving = self.move(step)
         seed_step(recipe.seed, step)  # the same noise in all processes; each takes its share
         latent_dim: Any = self.gan.generator.latent_dim
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
@@ -97,9 +99,24 @@ class Trainer(Learner):
         real = real.contiguous(memory_format=self.engine.layout)
         losses = train_step(self.game, real, noise, step, labels)
         self.guard.undo_if_skipped(before)
-        batch = recipe.batch
-        ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, recipe.ema_images)
+        batch, half_life = recipe.batch, moving.get("ema_images", recipe.ema_images)
+        images = None if "ema_images" in moving else (step + 1) * batch
+        ema.update(self.average, self.gan.generator, batch, images, half_life)
         return losses
+
+    def move(self, step: int) -> dict[str, float]:
+        """Set everything that changes from step to step. Returns the values of `Recipe.final`'s settings."""
+        recipe, moving = self.recipe, values(self.recipe, step)
+        factor = recipe.lr_factor(step) * self.guard.slowdown
+        factor *= moving["lr"] / recipe.lr if "lr" in moving else 1.0
+        for player in self.contents.players:
+            player.set_rates(factor, beta2=moving.get("beta2"))
+        for part in self.game.regularizer.parts.values():
+            if "r1" in moving and isinstance(part, ZeroCentred):
+                part.scale = moving["r1"] / recipe.r1
+        if P in moving:
+            set_probability(self.game.augment, moving[P])
+        return moving
 
     def health(self) -> dict[str, float]:
         parts = {f"{name}_p": part for name, part in self.game.regularizer.parts.items()}
@@ -118,10 +135,19 @@ class Trainer(Learner):
         return super().non_finite() or ("" if finite else "samples are not finite")
 
 
+def set_probability(augment: Augment, p: float) -> None:
+    """Set the probability of an augmentation, which is a buffer or another attribute `p`."""
+    owner: Any = augment
+    if isinstance(owner.p, Tensor):
+        owner.p.fill_(p)
+    else:
+        owner.p = p
+
+
 def game_of(setup: Setup, recipe: Recipe, engine: Engine) -> Game:
     """Build the two players with their optimizers, the loss and the augmentation."""
     rates = {"generator": recipe.lr, "discriminator": recipe.discriminator_lr or recipe.lr}
-    betas = recipe.beta1, recipe.beta2
+    betas = float(recipe.beta1), float(recipe.beta2)  # torch takes no integers
     generator, discriminator = (
         Player(role, network, setup.plan, adam(setup.plan, role, rates[role], betas, engine), engine)
         for role, network in setup.networks.items()

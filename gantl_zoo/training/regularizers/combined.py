@@ -22,7 +22,8 @@ def build_regularizer(
 ) -> Combined:
     """Build a registered regularizer, or several joined by "+".
 
-    `r1` above 0 is short for the part `r1` with the argument `gamma`. Raises `UsageError`, `UnknownNameError`
+    `r1` above 0 is short for the part `r1` with the argument `gamma`, which is also that of the part `r2`
+    unless it has one of its own. Raises `UsageError`, `UnknownNameError`
     or `PluginError`.
     """
     config = dict(config or {})
@@ -31,6 +32,8 @@ def build_regularizer(
         if "r1.gamma" in config:
             raise UsageError("r1 and the regularizer's argument r1.gamma are both given: give one of them")
         config = {"r1.gamma": r1} | config
+        if "r2" in name.split("+") and "r2.gamma" not in config:
+            config["r2.gamma"] = r1
     parts = parts_of(regularizers, name, config)
     return Combined({part: _one(part, settings) for part, settings in parts.items()})
 

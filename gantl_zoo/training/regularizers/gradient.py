@@ -60,10 +60,11 @@ class ZeroCentred(GradientPenalty):
         limits = {"gamma": arguments.NOT_NEGATIVE, "every": arguments.AT_LEAST_ONE}
         arguments.check_limits({"gamma": gamma, "every": every}, limits, self.term)
         self.gamma, self.every = gamma, every
+        self.scale = 1.0  # of gamma in this step, if the recipe has another r1 at the end
 
     @property
     def factor(self) -> float:
-        return self.gamma / 2
+        return self.gamma / 2 * self.scale
 
     def penalty(self, gradient: Tensor) -> Tensor:
         return gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -50,9 +50,13 @@ class Modulated(Rows):
         self.importance += (self.matrix(slope) * self.base).square().sum(1)
 
     def choose(self, quantile: float) -> None:
-        """Mark the filters above the `quantile` of importance; all if no gradient was noted."""
+        """Mark the filters above the `quantile` of importance; all if no gradient was noted.
+
+        A filter of zeros, as in a block added for larger images, is not marked: no factor changes it.
+        """
         rank = min(int(quantile * len(self.importance)), len(self.importance) - 1)
-        self.important.copy_(self.importance >= self.importance.sort().values[rank])
+        least = self.importance.sort().values[rank]
+        self.important.copy_((self.importance >= least) & self.base.any(1))
 
     def unless_important(self, tensor: Tensor, other: Tensor) -> Tensor:
         """`tensor`, with the values of the important filters from `other`; both have the weight's shape."""
