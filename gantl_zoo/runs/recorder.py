@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any
 
+from torch import Tensor
+
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best, first_with_direction
@@ -14,7 +16,7 @@ from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.progress import progress_of
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
-from gantl_zoo.training.health import ADVICE, HealthMonitor
+from gantl_zoo.training.health import ADVICE, WITHOUT_DISCRIMINATOR, HealthMonitor
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recipe import Recipe
@@ -68,19 +70,22 @@ class RunRecorder(Observer):
     def on_watch(self, step: int, learner: Learner) -> str:
         if self.health is None or not isinstance(learner, Trainer):
             return ""
-        network, strategy = evaluating(learner.game.discriminator.network), learner.strategy
-        signs = self.health.look(
-            learner.average,
-            lambda images, labels=None: strategy.discriminate(with_labels(network, labels), images, step),
-            learner.engine.device,
-        )
+        player, strategy = learner.game.discriminator, learner.strategy
+        network = evaluating(player.network)
+
+        def discriminate(images: Tensor, labels: Tensor | None = None) -> Tensor:
+            return strategy.discriminate(with_labels(network, labels), images, step)
+
+        trained = player.optimizer is not None
+        signs = self.health.look(learner.average, discriminate if trained else None, learner.engine.device)
         trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
         if step == 0:  # only checks whether the initial generator is diverse
             return ""
         self.signs = signs.as_row()
         for kind, text in trouble.items():
             if kind not in self.reported:  # once, until it has gone
-                self.say(f"step {step:>7}  {kind}: {text}; {ADVICE[kind]}")
+                advice = ADVICE[kind] if trained else WITHOUT_DISCRIMINATOR
+                self.say(f"step {step:>7}  {kind}: {text}; {advice}")
         self.reported = set(trouble)
         return trouble.get("collapse", "") if self.health.sure(step) else ""
 

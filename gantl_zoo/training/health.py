@@ -35,6 +35,7 @@ ADVICE = {
     "saturation": "try a lower --discriminator-lr, a larger --r1 or --aug diffaugment",
     "overfitting": "try --aug ada, --aug diffaugment, --strategy freeze-d or fewer --steps",
 }
+WITHOUT_DISCRIMINATOR = "try a lower --lr, a larger --batch or --on-collapse rollback"
 
 
 @dataclass
@@ -42,13 +43,12 @@ class Signs:
     """The health statistics of one step."""
 
     diversity: float
-    saturation: float
+    saturation: float | None  # None if the discriminator is not trained
     overfitting: float | None
 
     def as_row(self) -> dict[str, float]:
         """The statistics as a row of `stats.jsonl`."""
-        row = {"diversity": self.diversity, "saturation": self.saturation}
-        return row if self.overfitting is None else row | {"overfitting": self.overfitting}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass
@@ -69,24 +69,30 @@ class HealthMonitor:
         self.reference = self._spread(to_float(self.real))
 
     @torch.no_grad()
-    def look(self, generator: nn.Module, discriminator: Callable[..., Tensor], device: torch.device) -> Signs:
+    def look(
+        self, generator: nn.Module, discriminator: Callable[..., Tensor] | None, device: torch.device
+    ) -> Signs:
         """Compute the statistics on samples of `generator` from fixed latents.
 
-        `discriminator` returns logits of images (N, C, H, W). If the generator is class-conditional, the
-        samples have the labels of the real images in turn, and `discriminator` also takes labels (N,).
+        `discriminator` returns logits of images (N, C, H, W); it is None if it is not trained. If the
+        generator is class-conditional, the samples have the labels of the real images in turn, and
+        `discriminator` also takes labels (N,).
         """
         latent_dim: Any = generator.latent_dim
         conditional = bool(num_classes_of(generator))
-
-        def logits(images: Tensor, labels: Tensor | None) -> Tensor:
-            arguments = (labels.to(device),) if conditional and labels is not None else ()
-            return discriminator(images.to(device), *arguments).float()
 
         fake_labels = None if self.labels is None else self.labels[torch.arange(LOOKED_AT) % len(self.labels)]
         noise = torch.randn(LOOKED_AT, latent_dim, generator=torch.Generator().manual_seed(0))
         labels = None if fake_labels is None else fake_labels.to(device)
         fake = call(generator, noise.to(device), labels).float()  # (N, C, H, W)
         diversity = self._spread(fake.cpu()) / max(self.reference, 1e-12)
+        if discriminator is None:
+            return Signs(diversity, None, None)
+
+        def logits(images: Tensor, labels: Tensor | None) -> Tensor:
+            arguments = (labels.to(device),) if conditional and labels is not None else ()
+            return discriminator(images.to(device), *arguments).float()
+
         real_logits, fake_logits = logits(to_float(self.real), self.labels), logits(fake, fake_labels)
         saturation = float((rank(real_logits)[:, None] > rank(fake_logits)[None, :]).float().mean())
         overfitting = None
@@ -112,7 +118,7 @@ class HealthMonitor:
             problems["collapse"] = (
                 f"the samples are only {signs.diversity:.2f} times as diverse as real images"
             )
-        if signs.saturation >= SURE:
+        if signs.saturation is not None and signs.saturation >= SURE:
             problems["saturation"] = (
                 f"the discriminator ranks {signs.saturation:.1%} of real and fake images correctly"
             )

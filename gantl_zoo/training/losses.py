@@ -4,15 +4,19 @@ D is the logit, G the generator, σ the logistic function, and softplus(x) = log
 
 A script or a plug-in adds its own with `@gz.losses.register("mine")` on a class with these methods. Its
 constructor takes keyword arguments that JSON can store: `gantl-zoo train … --loss mine --loss-arg KEY=VALUE`.
+
+A loss that needs no discriminator sets `adversarial = False` and has the method `generator` only. A loss that
+uses pretrained networks returns them from a method `networks(image_shape)`; image_shape is (C, H, W). Metrics
+then choose the features of another network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import PluginError
@@ -21,7 +25,6 @@ from gantl_zoo.registry.builtins import losses
 from gantl_zoo.training.critic import Critic
 
 
-@runtime_checkable
 class AdversarialLoss(Protocol):
     """What a loss has: two methods that map images (N, C, H, W) to a scalar, which is minimised."""
 
@@ -31,12 +34,23 @@ class AdversarialLoss(Protocol):
 
 def build_loss(name: str, config: Mapping[str, Any] | None = None) -> AdversarialLoss:
     """Build the registered loss `name`. Raises `UnknownNameError`, `UsageError` or `PluginError`."""
-    loss = losses.build(name, **(config or {}))
-    if not isinstance(loss, AdversarialLoss):
+    loss: AdversarialLoss = losses.build(name, **(config or {}))
+    needed = ("discriminator", "generator") if is_adversarial(loss) else ("generator",)
+    if absent := [method for method in needed if not callable(getattr(loss, method, None))]:
         raise PluginError(
-            f"loss {name!r} is a {type(loss).__name__}, without the methods discriminator and generator"
+            f"loss {name!r} is a {type(loss).__name__}, without the method {' and '.join(absent)}"
         )
     return loss
+
+
+def is_adversarial(loss: Any) -> bool:
+    """Whether a loss trains a discriminator."""
+    return bool(getattr(loss, "adversarial", True))
+
+
+def networks_of(loss: Any, image_shape: tuple[int, int, int]) -> list[nn.Module]:
+    """The pretrained networks that a loss uses for images (C, H, W)."""
+    return list(loss.networks(image_shape)) if hasattr(loss, "networks") else []
 
 
 class NonSaturating:

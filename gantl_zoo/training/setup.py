@@ -18,6 +18,7 @@ from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.losses import is_adversarial
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
@@ -43,16 +44,19 @@ class Setup:
 
 
 @training_modes()
-def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int) -> Setup:
+def set_up(gan: GAN, strategy: TransferStrategy, data: ImageData, seed: int, loss: Any = None) -> Setup:
     """Let the strategy prepare `gan` for `data`, and check that they fit together.
 
-    The strategy may replace weights of `gan`. `seed` initialises the layers that it adds. Raises `DataError`
-    if needed labels are missing, `UsageError` for a plan that can't work.
+    The strategy may replace weights of `gan`. `seed` initialises the layers that it adds. With a `loss` that
+    is not adversarial the discriminator is not trained. Raises `DataError` if needed labels are missing,
+    `UsageError` for a plan that can't work.
     """
     gan = trainable(gan)
     labels = labels_of(data, gan.generator, gan.name)  # first, because strategies may need them
     with seeded(seed):
         plan = strategy.prepare(copy.deepcopy(gan), gan, data)
+    if not is_adversarial(loss):
+        drop_discriminator(plan, gan)
     unfrozen = unfreeze_fresh(plan, gan)
     discriminator = discriminator_of(gan, plan)
     check_players(plan, {"generator": gan.generator, "discriminator": discriminator})
@@ -134,6 +138,23 @@ def distinguishes_classes(network: Any, inputs: Tensor, plan: Plan, role: str) -
         for a, b in zip(*gradients, strict=True)
     ]
     return not all(equal)
+
+
+def drop_discriminator(plan: Plan, gan: GAN) -> None:
+    """Remove the discriminator's groups from the plan.
+
+    Raises `UsageError` for a class-conditional generator, because only discriminators get the labels, and for
+    a plan with a discriminator of its own, or with modules that are trained with the discriminator.
+    """
+    if gan.num_classes:
+        raise UsageError(f"this loss trains no discriminator, so the classes can't be learned: {REMEDY}")
+    own = {id(p) for module in plan.modules.values() for p in module.parameters()}
+    trained = {id(p) for group in plan.groups.pop("discriminator", []) for p in group.parameters}
+    if plan.discriminator is not None or own & trained:
+        raise UsageError(
+            "this strategy brings a discriminator, or modules for it, which this loss does not train: use "
+            "another strategy, such as full, or an adversarial loss"
+        )
 
 
 def discriminator_of(gan: GAN, plan: Plan) -> nn.Module:

@@ -1,0 +1,1 @@
+"""A drifting loss: a generator is trained without a discriminator."""
