@@ -15,7 +15,7 @@ EPILOG = """Examples:
 
   gantl-zoo bench stacked-mnist --recipe relativistic --trials 3
 
-  gantl-zoo bench modes runs/00003-cats --data cats.zip --table cats.tsv --factor fur
+  gantl-zoo bench modes my-gan --data cats.zip --table cats.tsv --factor fur
 
   gantl-zoo bench transfer --pair digits --strategy freeze-d --shots 100
 
