@@ -196,7 +196,7 @@ def test_a_dry_run_refuses_what_a_run_refuses(
         (["train", "dcgan", "--data", "{tmp}/empty"], 1, "contains no images"),
         (["train", "dcgan", "--data", "nowhere"], 1, "unknown data set 'nowhere'"),
         (["train", "dcgan"], 2, "--data is missing"),
-        (["train"], 2, "name a generator, such as dcgan"),
+        (["train"], 2, "--data is missing"),
         (["train", "dcgan", "--data", "{photos}", "--image-size", "30"], 2, "7 or 4 times a power of two"),
         (["train", "dcgan", "--data", "{photos}", "--image-size", "28", "--loss", "wgan"], 2, "unknown loss"),
         (

@@ -492,3 +492,32 @@ def test_the_bare_command_is_within_the_bar_of_every_table() -> None:
             others = [v for s, v in rows.items() if plugged or s.split()[0] not in script.PLUGGED]
             assert choice not in rows or rows[choice] <= script.BAR * min(others), (pair, shots, choice)
     assert script.table() in (place.parent / "README.md").read_text(encoding="utf-8")
+
+
+def drawn(side: int, count: int = 4) -> ImageData:
+    """Colour images in memory."""
+    return ImageData(torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8), name="drawn")
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_large_images_are_trained_without_transposed_convolutions(side: int) -> None:
+    run = prepare_train(None, drawn(side), {"steps": 2, "metrics": "none"})
+    expected = load_preset("scratch-64").for_verb("train")
+    assert run.job.name == "fast" and run.job.preset == "scratch-64" and "preset scratch-64" in run.why
+    assert run.job.recipe.loss == expected["loss"] and run.job.recipe.steps == 2
+    assert not any(isinstance(m, torch.nn.ConvTranspose2d) for m in run.setup.gan.generator.modules())
+
+
+@pytest.mark.parametrize(
+    ("side", "settings"),
+    [(32, {}), (28, {}), (56, {}), (64, {"discriminator": "dcgan"}), (64, {"generator_config": {"width": 4}})],
+)
+def test_other_images_and_given_networks_keep_dcgan(side: int, settings: Any) -> None:
+    run = prepare_train(None, drawn(side), {"steps": 2, "metrics": "none", **settings})
+    assert run.job.name == "dcgan" and run.job.preset is None and not run.why.startswith("preset")
+
+
+def test_a_named_generator_or_preset_is_used_for_large_images() -> None:
+    assert prepare_train("dcgan", drawn(64), {"steps": 2, "metrics": "none"}).job.name == "dcgan"
+    named = prepare_train(None, drawn(64), {"steps": 2, "metrics": "none", "preset": "dcgan-faces"})
+    assert named.job.name == "dcgan" and named.job.preset == "dcgan-faces"

@@ -39,7 +39,8 @@ OFTEN = ("data", "image_size", "preset", "steps", "minutes", "aug", "out", "resu
 GeneratorName = Annotated[
     str | None,
     typer.Argument(
-        help="A generator; gantl-zoo list --kind generators shows all.", autocompletion=names("generators")
+        help="A generator; gantl-zoo list --kind generators shows all. [default: chosen for the images]",
+        autocompletion=names("generators"),
     ),
 ]
 SourceName = Annotated[
@@ -108,7 +109,7 @@ def train(
     **settings: Any,
 ) -> None:
     """Train a GAN from scratch. The last line on standard output is the run's folder."""
-    need(generator or settings["preset"], settings, "a generator, such as dcgan")
+    need_data(settings)
     settings["discriminator"] = discriminator
     settings["generator_config"] = arguments(generator_config, "--generator-arg")
     settings["discriminator_config"] = arguments(discriminator_config, "--discriminator-arg")
@@ -126,19 +127,17 @@ def transfer(
     **settings: Any,
 ) -> None:
     """Adapt a GAN to your images. The last line on standard output is the run's folder."""
-    need(source, settings, "a GAN, such as dcgan-mnist")
+    if settings["resume"] is None and not source:
+        raise UsageError("name a GAN, such as dcgan-mnist, or continue a run with --resume RUN")
+    need_data(settings)
     settings |= {"strategy": strategy, "compare_scratch": compare_scratch, "latent_dim": latent_dim}
     settings["strategy_config"] = arguments(strategy_config, "--strategy-arg")
     perform(context, source or "", settings)
 
 
-def need(name: str | None, settings: dict[str, Any], what: str) -> None:
-    """Name and data are needed, unless a run is resumed."""
-    if settings["resume"] is not None:
-        return
-    if not name:
-        raise UsageError(f"name {what}, or continue a run with --resume RUN")
-    if not settings["data"]:
+def need_data(settings: dict[str, Any]) -> None:
+    """Data are needed, unless a run is resumed."""
+    if settings["resume"] is None and not settings["data"]:
         raise UsageError("--data is missing: name a data set (mnist, glyphs, …), a folder or a zip of images")
 
 

@@ -23,7 +23,7 @@ def suggestions(source: str, looks: Sequence[Look], image_size: int | None, fit:
     sides = np.array([(min if fit == CROP else max)(look.size) for look in looks])
     size, why = (image_size, "as given") if image_size else size_for(sides)
     grey = all(look.grey or look.grey_rgb for look in looks)
-    verb = ["train", "dcgan"] if len(looks) >= MANY else ["transfer", start(grey)]
+    verb = ["train"] if len(looks) >= MANY else ["transfer", start(grey)]
     words = ["gantl-zoo", *verb, "--data", source]
     if image_size or verb[0] == "train":  # a transfer has its source's size, for which no layer is new
         words += ["--image-size", str(size)]

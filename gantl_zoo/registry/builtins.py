@@ -124,6 +124,7 @@ presets = Registry(
         "few-shot": "gantl_zoo.training.presets:few_shot",
         "quality": "gantl_zoo.training.presets:quality",
         "r3": "gantl_zoo.training.preset_r3:r3",
+        "scratch-64": "gantl_zoo.training.presets:scratch_64",
         "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",
         "transfer": "gantl_zoo.training.presets:transfer",
         "transfer-64": "gantl_zoo.training.presets:transfer_64",

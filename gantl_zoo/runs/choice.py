@@ -22,6 +22,7 @@ from gantl_zoo.zoo import gan_named
 
 FEW = 1_000  # images; training from scratch on fewer gets the advice to augment them
 MEASURED = 1.2  # distance of the farthest pair in the benchmarks; on all of them transfer beats scratch
+SMALL = 32  # pixels a side, up to which dcgan is the default generator
 COMPARED = 300  # samples of each released model
 
 
@@ -86,6 +87,18 @@ def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData)
 
 
 HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one option such as --lr"
+
+
+def preset_from_scratch(images: ImageData) -> tuple[str | None, str]:
+    """The preset for training without a generator's name, or None, and a line that explains it."""
+    side = images.shape[1]
+    if side <= SMALL or side & (side - 1):  # the generator `fast` needs a power of two
+        return None, ""
+    listed = "gantl-zoo info scratch-64"
+    return "scratch-64", (
+        f"preset scratch-64, for images of {side}×{side}: the generator fast; its recipe: {listed}\n"
+        "to choose yourself, name a generator, such as dcgan, or a preset"
+    )
 
 
 def few_images_advice(recipe: Recipe, images: ImageData, preset: str | None) -> str:

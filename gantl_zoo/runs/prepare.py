@@ -53,12 +53,17 @@ def from_scratch(
     measuring: Measuring | None = None,
     title: str = "",
     choosing: Open | None = None,
+    data: RunData | None = None,
+    why: str = "",
 ) -> Prepared:
-    """Prepare the training of new networks. Raises a `ZooError` for invalid names, arguments or images."""
+    """Prepare the training of new networks. Raises a `ZooError` for invalid names, arguments or images.
+
+    `data` are the images of `spec`, if they were read already. `why` is put before the run's own reasons.
+    """
     networks, measuring, choosing = networks or Networks(), measuring or Measuring(), choosing or Open()
     check_title(title)
     check_networks(generator, spec, networks)
-    data = RunData.read(spec)
+    data = data or RunData.read(spec)
     channels, size, _ = data.train.shape
     config = {"image_size": size, "channels": channels}
     if count := classes_for(conditional, 0, data.train, generator):
@@ -82,7 +87,7 @@ def from_scratch(
         **origin(data, choosing),
     )
     advice = few_images_advice(recipe, data.train, choosing.preset)
-    run = replace(from_job(job, data), why="\n".join(filter(None, [advice, without_effect(recipe)])))
+    run = replace(from_job(job, data), why="\n".join(filter(None, [why, advice, without_effect(recipe)])))
     return within_budget(run, choosing.minutes)
 
 

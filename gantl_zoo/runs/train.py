@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from gantl_zoo.console import silent
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.runs.choice import preset_from_scratch
 from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.prepare import from_scratch
 from gantl_zoo.runs.prepared import Prepared
@@ -29,9 +30,12 @@ from gantl_zoo.runs.settings import (
     open_of,
     recipe_of,
 )
+from gantl_zoo.runs.spec import RunData
 from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.presets import with_preset
 from gantl_zoo.training.recipe import VERBS, Recipe
+
+NETWORK_SETTINGS = ("generator_config", "discriminator", "discriminator_config")
 
 
 @with_settings(TrainSettings, Recipe, RunSettings, TrainSettings, **VERBS["train"])
@@ -53,11 +57,12 @@ def train(
     `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
     (`image_size` in pixels, `channels`, `shots`, …) and choose the networks (`discriminator`,
     `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. The
-    default generator is "dcgan". A `conditional` model is conditioned on the classes of the data. A `preset`
-    (`gz.presets.names()`) sets what is not given. `minutes` replaces `steps`: the run has as many steps as
-    this machine takes in that time. `callbacks` are called during training (`Callback`). The run writes to a
-    new numbered folder in `out`. With `progress=False` (or `quiet`) nothing is printed; messages go only to
-    the logger `gantl_zoo`.
+    default generator is "dcgan". If no network and no preset is given, images of more than 32 pixels a side
+    get the preset "scratch-64", with the generator "fast". A `conditional` model is conditioned on the
+    classes of the data. A `preset` (`gz.presets.names()`) sets what is not given. `minutes` replaces
+    `steps`: the run has as many steps as this machine takes in that time. `callbacks` are called during
+    training (`Callback`). The run writes to a new numbered folder in `out`. With `progress=False` (or
+    `quiet`) nothing is printed; messages go only to the logger `gantl_zoo`.
 
     `resume` continues the run in a folder; other arguments must agree with the settings of that run.
 
@@ -80,7 +85,12 @@ def prepare_train(generator: str | None, data: Data | None, settings: TrainSetti
     """Prepare the run that `train` executes. Raises as `train` does."""
     if data is None:
         raise UsageError("data must be given, unless resume=RUN continues a run")
-    merged: Any = with_preset(settings.get("preset"), "train", {**settings, "generator": generator})
+    preset, images, why = settings.get("preset"), None, ""
+    if generator is None and preset is None and not any(settings.get(key) for key in NETWORK_SETTINGS):
+        images = RunData.read(data_spec(data, settings))
+        preset, why = preset_from_scratch(images.train)
+        settings = {**settings, "preset": preset}
+    merged: Any = with_preset(preset, "train", {**settings, "generator": generator})
     return from_scratch(
         merged.get("generator", "dcgan"),
         data_spec(data, merged),
@@ -90,4 +100,6 @@ def prepare_train(generator: str | None, data: Data | None, settings: TrainSetti
         measuring=measuring_of(settings),
         title=settings.get("title") or "",
         choosing=open_of("train", settings, merged),
+        data=images,
+        why=why,
     )
