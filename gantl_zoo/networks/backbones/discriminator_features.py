@@ -33,7 +33,13 @@ class DiscriminatorBackbone(nn.Module):
             raise UsageError(
                 f"discriminator: {config['network']!r} has a backbone of its own; use that backbone directly"
             )
-        body = getattr(body, "inner", body)  # of a grown network, which is not a chain of blocks
+        while hasattr(body, "inner"):  # of a grown network, which is not a chain of blocks
+            if hasattr(body, "pack"):
+                raise UsageError(
+                    f"discriminator: {config['network']!r} takes packs of {body.pack} images, so it has no "
+                    "features of one image"
+                )
+            body = body.inner
         self.channels, self.side, _ = body.image_shape
         self.num_classes, self.pool, self.config = num_classes, pool, config
         self.body = nn.ModuleList(list(body.blocks)[:-1])  # all but the head
