@@ -95,14 +95,22 @@ def resize(pair: Pair, name: str, tensor: Tensor, dim: int, size: int) -> tuple[
         kept = tensor.narrow(dim, 0, min(old, size))
         more = kept.new_zeros(*kept.shape[:dim], max(0, size - old), *kept.shape[dim + 1 :])
         return torch.cat([kept, more], dim), f"latent {old} to {size}"
-    channels = [network.image_shape[0] for network in (pair.before, pair.after)]
-    if set(channels) != {1, 3} or old * channels[1] != size * channels[0]:
-        return None  # neither the channels of an image nor those of a pack of images
+    grey, more = sorted((old, size))
+    if more != 3 * grey or grey not in packings(pair.after):
+        return None
     # outputs start with equal colour channels; inputs are summed over the channels
     scale = 1 / 3 if tensor.ndim > 1 and dim == input_dim(pair.after, name) else 1
-    if size > old:
+    if size == more:
         return tensor.repeat_interleave(3, dim) * scale, COLOURED
     return tensor.unflatten(dim, (size, 3)).mean(dim + 1) / scale, "RGB to grey"
+
+
+def packings(network: nn.Module) -> set[int]:
+    """Of how many images a layer may take or return the channels: 1, and the sizes of packs (`packed`)."""
+    counts = {1}
+    for module in network.modules():
+        counts |= {count * getattr(module, "pack", 1) for count in counts}
+    return counts
 
 
 def input_dim(network: nn.Module, name: str) -> int:
