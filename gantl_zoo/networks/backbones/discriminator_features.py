@@ -18,6 +18,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import feature_maps
+from gantl_zoo.networks.packed import PackedDiscriminator
 from gantl_zoo.networks.pretrained import find_discriminator
 
 
@@ -33,8 +34,8 @@ class DiscriminatorBackbone(nn.Module):
             raise UsageError(
                 f"discriminator: {config['network']!r} has a backbone of its own; use that backbone directly"
             )
-        while hasattr(body, "inner"):  # of a grown network, which is not a chain of blocks
-            if hasattr(body, "pack"):
+        while hasattr(body, "inner"):  # of a wrapper, whose blocks alone are not a chain
+            if isinstance(body, PackedDiscriminator):
                 raise UsageError(
                     f"discriminator: {config['network']!r} takes packs of {body.pack} images, so it has no "
                     "features of one image"
