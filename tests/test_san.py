@@ -62,14 +62,17 @@ def gradients(network: Any, value: Tensor) -> dict[str, Tensor | None]:
 
 
 def test_features_get_the_gradient_of_the_hinge_loss_and_the_vector_that_of_wasserstein() -> None:
+    torch.manual_seed(4)
     network = build(width=4).double()
-    nn.init.normal_(network.last.weight, 0, 2)
-    nn.init.normal_(network.last.bias, 0, 0.1)
+    for parameter in network.parameters():  # so that some logits are beyond the margin, and others not
+        nn.init.normal_(parameter, 0, 0.3)
     real, fake = torch.rand(2, 5, 1, 28, 28, dtype=torch.float64) * 2 - 1
     (real_logits, of_real), (fake_logits, of_fake) = (
         network.self_supervised(real),
         network.self_supervised(fake, fake=True),
     )
+    active = [(real_logits < 1).sum().item(), (fake_logits > -1).sum().item()]
+    assert all(0 < count < 5 for count in active) and active[0] != active[1], active
     assert torch.equal(real_logits, network(real)) and len(of_real | of_fake) == 2
     hinge = functional.relu(1 - real_logits).mean() + functional.relu(1 + fake_logits).mean()
     found = gradients(network, hinge + sum((of_real | of_fake).values()))

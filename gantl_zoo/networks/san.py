@@ -115,7 +115,7 @@ def discriminator(
     discriminator_config: Mapping[str, Any] | None = None,
     **further: Any,
 ) -> SANDiscriminator:
-    """Discriminator with a normalised last linear layer, which is trained apart (SAN, Takida et al. 2024).
+    """Discriminator with a normalised last layer (SAN, Takida et al. 2024).
 
     Train it with a loss in which the generator minimises -D: hinge or wasserstein. For the others the paper
     weights the images in the term of the last layer. It is unconditional.
