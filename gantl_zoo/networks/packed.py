@@ -84,8 +84,7 @@ def discriminator(
 
     Each image gets the logit of its pack. The batch size should be a multiple of `pack`; otherwise images are
     repeated in the last pack. It is unconditional: a pack has images of several classes. R1 and R2 with the
-    weight γ penalise the gradient of a pack with the weight m·γ. Paper: https://arxiv.org/abs/1712.04086,
-    section 3.
+    weight γ penalise the gradient of a pack with the weight m·γ. Paper: https://arxiv.org/abs/1712.04086.
 
     `discriminator`: name of the inner network, such as dcgan; not one on a pretrained backbone.
     `pack`: number of images m of a pack; 2 to 4 in the paper.

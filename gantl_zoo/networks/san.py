@@ -1,9 +1,9 @@
-"""SAN (Takida et al. 2024, https://arxiv.org/abs/2301.12811, section 5): a normalised last linear layer.
+"""SAN (Takida et al. 2024, https://arxiv.org/abs/2301.12811): a normalised last linear layer.
 
 The logit is ⟨h, ω⟩: h are the features of an image, ω is a vector of length 1. The adversarial loss trains
-the features only. The vector has a loss term of its own: it turns to the direction in which the mean features
-of real and of fake images differ most. So the discriminator's loss is a distance between the two, which other
-discriminators don't ensure.
+the features only. The vector has a loss term of its own, the Wasserstein loss: it turns to the direction in
+which the mean features of real and of fake images differ most. By the paper, this direction is one of the
+conditions under which the discriminator measures a distance between the two distributions.
 
 N batch, C channels, H = W image size, F features.
 """
@@ -117,9 +117,8 @@ def discriminator(
 ) -> SANDiscriminator:
     """Discriminator with a normalised last layer (SAN, Takida et al. 2024).
 
-    Train it with a loss in which the generator minimises -D: hinge or wasserstein. For the others the paper
-    weights the images in the term of the last layer. It is unconditional.
-    Paper: https://arxiv.org/abs/2301.12811, section 5.
+    Train it with a loss in which the generator minimises -D: hinge or wasserstein. It is unconditional. The
+    last layer starts at random. Paper: https://arxiv.org/abs/2301.12811.
 
     `discriminator`: name of the inner network; its head must end in one linear layer, as in dcgan, resnet and
         r3.

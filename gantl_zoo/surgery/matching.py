@@ -103,7 +103,7 @@ def resize(pair: Pair, name: str, tensor: Tensor, dim: int, size: int) -> tuple[
     scale = 1 / 3 if tensor.ndim > 1 and dim == input_dim(pair.after, name) else 1
     if size == colour:
         return tensor.repeat_interleave(3, dim) * scale, COLOURED
-    return tensor.unflatten(dim, (size, 3)).mean(dim + 1) / scale, "RGB to grey"
+    return tensor.unfold(dim, 3, 3).mean(-1) / scale, "RGB to grey"
 
 
 def packings(network: nn.Module) -> set[int]:
