@@ -35,6 +35,10 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("generators", "resnet"): "gantl-zoo train resnet --data cifar10",
     ("discriminators", "resnet"): "gantl-zoo train dcgan --discriminator resnet --data cifar10",
     ("discriminators", "fast"): "gantl-zoo train fast --data ./photos --image-size 64 --loss hinge",
+    ("discriminators", "packed"): (
+        "gantl-zoo train dcgan --discriminator packed --discriminator-arg pack=3 --data stacked-mnist"
+    ),
+    ("discriminators", "san"): "gantl-zoo train dcgan --discriminator san --data mnist --loss hinge",
     ("discriminators", "backbone"): (
         "gantl-zoo train dcgan --discriminator backbone --discriminator-arg weights=cnn-mnist --data mnist"
     ),

@@ -49,7 +49,11 @@ class Discriminator(Protocol):
 
     A discriminator with a loss of its own has a method `self_supervised`, called with the same arguments. It
     returns the logits and named loss terms, `{"name": term}`, from one forward pass. In its update training
-    calls it instead of the discriminator for the augmented real images, and adds the terms to the loss.
+    calls it instead of the discriminator for the augmented real images, and adds the terms to the loss. With
+    `terms_of_fake = True` it is also called for the fake images, with `fake=True`.
+
+    A discriminator in which the logit of an image depends on the other images of the batch has
+    `mixes_images = True`. Then real and fake images are never passed in one batch.
     """
 
     @property

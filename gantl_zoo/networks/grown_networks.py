@@ -140,11 +140,16 @@ class GrownDiscriminator(Grown):
 class GrownSelfSupervisedDiscriminator(GrownDiscriminator):
     """A grown discriminator whose inner network has a loss of its own, on the small images."""
 
-    def self_supervised(self, images: Tensor, labels: Tensor | None = None) -> Any:
+    @property
+    def terms_of_fake(self) -> bool:
+        """Whether the loss has terms for fake images, too."""
+        return getattr(self.inner, "terms_of_fake", False)
+
+    def self_supervised(self, images: Tensor, labels: Tensor | None = None, **fake: bool) -> Any:
         """Logits and named loss terms of the inner network."""
         small, details = self.shrink(images)
         given = (small + details, labels) if self.num_classes else (small + details,)
-        return self.inner.self_supervised(*given)
+        return self.inner.self_supervised(*given, **fake)
 
 
 def is_chain(network: Any) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.grown_networks import Grown
+from gantl_zoo.networks.packed import PackedDiscriminator
 from gantl_zoo.surgery.class_tables import NORMED, convert_classes, reorder_rows
 
 COLOURED, RECOMPUTED = "grey to RGB", "recomputed"
@@ -95,13 +96,22 @@ def resize(pair: Pair, name: str, tensor: Tensor, dim: int, size: int) -> tuple[
         kept = tensor.narrow(dim, 0, min(old, size))
         more = kept.new_zeros(*kept.shape[:dim], max(0, size - old), *kept.shape[dim + 1 :])
         return torch.cat([kept, more], dim), f"latent {old} to {size}"
-    if {old, size} != {1, 3}:
+    grey, colour = sorted((old, size))
+    if colour != 3 * grey or grey not in packings(pair.after):
         return None
     # outputs start with equal colour channels; inputs are summed over the channels
     scale = 1 / 3 if tensor.ndim > 1 and dim == input_dim(pair.after, name) else 1
-    if size == 3:
+    if size == colour:
         return tensor.repeat_interleave(3, dim) * scale, COLOURED
-    return tensor.mean(dim, keepdim=True) / scale, "RGB to grey"
+    return tensor.unfold(dim, 3, 3).mean(-1) / scale, "RGB to grey"
+
+
+def packings(network: nn.Module) -> set[int]:
+    """Of how many images a layer may take or return the channels: 1, and the sizes of packs (`packed`)."""
+    counts = {1}
+    for packed in (module for module in network.modules() if isinstance(module, PackedDiscriminator)):
+        counts |= {count * packed.pack for count in counts}
+    return counts
 
 
 def input_dim(network: nn.Module, name: str) -> int:

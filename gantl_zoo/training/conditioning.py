@@ -40,15 +40,15 @@ def with_labels(network: Any, labels: Tensor | None) -> Any:
 class SelfSupervised:
     """Wraps a discriminator: a call is one of its `self_supervised`, whose loss terms are added to `terms`.
 
-    All other attributes are those of the discriminator.
+    `fake` is whether the images are. All other attributes are those of the discriminator.
     """
 
-    def __init__(self, network: Any, terms: dict[str, Tensor]) -> None:
-        self.network, self.terms = network, terms
+    def __init__(self, network: Any, terms: dict[str, Tensor], fake: bool = False) -> None:
+        self.network, self.terms, self.kind = network, terms, {"fake": True} if fake else {}
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Any:
         given = (images, labels) if num_classes_of(self.network) else (images,)
-        logits, terms = self.network.self_supervised(*given)
+        logits, terms = self.network.self_supervised(*given, **self.kind)
         self.terms |= terms
         return logits
 

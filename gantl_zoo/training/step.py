@@ -127,13 +127,11 @@ class Game:
     def critic(self, batch: Batch, terms: LossTerms | None = None) -> Critic:
         """The discriminator as losses call it: with labels, augmentation and the strategy's changes.
 
-        The discriminator's own loss terms for the real images, if it has any, are added to `terms`.
+        The discriminator's own loss terms, if it has any, are added to `terms`.
         """
         network: Any = self.discriminator.network
         labelled = with_labels(network, batch.labels)
-        own = None
-        if terms is not None and hasattr(network, "self_supervised"):
-            own = with_labels(SelfSupervised(network, terms), batch.labels)
+        own = {} if terms is None else own_losses(network, batch, terms)
         usual = type(self.strategy).discriminate is TransferStrategy.discriminate
         shared = usual and getattr(network, "freeze", False)
 
@@ -144,15 +142,31 @@ class Game:
                     features if images.requires_grad else [one.detach() for one in features]
                 )
                 return logits
-            real = images.data_ptr() == batch.real.data_ptr() and not images.requires_grad  # not of a penalty
-            called = own if own is not None and real and not terms else labelled
+            called = labelled
+            if not images.requires_grad:  # those of a penalty do
+                called = own.pop(images.data_ptr(), labelled)
             return self.strategy.discriminate(called, self.augment(images), batch.step)
 
-        statistics = any(
-            isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()
-        )
-        together = not statistics and not shared and own is None
+        together = not own and not shared and not any(map(mixes_images, network.modules()))
         return Critic(look, together, self.engine.processes)
+
+
+def own_losses(network: Any, batch: Batch, terms: LossTerms) -> dict[int, Any]:
+    """What to call once instead of the discriminator, by the address of the images.
+
+    These calls add the discriminator's own loss terms to `terms`. Empty if it has no loss of its own.
+    """
+    if not hasattr(network, "self_supervised"):
+        return {}
+    images = [batch.real, batch.fake] if getattr(network, "terms_of_fake", False) else [batch.real]
+    calls = [SelfSupervised(network, terms, fake=one is batch.fake) for one in images]
+    return {one.data_ptr(): with_labels(call, batch.labels) for one, call in zip(images, calls, strict=True)}
+
+
+def mixes_images(module: nn.Module) -> bool:
+    """Whether the result for an image depends on the other images: real and fake ones must be apart."""
+    statistics = isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+    return statistics or getattr(module, "mixes_images", False)
 
 
 def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:

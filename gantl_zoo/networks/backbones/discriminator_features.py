@@ -18,6 +18,7 @@ from torch.nn import functional
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import feature_maps
+from gantl_zoo.networks.packed import PackedDiscriminator
 from gantl_zoo.networks.pretrained import find_discriminator
 
 
@@ -33,7 +34,13 @@ class DiscriminatorBackbone(nn.Module):
             raise UsageError(
                 f"discriminator: {config['network']!r} has a backbone of its own; use that backbone directly"
             )
-        body = getattr(body, "inner", body)  # of a grown network, which is not a chain of blocks
+        while hasattr(body, "inner"):  # of a wrapper, whose blocks alone are not a chain
+            if isinstance(body, PackedDiscriminator):
+                raise UsageError(
+                    f"discriminator: {config['network']!r} takes packs of {body.pack} images, so it has no "
+                    "features of one image"
+                )
+            body = body.inner
         self.channels, self.side, _ = body.image_shape
         self.num_classes, self.pool, self.config = num_classes, pool, config
         self.body = nn.ModuleList(list(body.blocks)[:-1])  # all but the head
