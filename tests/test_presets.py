@@ -510,7 +510,13 @@ def test_large_images_are_trained_without_transposed_convolutions(side: int) -> 
 
 @pytest.mark.parametrize(
     ("side", "settings"),
-    [(32, {}), (28, {}), (56, {}), (64, {"discriminator": "dcgan"}), (64, {"generator_config": {"width": 4}})],
+    [
+        (32, {}),
+        (28, {}),
+        (56, {}),
+        (64, {"discriminator": "dcgan"}),
+        (64, {"generator_config": {"width": 4}}),
+    ],
 )
 def test_other_images_and_given_networks_keep_dcgan(side: int, settings: Any) -> None:
     run = prepare_train(None, drawn(side), {"steps": 2, "metrics": "none", **settings})
