@@ -26,9 +26,8 @@ def resampled(maps: Tensor, side: int) -> Tensor:
         return functional.avg_pool2d(maps, old // side)
     if old < side:
         return functional.interpolate(maps, size=(side, side), mode="bilinear")
-    exact = (
-        maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-    )  # all that the filter takes
+    # the antialiasing filter takes no half precision
+    exact = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
     smaller = functional.interpolate(exact, size=(side, side), mode="bilinear", antialias=True)
     return smaller.to(maps.dtype)
 
@@ -60,9 +59,7 @@ class UpBlock(nn.Module):
     def forward(self, features: Tensor | None, image: Tensor) -> Tensor:
         new = self.from_image(resampled(image, self.map_side))  # (N, C, p, p) -> (N, W, map_side, map_side)
         if features is not None and self.conv1 is not None:
-            features = normalized(
-                resampled(features, self.map_side)
-            )  # (N, K, h, h) -> (N, K, map_side, map_side)
+            features = normalized(resampled(features, self.map_side))  # -> (N, K, map_side, map_side)
             new = new + self.conv1(features)
         new = self.conv2(functional.leaky_relu(new, SLOPE))
         if features is not None and features.shape == new.shape:
