@@ -83,6 +83,8 @@ def test_the_preset_of_a_released_model_is_its_recipe(name: str) -> None:
             assert config[key]["name"] == value
         elif key == "image_size":
             assert config["image"]["height"] == value
+        elif key == "conditional":
+            assert bool(config["num_classes"]) == value
         else:
             assert config["training"][key] == value, key
     usual = vars(Recipe.for_verb(verb, **{k: v for k, v in settings.items() if k in config["training"]}))

@@ -49,11 +49,13 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("presets", "dcgan-faces"): "gantl-zoo train --data ./photos --preset dcgan-faces",
     ("presets", "dcgan-fashion-mnist"): TRANSFER.format(data="fashion-mnist", name="dcgan-fashion-mnist"),
     ("presets", "dcgan-mnist"): "gantl-zoo train --data mnist --preset dcgan-mnist",
+    ("presets", "dcgan-mnist-conditional"): "gantl-zoo train --data mnist --preset dcgan-mnist-conditional",
     ("presets", "fastgan"): "gantl-zoo train --data ./photos --image-size 64 --preset fastgan",
     ("presets", "few-shot"): TRANSFER.format(data="glyphs --shots 10", name="few-shot"),
     ("presets", "fast"): TRANSFER.format(data="glyphs", name="fast"),
     ("presets", "quality"): "gantl-zoo train dcgan --data mnist --preset quality",
     ("presets", "r3"): "gantl-zoo train --data ./photos --preset r3",
+    ("presets", "scratch-64"): "gantl-zoo train --data ./photos --image-size 64",
     ("presets", "stacked-mnist"): "gantl-zoo train --data stacked-mnist --preset stacked-mnist",
     ("presets", "transfer"): TRANSFER.format(data="glyphs", name="transfer"),
 }

@@ -83,10 +83,8 @@ def rows(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[
     gan, count = config["kind"] != "backbone", config.get("num_classes", 0)
     if base := config.get("base"):
         yield "base", "@".join(filter(None, [base["model"], base.get("revision")]))
-        yield (
-            "changed",
-            f"{found['parameters'].get('adapter', 0):,} numbers, largest error {config.get('error', 0):.1g}",
-        )
+        count, error = found["parameters"].get("adapter"), f"largest error {config.get('error', 0):.1g}"
+        yield "changed", error if count is None else f"{count:,} numbers, {error}"
     named = ", ".join(map(str, config.get("training", {}).get("classes") or ()))
     yield "image", shape(found["image"])
     yield "latent", f"{config.get('latent_dim', '')}"

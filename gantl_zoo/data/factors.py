@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from gantl_zoo.data.split import hashes, ids_of
 from gantl_zoo.errors import DataError, UnknownNameError, unknown
 
 FORM = "it must be a table in UTF-8, separated by tabs: a line `file`, factor, …, then a line for each image"
-
+MOST = 10_000  # combinations of factors
 Values = tuple[str, ...]
 
 
@@ -81,7 +82,12 @@ class Factors:
         Raises `DataError` for images without a row.
         """
         columns = [self.number(factor) for factor in factors]
-        classes = [",".join(each) for each in product(*map(self.values, columns))]
+        values = [self.values(column) for column in columns]
+        if (count := math.prod(map(len, values))) > MOST:
+            raise DataError(f"{self.path}: these factors have {count:,} combinations; choose fewer factors")
+        classes = [",".join(each) for each in product(*values)]
+        if len(set(classes)) < len(classes):
+            raise DataError(f"{self.path}: two combinations read alike; use values without commas")
         numbers = {name: label for label, name in enumerate(classes)}
         labels: dict[int, int] = {}
         missing = []

@@ -82,7 +82,7 @@ def _commit(
 ) -> Done:
     """Send the files, and the card that `complete` makes of the Hub's, in one commit."""
     there = target.state()
-    target.check(there)
+    target.check(there, str(config["kind"]))
     theirs = target.text(there, "README.md")
     files["README.md"] = complete(theirs).encode()
     message = f"{config.get('name', 'model')}, pushed by gantl-zoo"

@@ -66,8 +66,8 @@ class Target:
         )
         return Path(path).read_text(encoding="utf-8", errors="replace")
 
-    def check(self, there: Any) -> None:
-        """Raise `HubError` if a push would overwrite another library's model."""
+    def check(self, there: Any, kind: str) -> None:
+        """Raise `HubError` if a push would overwrite another library's model, or one that is not a `kind`."""
         text = self.text(there, "config.json")
         weights = [s.rfilename for s in there.siblings if fetch.part_of(s.rfilename)]
         if weights and not text:
@@ -79,6 +79,11 @@ class Target:
             raise HubError(
                 f"{self.asked}: it holds a model of another library, whose files would be lost; choose "
                 "another name, or delete its config.json there first"
+            )
+        if text and not is_ours(text, kind):
+            raise HubError(
+                f"{self.asked}: it holds a model of another kind (not {kind}), whose weights would be lost; "
+                "choose another name, or delete its config.json there first"
             )
 
     def commit(self, there: Any, files: Mapping[str, Content], message: str, old: Iterable[str] = ()) -> Done:

@@ -111,7 +111,7 @@ class Adapter(Shared):
             wrong = misfit(forms, state[name]) if name in state else "is not a tensor of the base"
             if wrong:
                 raise WeightsError(
-                    f"adapter {self.name}: {name[:80]} {wrong}, and does not fit {self.base['model']}: the "
+                    f"adapter {self.name}: {name[:80]!r} {wrong}, and does not fit {self.base['model']}: the "
                     f"file is damaged or was changed; download it again"
                 )
 

@@ -46,7 +46,9 @@ def compact(
     factors = [(forms, error) for forms, error in found if rank is not None and len(forms) == 2]
     if exact:
         return min(exact, key=lambda one: count(one[0]))
-    return min(factors, key=lambda one: one[1]) if factors else (dense, 0.0)
+    if factors:
+        return min(factors, key=lambda one: one[1])
+    return dense, float((expand(dense, base) - difference).norm()) / scale
 
 
 def smaller(base: Tensor, difference: Tensor, limit: float, rank: int | None) -> Iterator[Forms]:
@@ -84,7 +86,7 @@ def expand(forms: Mapping[str, Tensor], base: Tensor) -> Tensor:
 def misfit(forms: Mapping[str, Tensor], base: Tensor) -> str:
     """Why the forms don't describe a difference from `base`; "" if they do. Computes nothing."""
     if set(forms) not in FORMS:
-        return f"has the forms {', '.join(sorted(forms))}"
+        return f"has the forms {', '.join(sorted(forms))[:80]!r}"
     whole = base.dtype if base.is_floating_point() else torch.int64
     kinds = {tensor.dtype for tensor in forms.values()}
     if kinds != {torch.float32 if whole.is_floating_point else torch.int64}:
@@ -101,6 +103,7 @@ def misfit(forms: Mapping[str, Tensor], base: Tensor) -> str:
     else:
         first, second = shapes[f"a{axis}"], shapes[f"b{axis}"]
         fits = first == (height, first[-1] if first else 0) and second == (first[-1], width)
+        fits = fits and first[-1] <= min(height, width)  # no difference needs more
     return "" if fits else f"has the shapes {', '.join(map(str, shapes.values()))}"
 
 

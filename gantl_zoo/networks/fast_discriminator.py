@@ -179,7 +179,8 @@ class FastDiscriminator(nn.Module):
         logits = head(maps[-1], need(self, labels), second)
         if head.decoders is None:
             return logits, {}
-        return logits, {"reconstruction": head.decoders(images, maps[-1], maps[-2], second)}
+        # the target is fixed: blocks added before this network must not make it easier to reconstruct
+        return logits, {"reconstruction": head.decoders(images.detach(), maps[-1], maps[-2], second)}
 
 
 def discriminator(

@@ -26,6 +26,7 @@ from gantl_zoo.networks.grown_networks import (
 from gantl_zoo.networks.mapping import MappedGenerator
 
 WIDTH = 32  # channels of the added blocks, if the inner network has no argument `width`
+MOST = 3  # times the side of an image, that a block may enlarge it
 PASSED = ("channels", "latent_dim", "num_classes")  # arguments that are passed to the inner network
 
 
@@ -76,6 +77,11 @@ def parts_of(role: str, config: Mapping[str, Any]) -> tuple[Any, int, Sequence[S
     if any(after <= before for before, after in pairwise(every)) or [] in sides:
         raise UsageError(
             f"grown: sides must rise from the {start} pixels of the {role} {name!r}, not {sides}"
+        )
+    if image_size > every[-1] or any(after > MOST * before for before, after in pairwise(every)):
+        raise UsageError(
+            f"grown: each of sides may be at most {MOST} times the one before, and image_size at most the "
+            f"last one, not {sides} and {image_size}"
         )
     width = arguments.get("width")
     return inner, image_size, sides, width if isinstance(width, int) else WIDTH

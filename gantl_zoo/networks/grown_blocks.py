@@ -38,7 +38,10 @@ def normalized(maps: Tensor) -> Tensor:
     Pixelwise normalization of Karras et al. 2018 (https://arxiv.org/abs/1710.10196), section 4.2. Features of
     a trained network may have any scale, and this norm needs no statistics.
     """
-    return maps * torch.rsqrt(maps.square().mean(1, keepdim=True) + 1e-8)
+    exact = (
+        maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+    )  # squares overflow in half
+    return (exact * torch.rsqrt(exact.square().mean(1, keepdim=True) + 1e-8)).to(maps.dtype)
 
 
 class UpBlock(nn.Module):

@@ -118,9 +118,10 @@ presets = Registry(
     "presets",
     {
         "article": "gantl_zoo.training.presets:article",
-        "dcgan-faces": "gantl_zoo.training.presets:dcgan_faces",
-        "dcgan-fashion-mnist": "gantl_zoo.training.presets:dcgan_fashion_mnist",
-        "dcgan-mnist": "gantl_zoo.training.presets:dcgan_mnist",
+        "dcgan-faces": "gantl_zoo.training.preset_releases:dcgan_faces",
+        "dcgan-fashion-mnist": "gantl_zoo.training.preset_releases:dcgan_fashion_mnist",
+        "dcgan-mnist": "gantl_zoo.training.preset_releases:dcgan_mnist",
+        "dcgan-mnist-conditional": "gantl_zoo.training.preset_releases:dcgan_mnist_conditional",
         "fast": "gantl_zoo.training.presets:fast",
         "fastgan": "gantl_zoo.training.presets:fastgan",
         "few-shot": "gantl_zoo.training.presets:few_shot",

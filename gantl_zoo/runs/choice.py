@@ -22,7 +22,7 @@ from gantl_zoo.zoo import gan_named
 
 FEW = 1_000  # images; training from scratch on fewer gets the advice to augment them
 MEASURED = 1.2  # distance of the farthest pair in the benchmarks; on all of them transfer beats scratch
-SMALL = 32  # pixels a side, up to which dcgan is the default generator
+FAST = (64, 128, 256, 512, 1024)  # pixels a side for which the generator `fast` is the default
 COMPARED = 300  # samples of each released model
 
 
@@ -90,9 +90,9 @@ HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one optio
 
 
 def preset_from_scratch(images: ImageData) -> tuple[str | None, str]:
-    """The preset for training without a generator's name, or None, and a line that explains it."""
+    """The preset for training without a generator's name, or None, and lines that explain it."""
     side = images.shape[1]
-    if side <= SMALL or side & (side - 1):  # the generator `fast` needs a power of two
+    if side not in FAST:
         return None, ""
     listed = "gantl-zoo info scratch-64"
     return "scratch-64", (

@@ -35,7 +35,7 @@ from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.presets import with_preset
 from gantl_zoo.training.recipe import VERBS, Recipe
 
-NETWORK_SETTINGS = ("generator_config", "discriminator", "discriminator_config")
+NETWORK_SETTINGS = ("preset", "generator_config", "discriminator", "discriminator_config")
 
 
 @with_settings(TrainSettings, Recipe, RunSettings, TrainSettings, **VERBS["train"])
@@ -57,12 +57,12 @@ def train(
     `data` is a data name, a folder or a zip of images, or images in memory. `settings` convert the images
     (`image_size` in pixels, `channels`, `shots`, …) and choose the networks (`discriminator`,
     `generator_config`, …), the training (the fields of `Recipe`: steps, batch, lr, …) and the metrics. The
-    default generator is "dcgan". If no network and no preset is given, images of more than 32 pixels a side
-    get the preset "scratch-64", with the generator "fast". A `conditional` model is conditioned on the
-    classes of the data. A `preset` (`gz.presets.names()`) sets what is not given. `minutes` replaces
-    `steps`: the run has as many steps as this machine takes in that time. `callbacks` are called during
-    training (`Callback`). The run writes to a new numbered folder in `out`. With `progress=False` (or
-    `quiet`) nothing is printed; messages go only to the logger `gantl_zoo`.
+    default generator is "dcgan". If no network and no preset is given, images of 64, 128, 256, 512 or 1,024
+    pixels a side get the preset "scratch-64", with the generator "fast". A `conditional` model is
+    conditioned on the classes of the data. A `preset` (`gz.presets.names()`) sets what is not given.
+    `minutes` replaces `steps`: the run has as many steps as this machine takes in that time. `callbacks` are
+    called during training (`Callback`). The run writes to a new numbered folder in `out`. With
+    `progress=False` (or `quiet`) nothing is printed; messages go only to the logger `gantl_zoo`.
 
     `resume` continues the run in a folder; other arguments must agree with the settings of that run.
 
@@ -85,21 +85,33 @@ def prepare_train(generator: str | None, data: Data | None, settings: TrainSetti
     """Prepare the run that `train` executes. Raises as `train` does."""
     if data is None:
         raise UsageError("data must be given, unless resume=RUN continues a run")
-    preset, images, why = settings.get("preset"), None, ""
-    if generator is None and preset is None and not any(settings.get(key) for key in NETWORK_SETTINGS):
-        images = RunData.read(data_spec(data, settings))
-        preset, why = preset_from_scratch(images.train)
-        settings = {**settings, "preset": preset}
-    merged: Any = with_preset(preset, "train", {**settings, "generator": generator})
+    images, why = None, ""
+    if generator is None and not any(settings.get(key) for key in NETWORK_SETTINGS):
+        settings, images, why = chosen_for(data, settings)
+    merged: Any = with_preset(settings.get("preset"), "train", {**settings, "generator": generator})
     return from_scratch(
         merged.get("generator", "dcgan"),
         data_spec(data, merged),
         recipe_of("train", merged),
         networks=networks_of(merged),
-        conditional=settings.get("conditional"),
+        conditional=merged.get("conditional"),
         measuring=measuring_of(settings),
         title=settings.get("title") or "",
         choosing=open_of("train", settings, merged),
         data=images,
         why=why,
     )
+
+
+def chosen_for(data: Data, settings: TrainSettings) -> tuple[TrainSettings, RunData, str]:
+    """The settings with the preset for these images, the images, and lines that explain the choice."""
+    depending = ("final", "regularizer_config")  # on settings of the preset
+    early: Any = {key: value for key, value in settings.items() if key not in depending}
+    open_of("train", early, early)  # errors before the images are read
+    recipe_of("train", early)
+    images = RunData.read(data_spec(data, early))
+    preset, why = preset_from_scratch(images.train)
+    chosen: TrainSettings = {**settings, "preset": preset}
+    if preset and (settings.get("engine_config") or {}).get("compile") and settings.get("r1") is None:
+        chosen["r1"] = 0.0  # compiled networks have no second derivatives
+    return chosen, images, why

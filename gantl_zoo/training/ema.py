@@ -9,13 +9,13 @@ RAMP = 0.05  # limit of the half-life, as a share of the images so far: the aver
 
 
 @torch.no_grad()
-def update(average: nn.Module, network: nn.Module, batch: int, images: int | None, half_life: float) -> None:
+def update(average: nn.Module, network: nn.Module, batch: int, images: int, half_life: float) -> None:
     """Move `average` towards `network` after a step of `batch` images, `images` in total.
 
-    `half_life` is in images (Karras et al. 2019, `ema_kimg`). It is not limited at the start of a run if
-    `images` is None. BatchNorm statistics are averaged like the weights; integer buffers are copied.
+    `half_life` is in images (Karras et al. 2019, `ema_kimg`). BatchNorm statistics are averaged like the
+    weights; integer buffers are copied.
     """
-    span = max(half_life if images is None else min(half_life, images * RAMP), 1e-8)
+    span = max(min(half_life, images * RAMP), 1e-8)
     weight = 1 - 0.5 ** (batch / span)
     averaged, current = average.state_dict(), network.state_dict()
     floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]

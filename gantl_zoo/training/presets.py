@@ -20,7 +20,14 @@ from gantl_zoo.training.recipe import Recipe
 
 # Settings that only one verb has.
 OF_VERBS: dict[str, tuple[str, ...]] = {
-    "train": ("generator", "discriminator", "generator_config", "discriminator_config", "image_size"),
+    "train": (
+        "generator",
+        "discriminator",
+        "generator_config",
+        "discriminator_config",
+        "image_size",
+        "conditional",
+    ),
     "transfer": ("strategy", "strategy_config"),
 }
 
@@ -87,10 +94,23 @@ def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dic
     for part, (usual, depending) in DEPENDING.items():
         if part in asked and asked[part] != chosen.get(part, usual):
             chosen = {key: value for key, value in chosen.items() if key not in depending}
-    if "final" in chosen and asked.get("aug", chosen.get("aug")) != chosen.get("aug"):
-        chosen["final"] = {name: value for name, value in chosen["final"].items() if name != "aug_p"}
+    if "final" in chosen:
+        chosen["final"] = {
+            key: end for key, end in chosen["final"].items() if key not in settled(asked, chosen)
+        }
+    if asked.get("r1") == 0 and "regularizer_config" in chosen:  # then there is no part r1
+        kept = chosen["regularizer_config"].items()
+        chosen["regularizer_config"] = {key: value for key, value in kept if not key.startswith("r1.")}
     merged = {key: {**chosen[key], **asked[key]} for key in chosen if isinstance(asked.get(key), Mapping)}
     return chosen | asked | merged
+
+
+def settled(asked: Mapping[str, Any], chosen: Mapping[str, Any]) -> set[str]:
+    """The settings that a preset's `final` must not move, because the user gave their value."""
+    fixed = set(asked)
+    if "p" in asked.get("aug_config", {}) or asked.get("aug", chosen.get("aug")) != chosen.get("aug"):
+        fixed.add("aug_p")
+    return fixed
 
 
 TABLE = "benchmarks/transfer.md: three pairs of grey 28×28 images, three seeds"
@@ -230,55 +250,4 @@ stacked_mnist = Preset(
         "steps": 10_000,
     },
     measured="benchmarks/stacked-mnist.md: 1,000 modes, reverse KL 0.05, one run",
-)
-
-dcgan_mnist = Preset(
-    description="The training of the released dcgan-mnist.",
-    settings={
-        "generator": "dcgan",
-        "generator_config": {"width": 48},
-        "discriminator_config": {"width": 32, "flat": 1},
-        "steps": 45_000,
-        "batch": 128,
-        "r1": 0.5,
-        "lr": 8e-4,
-        "decay": 0.4,
-        "ema_images": 50_000,
-    },
-    measured="model_cards/dcgan-mnist.md, one run on MNIST's 60,000 digits",
-)
-
-dcgan_fashion_mnist = Preset(
-    description="The transfer from dcgan-mnist that made the released dcgan-fashion-mnist.",
-    settings={
-        "strategy": "full",
-        "steps": 4_000,
-        "batch": 128,
-        "loss": "non-saturating",
-        "aug": "none",
-        "r1": 0.5,
-        "lr": 8e-4,
-        "decay": 0.5,
-        "ema_images": 50_000,
-    },
-    measured="model_cards/dcgan-fashion-mnist.md, one run on Fashion-MNIST's 60,000 pictures",
-)
-
-dcgan_faces = Preset(
-    description="The training of the released dcgan-faces: drawn faces, 64×64 in colour.",
-    settings={
-        "generator": "dcgan",
-        "image_size": 64,
-        "generator_config": {"width": 32},
-        "discriminator_config": {"width": 32},
-        "steps": 20_000,
-        "batch": 32,
-        "loss": "relativistic",
-        "aug": "diffaugment",
-        "r1": 1.0,
-        "lr": 4e-4,
-        "decay": 0.3,
-    },
-    measured="model_cards/dcgan-faces.md: one run on 2,700 drawings of faces",
-    reasons={"aug": "model_cards/dcgan-faces.md: cleaner lines than without, after 2,000 steps"},
 )

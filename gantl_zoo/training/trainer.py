@@ -100,8 +100,7 @@ class Trainer(Learner):
         losses = train_step(self.game, real, noise, step, labels)
         self.guard.undo_if_skipped(before)
         batch, half_life = recipe.batch, moving.get("ema_images", recipe.ema_images)
-        images = None if "ema_images" in moving else (step + 1) * batch
-        ema.update(self.average, self.gan.generator, batch, images, half_life)
+        ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, half_life)
         return losses
 
     def move(self, step: int) -> dict[str, float]:

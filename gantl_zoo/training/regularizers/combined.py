@@ -23,18 +23,20 @@ def build_regularizer(
     """Build a registered regularizer, or several joined by "+".
 
     `r1` above 0 is short for the part `r1` with the argument `gamma`, which is also that of the part `r2`
-    unless it has one of its own. Raises `UsageError`, `UnknownNameError`
-    or `PluginError`.
+    unless it has one of its own. Raises `UsageError`, `UnknownNameError` or `PluginError`.
     """
-    config = dict(config or {})
+    name, given = ("r1" if r1 and name == "none" else name), dict(config or {})
+    implied = bool(r1) and "r1" not in name.split("+")
+    own = {key: given.pop(key) for key in list(given) if implied and key.startswith("r1.")}
+    parts = parts_of(regularizers, name, given)  # arguments without a part's name belong to the named parts
+    if implied:
+        parts = {"r1": {key.removeprefix("r1."): value for key, value in own.items()}} | parts
     if r1:
-        name = name if "r1" in name.split("+") else f"r1+{name}"
-        if "r1.gamma" in config:
+        if "gamma" in parts["r1"]:
             raise UsageError("r1 and the regularizer's argument r1.gamma are both given: give one of them")
-        config = {"r1.gamma": r1} | config
-        if "r2" in name.split("+") and "r2.gamma" not in config:
-            config["r2.gamma"] = r1
-    parts = parts_of(regularizers, name, config)
+        parts["r1"]["gamma"] = r1
+        if "r2" in parts:
+            parts["r2"].setdefault("gamma", r1)
     return Combined({part: _one(part, settings) for part, settings in parts.items()})
 
 
