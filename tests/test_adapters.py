@@ -396,6 +396,9 @@ def test_an_adapter_goes_to_the_hub_and_back(hub: LoopbackHub, base: gz.GAN, tmp
     assert adapter.base["model"] == "me/base" and adapter.base["revision"] == commit
     with pytest.raises(gz.UsageError, match="does not state a licence"):
         adapter.push_to_hub("me/adapter")
+    with pytest.raises(gz.HubError, match="holds a model of another kind"):
+        adapter.push_to_hub("me/base", license="mit")
+    assert hub.repos["me/base"].refs["main"] == commit, "the model is still there"
     done = adapter.push_to_hub("me/adapter", license="mit")
     assert set(done.changed) == {"README.md", "adapter.safetensors", "config.json"}
     card = hub.repos["me/adapter"].commits[done.commit]["README.md"].decode()

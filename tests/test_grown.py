@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.model.sampling import latents
 from gantl_zoo.networks.base import BlockGenerator
 from gantl_zoo.networks.grown import sides_between
-from gantl_zoo.networks.grown_blocks import enlarged, resampled
+from gantl_zoo.networks.grown_blocks import enlarged, normalized, resampled
 from gantl_zoo.networks.mapping import MappedGenerator
 from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import engine
@@ -327,3 +328,24 @@ def test_old_folders_load_and_frozen_backbones_are_not_wrapped() -> None:
     assert made.parts["discriminator"]["name"] == "backbone"
     assert made.parts["discriminator"]["config"]["image_size"] == 64
     assert "size" not in made.about["fitted"]["discriminator"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_are_normalized_in_half_precision(dtype: torch.dtype) -> None:
+    maps = torch.tensor([0.0, 1e-4, 1e3], dtype=dtype)[:, None, None, None].repeat(1, 2, 2, 2)
+    normal = normalized(maps)
+    assert normal.dtype == dtype and normal.isfinite().all()
+    torch.testing.assert_close(
+        normal.float().mean((1, 2, 3)), torch.tensor([0.0, 0.707, 1.0]), rtol=0.02, atol=0
+    )
+
+
+@pytest.mark.parametrize(("sides", "size"), [([[65_536]], 65_536), ([[56]], 65_536), (None, 28)])
+def test_a_config_can_not_ask_for_images_that_its_blocks_do_not_make(sides: Any, size: int) -> None:
+    config = {"generator": "dcgan", "generator_config": {"width": 2, "image_size": 28}}
+    build = partial(gz.generators.build, "grown", **config, sides=sides, image_size=size)
+    if size > 28:
+        with pytest.raises(gz.UsageError, match="at most 3 times the one before, and image_size at most"):
+            build()
+    else:
+        assert build().image_shape == (1, 28, 28)

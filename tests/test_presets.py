@@ -28,7 +28,7 @@ from gantl_zoo.runs.dry_run import dry_run
 from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.memory import Needed
 from gantl_zoo.runs.settings import TrainSettings, TransferSettings, check_known
-from gantl_zoo.runs.train import prepare_train
+from gantl_zoo.runs.train import chosen_for, prepare_train
 from gantl_zoo.runs.transfer import prepare_transfer
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.strategy.combine import build_strategy
@@ -529,3 +529,11 @@ def test_a_named_generator_or_preset_is_used_for_large_images() -> None:
     assert prepare_train("dcgan", drawn(64), {"steps": 2, "metrics": "none"}).job.name == "dcgan"
     named = prepare_train(None, drawn(64), {"steps": 2, "metrics": "none", "preset": "dcgan-faces"})
     assert named.job.name == "dcgan" and named.job.preset == "dcgan-faces"
+
+
+def test_networks_that_the_user_did_not_name_fit_the_engine_and_the_size() -> None:
+    compiled = {"steps": 2, "metrics": "none", "engine_config": {"compile": True}}
+    assert chosen_for(drawn(64), compiled)[0]["r1"] == 0  # type: ignore[arg-type]
+    assert choice.preset_from_scratch(drawn(2048, 1)) == (None, "")
+    with pytest.raises(gz.UnknownNameError, match="unknown loss"):
+        prepare_train(None, "nowhere", {"loss": "hinj"})

@@ -70,6 +70,13 @@ def test_r1_is_the_short_form_of_a_regularizer() -> None:
     assert list(build_regularizer().parts) == ["none"]
 
 
+def test_an_argument_without_a_part_belongs_to_the_named_regularizers() -> None:
+    both = build_regularizer("r2", {"gamma": 0.5}, r1=0.3).parts
+    assert {name: part.gamma for name, part in both.items()} == {"r1": 0.3, "r2": 0.5}
+    lazy = build_regularizer("gradient-penalty", {"every": 4, "r1.every": 2}, r1=0.3).parts
+    assert {name: part.every for name, part in lazy.items()} == {"r1": 2, "gradient-penalty": 4}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -84,7 +84,7 @@ def test_the_average_forgets_as_in_r3gan() -> None:
     for half_life, kept in ((1233.599085671, 0.7499957351097454), (0.0, 0.0)):
         torch.nn.init.ones_(average.weight)
         torch.nn.init.zeros_(network.weight)
-        ema.update(average, network, 512, None, half_life)
+        ema.update(average, network, 512, 200_000, half_life)
         assert float(average.weight.detach()) == pytest.approx(kept)
 
 
@@ -151,6 +151,15 @@ def test_the_preset_r3_starts_with_the_papers_gamma_and_can_be_changed() -> None
     other = with_preset("r3", "train", {"aug": "diffaugment", "final": {"lr": 1e-5}})
     assert other["final"] == {"lr": 1e-5, "beta2": 0.99, "r1": 0.2, "ema_images": 32_000}
     Recipe.for_verb("train", **{k: v for k, v in other.items() if k in vars(Recipe())})
+
+
+def test_a_value_that_is_given_does_not_move_in_a_preset() -> None:
+    given = with_preset("r3", "train", {"r1": 0.05, "lr": 1e-5, "aug_config": {"p": 0.1}})
+    assert given["final"] == {"beta2": 0.99, "ema_images": 32_000} and given["r1"] == 0.05
+    without = with_preset("r3", "train", {"r1": 0.0})
+    assert "r1" not in without["final"] and without["regularizer_config"] == {"r2.every": 1}
+    recipe = Recipe.for_verb("train", **{k: v for k, v in without.items() if k in vars(Recipe())})
+    assert [type(part).__name__ for part in trainer_parts(recipe)] == ["R2"]
 
 
 def trainer_parts(recipe: Recipe) -> list[Any]:
