@@ -341,10 +341,10 @@ def test_a_config_that_is_refused(base: gz.GAN, tmp_path: Path, edit: Any, said:
 Edit = Callable[[dict[str, Tensor]], Any]
 A, B = f"{WEIGHT}.a1", f"{WEIGHT}.b1"
 EDITS: list[tuple[Edit, str]] = [
-    (lambda t: t.update({"blocks.9.a.diff": torch.zeros(1)}), "blocks.9.a is not a tensor of the base"),
+    (lambda t: t.update({"blocks.9.a.diff": torch.zeros(1)}), "'blocks.9.a' is not a tensor of the base"),
     (lambda t: t.update({"loose": torch.zeros(1)}), "is not a tensor of the base"),
-    (lambda t: t.pop(B), "has the forms a1"),
-    (lambda t: t.update({f"{WEIGHT}.diff": torch.zeros(1)}), "has the forms a1, b1, diff"),
+    (lambda t: t.pop(B), "has the forms 'a1'"),
+    (lambda t: t.update({f"{WEIGHT}.diff": torch.zeros(1)}), "has the forms 'a1, b1, diff'"),
     (lambda t: t.update({A: torch.zeros(1 << 16, 1)}), "has the shapes"),
     (lambda t: t.update({B: torch.zeros(2, 400)}), "has the shapes"),
     (lambda t: t.update({A: torch.zeros(())}), "has the shapes"),

@@ -55,7 +55,7 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("presets", "fast"): TRANSFER.format(data="glyphs", name="fast"),
     ("presets", "quality"): "gantl-zoo train dcgan --data mnist --preset quality",
     ("presets", "r3"): "gantl-zoo train --data ./photos --preset r3",
-    ("presets", "scratch-64"): "gantl-zoo train --data ./photos --image-size 64",
+    ("presets", "scratch-64"): "gantl-zoo train --data ./photos --image-size 64 --preset scratch-64",
     ("presets", "stacked-mnist"): "gantl-zoo train --data stacked-mnist --preset stacked-mnist",
     ("presets", "transfer"): TRANSFER.format(data="glyphs", name="transfer"),
 }
