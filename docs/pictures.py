@@ -66,6 +66,12 @@ def certain(gan: gz.GAN, classifier: gz.Classifier) -> Tensor:
     return images[classifier(images).softmax(1).argmax(0)]
 
 
+def drawn(gan: gz.GAN, count: int, seed: int) -> Tensor:
+    """Samples (N, C, H, W); of a class-conditional GAN one class after the other."""
+    labels = [i % gan.num_classes for i in range(count)] if gan.num_classes else None
+    return gan.generate(count, seed=seed, labels=labels)
+
+
 def filters(classifier: gz.Classifier) -> Tensor:
     """The filters of the first convolution (N, C, k, k), each stretched to [-1, 1]."""
     weights = next(p for p in classifier.backbone.parameters() if p.ndim == 4).detach().float()
@@ -78,8 +84,8 @@ def release(name: str) -> None:
     """The samples and the thumbnail of a released GAN, or the thumbnail of a released classifier."""
     model = gz.load_model(name)
     if isinstance(model, gz.GAN):
-        save(sheet(model.generate(24, seed=0), columns=8), f"samples-{name}")
-        save(sheet(model.generate(4, seed=6), columns=4), f"thumbnail-{name}")
+        save(sheet(drawn(model, 24, seed=0), columns=8), f"samples-{name}")
+        save(sheet(drawn(model, 4, seed=6), columns=4), f"thumbnail-{name}")
     elif name in LETTERED:
         images = certain(cast(gz.GAN, gz.load_model(LETTERED[name])), model)
         save(sheet(images, columns=5, tile=28), f"thumbnail-{name}")

@@ -16,6 +16,7 @@ from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo import registry
+from gantl_zoo.networks.base import call
 from gantl_zoo.storage import card
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.schema import read_config
@@ -36,7 +37,7 @@ def test_a_release_loads_and_works(name: str) -> None:
         images = model.generate(8, seed=0)
         assert images.shape == (8, *model.image_shape) and images.dtype == torch.float32
         assert images.abs().max() <= 1 and images.std(0).mean() > 0.05
-        assert model.discriminator(images).shape == (8,)
+        assert call(model.discriminator, images, torch.arange(8)).shape == (8,)
     else:
         assert model(torch.zeros(2, model.channels, 28, 28)).shape == (2, model.num_classes)
     assert model.lineage["data"]["fingerprint"] and model.lineage["seed"] is not None
@@ -89,6 +90,14 @@ def test_digits_are_digits() -> None:
     confidence, found = classifier(gan.generate(1000, seed=0)).softmax(1).max(1)
     share = torch.bincount(found, minlength=10) / 1000
     assert confidence.mean() > 0.9 and share.min() > 0.04 and share.max() < 0.17
+
+
+def test_the_digit_that_was_asked_for_is_drawn() -> None:
+    gan, classifier = gz.load_model("dcgan-mnist-conditional"), gz.load_model("cnn-mnist")
+    assert isinstance(gan, gz.GAN) and isinstance(classifier, gz.Classifier)
+    labels = torch.arange(1000) % 10
+    assert gan.classes[3].startswith("3")
+    assert (classifier(gan.generate(1000, labels=labels.tolist())).argmax(1) == labels).float().mean() > 0.98
 
 
 def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:

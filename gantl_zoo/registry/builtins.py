@@ -109,6 +109,7 @@ models = Releases(
         "dcgan-faces": "gantl_zoo.released:dcgan_faces",
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
+        "dcgan-mnist-conditional": "gantl_zoo.released:dcgan_mnist_conditional",
         "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",
     },
 )
