@@ -71,7 +71,7 @@ def test_there_is_no_card_without_a_release() -> None:
 
 def test_the_releases_are_small() -> None:
     files = (ROOT / "gantl_zoo" / "released").rglob("*.safetensors")
-    assert sum(path.stat().st_size for path in files) < 16_000_000
+    assert sum(path.stat().st_size for path in files) < 40_000_000
 
 
 def test_transferred_releases_know_their_ancestors() -> None:
