@@ -66,7 +66,7 @@ def test_each_step_has_its_values(gan: gz.GAN, images: ImageData, monkeypatch: p
         factors = {name: part.factor for name, part in trainer.game.regularizer.parts.items()}
         assert factors == pytest.approx({"r1": gamma / 2, "r2": gamma})  # r2 moves in proportion
         assert float(trainer.game.augment.p) == pytest.approx(p)  # type: ignore[arg-type]
-        assert spans.pop() == (None, half_life) and {"r1", "r2"} <= set(losses)
+        assert spans.pop() == ((step + 1) * 4, half_life) and {"r1", "r2"} <= set(losses)
 
 
 def test_a_recipe_without_final_values_moves_nothing(gan: gz.GAN, images: ImageData) -> None:
