@@ -330,7 +330,7 @@ def complete(*words: str) -> list[str]:
 
 def test_shells_complete_verbs_options_and_names() -> None:
     assert complete("tr") == ["train", "transfer"]
-    assert complete("info", "dcgan-m") == ["dcgan-mnist"]
+    assert complete("info", "dcgan-m") == ["dcgan-mnist", "dcgan-mnist-conditional"]
     assert complete("transfer", "dcgan-mnist", "--strategy", "free") == ["freeze", "freeze-d", "freeze-g"]
     assert "--steps" in complete("train", "--st") and complete("list", "--kind", "strat") == ["strategies"]
 
