@@ -20,6 +20,7 @@ from gantl_zoo.training.regularizers.base import Regularizer
 from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.zoo import gan_named
 
+LISTED = 2  # released models that are named if none is near
 FEW = 1_000  # images; training from scratch on fewer gets the advice to augment them
 MEASURED = 1.2  # distance of the farthest pair in the benchmarks; on all of them transfer beats scratch
 FAST = (64, 128, 256, 512, 1024)  # pixels a side for which the generator `fast` is the default
@@ -143,7 +144,7 @@ def nearness(source: GAN, images: ImageData, far: float) -> str:
         return f"{best} is {word} ({distances[best]:.2f}): gantl-zoo transfer {best} may need fewer steps"
     if far <= MEASURED:
         return ""
-    nearest_first = sorted(distances.items(), key=lambda item: item[1])
+    nearest_first = sorted(distances.items(), key=lambda item: item[1])[:LISTED]
     listed = ", ".join(f"{name} {value:.2f}" for name, value in nearest_first)
     others = f" ({listed})" if listed else ""
     return (
