@@ -182,7 +182,7 @@ quality = Preset(
 )
 
 scratch_64 = Preset(
-    description="Train from scratch on images of more than 32 pixels a side, without checkerboard patterns.",
+    description="Train from scratch on images of 64 pixels a side or more, without checkerboard patterns.",
     settings={
         "generator": "fast",
         "generator_config": {"width": 12},
