@@ -38,7 +38,8 @@ class Drift:
     `temperatures`: ranges of the kernels, in units of the mean distance between samples and real images.
 
     Unlike in the paper, the features are those of a classifier, without averages over patches, the batch is
-    that of the run, and there are no classes.
+    that of the run, and there are no classes. The weights of the positives and those of the negatives sum to
+    1 each, and the fields of the temperatures are not normalized before they are added.
     """
 
     adversarial = False  # no discriminator is trained
