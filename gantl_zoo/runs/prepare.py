@@ -64,17 +64,7 @@ def from_scratch(
     check_title(title)
     check_networks(generator, spec, networks)
     data = data or RunData.read(spec)
-    channels, size, _ = data.train.shape
-    config = {"image_size": size, "channels": channels}
-    if count := classes_for(conditional, 0, data.train, generator):
-        config["num_classes"] = count
-    if not {"image_size", "channels"} & set(networks.generator_config):
-        data.train.check_square()
-    networks = replace(
-        networks,
-        generator_config=config | plain(networks.generator_config),
-        discriminator_config=plain(networks.discriminator_config),
-    )
+    networks = for_images(networks, data.train, classes_for(conditional, 0, data.train, generator))
     job = Job(
         verb="train",
         name=generator,
@@ -89,6 +79,21 @@ def from_scratch(
     advice = few_images_advice(recipe, data.train, choosing.preset)
     run = replace(from_job(job, data), why="\n".join(filter(None, [why, advice, without_effect(recipe)])))
     return within_budget(run, choosing.minutes)
+
+
+def for_images(networks: Networks, images: ImageData, num_classes: int) -> Networks:
+    """The networks with the size, channels and classes of the images. Raises `DataError` if not square."""
+    channels, size, _ = images.shape
+    config = {"image_size": size, "channels": channels}
+    if num_classes:
+        config["num_classes"] = num_classes
+    if not {"image_size", "channels"} & set(networks.generator_config):
+        images.check_square()
+    return replace(
+        networks,
+        generator_config=config | plain(networks.generator_config),
+        discriminator_config=plain(networks.discriminator_config),
+    )
 
 
 @training_modes()

@@ -98,7 +98,7 @@ def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dic
         chosen["final"] = {
             key: end for key, end in chosen["final"].items() if key not in settled(asked, chosen)
         }
-    if asked.get("r1") == 0 and "regularizer_config" in chosen:  # then there is no part r1
+    if asked.get("r1") == 0 and "regularizer_config" in chosen:  # r1 is not used, so it takes no arguments
         kept = chosen["regularizer_config"].items()
         chosen["regularizer_config"] = {key: value for key, value in kept if not key.startswith("r1.")}
     merged = {key: {**chosen[key], **asked[key]} for key in chosen if isinstance(asked.get(key), Mapping)}

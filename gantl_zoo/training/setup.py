@@ -174,9 +174,11 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
         )
     regularizer = build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1)
     twice = " and ".join(name for name, part in regularizer.parts.items() if part.second_derivatives)
+    verb = "need" if " and " in twice else "needs"
     if twice and engine.compile:
         raise UsageError(
-            f"compiled networks have no second derivatives, which {twice} needs: compile or {twice}, not both"
+            f"compiled networks have no second derivatives, which {twice} {verb}: compile or {twice}, not "
+            "both"
         )
 
 

@@ -55,7 +55,6 @@ class Combined(Regularizer):
         self.parts = dict(parts)
         self.saved = nn.ModuleList(parts.values())  # names may have dots, which those of modules may not
         self.every = math.lcm(*(part.every for part in parts.values()))
-        self.second_derivatives = any(part.second_derivatives for part in parts.values())
 
     def due(self, step: int) -> tuple[str, ...]:
         """The parts that are not applied in each step, but in this one."""
