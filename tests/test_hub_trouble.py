@@ -213,8 +213,8 @@ def test_somebody_else_pushes_at_the_same_moment(
 ) -> None:
     repo, check = hub.repos[NAME], Target.check
 
-    def slowly(self: Target, there: object) -> None:
-        check(self, there)
+    def slowly(self: Target, there: object, kind: str) -> None:
+        check(self, there, kind)
         repo.commit("main", repo.commits[repo.refs["main"]] | {"notes.txt": b"theirs"}, "theirs")
 
     monkeypatch.setattr(Target, "check", slowly)
