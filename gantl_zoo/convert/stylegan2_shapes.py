@@ -1,0 +1,115 @@
+"""The settings of a StyleGAN2 network, from the names and shapes of its tensors.
+
+The names are those of NVIDIA's PyTorch networks, such as `synthesis.b8.conv0.weight` or `b32.fromrgb.weight`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantl_zoo.errors import WeightsError
+
+Tensors = Mapping[str, Tensor]
+
+FILTER = (1.0, 3.0, 3.0, 1.0)  # low-pass filter of all resamplings
+
+
+def generator_settings(tensors: Tensors) -> dict[str, Any]:
+    """The builder arguments of the generator `stylegan2` that has these tensors. Raises `WeightsError`."""
+    widths = {
+        size: shape_of(tensors, f"synthesis.b{size}.conv1.weight")[0]
+        for size in sizes(tensors, r"synthesis\.b(\d+)\.conv1\.weight")
+    }
+    for size in widths:
+        if f"synthesis.b{size}.torgb.weight" not in tensors:
+            raise WeightsError(
+                f"this generator has no synthesis.b{size}.torgb.weight; only the architecture 'skip' is supported"
+            )
+    w_dim = shape_of(tensors, "synthesis.b4.conv1.affine.weight")[1]
+    classes = shape_of(tensors, "mapping.embed.weight")[1] if "mapping.embed.weight" in tensors else 0
+    return {
+        "image_size": max(widths),
+        "channels": shape_of(tensors, "synthesis.b4.torgb.weight")[0],
+        "latent_dim": shape_of(tensors, "mapping.fc0.weight")[1] - (w_dim if classes else 0),
+        "num_classes": classes,
+        "w_dim": w_dim,
+        "mapping_layers": layers(tensors),
+        **channel_settings(widths),
+    }
+
+
+def discriminator_settings(tensors: Tensors) -> dict[str, Any]:
+    """The builder arguments of the discriminator `stylegan2` with these tensors. Raises `WeightsError`."""
+    widths = {size: shape_of(tensors, f"b{size}.conv0.weight")[0] for size in sizes(tensors, r"b(\d+)\.conv0\.weight")}
+    last, inputs = shape_of(tensors, "b4.conv.weight")[:2]
+    classes = shape_of(tensors, "mapping.embed.weight")[1] if "mapping.embed.weight" in tensors else 0
+    settings = {
+        "image_size": max(widths),
+        "channels": shape_of(tensors, f"b{max(widths)}.fromrgb.weight")[1],
+        "num_classes": classes,
+        "mbstd_channels": inputs - last,
+        **channel_settings(widths | {4: last}),
+    }
+    return settings | ({"mapping_layers": layers(tensors)} if classes else {})
+
+
+def unsupported(tensors: Tensors) -> str:
+    """Why `stylegan2` has no discriminator with these tensors; "" if it has one."""
+    blocks = sizes(tensors, r"b(\d+)\.conv0\.weight")
+    if not all(f"b{size}.skip.weight" in tensors for size in blocks):
+        return "its blocks have no skip layers; only the architecture 'resnet' is supported"
+    last, features = shape_of(tensors, "b4.conv.weight")[0], shape_of(tensors, "b4.out.weight")[0]
+    if "mapping.embed.weight" in tensors and features != last:
+        return f"it compares {features} features with the class; only its {last} channels at 4×4 are supported"
+    return ""
+
+
+def sizes(tensors: Tensors, pattern: str) -> list[int]:
+    """The resolutions in the names that match. Raises `WeightsError` unless they double from 4 or 8 on."""
+    found = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
+    if not found or found != [found[0] << step for step in range(len(found))] or found[0] not in (4, 8):
+        shown = ", ".join(map(str, found)) or "none"
+        raise WeightsError(f"not a StyleGAN2 network: the resolutions of its blocks are {shown}, not 4, 8, 16, …")
+    return found
+
+
+def layers(tensors: Tensors) -> int:
+    """The number of layers of the mapping network."""
+    return sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
+
+
+def channel_settings(widths: Mapping[int, int]) -> dict[str, int]:
+    """`channel_base` and `channel_max` of the numbers of channels at each resolution. Raises `WeightsError`."""
+    base, most = max(size * width for size, width in widths.items()), max(widths.values())
+    if {size: min(base // size, most) for size in widths} != dict(widths):
+        table = ", ".join(f"{size}×{size}: {width}" for size, width in sorted(widths.items()))
+        raise WeightsError(f"the channels of this network ({table}) are not min(channel_base / size, channel_max)")
+    return {"channel_base": base, "channel_max": most}
+
+
+def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
+    """The shape of a tensor, padded with ones to two numbers. Raises `WeightsError` if it's missing."""
+    if name not in tensors:
+        raise WeightsError(f"not a StyleGAN2 network: {name} is missing")
+    shape = tuple(tensors[name].shape)
+    return shape + (1,) * (2 - len(shape))
+
+
+def low_pass() -> Tensor:
+    """The filter (4, 4) of all resamplings, with the sum 1."""
+    row = torch.tensor(FILTER) / sum(FILTER)
+    return torch.outer(row, row)
+
+
+def check_filters(tensors: Tensors) -> None:
+    """Raise `WeightsError` if a resampling has another low-pass filter than [1, 3, 3, 1]."""
+    for name, tensor in tensors.items():
+        if name.endswith("resample_filter") and not (
+            tensor.shape == (4, 4) and torch.allclose(tensor.float(), low_pass(), atol=1e-6)
+        ):
+            raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1], the only one that is supported")
