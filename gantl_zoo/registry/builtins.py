@@ -152,6 +152,12 @@ datasets = Registry(
 
 weights = Registry("weights", {})  # files of pretrained weights for timm's models; packages bring them
 
+# The layouts of other projects' files of weights
+formats = Registry(
+    "formats",
+    {},
+)
+
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
 # A released model is an inner network with its weights, and has no arguments.
 # The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
@@ -166,7 +172,9 @@ for _registry in (generators, discriminators, backbones):
 
 NETWORK_KINDS = (models, generators, discriminators, backbones)
 TRAINING_KINDS = (strategies, losses, augmentations, regularizers, presets)
-REGISTRIES: dict[str, Registry] = {r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights)}
+REGISTRIES: dict[str, Registry] = {
+    r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights, formats)
+}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:
