@@ -15,10 +15,15 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.convert.formats import Found
-from gantl_zoo.convert.stylegan2_shapes import discriminator_settings, generator_settings, low_pass
+from gantl_zoo.convert.stylegan2_shapes import (
+    Tensors,
+    discriminator_settings,
+    generator_settings,
+    low_pass,
+    with_filters,
+)
+from gantl_zoo.convert.tree import kind
 from gantl_zoo.errors import WeightsError
-
-Tensors = Mapping[str, Tensor]
 
 LAYER = {
     "conv.weight": "weight",
@@ -96,8 +101,26 @@ def mean_latent(tree: Mapping[Any, Any], config: Mapping[str, Any], weights: Ten
     stored = tree.get("latent_avg")
     if isinstance(stored, Tensor):
         return stored.flatten(), []
-    mean = mapped_mean(weights, config["latent_dim"], config["mapping_layers"])
-    return mean, [f"the file has no latent_avg: the mean of {MEAN_OF:,} latents from seed 0 is its estimate"]
+    note = f"the file has no latent_avg: the mean of {MEAN_OF:,} mapped latents, seed 0, takes its place"
+    return mapped_mean(config, weights), [note]
+
+
+@torch.no_grad()
+def mapped_mean(config: Mapping[str, Any], weights: Tensors) -> Tensor:
+    """The mean (W,) of intermediate latents, estimated from `MEAN_OF` latents."""
+    from gantl_zoo.networks.stylegan2 import Mapping as MappingNetwork
+
+    network = MappingNetwork(config["latent_dim"], 0, config["w_dim"], config["mapping_layers"], average=False)
+    network.load_state_dict(inner(weights, "mapping."))
+    noise = torch.randn(MEAN_OF, config["latent_dim"], generator=torch.Generator().manual_seed(0))
+    mean: Tensor = network(noise).mean(0)  # (10,000, Z) -> (W,)
+    return mean
+
+
+def inner(weights: Tensors, prefix: str) -> dict[str, Tensor]:
+    """The tensors of the module with this prefix, without it, in float32."""
+    found = {name: tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor.float() for name, tensor in found.items()}
 
 
 def generator_name(name: str) -> str:
@@ -148,7 +171,7 @@ def converted_discriminator(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def converted(tensors: Tensors, rename: Callable[[str], str]) -> dict[str, Tensor]:
-    """Tensors under new names, with the shape that the new name has; the low-pass filters are left out."""
+    """Tensors under new names, with the shapes that the new names have, and a low-pass filter for each layer."""
     ours: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         new = rename(name)
@@ -156,7 +179,7 @@ def converted(tensors: Tensors, rename: Callable[[str], str]) -> dict[str, Tenso
             check_kernel(name, tensor, gain=4 if new.startswith("synthesis") else 1)
             continue
         ours[new] = squeezed(name, tensor, axes_of(new))
-    return ours
+    return with_filters(ours)
 
 
 def axes_of(name: str) -> int | None:

@@ -106,6 +106,15 @@ def low_pass() -> Tensor:
     return torch.outer(row, row)
 
 
+def with_filters(tensors: Tensors) -> dict[str, Tensor]:
+    """The tensors, and the low-pass filter of each layer and block that has one."""
+    layer = r"((synthesis\.)?b\d+)\.(conv|conv0|conv1|skip|fromrgb)\.weight"
+    found = [match for name in tensors if (match := re.fullmatch(layer, name))]
+    owners = {match[0].removesuffix(".weight") for match in found}
+    owners |= {match[1] for match in found if match[1] != "b4"}  # the discriminator's last block has none
+    return dict(tensors) | {f"{owner}.resample_filter": low_pass() for owner in sorted(owners)}
+
+
 def check_filters(tensors: Tensors) -> None:
     """Raise `WeightsError` if a resampling has another low-pass filter than [1, 3, 3, 1]."""
     for name, tensor in tensors.items():

@@ -155,7 +155,11 @@ weights = Registry("weights", {})  # files of pretrained weights for timm's mode
 # The layouts of other projects' files of weights
 formats = Registry(
     "formats",
-    {},
+    {
+        "r3gan": "gantl_zoo.convert.r3gan:R3GAN",
+        "rosinality": "gantl_zoo.convert.rosinality:Rosinality",
+        "stylegan2-ada": "gantl_zoo.convert.stylegan2_ada:StyleGAN2ADA",
+    },
 )
 
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
