@@ -18,6 +18,7 @@ from gantl_zoo.convert.formats import Found
 from gantl_zoo.convert.snapshot import networks_of
 from gantl_zoo.convert.tree import state_dict
 from gantl_zoo.errors import WeightsError
+from gantl_zoo.networks.r3_blocks import BLUR, EXPANSION
 
 BLOCK = {
     "LinearLayer1.Layer.weight": "conv1.weight",
@@ -130,12 +131,14 @@ def stage_lists(part: str, tensors: Mapping[str, Tensor]) -> tuple[list[int], li
     for name, tensor in tensors.items():
         match = LAYER.fullmatch(name)
         if match and match[3] == "LinearLayer2.Layer.weight":
-            inner, group = tensor.shape[:2]
-            if tensor.shape[2:] != (3, 3) or inner % 2:
+            if tensor.shape[2:] != (3, 3):
                 raise WeightsError(f"{name} {tuple(tensor.shape)} is not a 3×3 convolution of an R3GAN block")
-            depths[int(match[1])].append((inner // 2, group))
+            width = size(tensors, name.replace("LinearLayer2", "LinearLayer1"), 1)
+            if len(tensor) != EXPANSION * width:
+                raise WeightsError(f"{name} has {len(tensor)} channels, not {EXPANSION} times the {width} of its stage")
+            depths[int(match[1])].append((width, tensor.shape[1]))
     if any(len(set(stage)) != 1 for stage in depths.values()):
-        raise WeightsError("not an R3GAN network: each of its stages must have blocks of one width")
+        raise WeightsError("not an R3GAN network: each of its stages must have blocks of one width and group")
     stages = [depths[stage] for stage in sorted(depths, reverse=part == "discriminator")]
     return [len(stage) for stage in stages], [stage[0][0] for stage in stages], [stage[0][1] for stage in stages]
 
@@ -178,7 +181,7 @@ def check_embedding(part: str, tensors: Mapping[str, Tensor], config: Mapping[st
 
 def check_kernel(name: str, kernel: Tensor) -> None:
     """Raise `WeightsError` if a resampling has another filter than [1, 3, 3, 1]."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    row = torch.tensor(BLUR) / sum(BLUR)
     if kernel.shape != (4, 4) or not torch.allclose(kernel.float(), torch.outer(row, row), atol=1e-6):
         raise WeightsError(f"{name} is not the filter [1, 3, 3, 1], the only one that r3 supports")
 

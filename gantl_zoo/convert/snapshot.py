@@ -12,14 +12,14 @@ from gantl_zoo.errors import WeightsError
 def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
     """The averaged generator `G_ema` and the discriminator, None if there is none. Raises `WeightsError`."""
     if not isinstance(tree, Mapping):
-        raise WeightsError(f"it holds a {kind(tree)}, not a {program} snapshot, a dict with G_ema and D")
+        raise WeightsError(f"it holds a {kind(tree)}, not a snapshot of {program}, a dict with G_ema and D")
     if tree.get("G_ema") is None:
         keys = ", ".join(map(str, list(tree)[:8])) or "nothing"
-        raise WeightsError(f"it is not a {program} snapshot: it has {keys}, but not the averaged generator, G_ema")
+        raise WeightsError(f"it is not a snapshot of {program}: it has {keys}, but not the averaged generator, G_ema")
     generator, discriminator = tree["G_ema"], tree.get("D")
     for name, network in (("G_ema", generator), ("D", discriminator)):
         if network is not None and not isinstance(network, Persisted):
-            raise WeightsError(f"it is not a {program} snapshot: {name} is a {kind(network)}, not a pickled network")
+            raise WeightsError(f"it is not a snapshot of {program}: {name} is a {kind(network)}, not a pickled network")
     return generator, discriminator
 
 
