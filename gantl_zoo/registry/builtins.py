@@ -13,6 +13,7 @@ generators = Registry(
         "r3": "gantl_zoo.networks.r3:generator",
         "grown": "gantl_zoo.networks.grown:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
+        "stylegan2": "gantl_zoo.networks.stylegan2:generator",
     },
 )
 
@@ -27,6 +28,7 @@ discriminators = Registry(
         "packed": "gantl_zoo.networks.packed:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "san": "gantl_zoo.networks.san:discriminator",
+        "stylegan2": "gantl_zoo.networks.stylegan2_discriminator:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",
     },
