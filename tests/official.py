@@ -27,7 +27,13 @@ def random(*shape: int) -> Tensor:
 
 
 def stylegan2_generator(
-    widths: Mapping[int, int], *, channels: int = 3, z_dim: int = 6, w_dim: int = 5, layers: int = 2, classes: int = 0
+    widths: Mapping[int, int],
+    *,
+    channels: int = 3,
+    z_dim: int = 6,
+    w_dim: int = 5,
+    layers: int = 2,
+    classes: int = 0,
 ) -> dict[str, Tensor]:
     """Tensors of a generator of StyleGAN2-ADA with these channels at each resolution."""
     tensors = {"mapping.w_avg": random(w_dim)}
@@ -68,7 +74,9 @@ def stylegan2_discriminator(
     tensors: dict[str, Tensor] = {}
     for size in sorted(widths, reverse=True)[:-1]:
         width, after = widths[size], widths[size // 2]
-        convs = {"conv0": (width, width, 3), "conv1": (after, width, 3)} | ({"skip": (after, width, 1)} if skip else {})
+        convs = {"conv0": (width, width, 3), "conv1": (after, width, 3)} | (
+            {"skip": (after, width, 1)} if skip else {}
+        )
         if size == max(widths):
             convs["fromrgb"] = (width, channels, 1)
         tensors[f"b{size}.resample_filter"] = FILTER.clone()
@@ -91,12 +99,15 @@ def stylegan2_discriminator(
     if classes:
         tensors |= {"mapping.embed.weight": random(last, classes), "mapping.embed.bias": random(last)}
         for layer in range(8):
-            tensors |= {f"mapping.fc{layer}.weight": random(last, last) * 100, f"mapping.fc{layer}.bias": random(last)}
+            tensors |= {
+                f"mapping.fc{layer}.weight": random(last, last) * 100,
+                f"mapping.fc{layer}.bias": random(last),
+            }
     return tensors
 
 
 class Persistent:
-    """An object that is pickled as `torch_utils.persistence` pickles a module: class name, source and state."""
+    """An object that is pickled as `torch_utils.persistence` does: class name, source and state."""
 
     def __init__(self, class_name: str, state: dict[str, Any]) -> None:
         self.class_name, self.state = class_name, state
@@ -107,8 +118,10 @@ class Persistent:
         return _reconstruct_persistent_obj, (meta,)
 
 
-def persistent(class_name: str, tensors: Mapping[str, Tensor], attributes: Mapping[str, Mapping[str, Any]]) -> Persistent:
-    """A module with the tensors, and with attributes of it and the modules inside, by their paths ("" for it)."""
+def persistent(
+    class_name: str, tensors: Mapping[str, Tensor], attributes: Mapping[str, Mapping[str, Any]]
+) -> Persistent:
+    """A module with the tensors, and attributes of it and the modules inside, by their paths ("" for it)."""
     inner: dict[str, dict[str, Tensor]] = {}
     parameters: dict[str, nn.Parameter] = {}
     buffers: dict[str, Tensor] = {}
@@ -132,10 +145,14 @@ def persistent(class_name: str, tensors: Mapping[str, Tensor], attributes: Mappi
         for first, rest in inner.items()
     }
     state = {"training": False, "_parameters": parameters, "_buffers": buffers, "_modules": modules}
-    return Persistent(class_name, state | {"_non_persistent_buffers_set": set()} | dict(attributes.get("", {})))
+    return Persistent(
+        class_name, state | {"_non_persistent_buffers_set": set()} | dict(attributes.get("", {}))
+    )
 
 
-def dump(path: Path, content: Any, names: Mapping[tuple[str, str], Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+def dump(
+    path: Path, content: Any, names: Mapping[tuple[str, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Pickle content whose classes and functions are in modules that don't exist afterwards."""
     with monkeypatch.context() as patch:
         for (place, name), value in names.items():
@@ -194,7 +211,10 @@ def rosinality_generator(widths: Mapping[int, int], *, w_dim: int = 5, layers: i
 def rosinality_discriminator(widths: Mapping[int, int]) -> dict[str, Tensor]:
     """Tensors of a discriminator of rosinality/stylegan2-pytorch with these channels at each resolution."""
     order = sorted(widths, reverse=True)
-    tensors = {"convs.0.0.weight": random(widths[order[0]], 3, 1, 1), "convs.0.1.bias": random(widths[order[0]])}
+    tensors = {
+        "convs.0.0.weight": random(widths[order[0]], 3, 1, 1),
+        "convs.0.1.bias": random(widths[order[0]]),
+    }
     for number, size in enumerate(order[:-1], 1):
         width, after, name = widths[size], widths[size // 2], f"convs.{number}"
         tensors |= {
@@ -215,7 +235,7 @@ def rosinality_discriminator(widths: Mapping[int, int]) -> dict[str, Tensor]:
 def r3gan(
     part: str, widths: list[int], groups: list[int], blocks: list[int], *, noise: int = 6, classes: int = 0
 ) -> dict[str, Tensor]:
-    """Tensors of an R3GAN generator or discriminator; the lists run from 4×4 on, `groups` are their numbers."""
+    """Tensors of an R3GAN generator or discriminator; the lists run from 4×4 on."""
     generator, last = part == "generator", len(widths) - 1
     tensors: dict[str, Tensor] = {}
     for stage, (width, group, count) in enumerate(zip(widths, groups, blocks, strict=True)):
@@ -224,8 +244,12 @@ def r3gan(
         if stage == 0:
             inputs = noise * (2 if classes else 1)
             outputs = width if classes else 1
-            tensors[f"{end}.Basis" + ("" if generator else ".weight")] = random(width, *((4, 4) if generator else (1, 4, 4)))
-            tensors[f"{end}.LinearLayer.weight"] = random(*((width, inputs) if generator else (outputs, width)))
+            tensors[f"{end}.Basis" + ("" if generator else ".weight")] = random(
+                width, *((4, 4) if generator else (1, 4, 4))
+            )
+            tensors[f"{end}.LinearLayer.weight"] = random(
+                *((width, inputs) if generator else (outputs, width))
+            )
         else:
             tensors[f"{end}.Resampler.Kernel"] = FILTER.clone()
             if width != (before := widths[stage - 1]):
@@ -247,7 +271,9 @@ def r3gan(
     return tensors
 
 
-def module(place: str, class_name: str, tensors: Mapping[str, Tensor], classes: dict[tuple[str, str], type]) -> nn.Module:
+def module(
+    place: str, class_name: str, tensors: Mapping[str, Tensor], classes: dict[tuple[str, str], type]
+) -> nn.Module:
     """A `torch.nn.Module` of a class that another program has, and modules inside for dotted names."""
     kind = classes.setdefault((place, class_name), type(class_name, (nn.Module,), {"__module__": place}))
     result: nn.Module = kind()
@@ -274,7 +300,9 @@ def write_r3gan(
     content: dict[str, Any] = {"training_set_kwargs": {"resolution": 16}, "cur_nimg": 1000}
     for key, tensors in networks.items():
         named = {f"Model.{name}": tensor for name, tensor in tensors.items()}
-        content[key] = module("training.networks", "Discriminator" if key == "D" else "Generator", named, classes)
+        content[key] = module(
+            "training.networks", "Discriminator" if key == "D" else "Generator", named, classes
+        )
         content[key].DataType = torch.bfloat16
     return dump(path, content, classes, monkeypatch)
 

@@ -37,7 +37,9 @@ def found_in(path: Path) -> Found:
 def block(x: Tensor, tensors: dict[str, Tensor], name: str) -> Tensor:
     """A residual block, by the formula of the paper."""
     inner, groups = tensors[f"{name}.LinearLayer2.Layer.weight"].shape[:2]
-    new = functional.conv2d(x, tensors[f"{name}.LinearLayer1.Layer.weight"], tensors[f"{name}.NonLinearity1.Bias"])
+    new = functional.conv2d(
+        x, tensors[f"{name}.LinearLayer1.Layer.weight"], tensors[f"{name}.NonLinearity1.Bias"]
+    )
     new = functional.leaky_relu(new, 0.2)
     weight, bias = tensors[f"{name}.LinearLayer2.Layer.weight"], tensors[f"{name}.NonLinearity2.Bias"]
     new = functional.leaky_relu(functional.conv2d(new, weight, bias, padding=1, groups=inner // groups), 0.2)
@@ -113,7 +115,9 @@ def test_channels_of_a_group_may_differ_where_one_setting_has_them(
         found_in(write_r3gan(tmp_path / "b.pkl", content, monkeypatch))
 
 
-def test_a_snapshot_without_a_discriminator_has_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_without_a_discriminator_has_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = found_in(write_r3gan(tmp_path / "a.pkl", {"G_ema": snapshot()["G_ema"]}, monkeypatch))
     assert found.discriminator is None and found.notes[1] == "the file has no discriminator"
 
@@ -130,37 +134,38 @@ def replaced(content: Snapshot, key: str, name: str, tensor: Tensor) -> Snapshot
     return content
 
 
+GROUPED = [f"MainLayers.{stage}.Layers.1.LinearLayer2.Layer.weight" for stage in range(2)]
 WRONG: dict[str, tuple[Any, str]] = {
-    "a generator only": (lambda c: {"G": c["G"], "D": c["D"]}, "not a snapshot of R3GAN: it has .*G, D, but not the averaged"),
+    "no average": (lambda c: {"G": c["G"], "D": c["D"]}, "not a snapshot of R3GAN: it has .*, but not G_ema"),
     "no stem": (
         lambda c: without(c, "G_ema", "MainLayers.0.Layers.0.LinearLayer.weight"),
         "not an R3GAN network: MainLayers.0.Layers.0.LinearLayer.weight is missing",
     ),
-    "no image": (lambda c: without(c, "D", "ExtractionLayer.Layer.weight"), "ExtractionLayer.Layer.weight is missing"),
-    "another name": (lambda c: replaced(c, "D", "Other", torch.ones(2)), "Other is not a tensor of an R3GAN discriminator"),
+    "no image": (lambda c: without(c, "D", "ExtractionLayer.Layer.weight"), "Layer.weight is missing"),
+    "another name": (lambda c: replaced(c, "D", "Other", torch.ones(2)), "Other is not a tensor of an R3GAN"),
     "another filter": (
         lambda c: replaced(c, "G_ema", "MainLayers.1.Layers.0.Resampler.Kernel", FILTER * 2),
         r"MainLayers.1.Layers.0.Resampler.Kernel is not the filter \[1, 3, 3, 1\]",
     ),
     "5×5": (
-        lambda c: replaced(c, "G_ema", "MainLayers.0.Layers.1.LinearLayer2.Layer.weight", torch.ones(16, 4, 5, 5)),
+        lambda c: replaced(c, "G_ema", GROUPED[0], torch.ones(16, 4, 5, 5)),
         "is not a 3×3 convolution of an R3GAN block",
     ),
     "a vector": (
-        lambda c: replaced(c, "G_ema", "MainLayers.0.Layers.1.LinearLayer2.Layer.weight", torch.ones(16)),
+        lambda c: replaced(c, "G_ema", GROUPED[0], torch.ones(16)),
         "is not a 3×3 convolution of an R3GAN block",
     ),
     "two widths": (
-        lambda c: replaced(c, "G_ema", "MainLayers.1.Layers.1.LinearLayer2.Layer.weight", torch.ones(16, 2, 3, 3)),
+        lambda c: replaced(c, "G_ema", GROUPED[1], torch.ones(16, 2, 3, 3)),
         "each of its stages must have blocks of one width",
     ),
     "another expansion": (
-        lambda c: replaced(c, "G_ema", "MainLayers.1.Layers.1.LinearLayer2.Layer.weight", torch.ones(24, 4, 3, 3)),
+        lambda c: replaced(c, "G_ema", GROUPED[1], torch.ones(24, 4, 3, 3)),
         "has 24 channels, not 2 times the 8 of its stage",
     ),
     "another embedding": (
         lambda c: replaced(c, "D", "EmbeddingLayer.weight", torch.ones(3, 5)),
-        "the class embedding of this R3GAN discriminator has 3 numbers; r3 supports only the size of the width",
+        "the class embedding of this R3GAN discriminator has 3 numbers; r3 supports only the size",
     ),
 }  # fmt: skip
 

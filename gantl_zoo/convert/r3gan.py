@@ -46,7 +46,8 @@ class R3GAN:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
         generator, discriminator = networks_of(tree, "R3GAN")
         config, weights = network("generator", state_dict(generator))
-        part, part_weights, notes = None, {}, ["the generator is G_ema, the one with averaged weights"]
+        notes = ["the generator is G_ema, the one with averaged weights"]
+        part, part_weights = None, dict[str, Tensor]()
         if discriminator is None:
             notes.append("the file has no discriminator")
         else:
@@ -64,7 +65,7 @@ class R3GAN:
 
 
 def network(part: str, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The builder arguments and the weights of a pickled generator or discriminator. Raises `WeightsError`."""
+    """The builder arguments and weights of a pickled generator or discriminator. Raises `WeightsError`."""
     inner = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     return settings(part, inner), renamed(part, inner)
 
@@ -135,12 +136,15 @@ def stage_lists(part: str, tensors: Mapping[str, Tensor]) -> tuple[list[int], li
                 raise WeightsError(f"{name} {tuple(tensor.shape)} is not a 3×3 convolution of an R3GAN block")
             width = size(tensors, name.replace("LinearLayer2", "LinearLayer1"), 1)
             if len(tensor) != EXPANSION * width:
-                raise WeightsError(f"{name} has {len(tensor)} channels, not {EXPANSION} times the {width} of its stage")
+                raise WeightsError(
+                    f"{name} has {len(tensor)} channels, not {EXPANSION} times the {width} of its stage"
+                )
             depths[int(match[1])].append((width, tensor.shape[1]))
     if any(len(set(stage)) != 1 for stage in depths.values()):
         raise WeightsError("not an R3GAN network: each of its stages must have blocks of one width and group")
     stages = [depths[stage] for stage in sorted(depths, reverse=part == "discriminator")]
-    return [len(stage) for stage in stages], [stage[0][0] for stage in stages], [stage[0][1] for stage in stages]
+    widths, groups = zip(*(stage[0] for stage in stages), strict=True)
+    return [len(stage) for stage in stages], list(widths), list(groups)
 
 
 def common_group(widths: list[int], groups: list[int]) -> int:
@@ -174,8 +178,8 @@ def check_embedding(part: str, tensors: Mapping[str, Tensor], config: Mapping[st
     if embedding != expected:
         what = "the latent vector" if part == "generator" else "the width at 4×4"
         raise WeightsError(
-            f"the class embedding of this R3GAN {part} has {embedding} numbers; r3 supports only the size of {what}, "
-            f"{expected}"
+            f"the class embedding of this R3GAN {part} has {embedding} numbers; r3 supports only the size of "
+            f"{what}, {expected}"
         )
 
 
@@ -183,7 +187,7 @@ def check_kernel(name: str, kernel: Tensor) -> None:
     """Raise `WeightsError` if a resampling has another filter than [1, 3, 3, 1]."""
     row = torch.tensor(BLUR) / sum(BLUR)
     if kernel.shape != (4, 4) or not torch.allclose(kernel.float(), torch.outer(row, row), atol=1e-6):
-        raise WeightsError(f"{name} is not the filter [1, 3, 3, 1], the only one that r3 supports")
+        raise WeightsError(f"{name} is not the filter [1, 3, 3, 1]; others are not supported")
 
 
 def size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:

@@ -52,7 +52,9 @@ HEAD = {
     "final_linear.1.weight": "out.weight",
     "final_linear.1.bias": "out.bias",
 }
-EPSILON_MATTERS = 0.03  # root mean square weight of a channel below which the images change by more than 1e-5
+EPSILON_MATTERS = (
+    0.03  # root mean square weight below which an added 1e-8 changes a channel by more than 5e-6
+)
 MEAN_OF = 10_000  # latents that estimate the mean intermediate latent
 STDDEV_GROUP = 4  # images of a group in the minibatch standard deviation, a constant of that program
 
@@ -66,7 +68,7 @@ class Rosinality:
         config = generator_settings(weights)
         notes = ["the generator is g_ema, the one with averaged weights"]
         if changed:
-            notes.append(f"tiny weights of {', '.join(changed)} are divided by √fan-in, which keeps the images")
+            notes.append(f"tiny weights of {', '.join(changed)} are divided by √fan-in to keep the images")
         weights["mapping.w_avg"], more = mean_latent(tree, config, weights)
         part, part_weights = None, dict[str, Tensor]()
         if isinstance(tree.get("d"), Mapping):
@@ -96,7 +98,9 @@ def state_of(tree: Any, key: str) -> dict[str, Tensor]:
     return dict(tree[key])
 
 
-def mean_latent(tree: Mapping[Any, Any], config: Mapping[str, Any], weights: Tensors) -> tuple[Tensor, list[str]]:
+def mean_latent(
+    tree: Mapping[Any, Any], config: Mapping[str, Any], weights: Tensors
+) -> tuple[Tensor, list[str]]:
     """The mean intermediate latent (W,), and a note if it is an estimate."""
     stored = tree.get("latent_avg")
     if isinstance(stored, Tensor):
@@ -110,7 +114,9 @@ def mapped_mean(config: Mapping[str, Any], weights: Tensors) -> Tensor:
     """The mean (W,) of intermediate latents, estimated from `MEAN_OF` latents."""
     from gantl_zoo.networks.stylegan2 import Mapping as MappingNetwork
 
-    network = MappingNetwork(config["latent_dim"], 0, config["w_dim"], config["mapping_layers"], average=False)
+    network = MappingNetwork(
+        config["latent_dim"], 0, config["w_dim"], config["mapping_layers"], average=False
+    )
     network.load_state_dict(inner(weights, "mapping."))
     noise = torch.randn(MEAN_OF, config["latent_dim"], generator=torch.Generator().manual_seed(0))
     mean: Tensor = network(noise).mean(0)  # (10,000, Z) -> (W,)
@@ -171,7 +177,7 @@ def converted_discriminator(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def converted(tensors: Tensors, rename: Callable[[str], str]) -> dict[str, Tensor]:
-    """Tensors under new names, with the shapes that the new names have, and a low-pass filter for each layer."""
+    """Tensors under new names and with their shapes, and a low-pass filter for each layer."""
     ours: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         new = rename(name)
@@ -186,7 +192,14 @@ def axes_of(name: str) -> int | None:
     """The number of axes of a tensor by NVIDIA's name; None if rosinality has the same shape."""
     if not name.startswith("synthesis"):
         return None
-    ends = {"noise_strength": 0, "torgb.bias": 1, "noise_const": 2, "const": 3, "affine.weight": None, "weight": 4}
+    ends = {
+        "noise_strength": 0,
+        "torgb.bias": 1,
+        "noise_const": 2,
+        "const": 3,
+        "affine.weight": None,
+        "weight": 4,
+    }
     return next((axes for end, axes in ends.items() if name.endswith(end)), None)
 
 
@@ -198,14 +211,16 @@ def squeezed(name: str, tensor: Tensor, axes: int | None) -> Tensor:
     while result.dim() > axes and result.shape[0] == 1:
         result = result[0]
     if result.dim() != axes:
-        raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, not one that rosinality's networks have")
+        raise WeightsError(
+            f"{name} has the shape {tuple(tensor.shape)}, not one that rosinality's networks have"
+        )
     return result.contiguous()
 
 
 def check_kernel(name: str, kernel: Tensor, gain: int) -> None:
     """Raise `WeightsError` if a resampling has another low-pass filter than [1, 3, 3, 1]."""
     if kernel.shape != (4, 4) or not torch.allclose(kernel.float() / gain, low_pass(), atol=1e-6):
-        raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1], the only one that is supported")
+        raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1]; others are not supported")
 
 
 def with_own_epsilon(tensors: Tensors) -> tuple[dict[str, Tensor], list[str]]:

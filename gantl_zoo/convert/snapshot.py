@@ -15,11 +15,13 @@ def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
         raise WeightsError(f"it holds a {kind(tree)}, not a snapshot of {program}, a dict with G_ema and D")
     if tree.get("G_ema") is None:
         keys = ", ".join(map(str, list(tree)[:8])) or "nothing"
-        raise WeightsError(f"it is not a snapshot of {program}: it has {keys}, but not the averaged generator, G_ema")
+        raise WeightsError(f"it is not a snapshot of {program}: it has {keys}, but not G_ema")
     generator, discriminator = tree["G_ema"], tree.get("D")
     for name, network in (("G_ema", generator), ("D", discriminator)):
         if network is not None and not isinstance(network, Persisted):
-            raise WeightsError(f"it is not a snapshot of {program}: {name} is a {kind(network)}, not a pickled network")
+            raise WeightsError(
+                f"it is not a snapshot of {program}: {name} is a {kind(network)}, not a network"
+            )
     return generator, discriminator
 
 

@@ -69,7 +69,7 @@ def precision(generator: Persisted) -> list[str]:
     count = number(attribute(generator, "synthesis", "num_fp16_res"), "num_fp16_res of synthesis")
     if not count:
         return []
-    return [f"num_fp16_res {int(count)} is ignored: the network computes in float32, or as you ask with --precision"]
+    return [f"num_fp16_res {int(count)} is ignored; the images are computed in float32"]
 
 
 def check_family(generator: Persisted) -> None:

@@ -28,7 +28,7 @@ def generator_settings(tensors: Tensors) -> dict[str, Any]:
     for size in widths:
         if f"synthesis.b{size}.torgb.weight" not in tensors:
             raise WeightsError(
-                f"this generator has no synthesis.b{size}.torgb.weight; only the architecture 'skip' is supported"
+                f"it has no synthesis.b{size}.torgb.weight; the only supported architecture is 'skip'"
             )
     w_dim = shape_of(tensors, "synthesis.b4.conv1.affine.weight")[1]
     classes = shape_of(tensors, "mapping.embed.weight")[1] if "mapping.embed.weight" in tensors else 0
@@ -45,7 +45,10 @@ def generator_settings(tensors: Tensors) -> dict[str, Any]:
 
 def discriminator_settings(tensors: Tensors) -> dict[str, Any]:
     """The builder arguments of the discriminator `stylegan2` with these tensors. Raises `WeightsError`."""
-    widths = {size: shape_of(tensors, f"b{size}.conv0.weight")[0] for size in sizes(tensors, r"b(\d+)\.conv0\.weight")}
+    widths = {
+        size: shape_of(tensors, f"b{size}.conv0.weight")[0]
+        for size in sizes(tensors, r"b(\d+)\.conv0\.weight")
+    }
     last, inputs = shape_of(tensors, "b4.conv.weight")[:2]
     classes = shape_of(tensors, "mapping.embed.weight")[1] if "mapping.embed.weight" in tensors else 0
     settings = {
@@ -62,10 +65,10 @@ def unsupported(tensors: Tensors) -> str:
     """Why `stylegan2` has no discriminator with these tensors; "" if it has one."""
     blocks = sizes(tensors, r"b(\d+)\.conv0\.weight")
     if not all(f"b{size}.skip.weight" in tensors for size in blocks):
-        return "its blocks have no skip layers; only the architecture 'resnet' is supported"
+        return "its blocks have no skip layers; the only supported architecture is 'resnet'"
     last, features = shape_of(tensors, "b4.conv.weight")[0], shape_of(tensors, "b4.out.weight")[0]
     if "mapping.embed.weight" in tensors and features != last:
-        return f"it compares {features} features with the class; only its {last} channels at 4×4 are supported"
+        return f"it compares {features} features with the class, not its {last} channels at 4×4"
     return ""
 
 
@@ -74,7 +77,9 @@ def sizes(tensors: Tensors, pattern: str) -> list[int]:
     found = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
     if not found or found != [found[0] << step for step in range(len(found))] or found[0] not in (4, 8):
         shown = ", ".join(map(str, found)) or "none"
-        raise WeightsError(f"not a StyleGAN2 network: the resolutions of its blocks are {shown}, not 4, 8, 16, …")
+        raise WeightsError(
+            f"not a StyleGAN2 network: its blocks have the resolutions {shown}, not 4, 8, 16, …"
+        )
     return found
 
 
@@ -84,11 +89,11 @@ def layers(tensors: Tensors) -> int:
 
 
 def channel_settings(widths: Mapping[int, int]) -> dict[str, int]:
-    """`channel_base` and `channel_max` of the numbers of channels at each resolution. Raises `WeightsError`."""
+    """`channel_base` and `channel_max` of the channels at each resolution. Raises `WeightsError`."""
     base, most = max(size * width for size, width in widths.items()), max(widths.values())
     if {size: min(base // size, most) for size in widths} != dict(widths):
         table = ", ".join(f"{size}×{size}: {width}" for size, width in sorted(widths.items()))
-        raise WeightsError(f"the channels of this network ({table}) are not min(channel_base / size, channel_max)")
+        raise WeightsError(f"its channels ({table}) are not min(channel_base / size, channel_max)")
     return {"channel_base": base, "channel_max": most}
 
 
@@ -121,4 +126,4 @@ def check_filters(tensors: Tensors) -> None:
         if name.endswith("resample_filter") and not (
             tensor.shape == (4, 4) and torch.allclose(tensor.float(), low_pass(), atol=1e-6)
         ):
-            raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1], the only one that is supported")
+            raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1]; others are not supported")
