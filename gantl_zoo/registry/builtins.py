@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:generator",
         "fast": "gantl_zoo.networks.fast:generator",
         "r3": "gantl_zoo.networks.r3:generator",
         "grown": "gantl_zoo.networks.grown:generator",
@@ -21,6 +22,7 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:discriminator",
         "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
         "r3": "gantl_zoo.networks.r3:discriminator",
         "grown": "gantl_zoo.networks.grown:discriminator",
