@@ -157,7 +157,10 @@ weights = Registry("weights", {})  # files of pretrained weights for timm's mode
 # The layouts of other projects' files of weights
 formats = Registry(
     "formats",
-    {},
+    {
+        "dcgan-examples": "gantl_zoo.convert.dcgan_examples:DCGANExamples",
+        "state-dict": "gantl_zoo.convert.state_dict:StateDict",
+    },
 )
 
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
