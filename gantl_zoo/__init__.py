@@ -36,6 +36,7 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
+    from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
@@ -101,6 +102,7 @@ _LAZY = {
     "classify_transfer": "runs.classify",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
+    "import_weights": "convert.imported",
     "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
@@ -161,6 +163,7 @@ __all__ = [
     "formats",
     "generators",
     "hub_models",
+    "import_weights",
     "list_models",
     "load_adapter",
     "load_data",

@@ -32,7 +32,8 @@ class Found:
 class Format(Protocol):
     """How the networks are stored in a file. A registered format is a class or a function that returns one.
 
-    Its keyword arguments are the format's options, such as the architecture; most formats have none.
+    Its keyword arguments are the format's options, such as the architecture; most formats have none. A format
+    may have an attribute `terms`: a sentence on the licence of such files, which the imported model keeps.
     """
 
     def read(self, tree: Any) -> Found:

@@ -40,17 +40,16 @@ PREFIX = "Model."  # of all names in a snapshot
 
 
 class R3GAN:
-    """Snapshots of R3GAN into `r3`."""
+    """Snapshots of R3GAN, `network-snapshot-*.pkl`. The generator is `G_ema`."""
+
+    terms = "the R3GAN project states no licence for its own snapshots"
 
     def read(self, tree: Any) -> Found:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
         generator, discriminator = networks_of(tree, "R3GAN")
         config, weights = network("generator", state_dict(generator))
-        notes = ["the generator is G_ema, the one with averaged weights"]
         part, part_weights = None, dict[str, Tensor]()
-        if discriminator is None:
-            notes.append("the file has no discriminator")
-        else:
+        if discriminator is not None:
             own, part_weights = network("discriminator", state_dict(discriminator))
             part = {"name": "r3", "config": own}
         return Found(
@@ -60,7 +59,7 @@ class R3GAN:
             part_weights,
             latent_dim=config["latent_dim"],
             classes=config["num_classes"],
-            notes=tuple(notes),
+            notes=("the generator is G_ema, the one with averaged weights",),
         )
 
 

@@ -46,6 +46,10 @@ def name_of(module: Any, name: Any) -> Name:
     found = Name(module, name)
     if (module, name) in CALLS or (module, name) in CLASSES or is_module(found) or is_type(found):
         return found
+    if module.startswith("dnnlib.tflib"):
+        raise WeightsError(
+            "it is a TensorFlow pickle; convert it to PyTorch with legacy.py of NVIDIA's stylegan2-ada-pytorch"
+        )
     whole = CLASS.fullmatch(name) and module != "torch"
     hint = "if it is a network, save its state_dict() instead" if whole else "the file may be hostile"
     raise WeightsError(f"it names {found}, which is refused: files of weights don't need it; {hint}")

@@ -60,7 +60,12 @@ STDDEV_GROUP = 4  # images of a group in the minibatch standard deviation, a con
 
 
 class Rosinality:
-    """Checkpoints of rosinality/stylegan2-pytorch into `stylegan2`."""
+    """StyleGAN2 checkpoints of rosinality/stylegan2-pytorch, such as `550000.pt`, or of its converter.
+
+    The generator is `g_ema`. The mean latent of a training checkpoint is estimated.
+    """
+
+    terms = "weights converted from NVIDIA's snapshots are for non-commercial use only"
 
     def read(self, tree: Any) -> Found:
         """The averaged generator, and the discriminator if the file has one. Raises `WeightsError`."""
@@ -75,8 +80,6 @@ class Rosinality:
             part_weights = converted_discriminator(state_of(tree, "d"))
             own = discriminator_settings(part_weights) | {"mbstd_group": STDDEV_GROUP}
             part = {"name": "stylegan2", "config": own}
-        else:
-            more.append("the file has no discriminator")
         return Found(
             {"name": "stylegan2", "config": config},
             weights,

@@ -26,7 +26,12 @@ LEARNING_RATE_MULTIPLIER = 0.01  # of the mapping networks
 
 
 class StyleGAN2ADA:
-    """Snapshots of StyleGAN2-ADA, and of StyleGAN3 with a StyleGAN2 network, into `stylegan2`."""
+    """Snapshots of StyleGAN2-ADA, and of StyleGAN3 with a StyleGAN2 network, `network-snapshot-*.pkl`.
+
+    The generator is `G_ema`. The discriminator `D` is left out if it isn't a residual one.
+    """
+
+    terms = "NVIDIA's own snapshots, and models trained from them, are for non-commercial use only"
 
     def read(self, tree: Any) -> Found:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
@@ -52,7 +57,7 @@ class StyleGAN2ADA:
 def discriminator_part(network: Persisted | None) -> tuple[dict[str, Any] | None, Tensors, list[str]]:
     """The discriminator and its weights, and a note if there is none that `stylegan2` has."""
     if network is None:
-        return None, {}, ["the file has no discriminator"]
+        return None, {}, []
     weights = state_dict(network)
     if reason := unsupported(weights):
         return None, {}, [f"the discriminator is left out: {reason}"]

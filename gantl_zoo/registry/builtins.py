@@ -9,6 +9,7 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:generator",
         "fast": "gantl_zoo.networks.fast:generator",
         "r3": "gantl_zoo.networks.r3:generator",
         "grown": "gantl_zoo.networks.grown:generator",
@@ -22,6 +23,7 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:discriminator",
         "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
         "r3": "gantl_zoo.networks.r3:discriminator",
         "grown": "gantl_zoo.networks.grown:discriminator",
@@ -158,8 +160,10 @@ weights = Registry("weights", {})  # files of pretrained weights for timm's mode
 formats = Registry(
     "formats",
     {
+        "dcgan-examples": "gantl_zoo.convert.dcgan_examples:DCGANExamples",
         "r3gan": "gantl_zoo.convert.r3gan:R3GAN",
         "rosinality": "gantl_zoo.convert.rosinality:Rosinality",
+        "state-dict": "gantl_zoo.convert.state_dict:StateDict",
         "stylegan2-ada": "gantl_zoo.convert.stylegan2_ada:StyleGAN2ADA",
     },
 )
