@@ -126,9 +126,7 @@ def test_channels_of_a_group_may_differ_where_one_setting_has_them(
         found_in(write_r3gan(tmp_path / "b.pkl", content, monkeypatch))
 
 
-def test_a_snapshot_without_a_discriminator_has_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_snapshot_without_a_discriminator_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = found_in(write_r3gan(tmp_path / "a.pkl", {"G_ema": snapshot()["G_ema"]}, monkeypatch))
     assert found.discriminator is None and not found.discriminator_weights
 

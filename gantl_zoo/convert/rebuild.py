@@ -48,7 +48,7 @@ def name_of(module: Any, name: Any) -> Name:
         return found
     if module.startswith("dnnlib.tflib"):
         raise WeightsError(
-            "it is a TensorFlow pickle; convert it to PyTorch with legacy.py of NVIDIA's stylegan2-ada-pytorch"
+            "it is a TensorFlow pickle; convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
         )
     whole = CLASS.fullmatch(name) and module != "torch"
     hint = "if it is a network, save its state_dict() instead" if whole else "the file may be hostile"
