@@ -111,16 +111,8 @@ def test_a_discriminator_of_another_architecture_is_left_out_with_a_note(
         content["D"] = stylegan2_discriminator(WIDTHS, skip=False)
     found = found_in(write(tmp_path / "a.pkl", content, monkeypatch))
     assert found.discriminator is None and not found.discriminator_weights
-    assert (
-        found.notes[1:]
-        == {
-            "orig": (
-                "the discriminator is left out: its blocks have no skip layers; the only supported architecture is "
-                "'resnet'",
-            ),
-            "none": (),
-        }[kind]
-    )
+    left_out = "the discriminator is left out: its blocks have no skip layers"
+    assert [note[: len(left_out)] for note in found.notes[1:]] == [left_out] * (kind == "orig")
 
 
 def changed(key: str, name: str, tensor: Tensor | None) -> Callable[[dict[str, Tensors]], dict[str, Tensors]]:
