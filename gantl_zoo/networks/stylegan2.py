@@ -190,8 +190,8 @@ class StyleGAN2Generator(nn.Module):
         width = self.mapping.w_avg.shape[0]
         if latents.shape[1:] != (self.num_layers, width):
             raise UsageError(
-                f"stylegan2: intermediate latents must be (N, {width}) or (N, {self.num_layers}, {width}), not "
-                f"{tuple(latents.shape)}"
+                f"stylegan2: intermediate latents must be (N, {width}) or (N, {self.num_layers}, {width}), "
+                f"not {tuple(latents.shape)}"
             )
         usual = None if self.noise == "random" else self.noise
         images: Tensor = self.synthesis(latents, usual if noise is None else check_noise(noise))
@@ -212,7 +212,7 @@ def check_noise(noise: str) -> str:
 
 
 def channel_widths(image_size: int, channel_base: int, channel_max: int) -> list[int]:
-    """The channels of the maps from 4×4 to the image. Raises `UsageError` for settings that can't be built."""
+    """The channels of the maps from 4×4 to the image. Raises `UsageError` for sizes that can't be built."""
     count = image_size.bit_length() - 2
     if count < 2 or 4 << (count - 1) != image_size:
         raise UsageError(f"stylegan2: image_size {image_size} is not a power of two from 8 on (8, 16, 32, …)")

@@ -83,7 +83,7 @@ class Epilogue(nn.Module):
 
 
 class Head(nn.Module):
-    """The last block, `b4`, and the label mapping: (N, W, 4, 4), and labels (N,) if class-conditional -> (N,).
+    """The last block `b4` and the label mapping: (N, W, 4, 4), and labels (N,) if conditional -> (N,).
 
     The logit is the product of the W outputs of `b4` with the mapped class, divided by √W.
     """
@@ -143,8 +143,8 @@ def discriminator(
 ) -> StyleGAN2Discriminator:
     """StyleGAN2 discriminator (Karras et al. 2020). Paper: https://arxiv.org/abs/1912.04958, section 4.
 
-    Its blocks are one for each resolution from the image to 8×8, and the head. The official `--freezed` counts
-    layers: 4 of the first block, 3 of each other one. So 10 layers are 3 blocks.
+    Its blocks are one for each resolution from the image to 8×8, and the head. The option `--freezed` of the
+    official code counts layers: 4 of the first block and 3 of each other one, so 10 layers are 3 blocks.
 
     `image_size`: height and width of the images in pixels; a power of two from 8 on.
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.

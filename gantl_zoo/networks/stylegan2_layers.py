@@ -132,8 +132,8 @@ class ModulatedConv(nn.Conv2d):
     """3×3 convolution of the generator: (N, I, h, w) -> (N, O, h, w), or (N, O, 2h, 2w) if `up`.
 
     The style of an intermediate latent (N, W) scales the input channels, and the demodulation scales the
-    output channels (equations 1 and 3). This equals a convolution with one weight for each image, but needs no
-    grouped convolution. `noise` is "random", "const" or "none".
+    output channels (equations 1 and 3). The result is that of a convolution with one weight for each image,
+    without a grouped convolution. `noise` is "random", "const" or "none".
     """
 
     resample_filter: Tensor
@@ -171,10 +171,10 @@ class ModulatedConv(nn.Conv2d):
         moved = moved * math.sqrt(self.weight[0].numel())
         return style / moved, demodulation * moved
 
-    def forward(self, maps: Tensor, latents: Tensor, noise: str) -> Tensor:
-        device, gain = maps.device.type, GAIN  # of the leaky ReLU
-        with torch.autocast(device, enabled=False):
-            before, after = self.scales(latents)
+    def forward(self, maps: Tensor, latents: Tensor, noise: str) -> Tensor:  # type: ignore[override]
+        assert self.bias is not None
+        before, after = self.scales(latents)
+        after, bias = after * GAIN, self.bias * GAIN  # the gain of the leaky ReLU
         maps = maps * column(before, maps)
         if self.up:
             maps = functional.conv_transpose2d(maps, self.weight.transpose(0, 1), stride=2)
@@ -182,10 +182,9 @@ class ModulatedConv(nn.Conv2d):
             after = after * 4  # three of four values before the filter are zeros
         else:
             maps = functional.conv2d(maps, self.weight, padding=1)  # (N, I, h, w) -> (N, O, h, w)
-        bias = column(self.bias * gain, maps)  # type: ignore[operator]
-        maps = torch.addcmul(bias, maps, column(after * gain, maps))
+        maps = torch.addcmul(column(bias, maps), maps, column(after, maps))
         if noise != "none":
-            maps = maps.add_(self.noise(maps, noise) * (self.noise_strength * gain).to(maps.dtype))
+            maps = maps.add_(self.noise(maps, noise) * (self.noise_strength * GAIN).to(maps.dtype))
         return activated(maps, self.clamp)
 
     def noise(self, maps: Tensor, kind: str) -> Tensor:
@@ -205,10 +204,11 @@ class ToImage(nn.Conv2d):
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
-    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
+        assert self.bias is not None
         style = self.affine(latents) / math.sqrt(self.in_channels)  # (N, W) -> (N, I)
         weight = (self.weight[:, :, 0, 0] * style[:, None]).to(maps.dtype)  # (C, I), (N, 1, I) -> (N, C, I)
         pixels = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (N, I, h, w) -> (N, hw, I)
-        image = exact(torch.baddbmm(self.bias.to(maps.dtype), pixels, weight.mT))  # type: ignore[union-attr]
-        image = image.unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)  # (N, hw, C) -> (N, C, h, w)
+        image = exact(torch.baddbmm(self.bias.to(maps.dtype), pixels, weight.mT))
+        image = image.view(len(maps), *maps.shape[2:], -1).permute(0, 3, 1, 2)  # (N, hw, C) -> (N, C, h, w)
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
