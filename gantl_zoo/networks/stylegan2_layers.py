@@ -9,6 +9,8 @@ N batch, I, O channels before and after a layer, W size of an intermediate laten
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,14 @@ EPSILON = 1e-8
 def exact(tensor: Tensor) -> Tensor:
     """The tensor in float32, or in float64 if that is its dtype."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def no_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """A context without autocast on the tensor's device."""
+    device = like.device.type
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()  # adds nothing to an exported graph
+    return torch.autocast(device, enabled=False)
 
 
 def normalized(vectors: Tensor) -> Tensor:
@@ -70,17 +80,10 @@ class EqualLinear(nn.Linear):
         return self.lr_multiplier / math.sqrt(self.in_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        device = inputs.device.type
-        if not torch.is_autocast_enabled(device):  # exported graphs have no autocast
-            return self.compute(inputs)
-        with torch.autocast(device, enabled=False):
-            return self.compute(inputs)
-
-    def compute(self, inputs: Tensor) -> Tensor:
-        """What `forward` computes without autocast, in the dtype of the weight."""
         gain = GAIN if self.active else 1.0
         weight, bias = self.weight * (self.scale * gain), self.bias * (self.lr_multiplier * gain)
-        outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
+        with no_autocast(inputs):
+            outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
         return functional.leaky_relu_(outputs, SLOPE) if self.active else outputs
 
 
@@ -166,7 +169,8 @@ class ModulatedConv(nn.Conv2d):
         """
         style = exact(self.affine(latents))  # (N, W) -> (N, I)
         energy = exact(self.weight).square().sum((2, 3))  # (O, I)
-        demodulation = torch.rsqrt(style.square() @ energy.T + EPSILON)  # (N, I) -> (N, O)
+        with no_autocast(latents):
+            demodulation = torch.rsqrt(style.square() @ energy.T + EPSILON)  # (N, I) -> (N, O)
         moved = style.detach().abs().amax(1, keepdim=True).clamp_min(EPSILON)
         moved = moved * math.sqrt(self.weight[0].numel())
         return style / moved, demodulation * moved
