@@ -14,6 +14,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes, need
 from gantl_zoo.networks.conditional import check_classes
 from gantl_zoo.networks.stylegan2 import Mapping, channel_widths, check_clamp
+from gantl_zoo.networks.stylegan2_classes import logit_tensor
 from gantl_zoo.networks.stylegan2_filters import new_kernel
 from gantl_zoo.networks.stylegan2_layers import EPSILON, EqualConv, EqualLinear, column, exact
 
@@ -36,9 +37,8 @@ class DownBlock(nn.Module):
         if self.fromrgb is not None:
             maps = maps.contiguous(memory_format=torch.channels_last)  # the layout of the convolutions
             maps = self.fromrgb(maps)  # (N, C, H, W) -> (N, K, H, W)
-        skip = self.skip(maps)  # (N, K, h, w) -> (N, K', h/2, w/2)
-        result: Tensor = self.conv1(self.conv0(maps)).add_(skip)
-        return result
+        skip: Tensor = self.skip(maps)  # (N, K, h, w) -> (N, K', h/2, w/2)
+        return skip.add_(self.conv1(self.conv0(maps)))
 
 
 class Epilogue(nn.Module):
@@ -120,6 +120,10 @@ class StyleGAN2Discriminator(nn.Module):
     def blocks(self) -> list[nn.Module]:
         """The residual blocks from the image on, then the head."""
         return list(self.whole[0])
+
+    def convert_classes(self, key: str, source: nn.Module | None) -> tuple[Tensor, str] | None:
+        """The value of a tensor if the number of classes changes; see `logit_tensor`."""
+        return None if source is None else logit_tensor(self, key, source)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         *downs, head = self.blocks

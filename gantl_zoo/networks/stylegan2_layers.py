@@ -75,13 +75,13 @@ class EqualLinear(nn.Linear):
         nn.init.constant_(self.bias, bias)
 
     @property
-    def scale(self) -> float:
+    def weight_scale(self) -> float:
         """The factor of the stored weight."""
         return self.lr_multiplier / math.sqrt(self.in_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
         gain = GAIN if self.active else 1.0
-        weight, bias = self.weight * (self.scale * gain), self.bias * (self.lr_multiplier * gain)
+        weight, bias = self.weight * (self.weight_scale * gain), self.bias * (self.lr_multiplier * gain)
         with no_autocast(inputs):
             outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
         return functional.leaky_relu_(outputs, SLOPE) if self.active else outputs
@@ -114,9 +114,14 @@ class EqualConv(nn.Conv2d):
             nn.init.zeros_(self.bias)
         self.register_buffer("resample_filter", new_kernel())
 
+    @property
+    def weight_scale(self) -> float:
+        """The factor of the stored weight."""
+        return 1 / math.sqrt(self.weight[0].numel())
+
     def forward(self, maps: Tensor) -> Tensor:
         gain = self.gain * (1.0 if self.bias is None else GAIN)  # also of the leaky ReLU
-        weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
+        weight = self.weight * (gain * self.weight_scale)
         bias = None if self.bias is None else self.bias * gain
         stride, padding = 1, self.kernel_size[0] // 2
         if self.down and padding:
