@@ -19,12 +19,23 @@ from torch import Tensor, nn
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.networks.base import check_sizes, need
 from gantl_zoo.networks.conditional import check_classes
+from gantl_zoo.networks.stylegan2_classes import mapping_tensor
 from gantl_zoo.networks.stylegan2_filters import new_kernel, upsample
 from gantl_zoo.networks.stylegan2_layers import EqualLinear, ModulatedConv, ToImage, exact, normalized
 
 NOISES = ("random", "const", "none")
 RATE = 0.01  # factor of the mapping network's learning rate
 DECAY = 0.995  # of the running mean of intermediate latents
+
+
+class ClassEmbedding(EqualLinear):
+    """Maps labels (N,) to (N, W): a linear layer of the labels as one-hot vectors. Its table is (W, L)."""
+
+    class_dim = 1  # of the table
+
+    def forward(self, labels: Tensor) -> Tensor:
+        rows = nn.functional.embedding(labels, self.weight.T)  # (N,) -> (N, W)
+        return rows * self.weight_scale + self.bias
 
 
 class Mapping(nn.Module):
@@ -39,19 +50,19 @@ class Mapping(nn.Module):
         super().__init__()
         self.latent_dim, self.num_classes = latent_dim, num_classes
         inputs = latent_dim + (w_dim if num_classes else 0)
+        self.fc0: EqualLinear
         for number in range(layers):
             layer = EqualLinear(w_dim if number else inputs, w_dim, active=True, lr_multiplier=RATE)
             self.add_module(f"fc{number}", layer)
         self.layers = [f"fc{number}" for number in range(layers)]
-        self.embed = EqualLinear(num_classes, w_dim) if num_classes else None
+        self.embed = ClassEmbedding(num_classes, w_dim) if num_classes else None
         if average:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
     def embedding(self, labels: Tensor) -> Tensor:
         """The normalised embeddings (N, W) of labels (N,)."""
         assert self.embed is not None
-        rows = nn.functional.embedding(labels, self.embed.weight.T)  # (N,) -> (N, W)
-        return normalized(rows * self.embed.scale + self.embed.bias)
+        return normalized(self.embed(labels))
 
     def forward(self, noise: Tensor | None, labels: Tensor | None = None) -> Tensor:
         inputs = [] if noise is None else [normalized(noise)]
@@ -62,6 +73,10 @@ class Mapping(nn.Module):
         for name in self.layers:
             features = self.get_submodule(name)(features)  # -> (N, W)
         return features
+
+    def convert_classes(self, key: str, source: nn.Module | None) -> tuple[Tensor, str] | None:
+        """The value of a tensor if the number of classes changes; see `mapping_tensor`."""
+        return mapping_tensor(self, key, source)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def track(self, latents: Tensor) -> None:
@@ -190,8 +205,8 @@ class StyleGAN2Generator(nn.Module):
         width = self.mapping.w_avg.shape[0]
         if latents.shape[1:] != (self.num_layers, width):
             raise UsageError(
-                f"stylegan2: intermediate latents must be (N, {width}) or (N, {self.num_layers}, {width}), not "
-                f"{tuple(latents.shape)}"
+                f"stylegan2: intermediate latents must be (N, {width}) or (N, {self.num_layers}, {width}), "
+                f"not {tuple(latents.shape)}"
             )
         usual = None if self.noise == "random" else self.noise
         images: Tensor = self.synthesis(latents, usual if noise is None else check_noise(noise))
@@ -212,7 +227,7 @@ def check_noise(noise: str) -> str:
 
 
 def channel_widths(image_size: int, channel_base: int, channel_max: int) -> list[int]:
-    """The channels of the maps from 4×4 to the image. Raises `UsageError` for settings that can't be built."""
+    """The channels of the maps from 4×4 to the image. Raises `UsageError` for sizes that can't be built."""
     count = image_size.bit_length() - 2
     if count < 2 or 4 << (count - 1) != image_size:
         raise UsageError(f"stylegan2: image_size {image_size} is not a power of two from 8 on (8, 16, 32, …)")

@@ -10,11 +10,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import check_sizes, need
 from gantl_zoo.networks.conditional import check_classes
 from gantl_zoo.networks.stylegan2 import Mapping, channel_widths, check_clamp
+from gantl_zoo.networks.stylegan2_classes import logit_tensor
 from gantl_zoo.networks.stylegan2_filters import new_kernel
-from gantl_zoo.networks.stylegan2_layers import EPSILON, EqualConv, EqualLinear, exact
+from gantl_zoo.networks.stylegan2_layers import EPSILON, EqualConv, EqualLinear, column, exact
 
 
 class DownBlock(nn.Module):
@@ -35,9 +37,8 @@ class DownBlock(nn.Module):
         if self.fromrgb is not None:
             maps = maps.contiguous(memory_format=torch.channels_last)  # the layout of the convolutions
             maps = self.fromrgb(maps)  # (N, C, H, W) -> (N, K, H, W)
-        skip = self.skip(maps)  # (N, K, h, w) -> (N, K', h/2, w/2)
-        result: Tensor = self.conv1(self.conv0(maps)).add_(skip)
-        return result
+        skip: Tensor = self.skip(maps)  # (N, K, h, w) -> (N, K', h/2, w/2)
+        return skip.add_(self.conv1(self.conv0(maps)))
 
 
 class Epilogue(nn.Module):
@@ -66,13 +67,12 @@ class Epilogue(nn.Module):
         """
         count = len(maps)
         size = next(size for size in range(min(self.group, count), 0, -1) if count % size == 0)
-        groups = (
-            exact(maps).unflatten(0, (size, -1)).unflatten(2, (self.extra, -1))
-        )  # (g, N/g, extra, …, 4, 4)
-        variance = groups.var(0, correction=0)  # -> (N/g, extra, …, 4, 4)
-        means = (variance + EPSILON).sqrt().flatten(2).mean(2)  # -> (N/g, extra)
-        means = means.repeat(size, 1)[:, :, None, None].to(maps.dtype)  # -> (N, extra, 1, 1)
-        return means.expand(-1, -1, *maps.shape[2:])
+        groups = exact(maps).reshape(
+            size, count // size, self.extra, -1
+        )  # (N, W, 4, 4) -> (g, N/g, extra, …)
+        deviations = (groups.var(0, correction=0) + EPSILON).sqrt()  # -> (N/g, extra, …)
+        means = deviations.mean(2).repeat(size, 1)  # -> (N, extra)
+        return column(means, maps).expand(-1, -1, *maps.shape[2:])  # -> (N, extra, 4, 4)
 
     def forward(self, maps: Tensor) -> Tensor:
         if self.extra:
@@ -83,7 +83,7 @@ class Epilogue(nn.Module):
 
 
 class Head(nn.Module):
-    """The last block, `b4`, and the label mapping: (N, W, 4, 4), and labels (N,) if class-conditional -> (N,).
+    """The last block `b4` and the label mapping: (N, W, 4, 4), and labels (N,) if conditional -> (N,).
 
     The logit is the product of the W outputs of `b4` with the mapped class, divided by √W.
     """
@@ -97,7 +97,8 @@ class Head(nn.Module):
         if self.mapping is None:
             return logits.squeeze(1)
         classes = self.mapping(None, labels)  # (N,) -> (N, W)
-        return (logits * classes).sum(1) / math.sqrt(classes.shape[1])
+        product: Tensor = (logits * classes).sum(1)
+        return product / math.sqrt(classes.shape[1])
 
 
 class StyleGAN2Discriminator(nn.Module):
@@ -119,6 +120,10 @@ class StyleGAN2Discriminator(nn.Module):
     def blocks(self) -> list[nn.Module]:
         """The residual blocks from the image on, then the head."""
         return list(self.whole[0])
+
+    def convert_classes(self, key: str, source: nn.Module | None) -> tuple[Tensor, str] | None:
+        """The value of a tensor if the number of classes changes; see `logit_tensor`."""
+        return None if source is None else logit_tensor(self, key, source)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         *downs, head = self.blocks
@@ -143,8 +148,8 @@ def discriminator(
 ) -> StyleGAN2Discriminator:
     """StyleGAN2 discriminator (Karras et al. 2020). Paper: https://arxiv.org/abs/1912.04958, section 4.
 
-    Its blocks are one for each resolution from the image to 8×8, and the head. The official `--freezed` counts
-    layers: 4 of the first block, 3 of each other one. So 10 layers are 3 blocks.
+    Its blocks are one for each resolution from the image to 8×8, and the head. The option `--freezed` of the
+    official code counts layers: 4 of the first block and 3 of each other one, so 10 layers are 3 blocks.
 
     `image_size`: height and width of the images in pixels; a power of two from 8 on.
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.
@@ -163,5 +168,10 @@ def discriminator(
     pairs = list(zip(reversed(widths), [*reversed(widths[:-1]), last], strict=True))
     downs = [DownBlock(0 if number else channels, *pair, clamp) for number, pair in enumerate(pairs)]
     mapping = Mapping(0, classes, last, mapping_layers, average=False) if classes else None
+    if mbstd_channels < 0 or (mbstd_channels and last % mbstd_channels):
+        raise UsageError(
+            f"stylegan2: mbstd_channels must divide the {last} channels of the last map, or be 0, "
+            f"not {mbstd_channels}"
+        )
     b4 = Epilogue(last, last if classes else 1, mbstd_group, mbstd_channels, clamp)
     return StyleGAN2Discriminator(downs, Head(b4, mapping), channels, classes)

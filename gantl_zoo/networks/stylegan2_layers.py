@@ -9,6 +9,8 @@ N batch, I, O channels before and after a layer, W size of an intermediate laten
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,14 @@ EPSILON = 1e-8
 def exact(tensor: Tensor) -> Tensor:
     """The tensor in float32, or in float64 if that is its dtype."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def no_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """A context without autocast on the tensor's device."""
+    device = like.device.type
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()  # adds nothing to an exported graph
+    return torch.autocast(device, enabled=False)
 
 
 def normalized(vectors: Tensor) -> Tensor:
@@ -65,22 +75,15 @@ class EqualLinear(nn.Linear):
         nn.init.constant_(self.bias, bias)
 
     @property
-    def scale(self) -> float:
+    def weight_scale(self) -> float:
         """The factor of the stored weight."""
         return self.lr_multiplier / math.sqrt(self.in_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        device = inputs.device.type
-        if not torch.is_autocast_enabled(device):  # exported graphs have no autocast
-            return self.compute(inputs)
-        with torch.autocast(device, enabled=False):
-            return self.compute(inputs)
-
-    def compute(self, inputs: Tensor) -> Tensor:
-        """What `forward` computes without autocast, in the dtype of the weight."""
         gain = GAIN if self.active else 1.0
-        weight, bias = self.weight * (self.scale * gain), self.bias * (self.lr_multiplier * gain)
-        outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
+        weight, bias = self.weight * (self.weight_scale * gain), self.bias * (self.lr_multiplier * gain)
+        with no_autocast(inputs):
+            outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
         return functional.leaky_relu_(outputs, SLOPE) if self.active else outputs
 
 
@@ -111,9 +114,14 @@ class EqualConv(nn.Conv2d):
             nn.init.zeros_(self.bias)
         self.register_buffer("resample_filter", new_kernel())
 
+    @property
+    def weight_scale(self) -> float:
+        """The factor of the stored weight."""
+        return 1 / math.sqrt(self.weight[0].numel())
+
     def forward(self, maps: Tensor) -> Tensor:
         gain = self.gain * (1.0 if self.bias is None else GAIN)  # also of the leaky ReLU
-        weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
+        weight = self.weight * (gain * self.weight_scale)
         bias = None if self.bias is None else self.bias * gain
         stride, padding = 1, self.kernel_size[0] // 2
         if self.down and padding:
@@ -132,8 +140,8 @@ class ModulatedConv(nn.Conv2d):
     """3×3 convolution of the generator: (N, I, h, w) -> (N, O, h, w), or (N, O, 2h, 2w) if `up`.
 
     The style of an intermediate latent (N, W) scales the input channels, and the demodulation scales the
-    output channels (equations 1 and 3). This equals a convolution with one weight for each image, but needs no
-    grouped convolution. `noise` is "random", "const" or "none".
+    output channels (equations 1 and 3). The result is that of a convolution with one weight for each image,
+    without a grouped convolution. `noise` is "random", "const" or "none".
     """
 
     resample_filter: Tensor
@@ -166,15 +174,16 @@ class ModulatedConv(nn.Conv2d):
         """
         style = exact(self.affine(latents))  # (N, W) -> (N, I)
         energy = exact(self.weight).square().sum((2, 3))  # (O, I)
-        demodulation = torch.rsqrt(style.square() @ energy.T + EPSILON)  # (N, I) -> (N, O)
+        with no_autocast(latents):
+            demodulation = torch.rsqrt(style.square() @ energy.T + EPSILON)  # (N, I) -> (N, O)
         moved = style.detach().abs().amax(1, keepdim=True).clamp_min(EPSILON)
         moved = moved * math.sqrt(self.weight[0].numel())
         return style / moved, demodulation * moved
 
-    def forward(self, maps: Tensor, latents: Tensor, noise: str) -> Tensor:
-        device, gain = maps.device.type, GAIN  # of the leaky ReLU
-        with torch.autocast(device, enabled=False):
-            before, after = self.scales(latents)
+    def forward(self, maps: Tensor, latents: Tensor, noise: str) -> Tensor:  # type: ignore[override]
+        assert self.bias is not None
+        before, after = self.scales(latents)
+        after, bias = after * GAIN, self.bias * GAIN  # the gain of the leaky ReLU
         maps = maps * column(before, maps)
         if self.up:
             maps = functional.conv_transpose2d(maps, self.weight.transpose(0, 1), stride=2)
@@ -182,10 +191,9 @@ class ModulatedConv(nn.Conv2d):
             after = after * 4  # three of four values before the filter are zeros
         else:
             maps = functional.conv2d(maps, self.weight, padding=1)  # (N, I, h, w) -> (N, O, h, w)
-        bias = column(self.bias * gain, maps)  # type: ignore[operator]
-        maps = torch.addcmul(bias, maps, column(after * gain, maps))
+        maps = torch.addcmul(column(bias, maps), maps, column(after, maps))
         if noise != "none":
-            maps = maps.add_(self.noise(maps, noise) * (self.noise_strength * gain).to(maps.dtype))
+            maps = maps.add_(self.noise(maps, noise) * (self.noise_strength * GAIN).to(maps.dtype))
         return activated(maps, self.clamp)
 
     def noise(self, maps: Tensor, kind: str) -> Tensor:
@@ -205,10 +213,11 @@ class ToImage(nn.Conv2d):
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
-    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
+        assert self.bias is not None
         style = self.affine(latents) / math.sqrt(self.in_channels)  # (N, W) -> (N, I)
         weight = (self.weight[:, :, 0, 0] * style[:, None]).to(maps.dtype)  # (C, I), (N, 1, I) -> (N, C, I)
         pixels = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (N, I, h, w) -> (N, hw, I)
-        image = exact(torch.baddbmm(self.bias.to(maps.dtype), pixels, weight.mT))  # type: ignore[union-attr]
-        image = image.unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)  # (N, hw, C) -> (N, C, h, w)
+        image = exact(torch.baddbmm(self.bias.to(maps.dtype), pixels, weight.mT))
+        image = image.view(len(maps), *maps.shape[2:], -1).permute(0, 3, 1, 2)  # (N, hw, C) -> (N, C, h, w)
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
