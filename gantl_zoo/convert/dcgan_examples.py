@@ -53,8 +53,8 @@ def generator_sizes(weights: State) -> dict[str, Any]:
     numbers = kernels(weights)
     if not numbers or numbers != list(range(0, 3 * len(numbers), 3)):
         other = numbers[:2] == [0, 2]
-        hint = "; this looks like its discriminator: give netG first" if other else ""
-        raise WeightsError(f"its kernels are not those of the example's generator, {names(numbers)}{hint}")
+        hint = "; these are its discriminator's: give netG first" if other else ""
+        raise WeightsError(f"the example's generator has {expected(3)}, but the file {names(numbers)}{hint}")
     first, last = (weights[f"main.{n}.weight"] for n in (numbers[0], numbers[-1]))
     side = KERNEL << (len(numbers) - 1)
     return {
@@ -69,7 +69,7 @@ def discriminator_sizes(weights: State) -> dict[str, Any]:
     """The discriminator's arguments, from the shapes of its kernels. Raises `WeightsError`."""
     numbers = kernels(weights)
     if len(numbers) < 2 or numbers != [0, *range(2, 3 * len(numbers) - 3, 3)]:
-        raise WeightsError(f"its kernels are not those of the example's discriminator, {names(numbers)}")
+        raise WeightsError(f"the example's discriminator has {expected(2)}, but the file {names(numbers)}")
     first = weights["main.0.weight"]
     return {"image_size": KERNEL << (len(numbers) - 1), "channels": first.shape[1], "width": first.shape[0]}
 
@@ -85,7 +85,11 @@ def kernels(weights: State) -> list[int]:
     return sorted(found)
 
 
+def expected(second: int) -> str:
+    """The first names of kernels, in words."""
+    return f"main.0.weight, main.{second}.weight, main.{second + 3}.weight, …"
+
+
 def names(numbers: list[int]) -> str:
-    """What was found in place of the names that were expected."""
-    found = ", ".join(f"main.{n}.weight" for n in numbers[:8]) or "no main.N.weight of four dimensions"
-    return f"main.0.weight, …; it has {found}"
+    """The names of the kernels that were found, in words."""
+    return "has " + (", ".join(f"main.{n}.weight" for n in numbers[:8]) or "no main.N.weight of 4 dimensions")

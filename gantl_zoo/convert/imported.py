@@ -22,11 +22,11 @@ from gantl_zoo.networks.rebuild import AllocationLimit, float32_default
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.headers import Slot, Stored
+from gantl_zoo.storage.origin import UNKNOWN
 from gantl_zoo.storage.untrusted import printable
 
 SHOWN = 12  # names of each side in an error
 COUNTER = "num_batches_tracked"  # of BatchNorms, which files of old versions of torch lack
-UNKNOWN = "unknown"
 
 
 def import_weights(

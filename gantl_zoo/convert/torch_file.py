@@ -86,10 +86,13 @@ def read_zip(data: bytes, use: Use) -> Any:
         return Machine(pickle, use, persistent(fetch)).load()
 
 
-def persistent(storage: Callable[[str, torch.dtype, int], Storage]) -> Callable[[Any], Storage]:
+def persistent(storage: Callable[[str, torch.dtype, int], Storage]) -> Callable[[Any], Storage | Name]:
     """What rebuilds a storage from its persistent id, ("storage", type, key, device, number of values)."""
 
-    def rebuild(found: Any) -> Storage:
+    def rebuild(found: Any) -> Storage | Name:
+        if isinstance(found, tuple) and len(found) == 4 and found[0] == "module":
+            if isinstance(found[1], Name):  # a class, with its source text, which is ignored
+                return found[1]
         if not isinstance(found, tuple) or len(found) not in (5, 6) or found[0] != "storage":
             raise WeightsError("it refers to data that is not a storage")
         _, kind, key, _, count, *view = found

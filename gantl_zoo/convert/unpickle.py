@@ -70,6 +70,8 @@ def parse(data: bytes) -> Any:
 
 def embedded(data: bytes, use: Use) -> Any:
     """A storage that a pickle embeds as bytes, in torch's older format; it may not embed another one."""
+    if not data[2:].startswith(LEGACY):
+        raise WeightsError("it embeds something other than a storage")
     inner = Use(use.size)
     inner.opcodes, inner.storages = use.opcodes, use.storages
     found = read_legacy(data, inner)

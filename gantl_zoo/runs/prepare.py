@@ -20,7 +20,14 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness, without_effect
+from gantl_zoo.runs.choice import (
+    Open,
+    choose_recipe,
+    few_images_advice,
+    fresh_words,
+    nearness,
+    without_effect,
+)
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step, check_weights
@@ -34,6 +41,7 @@ from gantl_zoo.strategy.auto import AUTO, Advice, advised
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.surgery.fit import fitted
+from gantl_zoo.surgery.fresh import with_discriminator
 from gantl_zoo.training import engine
 from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
@@ -142,8 +150,9 @@ def from_source(
         **origin(data, choosing),
     )
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    reasons = "\n".join(filter(None, [chosen.why, advice, why, without_effect(recipe)]))
-    run = replace(_assembled(job, data, ready, method), why=reasons)
+    run = _assembled(job, data, ready, method)
+    reasons = [chosen.why, advice, why, without_effect(recipe), fresh_words(run.setup)]
+    run = replace(run, why="\n".join(filter(None, reasons)))
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 
@@ -253,9 +262,10 @@ def _strategy(
 def fitted_to(
     images: ImageData, source: GAN, conditional: bool | None, seed: int, latent_dim: int | None = None
 ) -> GAN:
-    """Fit the source to the shape and, if it is to be conditional, to the classes of the images."""
+    """Fit the source to the images, and to their classes if conditional; add a missing discriminator."""
     count = classes_for(conditional, source.num_classes, images, source.name)
-    return fitted(source, images.shape, seed, images.classes if count else (), latent_dim)
+    ready = fitted(source, images.shape, seed, images.classes if count else (), latent_dim)
+    return with_discriminator(ready, seed)
 
 
 def classes_for(conditional: bool | None, current: int, images: ImageData, name: str) -> int:
