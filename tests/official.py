@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,16 @@ def persistent(
         )
         for first, rest in inner.items()
     }
-    state = {"training": False, "_parameters": parameters, "_buffers": buffers, "_modules": modules}
-    return Persistent(
-        class_name, state | {"_non_persistent_buffers_set": set()} | dict(attributes.get("", {}))
-    )
+    state = {
+        "training": False,
+        "_parameters": OrderedDict(parameters),
+        "_buffers": OrderedDict(buffers),
+        "_modules": OrderedDict(modules),
+        "_non_persistent_buffers_set": set(),
+        "_init_args": (),
+        "_init_kwargs": EasyDict(synthesis_kwargs=EasyDict(channel_base=64)),
+    }
+    return Persistent(class_name, state | dict(attributes.get("", {})))
 
 
 def dump(
@@ -172,9 +179,19 @@ def _reconstruct_persistent_obj(meta: Any) -> None:
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 
 
+class EasyDict(dict[str, Any]):
+    """The stand-in for the dict of `dnnlib`."""
+
+
+EasyDict.__module__ = "dnnlib.util"
+
+
 def write_snapshot(path: Path, content: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pickle a snapshot of StyleGAN2-ADA."""
-    names = {("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_persistent_obj}
+    names = {
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_persistent_obj,
+        ("dnnlib.util", "EasyDict"): EasyDict,
+    }
     return dump(path, dict(content), names, monkeypatch)
 
 

@@ -157,6 +157,13 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         r"conv1.conv.weight has the shape \(2, 8, 8, 3, 3\), not one",
     ),
     "another filter": (changed("g_ema", "convs.0.conv.blur.kernel", FILTER), "kernel is not the low-pass"),
+    "a block too far": (
+        changed("g_ema", "to_rgbs.99999999999.bias", torch.ones(3)),
+        "to_rgbs.99999999999.bias is not a tensor",
+    ),
+    "a wide mapping": (
+        changed("g_ema", "style.1.weight", torch.ones(1, 1).expand(5, 1 << 15)), "more than 16,384 numbers"
+    ),
     "a hole": (changed("g_ema", "convs.1.conv.weight", None), "its blocks have the resolutions 4, 16,"),
 }  # fmt: skip
 

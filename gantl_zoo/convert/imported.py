@@ -202,7 +202,7 @@ def report(gan: GAN, found: Found, licence: str | None, terms: str) -> None:
         say(note)
     if found.discriminator is None:
         say(
-            "the file has no discriminator: sampling needs none; transfer starts with a fresh one, or with "
+            "the model has no discriminator: sampling needs none; transfer starts with a fresh one, or with "
             "--strategy projected"
         )
     if licence is None:

@@ -19,6 +19,7 @@ from gantl_zoo.convert.snapshot import networks_of
 from gantl_zoo.convert.tree import state_dict
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.networks.r3_blocks import BLUR, EXPANSION
+from gantl_zoo.storage.untrusted import printable
 
 BLOCK = {
     "LinearLayer1.Layer.weight": "conv1.weight",
@@ -80,13 +81,13 @@ def our_name(part: str, name: str, stages: int) -> str:
     if name == ("AggregationLayer" if generator else "ExtractionLayer") + ".Layer.weight":
         return f"blocks.{stages if generator else 0}.weight"
     if not (match := LAYER.fullmatch(name)):
-        raise WeightsError(f"{name} is not a tensor of an R3GAN {part}")
+        raise WeightsError(f"{printable(name)} is not a tensor of an R3GAN {part}")
     first = int(generator)  # the layer before a stage's blocks; the discriminator's is after them
     place, layer, rest = int(match[1]) + 1 - first, int(match[2]) - first, match[3]
     if rest in BLOCK:
         return f"blocks.{place}.blocks.{layer}.{BLOCK[rest]}"
     if rest not in OTHERS and rest != KERNEL:
-        raise WeightsError(f"{name} is not a tensor of an R3GAN {part}")
+        raise WeightsError(f"{printable(name)} is not a tensor of an R3GAN {part}")
     return f"blocks.{place}.{OTHERS[rest]}" if rest in OTHERS else ""
 
 

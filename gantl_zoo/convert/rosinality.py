@@ -24,6 +24,7 @@ from gantl_zoo.convert.stylegan2_shapes import (
 )
 from gantl_zoo.convert.tree import kind
 from gantl_zoo.errors import WeightsError
+from gantl_zoo.storage.untrusted import printable
 
 LAYER = {
     "conv.weight": "weight",
@@ -52,9 +53,8 @@ HEAD = {
     "final_linear.1.weight": "out.weight",
     "final_linear.1.bias": "out.bias",
 }
-EPSILON_MATTERS = (
-    0.03  # root mean square weight below which an added 1e-8 changes a channel by more than 5e-6
-)
+EPSILON_MATTERS = 0.03  # root mean square weight below which adding 1e-8 changes a channel by over 5e-6
+LARGEST = 1 << 14  # numbers of a latent, of which 10,000 are mapped
 MEAN_OF = 10_000  # latents that estimate the mean intermediate latent
 STDDEV_GROUP = 4  # images of a group in the minibatch standard deviation, a constant of that program
 
@@ -93,11 +93,11 @@ class Rosinality:
 def state_of(tree: Any, key: str) -> dict[str, Tensor]:
     """The state dict of a network in a checkpoint. Raises `WeightsError`."""
     if not isinstance(tree, Mapping) or not isinstance(tree.get(key), Mapping):
-        keys = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else kind(tree)
+        keys = printable(", ".join(map(str, list(tree)[:8]))) if isinstance(tree, Mapping) else kind(tree)
         raise WeightsError(f"it is not a checkpoint of rosinality's StyleGAN2: it has {keys}, but not {key}")
     for name, tensor in tree[key].items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise WeightsError(f"{key} is not a state dict: {name!s:.80} is a {kind(tensor)}")
+            raise WeightsError(f"{key} is not a state dict: {printable(str(name))} is a {kind(tensor)}")
     return dict(tree[key])
 
 
@@ -117,11 +117,13 @@ def mapped_mean(config: Mapping[str, Any], weights: Tensors) -> Tensor:
     """The mean (W,) of intermediate latents, estimated from `MEAN_OF` latents."""
     from gantl_zoo.networks.stylegan2 import Mapping as MappingNetwork
 
-    network = MappingNetwork(
-        config["latent_dim"], 0, config["w_dim"], config["mapping_layers"], average=False
-    )
-    network.load_state_dict(inner(weights, "mapping."))
-    noise = torch.randn(MEAN_OF, config["latent_dim"], generator=torch.Generator().manual_seed(0))
+    latent_dim, w_dim = config["latent_dim"], config["w_dim"]
+    if max(latent_dim, w_dim) > LARGEST:
+        raise WeightsError(f"its latents have more than {LARGEST:,} numbers")
+    with torch.device("meta"):  # allocates nothing before the shapes are compared
+        network = MappingNetwork(latent_dim, 0, w_dim, config["mapping_layers"], average=False)
+    network.load_state_dict(inner(weights, "mapping."), assign=True)
+    noise = torch.randn(MEAN_OF, latent_dim, generator=torch.Generator().manual_seed(0))
     mean: Tensor = network(noise).mean(0)  # (10,000, Z) -> (W,)
     return mean
 
@@ -138,9 +140,9 @@ def generator_name(name: str) -> str:
         return "synthesis.b4.const"
     if match := re.fullmatch(r"style\.([1-9]\d*)\.(weight|bias)", name):
         return f"mapping.fc{int(match[1]) - 1}.{match[2]}"
-    if match := re.fullmatch(r"noises\.noise_(\d+)", name):
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
         return f"synthesis.{layer_after(int(match[1]) - 1)}.noise_const"
-    if match := re.fullmatch(r"(conv1|convs\.\d+|to_rgb1|to_rgbs\.\d+)\.(.+)", name):
+    if match := re.fullmatch(r"(conv1|convs\.\d{1,2}|to_rgb1|to_rgbs\.\d{1,2})\.(.+)", name):
         kind, _, number = match[1].partition(".")
         index = int(number) if number else -1
         if match[2] == "upsample.kernel" and kind == "to_rgbs":
@@ -148,7 +150,7 @@ def generator_name(name: str) -> str:
         layer = layer_after(index) if kind.startswith("conv") else f"b{8 << index if number else 4}.torgb"
         if LAYER.get(match[2]):
             return f"synthesis.{layer}.{LAYER[match[2]]}"
-    raise WeightsError(f"{name} is not a tensor of rosinality's generator")
+    raise WeightsError(f"{printable(name)} is not a tensor of rosinality's generator")
 
 
 def layer_after(index: int) -> str:
@@ -164,7 +166,7 @@ def discriminator_name(name: str, image_size: int) -> str:
         return f"b{image_size}.fromrgb.{match[1][2:]}"
     if (match := re.fullmatch(r"convs\.([1-9]\d*)\.(.+)", name)) and match[2] in BLOCK:
         return f"b{2 * image_size >> int(match[1])}.{BLOCK[match[2]]}"
-    raise WeightsError(f"{name} is not a tensor of rosinality's discriminator")
+    raise WeightsError(f"{printable(name)} is not a tensor of rosinality's discriminator")
 
 
 def converted_generator(tensors: Tensors) -> dict[str, Tensor]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from gantl_zoo.convert.tree import Persisted, kind
 from gantl_zoo.errors import WeightsError
+from gantl_zoo.storage.untrusted import printable
 
 
 def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
@@ -14,7 +16,7 @@ def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
     if not isinstance(tree, Mapping):
         raise WeightsError(f"it holds a {kind(tree)}, not a snapshot of {program}, a dict with G_ema and D")
     if tree.get("G_ema") is None:
-        keys = ", ".join(map(str, list(tree)[:8])) or "nothing"
+        keys = printable(", ".join(map(str, list(tree)[:8]))) or "nothing"
         raise WeightsError(f"it is not a snapshot of {program}: it has {keys}, but not G_ema")
     generator, discriminator = tree["G_ema"], tree.get("D")
     for name, network in (("G_ema", generator), ("D", discriminator)):
@@ -37,8 +39,9 @@ def attribute(network: Persisted, path: str, name: str) -> Any:
 
 
 def number(value: Any, name: str) -> float | None:
-    """The value as a number, None if it is None. Raises `WeightsError`."""
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        raise WeightsError(f"{name} is a {kind(value)}, not a number") from None
+    """The value as a finite number, None if it is None. Raises `WeightsError`."""
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise WeightsError(f"{name} is a {kind(value)}, not a finite number")
+    return float(value)

@@ -19,8 +19,9 @@ from gantl_zoo.convert.stylegan2_shapes import (
     generator_settings,
     unsupported,
 )
-from gantl_zoo.convert.tree import Persisted, state_dict
+from gantl_zoo.convert.tree import Persisted, kind, state_dict
 from gantl_zoo.errors import WeightsError
+from gantl_zoo.storage.untrusted import printable
 
 LEARNING_RATE_MULTIPLIER = 0.01  # of the mapping networks
 
@@ -89,8 +90,10 @@ def check_family(generator: Persisted) -> None:
 def check_layers(network: Persisted, tensors: Tensors, first: str) -> None:
     """Raise `WeightsError` if layers have an activation or a learning rate that `stylegan2` doesn't have."""
     for path in (first, "mapping.fc0"):
-        if (activation := attribute(network, path, "activation")) not in (None, "lrelu"):
-            raise WeightsError(f"{path} has the activation {activation!r:.40}; only 'lrelu' is supported")
+        activation = attribute(network, path, "activation")
+        if activation is not None and not (isinstance(activation, str) and activation == "lrelu"):
+            shown = activation if isinstance(activation, str) else kind(activation)
+            raise WeightsError(f"{path} has the activation {printable(shown)}; only lrelu is supported")
     gain = number(attribute(network, "mapping.fc0", "weight_gain"), "weight_gain of mapping.fc0")
     if gain is not None:
         multiplier = gain * math.sqrt(tensors["mapping.fc0.weight"].shape[1])
