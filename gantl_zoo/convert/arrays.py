@@ -58,7 +58,7 @@ def from_buffer(use: Use, data: Any, kind: Any, shape: Any, order: Any) -> np.nd
 
 def check_content(shape: Any, kind: Any, data: Any) -> None:
     """Raise `WeightsError` unless the bytes fill an array of this shape and dtype."""
-    fits = isinstance(kind, np.dtype) and isinstance(data, bytes) and sizes(shape)
+    fits = isinstance(kind, np.dtype) and isinstance(data, (bytes, bytearray)) and sizes(shape)
     if not fits or len(data) != math.prod(shape) * kind.itemsize:
         raise WeightsError("it has a NumPy array whose bytes don't fit its shape")
 

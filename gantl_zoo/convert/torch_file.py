@@ -90,10 +90,10 @@ def persistent(storage: Callable[[str, torch.dtype, int], Storage]) -> Callable[
     """What rebuilds a storage from its persistent id, ("storage", type, key, device, number of values)."""
 
     def rebuild(found: Any) -> Storage | Name:
-        if isinstance(found, tuple) and len(found) == 4 and found[0] == "module":
-            if isinstance(found[1], Name):  # a class, with its source text, which is ignored
-                return found[1]
-        if not isinstance(found, tuple) or len(found) not in (5, 6) or found[0] != "storage":
+        found = found if isinstance(found, tuple) else ()
+        if found[:1] == ("module",) and len(found) == 4 and isinstance(found[1], Name):
+            return found[1]  # a class; its source text is ignored
+        if len(found) not in (5, 6) or found[0] != "storage":
             raise WeightsError("it refers to data that is not a storage")
         _, kind, key, _, count, *view = found
         if not isinstance(kind, Name) or kind.name not in STORAGES or view not in ([], [None]):
