@@ -162,7 +162,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "to_rgbs.99999999999.bias is not a tensor",
     ),
     "a wide mapping": (
-        changed("g_ema", "style.1.weight", torch.ones(1, 1).expand(5, 1 << 15)), "more than 16,384 numbers"
+        changed("g_ema", "style.1.weight", torch.ones(1, 1 << 15)), "more than 16,384 numbers"
     ),
     "a hole": (changed("g_ema", "convs.1.conv.weight", None), "its blocks have the resolutions 4, 16,"),
 }  # fmt: skip
