@@ -154,7 +154,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "another name": (lambda c: replaced(c, "D", "Other", torch.ones(2)), "Other is not a tensor of an R3GAN"),
     "another filter": (
         lambda c: replaced(c, "G_ema", "MainLayers.1.Layers.0.Resampler.Kernel", FILTER * 2),
-        r"MainLayers.1.Layers.0.Resampler.Kernel is not the filter \[1, 3, 3, 1\]",
+        r"MainLayers.1.Layers.0.Resampler.Kernel is not the low-pass filter \[1, 3, 3, 1\]",
     ),
     "5×5": (
         lambda c: replaced(c, "G_ema", GROUPED[0], torch.ones(16, 4, 5, 5)),

@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.low_pass import check_filter
 from gantl_zoo.convert.snapshot import networks_of
 from gantl_zoo.convert.tree import state_dict
 from gantl_zoo.errors import WeightsError
-from gantl_zoo.networks.r3_blocks import BLUR, EXPANSION
+from gantl_zoo.networks.r3_blocks import EXPANSION
 from gantl_zoo.storage.untrusted import printable
 
 BLOCK = {
@@ -96,7 +96,7 @@ def renamed(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stages, ours = count_stages(tensors), dict[str, Tensor]()
     for name, tensor in tensors.items():
         if not (key := our_name(part, name, stages)):
-            check_kernel(name, tensor)
+            check_filter(name, tensor)
             continue
         ours[key] = tensor.T.contiguous() if name == "EmbeddingLayer.weight" else tensor
     if part == "generator" and "EmbeddingLayer.weight" in tensors:  # one layer for both inputs: divide it
@@ -181,13 +181,6 @@ def check_embedding(part: str, tensors: Mapping[str, Tensor], config: Mapping[st
             f"the class embedding of this R3GAN {part} has {embedding} numbers; r3 supports only the size of "
             f"{what}, {expected}"
         )
-
-
-def check_kernel(name: str, kernel: Tensor) -> None:
-    """Raise `WeightsError` if a resampling has another filter than [1, 3, 3, 1]."""
-    row = torch.tensor(BLUR) / sum(BLUR)
-    if kernel.shape != (4, 4) or not torch.allclose(kernel.float(), torch.outer(row, row), atol=1e-6):
-        raise WeightsError(f"{name} is not the filter [1, 3, 3, 1]; others are not supported")
 
 
 def size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.low_pass import check_filter
 from gantl_zoo.convert.stylegan2_shapes import (
     Tensors,
     discriminator_settings,
     generator_settings,
-    low_pass,
     with_filters,
 )
 from gantl_zoo.convert.tree import kind
@@ -187,7 +187,7 @@ def converted(tensors: Tensors, rename: Callable[[str], str]) -> dict[str, Tenso
     for name, tensor in tensors.items():
         new = rename(name)
         if new.endswith("resample_filter"):
-            check_kernel(name, tensor, gain=4 if new.startswith("synthesis") else 1)
+            check_filter(name, tensor, gain=4 if new.startswith("synthesis") else 1)
             continue
         ours[new] = squeezed(name, tensor, axes_of(new))
     return with_filters(ours)
@@ -220,12 +220,6 @@ def squeezed(name: str, tensor: Tensor, axes: int | None) -> Tensor:
             f"{name} has the shape {tuple(tensor.shape)}, not one that rosinality's networks have"
         )
     return result.contiguous()
-
-
-def check_kernel(name: str, kernel: Tensor, gain: int) -> None:
-    """Raise `WeightsError` if a resampling has another low-pass filter than [1, 3, 3, 1]."""
-    if kernel.shape != (4, 4) or not torch.allclose(kernel.float() / gain, low_pass(), atol=1e-6):
-        raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1]; others are not supported")
 
 
 def with_own_epsilon(tensors: Tensors) -> tuple[dict[str, Tensor], list[str]]:

@@ -9,14 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from gantl_zoo.convert.low_pass import check_filter
 from gantl_zoo.errors import WeightsError
+from gantl_zoo.networks.stylegan2_filters import new_kernel
 
 Tensors = Mapping[str, Tensor]
-
-FILTER = (1.0, 3.0, 3.0, 1.0)  # low-pass filter of all resamplings
 
 
 def generator_settings(tensors: Tensors) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def sizes(tensors: Tensors, pattern: str) -> list[int]:
     """The resolutions in the names that match. Raises `WeightsError` unless they double from 4 or 8 on."""
     found = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
     if not found or found != [found[0] << step for step in range(len(found))] or found[0] not in (4, 8):
-        shown = ", ".join(map(str, found)) or "none"
+        shown = ", ".join(map(str, found[:12])) or "none"
         raise WeightsError(
             f"not a StyleGAN2 network: its blocks have the resolutions {shown}, not 4, 8, 16, …"
         )
@@ -105,25 +104,17 @@ def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
     return shape + (1,) * (2 - len(shape))
 
 
-def low_pass() -> Tensor:
-    """The filter (4, 4) of all resamplings, with the sum 1."""
-    row = torch.tensor(FILTER) / sum(FILTER)
-    return torch.outer(row, row)
-
-
 def with_filters(tensors: Tensors) -> dict[str, Tensor]:
     """The tensors, and the low-pass filter of each layer and block that has one."""
     layer = r"((synthesis\.)?b\d+)\.(conv|conv0|conv1|skip|fromrgb)\.weight"
     found = [match for name in tensors if (match := re.fullmatch(layer, name))]
     owners = {match[0].removesuffix(".weight") for match in found}
     owners |= {match[1] for match in found if match[1] != "b4"}  # the discriminator's last block has none
-    return dict(tensors) | {f"{owner}.resample_filter": low_pass() for owner in sorted(owners)}
+    return dict(tensors) | {f"{owner}.resample_filter": new_kernel() for owner in sorted(owners)}
 
 
 def check_filters(tensors: Tensors) -> None:
-    """Raise `WeightsError` if a resampling has another low-pass filter than [1, 3, 3, 1]."""
+    """Raise `WeightsError` if a resampling layer has another low-pass filter than [1, 3, 3, 1]."""
     for name, tensor in tensors.items():
-        if name.endswith("resample_filter") and not (
-            tensor.shape == (4, 4) and torch.allclose(tensor.float(), low_pass(), atol=1e-6)
-        ):
-            raise WeightsError(f"{name} is not the low-pass filter [1, 3, 3, 1]; others are not supported")
+        if name.endswith("resample_filter"):
+            check_filter(name, tensor)
