@@ -22,6 +22,7 @@ from gantl_zoo.registry.builtins import (
     backbones,
     datasets,
     discriminators,
+    formats,
     generators,
     losses,
     models,
@@ -35,6 +36,7 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
+    from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
@@ -100,6 +102,7 @@ _LAZY = {
     "classify_transfer": "runs.classify",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
+    "import_weights": "convert.imported",
     "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
@@ -157,8 +160,10 @@ __all__ = [
     "datasets",
     "discriminators",
     "evaluate",
+    "formats",
     "generators",
     "hub_models",
+    "import_weights",
     "list_models",
     "load_adapter",
     "load_data",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import gantl_zoo as gz
+from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import order
@@ -37,6 +38,15 @@ EARLY: dict[str, dict[str, Any]] = {
     "vision-aided": {"warmup": 1},
     "warm-discriminator": {"steps": 1},
 }
+
+
+def sized(kind: str, name: str, width: int = 4, **config: Any) -> dict[str, Any]:
+    """The arguments of a network of about `width` channels, from those of families with such an argument."""
+    takes, further = registry.REGISTRIES[kind].takes(name)  # further ones go to an inner network
+    if "channel_max" in takes:
+        config |= {"channel_base": 16 * width, "channel_max": width}
+        return config | ({"w_dim": 8, "mapping_layers": 2} if kind == "generators" else {})
+    return config | ({"width": width} if further or "width" in takes else {})
 
 
 def order_of(count: int, recipe: Recipe, start: int) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, TINY, check_report, trained
+from helpers import SMALL, TINY, check_report, sized, trained
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -27,9 +27,10 @@ PAIRS += [("dcgan", name) for name in registry.discriminators.names() if name !=
 def source(generator: str, discriminator: str, shape: tuple[int, int, int]) -> gz.GAN | None:
     """A small GAN for images of that shape, or None if the generator has no such size."""
     channels, side, _ = shape
-    made = {"width": 4, "latent_dim": 6, "image_size": side, "channels": channels}
+    made = sized("generators", generator, latent_dim=6, image_size=side, channels=channels)
+    judged = sized("discriminators", discriminator)
     try:
-        gan = gz.build_gan(generator, discriminator, generator_config=made, discriminator_config={"width": 4})
+        gan = gz.build_gan(generator, discriminator, generator_config=made, discriminator_config=judged)
     except gz.UsageError:
         return None
     for tensor in [*gan.generator.state_dict().values(), *gan.discriminator.state_dict().values()]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import sized
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -173,7 +174,8 @@ def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> No
         with pytest.raises(gz.UsageError, match=f"'{name}' has a backbone of its own"):
             gz.backbones.build("discriminator", network=name)
         return
-    config = {"width": 8, "channels": 1, "image_size": 64 if name == "fast" else 28}
+    side = 64 if name in ("fast", "stylegan2") else 28
+    config = sized("discriminators", name, width=8, channels=1, image_size=side)
     if name == "packed":
         with pytest.raises(
             gz.UsageError, match="'packed' takes packs of 2 images, so it has no features of one"

@@ -34,12 +34,13 @@ MAY_IMPORT = {
     "surgery": {"model"},
     "strategy": {"model", "data"},
     "hub": {"model"},
+    "convert": {"model"},
     "zoo": {"hub"},
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
     "bench": {"runs"},
-    "__init__": {"runs", "zoo"},
-    "cli": {"bench"},
+    "__init__": {"runs", "zoo", "convert"},
+    "cli": {"bench", "convert"},
     "__main__": {"cli"},
 }
 FLOORS = 9

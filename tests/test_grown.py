@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL, TINY, check_report, moved, new_trainer, state
+from helpers import SMALL, TINY, check_report, moved, new_trainer, sized, state
 from torch import Tensor, nn
 
 import gantl_zoo as gz
@@ -30,8 +30,10 @@ OWN = ("backbone", "projected")  # fit images of another size themselves
 def build(generator: str, discriminator: str, side: int, channels: int = 1, **config: Any) -> gz.GAN:
     """A small GAN whose added blocks, if it has any, have an effect. Skips sizes that the family lacks."""
     own: dict[str, Any] = {"width": 4, "latent_dim": 6, "image_size": side, "channels": channels} | config
+    configs = {"generator_config": sized("generators", generator, **own)}
+    configs["discriminator_config"] = sized("discriminators", discriminator)
     try:
-        gan = gz.build_gan(generator, discriminator, generator_config=own, discriminator_config={"width": 4})
+        gan = gz.build_gan(generator, discriminator, **configs)
     except gz.UsageError as error:
         pytest.skip(str(error))
     return perturbed(gan)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import SMALL
+from helpers import SMALL, sized
 from torch import nn
 
 import gantl_zoo as gz
@@ -24,19 +24,17 @@ from gantl_zoo.training.classifier import accuracy
 
 SIZES = [28, 32, 64]
 CHANNELS = [1, 3]
-UNBOUNDED = ("r3",)  # generators without a bounded last layer; `generate` clamps their images
+UNBOUNDED = ("r3", "stylegan2")  # generators without a bounded last layer; `generate` clamps their images
 CASES = [(size, channels, 0) for size in SIZES for channels in CHANNELS] + [(28, 1, 3), (32, 3, 3)]
 
 
 def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
     """The network; skips the test if it has no such size or can't be class-conditional."""
     takes = source.configure(name)
-    if "width" in takes:
-        config["width"] = 4
     if "num_classes" not in takes and config.pop("num_classes", 0):
         pytest.skip(f"{name} can't be class-conditional")
     try:
-        return source.build(name, **config)
+        return source.build(name, **sized(source.kind, name, **config))
     except gz.UsageError as error:
         pytest.skip(str(error))
 
@@ -121,7 +119,7 @@ def test_blocks_hold_every_parameter_once(kind: str, classes: int) -> None:
 
 @pytest.mark.parametrize("name", registry.generators.names())
 def test_an_image_depends_on_its_seed_alone(name: str) -> None:
-    gan = gz.build_gan(name, generator_config={"width": 64})
+    gan = gz.build_gan(name, generator_config=sized("generators", name, width=64))
     for block in gan.generator.modules():  # running statistics that matter
         if isinstance(block, nn.BatchNorm2d):
             block.running_mean.normal_()  # type: ignore[union-attr]

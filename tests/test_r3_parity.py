@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import gantl_zoo as gz
+from gantl_zoo.convert.r3gan import our_name, renamed
 from gantl_zoo.networks.base import call
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.losses import Relativistic
@@ -23,55 +23,10 @@ REFERENCE = os.environ.get("GANTL_ZOO_REFERENCE_VECTORS", "")  # a folder of the
 FILES = ["r3gan-32", "r3gan-32-cond10", "r3gan-64", "r3gan-64-cond10"]
 KINDS = (gz.generators, gz.discriminators)
 GAMMA = 1.5  # of both penalties in these files
-BLOCK = {
-    "LinearLayer1.Layer.weight": "conv1.weight",
-    "NonLinearity1.Bias": "conv1.bias",
-    "LinearLayer2.Layer.weight": "conv2.weight",
-    "NonLinearity2.Bias": "conv2.bias",
-    "LinearLayer3.Layer.weight": "conv3.weight",
-}
-OTHERS = {
-    "Basis": "basis",
-    "Basis.weight": "basis.weight",
-    "LinearLayer.weight": "linear.weight",
-    "LinearLayer.Layer.weight": "conv.weight",
-}
 
 
-def our_name(role: str, name: str, stages: int) -> str:
-    """Our name of a tensor of the original networks; "" for the resampling kernels."""
-    ends = (0, stages) if role == "generator" else (stages, 0)  # the fixed end, and the image's
-    if name == "EmbeddingLayer.weight":
-        return f"blocks.{ends[0]}.classes.weight"
-    if not name.startswith("MainLayers"):
-        return f"blocks.{ends[1]}.weight"
-    match = re.fullmatch(r"MainLayers\.(\d+)\.Layers\.(\d+)\.(.*)", name)
-    assert match
-    first = int(role == "generator")  # the layer before a stage's blocks; the discriminator's is after them
-    place, layer, rest = int(match[1]) + 1 - first, int(match[2]) - first, match[3]
-    if rest in BLOCK:
-        return f"blocks.{place}.blocks.{layer}.{BLOCK[rest]}"
-    return f"blocks.{place}.{OTHERS[rest]}" if rest in OTHERS else ""
-
-
-def converted(role: str, tensors: dict[str, Tensor], latent_dim: int) -> dict[str, Tensor]:
-    """The tensors of an original network under our names."""
-    stages = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("MainLayers"))
-    ours = {}
-    for name, tensor in tensors.items():
-        if not (ours_name := our_name(role, name, stages)):
-            continue
-        if name == "EmbeddingLayer.weight":
-            tensor = tensor.T
-        elif role == "generator" and ours_name == "blocks.0.linear.weight" and tensor.shape[1] > latent_dim:
-            ours["blocks.0.class_linear.weight"] = tensor[:, latent_dim:]
-            tensor = tensor[:, :latent_dim]
-        ours[ours_name] = tensor
-    return ours
-
-
-def read(name: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, nn.Module]]:
-    """Tensors of a reference file, the arguments of its generator, and our two networks with its weights."""
+def read(name: str) -> tuple[dict[str, Tensor], dict[str, nn.Module]]:
+    """Tensors of a reference file, and our two networks with its weights."""
     from safetensors import safe_open
 
     path = Path(REFERENCE) / f"{name}.safetensors"
@@ -92,8 +47,8 @@ def read(name: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, nn.Mod
     }
     for role, network in networks.items():
         theirs = {k.split(".", 1)[1]: t for k, t in tensors.items() if k.startswith(f"{role}.")}
-        network.load_state_dict(converted(role, theirs, about["NoiseDimension"]))
-    return tensors, about, networks
+        network.load_state_dict(renamed(role, theirs))
+    return tensors, networks
 
 
 def close(actual: Tensor, expected: Tensor) -> None:
@@ -104,7 +59,7 @@ def close(actual: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_outputs_losses_and_gradients_equal_those_of_the_original(name: str) -> None:
-    tensors, about, networks = read(name)
+    tensors, networks = read(name)
     labels = tensors["in.label"].argmax(1) if "in.label" in tensors else None
     real, generator, discriminator = tensors["in.reals"], networks["generator"], networks["discriminator"]
     critic = Critic(lambda images: call(discriminator, images, labels), together=False)
@@ -120,15 +75,15 @@ def test_outputs_losses_and_gradients_equal_those_of_the_original(name: str) -> 
         close(penalty, GAMMA / 2 * tensors[f"out.D.{key}_penalty"].mean())
         loss = loss + penalty
     close(loss, tensors["out.D.loss_mean"])
-    check_gradients(networks, "discriminator", loss, tensors, about["NoiseDimension"])
+    check_gradients(networks, "discriminator", loss, tensors)
     fake = call(generator, tensors["in.z_for_G_phase"], labels)
     loss = Relativistic().generator(critic, real, fake)
     close(loss, tensors["out.G.loss_mean"])
-    check_gradients(networks, "generator", loss, tensors, about["NoiseDimension"])
+    check_gradients(networks, "generator", loss, tensors)
 
 
 def check_gradients(
-    networks: dict[str, nn.Module], role: str, loss: Tensor, tensors: dict[str, Tensor], latent_dim: int
+    networks: dict[str, nn.Module], role: str, loss: Tensor, tensors: dict[str, Tensor]
 ) -> None:
     """Compare the norm of each gradient; the original has one layer for noise and embedding, not two."""
     names, parameters = zip(*networks[role].named_parameters(), strict=True)

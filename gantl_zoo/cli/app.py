@@ -36,6 +36,7 @@ VERBS = {
     "evaluate": "evaluate",
     "classify": "classify",
     "adapter": "adapter",
+    "import": "import_",
     "bench": "bench",
     "push": "share",
     "pull": "share",

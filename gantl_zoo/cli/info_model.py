@@ -125,6 +125,8 @@ def lineage(found: Mapping[str, Any], name: str) -> list[str]:
     before = lineage(found.get("base_lineage", {}), str(base)) if base else []
     data = found.get("data", {})
     how = [f"strategy {found['strategy']}"] if found.get("strategy") else []
+    origin = found.get("imported")
+    how += [f"imported from {origin.get('file')}"] if isinstance(origin, Mapping) else []
     if data:
         count = data.get("images")
         how.append(

@@ -25,6 +25,7 @@ from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import check_name, folder_at, release_folder
 from gantl_zoo.storage import card
 from gantl_zoo.storage.headers import INDEX, look
+from gantl_zoo.storage.origin import UNKNOWN, imported, non_commercial
 from gantl_zoo.storage.schema import parts_of, read_config
 
 SAMPLES = 16
@@ -144,7 +145,8 @@ def address(source: str | Path, repo: str) -> str:
 def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:
     """A folder's config, and the files to send except the card. Loads the model as a check."""
     config = read_config(folder)
-    chosen = license or config.get("license")
+    kept = licence_in(config)
+    chosen = license or kept
     if not chosen:
         raise UsageError(
             f"{folder} does not state a licence: give one with --license ID, such as mit, apache-2.0 or "
@@ -153,6 +155,11 @@ def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], 
     if not LICENCE.fullmatch(str(chosen)):
         raise UsageError(
             f"{chosen!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, in lower case"
+        )
+    if non_commercial(kept) and not non_commercial(str(chosen)):
+        raise UsageError(
+            f"{folder} comes from weights under {kept}, for non-commercial use, which {chosen!r} would drop: "
+            "leave --license out"
         )
     model = load_any(folder)
     files: dict[str, Content] = {"config.json": folder / "config.json"}
@@ -177,7 +184,13 @@ def picture(gan: GAN) -> bytes:
 
 def licence_of(source: str | Path) -> str:
     """The licence that a model's folder states, or ""."""
-    return str(read_config(_folder(source)).get("license") or "")
+    return licence_in(read_config(_folder(source)))
+
+
+def licence_in(config: Mapping[str, Any]) -> str:
+    """The licence in a config, else that of the file that its lineage begins with."""
+    found = imported(config).get("license")
+    return str(config.get("license") or (found if found != UNKNOWN else "") or "")
 
 
 def _folder(source: str | Path) -> Path:

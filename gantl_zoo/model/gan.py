@@ -105,6 +105,12 @@ class GAN(Sampler):
         return {"image": image, "latent_dim": self.latent_dim}
 
 
+def is_fresh(gan: GAN) -> bool:
+    """Whether the discriminator has no weights of the source that the GAN was fitted from, by its report."""
+    report = gan.about.get("fitted", {}).get("discriminator")
+    return report is not None and not report["reused"] and not report["adapted"]
+
+
 def check_pair(networks: tuple[Any, Any], generator: str, discriminator: str) -> None:
     """Raise `UsageError` if a generator and a discriminator have different classes or image shapes."""
     classes, critic_classes = map(num_classes_of, networks)

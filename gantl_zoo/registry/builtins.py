@@ -9,10 +9,12 @@ generators = Registry(
     "generators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:generator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:generator",
         "fast": "gantl_zoo.networks.fast:generator",
         "r3": "gantl_zoo.networks.r3:generator",
         "grown": "gantl_zoo.networks.grown:generator",
         "resnet": "gantl_zoo.networks.resnet:generator",
+        "stylegan2": "gantl_zoo.networks.stylegan2:generator",
     },
 )
 
@@ -21,12 +23,14 @@ discriminators = Registry(
     "discriminators",
     {
         "dcgan": "gantl_zoo.networks.dcgan:discriminator",
+        "dcgan-examples": "gantl_zoo.networks.dcgan_examples:discriminator",
         "fast": "gantl_zoo.networks.fast_discriminator:discriminator",
         "r3": "gantl_zoo.networks.r3:discriminator",
         "grown": "gantl_zoo.networks.grown:discriminator",
         "packed": "gantl_zoo.networks.packed:discriminator",
         "resnet": "gantl_zoo.networks.resnet:discriminator",
         "san": "gantl_zoo.networks.san:discriminator",
+        "stylegan2": "gantl_zoo.networks.stylegan2_discriminator:discriminator",
         "backbone": "gantl_zoo.networks.feature_discriminator:discriminator",
         "projected": "gantl_zoo.networks.projected:discriminator",
     },
@@ -152,6 +156,18 @@ datasets = Registry(
 
 weights = Registry("weights", {})  # files of pretrained weights for timm's models; packages bring them
 
+# The layouts of other projects' files of weights
+formats = Registry(
+    "formats",
+    {
+        "dcgan-examples": "gantl_zoo.convert.dcgan_examples:DCGANExamples",
+        "r3gan": "gantl_zoo.convert.r3gan:R3GAN",
+        "rosinality": "gantl_zoo.convert.rosinality:Rosinality",
+        "state-dict": "gantl_zoo.convert.state_dict:StateDict",
+        "stylegan2-ada": "gantl_zoo.convert.stylegan2_ada:StyleGAN2ADA",
+    },
+)
+
 # Builder arguments that name an inner network, which may be a plug-in's, and where that name is registered.
 # A released model is an inner network with its weights, and has no arguments.
 # The inner network's own arguments are in `<argument>_config`, or the builder takes and forwards them.
@@ -166,7 +182,9 @@ for _registry in (generators, discriminators, backbones):
 
 NETWORK_KINDS = (models, generators, discriminators, backbones)
 TRAINING_KINDS = (strategies, losses, augmentations, regularizers, presets)
-REGISTRIES: dict[str, Registry] = {r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights)}
+REGISTRIES: dict[str, Registry] = {
+    r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights, formats)
+}
 
 
 def requirements(*entries: Entry) -> dict[str, str]:

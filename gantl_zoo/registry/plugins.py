@@ -31,6 +31,7 @@ KINDS = (
     "presets",
     "datasets",
     "weights",
+    "formats",
 )
 
 

@@ -10,9 +10,9 @@ from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.memory import check_weights
-from gantl_zoo.seeding import seeded
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.surgery.fit import fitted
+from gantl_zoo.surgery.fresh import with_discriminator
 
 
 def for_images(networks: Networks, images: ImageData, num_classes: int) -> Networks:
@@ -52,13 +52,14 @@ def fitted_to(
 
 
 def with_networks(gan: GAN, networks: Networks, seed: int) -> GAN:
-    """The GAN with the discriminator that `networks` name, or as it is. Raises `UsageError`."""
-    if networks.discriminator is None:
-        if networks.discriminator_config:
-            raise UsageError("arguments of a new discriminator need its name: --discriminator NAME")
-        return gan
-    with seeded(seed):
-        return gan.with_discriminator(networks.discriminator, **plain(networks.discriminator_config))
+    """The GAN with the discriminator that `networks` name, or a fresh one if it has none.
+
+    Raises `UsageError`.
+    """
+    config = plain(networks.discriminator_config)
+    if networks.discriminator is None and config:
+        raise UsageError("arguments of a new discriminator need its name: --discriminator NAME")
+    return with_discriminator(gan, seed, networks.discriminator, config)
 
 
 def classes_for(conditional: bool | None, current: int, images: ImageData, name: str) -> int:

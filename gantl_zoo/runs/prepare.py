@@ -20,7 +20,14 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness, without_effect
+from gantl_zoo.runs.choice import (
+    Open,
+    choose_recipe,
+    few_images_advice,
+    fresh_words,
+    nearness,
+    without_effect,
+)
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step
@@ -129,9 +136,9 @@ def from_source(
         **origin(data, choosing),
     )
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    new = networks.discriminator and f"discriminator: a new {networks.discriminator} of random weights"
-    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, without_effect(recipe)]))
-    run = replace(_assembled(job, data, ready, method), why=reasons)
+    run = _assembled(job, data, ready, method)
+    reasons = [chosen.why, advice, why, without_effect(recipe), fresh_words(run.setup)]
+    run = replace(run, why="\n".join(filter(None, reasons)))
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 

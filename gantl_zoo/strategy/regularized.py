@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.model.gan import GAN
+from gantl_zoo.model.gan import GAN, is_fresh
 from gantl_zoo.model.sampling import drawn_classes, latents
 from gantl_zoo.networks.base import blocks, call, evaluating
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy, roles_of
@@ -135,7 +135,7 @@ class EWC(TransferStrategy):
 @torch.enable_grad()
 def fisher(source: GAN, samples: int) -> list[Tensor]:
     """Mean squared gradients of -log σ(D(G(z))) for the generator's parameters, scaled to a mean of 1."""
-    if source.discriminator is None:
+    if source.discriminator is None or is_fresh(source):
         raise UsageError(f"ewc: {source.name} has no discriminator, which the Fisher information needs")
     generator = copy.deepcopy(source.generator).eval().requires_grad_(True)
     discriminator = evaluating(source.discriminator)

@@ -40,7 +40,9 @@ def convert_classes(
         return new_table(new, *counts)
     if folded := fold_projection(source, before, counts[1]):
         return folded
-    return convert_table(effective_table(source, old, before), new, *counts)
+    first = new.movedim(class_dim(name, after), 0)
+    converted = convert_table(effective_table(source, old, before), first, *counts)
+    return converted and (stored_table(name, converted[0], after), converted[1])
 
 
 def own_rule(name: str, source: str | None, before: nn.Module, after: nn.Module) -> Converted:
@@ -50,19 +52,40 @@ def own_rule(name: str, source: str | None, before: nn.Module, after: nn.Module)
     the same layer of the network `before`; None if that network does not have the tensor.
     """
     path = name
-    while path := path.rpartition(".")[0]:
+    while path:
+        path = path.rpartition(".")[0]  # "" is the network itself
         rule: Any = getattr(after.get_submodule(path), "convert_classes", None)
         if rule is not None:
             key = name.removeprefix(f"{path}.")
-            layer = None if source is None else before.get_submodule(source.removesuffix(f".{key}"))
-            return cast(Converted, rule(key, layer))
+            owner = None if source is None else source.removesuffix(key).removesuffix(".")
+            return cast(Converted, rule(key, None if owner is None else before.get_submodule(owner)))
     return None
 
 
+def class_dim(name: str, network: nn.Module) -> int:
+    """The dimension of the classes in the table `name`; layers state it as `class_dim`, by default 0."""
+    owner, _, key = name.rpartition(".")
+    return getattr(network.get_submodule(owner), "class_dim", 0) if key == "weight" else 0
+
+
+def weight_scale(name: str, network: nn.Module) -> float:
+    """The factor with which a layer uses its weight `name`, as it states in `weight_scale`; by default 1."""
+    owner, _, key = name.rpartition(".")
+    return getattr(network.get_submodule(owner), "weight_scale", 1.0) if key == "weight" else 1.0
+
+
 def effective_table(name: str, table: Tensor, network: nn.Module) -> Tensor:
-    """A class table as the network uses it: with bounded rows if its projection is `bounded`."""
+    """A class table (L, …) as the network uses it: with bounded rows if its projection is `bounded`."""
     owner: Any = network.get_submodule(name.rpartition(".")[0])
-    return owner.table().detach() if getattr(owner, "bounded", False) else table
+    if getattr(owner, "bounded", False):
+        used: Tensor = owner.table().detach()
+        return used
+    return table.movedim(class_dim(name, network), 0) * weight_scale(name, network)
+
+
+def stored_table(name: str, table: Tensor, network: nn.Module) -> Tensor:
+    """The tensor `name` that a network has to store, so that it uses the class table (L, …)."""
+    return table.movedim(0, class_dim(name, network)) / weight_scale(name, network)
 
 
 def convert_table(old: Tensor, new: Tensor, before: int, after: int) -> Converted:
@@ -124,18 +147,17 @@ def reorder_rows(
     classes among the old ones.
     """
     owner = after.get_submodule(name.rpartition(".")[0])
-    per_class = isinstance(owner, nn.Embedding) or bool(
-        owner is not after and getattr(owner, "num_classes", 0)
-    )
+    counted = owner is not after and bool(getattr(owner, "num_classes", 0))
+    per_class = counted or isinstance(owner, nn.Embedding) or hasattr(owner, "class_dim")
     if source is None or table is None or not (positions and per_class):
         return None
+    table = effective_table(source, table, before)
     if table.ndim != 2 or len(table) != num_classes_of(before):
         return None
-    table = effective_table(source, table, before)
     rows = torch.stack([table.mean(0) if position is None else table[position] for position in positions])
     count, total = sum(position is not None for position in positions), len(positions)
     others = f", mean of all classes for {total - count}" if count < total else ""
-    return rows, f"{count} of {total} classes by name{others}"
+    return stored_table(name, rows, after), f"{count} of {total} classes by name{others}"
 
 
 def renormalise(network: nn.Module, changed: set[str]) -> set[str]:

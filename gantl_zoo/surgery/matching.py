@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.grown_networks import Grown
 from gantl_zoo.networks.packed import PackedDiscriminator
-from gantl_zoo.surgery.class_tables import NORMED, convert_classes, reorder_rows
+from gantl_zoo.surgery.class_tables import NORMED, convert_classes, reorder_rows, weight_scale
 
 COLOURED, RECOMPUTED = "grey to RGB", "recomputed"
 INNER, ADDED = "inner.", "added."  # what the names of a grown network's tensors begin with
@@ -91,19 +91,20 @@ def take(pair: Pair, name: str, new: Tensor, old: Tensor | None) -> tuple[Tensor
 def resize(pair: Pair, name: str, tensor: Tensor, dim: int, size: int) -> tuple[Tensor, str] | None:
     """Convert the tensor to `size` along `dim`; returns it and a note, or None if no rule applies."""
     old = tensor.shape[dim]
+    factor = weight_scale(pair.source_of(name), pair.before) / weight_scale(name, pair.after)
     latents = [getattr(network, "latent_dim", None) for network in (pair.before, pair.after)]
     if latents == [old, size]:
         kept = tensor.narrow(dim, 0, min(old, size))
         more = kept.new_zeros(*kept.shape[:dim], max(0, size - old), *kept.shape[dim + 1 :])
-        return torch.cat([kept, more], dim), f"latent {old} to {size}"
+        return torch.cat([kept, more], dim) * factor, f"latent {old} to {size}"
     grey, colour = sorted((old, size))
     if colour != 3 * grey or grey not in packings(pair.after):
         return None
     # outputs start with equal colour channels; inputs are summed over the channels
     scale = 1 / 3 if tensor.ndim > 1 and dim == input_dim(pair.after, name) else 1
     if size == colour:
-        return tensor.repeat_interleave(3, dim) * scale, COLOURED
-    return tensor.unfold(dim, 3, 3).mean(-1) / scale, "RGB to grey"
+        return tensor.repeat_interleave(3, dim) * scale * factor, COLOURED
+    return tensor.unfold(dim, 3, 3).mean(-1) / scale * factor, "RGB to grey"
 
 
 def packings(network: nn.Module) -> set[int]:

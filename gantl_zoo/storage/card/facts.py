@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gantl_zoo.storage.origin import imported
+
 COLOURS = {1: "grey", 3: "RGB"}
 ARROWS = {"lower": "↓", "higher": "↑"}
 
@@ -20,6 +22,8 @@ def facts(config: Mapping[str, Any], *, picture: str = "", address: str = "") ->
         sections.append(f"![16 samples, generated with the seeds 0 to 15]({picture})")
     sections.append(f"## Usage\n\n{usage(address or str(config.get('name', 'model')), config)}")
     sections.append(f"## Model\n\n{table(model_rows(config))}")
+    if origin := imported(config):
+        sections.append(f"## Origin\n\n{table(origin_rows(origin))}")
     if training := training_section(config):
         sections.append(f"## Training\n\n{training}")
     if metrics := config.get("metrics"):
@@ -68,6 +72,17 @@ def model_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         names = [cell(name) for name in (config.get("training", {}).get("classes") or [])[:20]]
         rows.append(("classes", ": ".join([str(count), *([", ".join(names)] if names else [])])))
     return rows
+
+
+def origin_rows(origin: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The file that the weights come from, and their licence."""
+    file = f"`{cell(origin.get('file'))}`, SHA-256 `{cell(origin.get('sha256'))}`"
+    rows = [("imported from", file), ("format", f"`{cell(origin.get('format'))}`")]
+    if second := origin.get("discriminator_file"):
+        digest = cell(origin.get("discriminator_sha256"))
+        rows.append(("discriminator from", f"`{cell(second)}`, SHA-256 `{digest}`"))
+    rows.append(("licence of these weights", cell(origin.get("license") or "unknown")))
+    return rows + ([("terms", cell(origin["terms"]))] if origin.get("terms") else [])
 
 
 def training_section(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Other people's weights: read their files as data, without running anything in them."""
