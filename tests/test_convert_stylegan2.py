@@ -14,9 +14,11 @@ from official import (
     close,
     load_into,
     persistent,
+    r3gan,
     reference,
     stylegan2_discriminator,
     stylegan2_generator,
+    write_r3gan,
     write_snapshot,
 )
 from safetensors.torch import load_file
@@ -191,6 +193,17 @@ def test_a_file_of_another_program_is_refused(content: Any, message: str, tmp_pa
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(gz.WeightsError, match=message):
         found_in(tmp_path / "a.pt")
+
+
+def test_a_file_of_another_format_names_that_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"g_ema": {"style.1.weight": torch.ones(2, 2)}}, tmp_path / "550000.pt")
+    write_r3gan(tmp_path / "r3.pkl", {"G_ema": r3gan("generator", [8, 8], [4, 4], [1, 1])}, monkeypatch)
+    write(tmp_path / "ada.pkl", weights(), monkeypatch)
+    wrong = {"stylegan2-ada": ("550000.pt", "rosinality"), "rosinality": ("ada.pkl", "stylegan2-ada")}
+    wrong |= {"r3gan": ("ada.pkl", "stylegan2-ada")}
+    for name, (file, right) in [*wrong.items(), ("stylegan2-ada", ("r3.pkl", "r3gan"))]:
+        with pytest.raises(gz.WeightsError, match=f"; try the format {right}$"):
+            gz.formats.build(name).read(read(tmp_path / file))
 
 
 def test_a_snapshot_of_tensorflow_says_how_to_convert_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gantl_zoo.convert.formats import Found
 from gantl_zoo.convert.low_pass import check_filter
-from gantl_zoo.convert.snapshot import networks_of
+from gantl_zoo.convert.snapshot import networks_of, other_format
 from gantl_zoo.convert.tree import state_dict
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.networks.r3_blocks import EXPANSION
@@ -159,7 +159,8 @@ def count_stages(tensors: Mapping[str, Tensor]) -> int:
     """The number of resolutions of a network. Raises `WeightsError` below two."""
     stages = {int(match[1]) for name in tensors if (match := LAYER.fullmatch(name))}
     if stages != set(range(len(stages))) or len(stages) < 2:
-        raise WeightsError("not an R3GAN network: MainLayers.0, MainLayers.1, … are missing")
+        hint = other_format(tensors)
+        raise WeightsError(f"not an R3GAN network: MainLayers.0, MainLayers.1, … are missing{hint}")
     return len(stages)
 
 

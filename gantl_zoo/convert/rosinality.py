@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gantl_zoo.convert.formats import Found
 from gantl_zoo.convert.low_pass import check_filter
+from gantl_zoo.convert.snapshot import other_format
 from gantl_zoo.convert.stylegan2_shapes import (
     Tensors,
     discriminator_settings,
@@ -94,7 +95,10 @@ def state_of(tree: Any, key: str) -> dict[str, Tensor]:
     """The state dict of a network in a checkpoint. Raises `WeightsError`."""
     if not isinstance(tree, Mapping) or not isinstance(tree.get(key), Mapping):
         keys = printable(", ".join(map(str, list(tree)[:8]))) if isinstance(tree, Mapping) else kind(tree)
-        raise WeightsError(f"it is not a checkpoint of rosinality's StyleGAN2: it has {keys}, but not {key}")
+        hint = other_format(tree) if isinstance(tree, Mapping) else ""
+        raise WeightsError(
+            f"it is not a checkpoint of rosinality's StyleGAN2: it has {keys}, but not {key}{hint}"
+        )
     for name, tensor in tree[key].items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsError(f"{key} is not a state dict: {printable(str(name))} is a {kind(tensor)}")

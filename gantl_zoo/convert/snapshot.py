@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gantl_zoo.convert.tree import Persisted, kind
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.untrusted import printable
+
+MARKS = {"Model.": "r3gan", "mapping.": "stylegan2-ada", "g_ema": "rosinality", "G_ema": "stylegan2-ada"}
+
+
+def other_format(names: Iterable[Any]) -> str:
+    """A hint, if keys of a file or names of tensors are those of another format; else ""."""
+    found = {to for name in names for start, to in MARKS.items() if str(name).startswith(start)}
+    return f"; try the format {found.pop()}" if len(found) == 1 else ""
 
 
 def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
@@ -17,7 +25,9 @@ def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
         raise WeightsError(f"it holds a {kind(tree)}, not a snapshot of {program}, a dict with G_ema and D")
     if tree.get("G_ema") is None:
         keys = printable(", ".join(map(str, list(tree)[:8]))) or "nothing"
-        raise WeightsError(f"it is not a snapshot of {program}: it has {keys}, but not G_ema")
+        raise WeightsError(
+            f"it is not a snapshot of {program}: it has {keys}, but not G_ema{other_format(tree)}"
+        )
     generator, discriminator = tree["G_ema"], tree.get("D")
     for name, network in (("G_ema", generator), ("D", discriminator)):
         if network is not None and not isinstance(network, Persisted):

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from gantl_zoo.convert.low_pass import check_filter
+from gantl_zoo.convert.snapshot import other_format
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.networks.stylegan2_filters import new_kernel
 
@@ -76,8 +77,9 @@ def sizes(tensors: Tensors, pattern: str) -> list[int]:
     found = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
     if not found or found != [found[0] << step for step in range(len(found))] or found[0] not in (4, 8):
         shown = ", ".join(map(str, found[:12])) or "none"
+        hint = "" if found else other_format(tensors)
         raise WeightsError(
-            f"not a StyleGAN2 network: its blocks have the resolutions {shown}, not 4, 8, 16, …"
+            f"not a StyleGAN2 network: its blocks have the resolutions {shown}, not 4, 8, 16, …{hint}"
         )
     return found
 
