@@ -35,6 +35,7 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
+    from gantl_zoo import latent
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
@@ -100,6 +101,7 @@ _LAZY = {
     "classify_transfer": "runs.classify",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
+    "latent": "latent",
     "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
@@ -159,6 +161,7 @@ __all__ = [
     "evaluate",
     "generators",
     "hub_models",
+    "latent",
     "list_models",
     "load_adapter",
     "load_data",
@@ -182,7 +185,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'gantl_zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"gantl_zoo.{_LAZY[name]}"), _RENAMED.get(name, name))
+    module = importlib.import_module(f"gantl_zoo.{_LAZY[name]}")
+    value = module if name == _LAZY[name] else getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value
 
