@@ -111,3 +111,77 @@ def labels_of(text: str | None, count: int) -> list[int] | None:
     if not all(part.isdecimal() for part in parts) or len(parts) not in (1, count):
         raise UsageError(f"--classes {text!r}: write one class number, or {count}, separated by commas")
     return [int(part) for part in parts] * (count // len(parts))
+
+
+@app.command(epilog=EPILOG)
+def directions(
+    name: Name,
+    method: Annotated[str, typer.Option(metavar="NAME", help="sefa or ganspace.")] = "sefa",
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of directions; by default 10.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="N,N-N,…", help="Only these layers, if each has its own latent.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the strips, one row each.")] = "0-3",
+    label: Label = None,
+    strength: Annotated[
+        float, typer.Option(metavar="X", help="Ends of the strips, in standard deviations.")
+    ] = 3.0,
+    distance: Annotated[
+        str, typer.Option(metavar="NAME", help="Measure of the change: mse, pd_CLASSIFIER or auto.")
+    ] = "auto",
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Classifier whose changes of class are counted, such as cnn-mnist.",
+            callback=o.expand,
+        ),
+    ] = None,
+    truncation: Truncation = 1.0,
+    out: Annotated[Path, out_option("Folder of the pictures and the file.", "FOLDER")] = Path("directions"),
+    device: Device = "cpu",
+) -> None:
+    """Find directions that change images in one way each, and draw them.
+
+    The folder gets directions.png (all of them), d0.png … (several seeds each), effects.json and
+    directions.safetensors, which `sample --direction` takes.
+    """
+    numbers, chosen = o.seeds(seeds), None if layers is None else o.seeds(layers, "--layers")
+    from gantl_zoo.latent.directions import find_directions
+    from gantl_zoo.latent.effects import effects
+
+    gan = load(name, device)
+    found = find_directions(gan, method, count=count, layers=chosen)
+    judged = None if classifier is None else extractor_named(classifier, gan.image_shape)
+    rows = effects(gan, found, labels=label, distance=distance, classifier=judged)
+    from gantl_zoo.latent.pictures import save_directions
+
+    settings: dict[str, Any] = {"labels": label, "truncation": truncation, "strength": strength}
+    folder = save_directions(gan, found, rows, out, numbers, **settings)
+    print("\n".join(table(rows)))
+    print(folder)
+
+
+def extractor_named(name: str, shape: tuple[int, int, int]) -> Any:
+    """The classifier of that name for images (C, H, W). Raises `UsageError` for other networks."""
+    from gantl_zoo.runs.extractor import trained
+
+    found = trained(name, channels=shape[0])
+    if not found.num_logits:
+        raise UsageError(f"the classes of {name} are those of photographs; name another classifier")
+    found.check(shape)
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows of numbers and names as aligned text, with a line of titles."""
+    cells = [list(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    return ["  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)) for line in cells]
+
+
+def shown(value: Any) -> str:
+    """A number with three digits, or a name."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

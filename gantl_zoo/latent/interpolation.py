@@ -5,6 +5,7 @@ N images, T frames, L classes; a latent is (..., Z), an intermediate one has the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def interpolate(
     between = method_named(method, ends.space)
     order = [*range(len(ends.latents)), *([0] if loop else [])]
     frames, mixtures = [], []
-    for first, last in zip(order, order[1:], strict=False):
+    for first, last in itertools.pairwise(order):
         ratios = torch.arange(steps, dtype=torch.float32) / steps
         frames.append(along(ends.latents, (first, last), ratios, between))
         mixtures.append(along(ends.classes, (first, last), ratios, lerp))
