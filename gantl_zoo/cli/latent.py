@@ -7,13 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from gantl_zoo.cli import options as o
+from gantl_zoo.cli import latent_views, options as o
 from gantl_zoo.cli.command import Verbs
+from gantl_zoo.cli.latent_options import Device, Label, Name, Seeds, Truncation, load, out_option, table
 from gantl_zoo.errors import UsageError
 
 EPILOG = """Examples:
 
-  gantl-zoo latent interpolate dcgan-faces --seeds 0-3 --loop --out faces.webp"""
+  gantl-zoo latent interpolate dcgan-faces --seeds 0-3 --loop --out faces.webp
+
+  gantl-zoo latent directions dcgan-faces --out directions
+
+  gantl-zoo sample dcgan-faces --direction directions/directions.safetensors:2 --strength 2 --out moved.png
+
+  gantl-zoo latent project dcgan-faces --data ./photos --out projection
+
+  gantl-zoo latent truncation dcgan-faces --out truncation.png
+
+  gantl-zoo latent compare runs/00003-mine --out compare.png"""
 SUFFIXES = (".gif", ".webp", ".apng")  # of animations; a .png is a strip
 
 app = typer.Typer(
@@ -29,33 +40,6 @@ app = typer.Typer(
 @app.callback()
 def group() -> None:
     """Look inside a GAN."""
-
-
-Name = Annotated[
-    str,
-    typer.Argument(
-        help="A GAN: a release, a model folder or a run.",
-        callback=o.expand,
-        autocompletion=o.names("models"),
-    ),
-]
-Seeds = Annotated[str, typer.Option(help="Seeds and ranges: 0-15,40.")]
-Label = Annotated[int | None, typer.Option("--class", metavar="N", help="Class number of all images.")]
-Truncation = Annotated[float, typer.Option("--truncation", "--trunc", help="Below 1: less variety.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …, or auto: a GPU if there is one.")]
-
-
-def out_option(what: str, metavar: str = "FILE") -> Any:
-    """The option of what a verb writes."""
-    return typer.Option(metavar=metavar, help=what, callback=o.expand)
-
-
-def load(name: str, device: str = "cpu", *, discriminator: bool = False) -> Any:
-    """The GAN of that name on a device."""
-    from gantl_zoo.model.place import usable_device
-    from gantl_zoo.zoo import gan_named
-
-    return gan_named(name, discriminator=discriminator).to(usable_device(device))
 
 
 @app.command(epilog=EPILOG)
@@ -175,13 +159,69 @@ def extractor_named(name: str, shape: tuple[int, int, int]) -> Any:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Rows of numbers and names as aligned text, with a line of titles."""
-    cells = [list(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return ["  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)) for line in cells]
+@app.command(epilog=EPILOG)
+def project(
+    name: Name,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA", help="An image, a folder or zip of images, or a data set.", callback=o.expand
+        ),
+    ],
+    count: Annotated[int, typer.Option(metavar="N", help="The first N images of the data.")] = 8,
+    space: Annotated[
+        str | None, typer.Option(metavar="NAME", help="z, or w or w+ for a network that has them.")
+    ] = None,
+    distance: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="mse, pd_CLASSIFIER or mse+pd_CLASSIFIER; auto: mse, and both from 96 pixels.",
+        ),
+    ] = "auto",
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of Adam.")] = 400,
+    starts: Annotated[int, typer.Option(metavar="N", help="Starts for each image.")] = 4,
+    tries: Annotated[
+        int, typer.Option(metavar="N", help="Random latents of which these are the best.")
+    ] = 1_000,
+    label: Label = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random latents.")] = 0,
+    out: Annotated[Path, out_option("Folder of the picture and the files.", "FOLDER")] = Path("projection"),
+    device: Device = "cpu",
+) -> None:
+    """Find the latents whose images are like given ones.
+
+    The folder gets proj.png, residuals.json and latents.safetensors, which `sample --latents` takes.
+    """
+    if count < 1:
+        raise UsageError(f"--count must be at least 1, not {count}")
+    gan = load(name, device)
+    images = target_images(data, gan.image_shape, count)
+    from gantl_zoo.latent.pictures import save_projection
+    from gantl_zoo.latent.project import project
+
+    settings: dict[str, Any] = {"space": space, "distance": distance, "steps": steps, "seed": seed}
+    found = project(gan, images, **settings, starts=starts, tries=tries, labels=label)
+    folder = save_projection(found, out)
+    print("\n".join(table([{"image": number, **row} for number, row in enumerate(found.residuals)])))
+    print(folder)
 
 
-def shown(value: Any) -> str:
-    """A number with three digits, or a name."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def target_images(source: str, shape: tuple[int, int, int], count: int) -> Any:
+    """The first images (N, C, H, W), uint8, of a file, a folder, a zip or a data set."""
+    from gantl_zoo.data import as_image_data, is_name, load
+
+    path, size = Path(source), {"image_size": shape[1], "channels": shape[0]}
+    if not path.is_file() or path.suffix.lower() == ".zip":
+        return load(source, split="test" if is_name(source) else "train", **size).images[:count]
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return as_image_data([picture], shape[1]).fit(shape[1], shape[0]).images
+    except OSError as error:
+        raise UsageError(f"{source} is not an image that can be read: {error}") from error
+
+
+latent_views.add(app, EPILOG)

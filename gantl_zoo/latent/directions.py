@@ -90,8 +90,9 @@ def find_directions(
     """Find directions by "sefa" (Shen & Zhou 2021, https://arxiv.org/abs/2007.06600) or "ganspace" (Härkönen
     et al. 2020, https://arxiv.org/abs/2004.02546).
 
-    `count` is 10 by default, or the size of a smaller latent. `layers` restricts them to some layers, where each layer has a latent of its own: both what the directions
-    are computed from and what they change. Raises `UsageError`.
+    `count` is 10 by default, or the size of a smaller latent. `layers` restricts them to some layers, where
+    each layer has a latent of its own: both what they are computed from and what they change. Raises
+    `UsageError`.
     """
     if method not in METHODS:
         raise UsageError(unknown("method", method, METHODS))

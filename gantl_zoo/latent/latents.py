@@ -23,10 +23,10 @@ SPACES = ("z", "w", "w+")
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """Latents (N, Z) in "z", or in the space of `GAN.map`: "w", or "w+" with another one for each layer.
+    """Latents (N, Z) of the space "z", the noise, or (N, ...) of the space of `GAN.map`.
 
-    `labels` (N,) are the classes for latents in Z of a class-conditional model. `about` has the model's name
-    and digest.
+    The latter is "w", or "w+" if the latents of the layers differ. `labels` (N,) are the classes for latents
+    in Z of a class-conditional model. `about` has the model's name and digest.
     """
 
     tensor: Tensor

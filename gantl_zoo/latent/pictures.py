@@ -13,12 +13,14 @@ import torch
 from gantl_zoo.errors import DataError
 from gantl_zoo.latent.directions import Directions
 from gantl_zoo.latent.effects import strip
+from gantl_zoo.latent.project import Projection
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.viz.grid import save_picture
 from gantl_zoo.viz.table import image_table
 
 COLUMNS = 7  # of a strip
+MOST = 12  # projected images in a picture
 
 
 def save_directions(
@@ -50,6 +52,23 @@ def save_directions(
         save_picture(image_table(images, lines, heads, about), folder / f"d{number}.png")
     write_json(folder / "effects.json", list(rows))
     directions.save(folder / "directions.safetensors")
+    return folder
+
+
+def save_projection(projection: Projection, folder: str | Path) -> Path:
+    """Write proj.png, latents.safetensors and residuals.json; returns the folder."""
+    folder = Path(os.path.expanduser(folder))
+    shown = slice(0, MOST)
+    targets, images = projection.targets[shown], projection.images[shown]
+    difference = (images - targets).abs() - 1  # black where they are equal
+    heads = [f"{row['mse']:.4f}" for row in projection.residuals[shown]]
+    captions = [["target"], ["projection", f"in {projection.latents.space}"], ["difference"]]
+    title = f"{projection.latents.about['model']}: projected images, mean squared error above each"
+    rows = torch.stack([targets, images, difference])
+    save_picture(image_table(rows, captions, heads, title), folder / "proj.png")
+    projection.latents.save(folder / "latents.safetensors")
+    about = {"distance": projection.distance, "seconds": round(projection.seconds, 2)}
+    write_json(folder / "residuals.json", {**about, "images": projection.residuals})
     return folder
 
 

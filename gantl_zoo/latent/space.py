@@ -75,8 +75,9 @@ def mapped(gan: GAN, noise: Tensor, labels: Tensor | None = None) -> Tensor:
     return torch.cat(parts).float().cpu()
 
 
-def random_points(gan: GAN, count: int, seed: int = 0) -> Points:
-    """Random latents of `map`, all at once from one seed, so that thousands take no time."""
+def random_points(gan: GAN, count: int, seed: int = 0, space: str | None = None) -> Points:
+    """Random latents, by default those of `map`: all from one seed, so that thousands take no time."""
+    space = space_of(gan, space)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(count, gan.latent_dim, generator=generator)
     labels = None
@@ -84,4 +85,4 @@ def random_points(gan: GAN, count: int, seed: int = 0) -> Points:
     if gan.num_classes:
         labels = torch.randint(gan.num_classes, (count,), generator=generator)
         classes = functional.one_hot(labels, gan.num_classes).float()
-    return Points(mapped(gan, noise, labels), classes, space_of(gan, None))
+    return Points(mapped(gan, noise, labels) if space == "w" else noise, classes, space)
