@@ -211,9 +211,10 @@ def target_images(source: str, shape: tuple[int, int, int], count: int) -> Any:
     """The first images (N, C, H, W), uint8, of a file, a folder, a zip or a data set."""
     from gantl_zoo.data import as_image_data, is_name, load
 
-    path, size = Path(source), {"image_size": shape[1], "channels": shape[0]}
+    path = Path(source)
     if not path.is_file() or path.suffix.lower() == ".zip":
-        return load(source, split="test" if is_name(source) else "train", **size).images[:count]
+        split = "test" if is_name(source) else "train"
+        return load(source, split=split, image_size=shape[1], channels=shape[0]).images[:count]
     from PIL import Image
 
     try:

@@ -111,7 +111,11 @@ def find_directions(
         inside = torch.zeros(size[0], 1)
         inside[chosen or []] = 1
         vectors = vectors[:, None] * inside
-    about = {"method": method, "model": gan.name, "digest": digest(gan.generator.state_dict())}
+    about: dict[str, Any] = {
+        "method": method,
+        "model": gan.name,
+        "digest": digest(gan.generator.state_dict()),
+    }
     about |= {"space": space_of(gan, None), "layers": chosen}
     return Directions(vectors.contiguous(), values, about)
 

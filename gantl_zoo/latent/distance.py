@@ -31,7 +31,7 @@ class Distance:
     @torch.no_grad()
     def measured(self, first: Tensor, second: Tensor, device: torch.device) -> Tensor:
         """Distances (N,), on the CPU, in chunks."""
-        pairs = zip(first.split(AT_ONCE), second.split(AT_ONCE), strict=True)
+        pairs = zip(torch.split(first, AT_ONCE), torch.split(second, AT_ONCE), strict=True)
         return torch.cat([self(one.to(device), other.to(device)).float().cpu() for one, other in pairs])
 
 

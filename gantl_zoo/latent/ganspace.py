@@ -23,7 +23,7 @@ BATCH = 64
 NUMBERS = 50_000_000  # of activations in memory: 200 MB
 
 
-def find(gan: GAN, *, count: int, samples: int, seed: int, **_: Any) -> tuple[Tensor, Tensor]:
+def find(gan: GAN, *, count: int, samples: int, seed: int, **others: Any) -> tuple[Tensor, Tensor]:
     """Unit vectors (K, D) of most variance, and their shares (K,) of the variance.
 
     With an intermediate space these are the principal components of w (section 2.1). Without one, they are
@@ -35,7 +35,7 @@ def find(gan: GAN, *, count: int, samples: int, seed: int, **_: Any) -> tuple[Te
         directions, share, _ = components(flat - flat.mean(0), count, seed)
         return directions, share
     activations = first_activations(gan, points)
-    _, share, coordinates = components(centred(activations, points.classes), count, seed)
+    _components, share, coordinates = components(centred(activations, points.classes), count, seed)
     latents = points.latents[: len(activations)]
     solution = torch.linalg.lstsq(coordinates.double(), latents.double()).solution  # (K, D)
     return functional.normalize(solution, dim=1).float(), share
@@ -44,7 +44,7 @@ def find(gan: GAN, *, count: int, samples: int, seed: int, **_: Any) -> tuple[Te
 def components(values: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Components (K, F) of centred values (n, F), their shares (K,), and the coordinates (n, K)."""
     with seeded(seed):  # the algorithm is randomized
-        _, sizes, vectors = torch.svd_lowrank(values, q=min(count + 10, *values.shape), niter=4)
+        _left, sizes, vectors = torch.svd_lowrank(values, q=min(count + 10, *values.shape), niter=4)
     chosen = vectors[:, :count]
     share = sizes.square()[:count] / values.square().sum().clamp(min=1e-12)
     return chosen.T.contiguous(), share, values @ chosen

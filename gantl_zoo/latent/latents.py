@@ -72,9 +72,7 @@ class Latents:
                     f"{tuple(self.tensor.shape)}"
                 )
             if labels is not None:
-                raise UsageError(
-                    f"these latents are in {self.space}, where the class is a part of the latent"
-                )
+                raise UsageError(f"latents in {self.space} contain the class: give no labels for them")
             return gan.decode(self.tensor, mapped=True, **settings)
         chosen = self.labels if labels is None and gan.num_classes else labels
         return gan.decode(self.tensor, chosen, **settings)

@@ -103,7 +103,7 @@ def optimised(
     latents, losses = [], []
     repeated = targets.repeat_interleave(starts.each, 0)  # (M, C, H, W)
     with seeded(seed):
-        for rows in torch.arange(len(repeated)).split(AT_ONCE):
+        for rows in torch.split(torch.arange(len(repeated)), AT_ONCE):
             labels = None if starts.labels is None else starts.labels[rows]
             part = Descent(gan, repeated[rows], starts.latents[rows], labels, measure, space)
             found, loss = part.run(steps, lr)
@@ -198,10 +198,13 @@ def radius(gan: GAN, latents: Tensor, space: str) -> Tensor:
     """The norms (N,) of latents, in W of their differences from the mean, relative to random ones."""
     flat = latents.flatten(1)
     if space == "z":
-        return flat.norm(dim=1) / math.sqrt(flat.shape[1])
+        norms: Tensor = flat.norm(dim=1) / math.sqrt(flat.shape[1])
+        return norms
     normal = random_points(gan, 1_000).latents.flatten(1)
     mean = normal.mean(0)
-    return (flat - mean).norm(dim=1) / (normal - mean).norm(dim=1).mean()
+    usual = (normal - mean).norm(dim=1).mean()
+    relative: Tensor = (flat - mean).norm(dim=1) / usual
+    return relative
 
 
 def checked(gan: GAN, images: Any) -> Tensor:

@@ -17,7 +17,7 @@ from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.latent_weights import latent_weights
 
 
-def find(gan: GAN, *, count: int, layers: Sequence[int] | None, **_: Any) -> tuple[Tensor, Tensor]:
+def find(gan: GAN, *, count: int, layers: Sequence[int] | None, **others: Any) -> tuple[Tensor, Tensor]:
     """Unit vectors (K, D) along which the layers that take the latent change most, and their shares (K,).
 
     They are the eigenvectors of A·Aᵀ (equation 4), largest eigenvalue first. A (D, outputs) are the weights

@@ -34,7 +34,7 @@ def candidates(gan: GAN, count: int, labels: Tensor | None, seed: int, space: st
     drawn = random_points(gan, count, seed, space)
     if labels is None:
         return drawn
-    chosen = labels.unique()
+    chosen = torch.unique(labels)
     classes = chosen[torch.arange(count) % len(chosen)]
     noise = torch.randn(count, gan.latent_dim, generator=torch.Generator().manual_seed(seed))
     latents = mapped(gan, noise, classes) if space == "w" else noise

@@ -1,7 +1,8 @@
 """The same seeds at several truncations, with the statistics of BatchNorm measured anew at each.
 
 Running statistics belong to latents that are not truncated. With shorter latents the activations are smaller,
-and with the old statistics the images lose contrast.
+and with the old statistics the images lose contrast. The statistics of the first BatchNorm stay as they are:
+measured anew, they would undo the truncation, because only a linear map lies before them.
 
 N seeds, T truncations.
 """
@@ -36,7 +37,7 @@ def truncation_sweep(
 ) -> Tensor:
     """Images (N, T, C, H, W) of the seeds at each truncation; see `generate`.
 
-    `standing`: measure the statistics of BatchNorm anew at each truncation but 1, in a copy of the generator.
+    `standing`: measure the statistics of BatchNorm anew at each truncation but 1, see `standing_statistics`.
     Raises `UsageError`.
     """
     numbers = list(seeds)
@@ -45,7 +46,7 @@ def truncation_sweep(
     columns = []
     for psi in map(scale, truncations):
         model = standing_statistics(gan, psi) if standing and psi != 1 and has_batch_norm(gan) else gan
-        columns.append(model.generate(seeds=numbers, labels=labels, truncation=psi))  # type: ignore[arg-type]
+        columns.append(model.generate(seeds=numbers, labels=labels, truncation=psi))
     return torch.stack(columns, 1)
 
 
@@ -60,26 +61,39 @@ def has_batch_norm(gan: GAN) -> bool:
 def standing_statistics(gan: GAN, truncation: float, *, batches: int = BATCHES, seed: int = 0) -> GAN:
     """A copy of the GAN whose BatchNorm has statistics of `batches` · 64 latents at this truncation.
 
-    The weights are shared with `gan`, which does not change; the copy has no discriminator. These are the
-    standing statistics of Brock et al. 2019 (https://arxiv.org/abs/1809.11096, appendix C.1).
+    The first BatchNorm keeps its statistics. The weights are shared with `gan`, which does not change; the
+    copy has no discriminator. These are the standing statistics of Brock et al. 2019
+    (https://arxiv.org/abs/1809.11096, appendix C.1), but for the first layer.
     """
     network: Any = eval_view(gan.generator)
-    norms = [m for m in network.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
+    norms = norms_in_order(gan, network)[1:]
+    momenta = {norm: norm.momentum for norm in norms}
     for norm in norms:
         norm.running_mean = torch.zeros_like(norm.running_mean)
         norm.running_var = torch.ones_like(norm.running_var)
         norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
         norm.train()
     points = random_points(gan, batches * BATCH, seed)
-    chunks = zip(points.latents.split(BATCH), points.classes.split(BATCH), strict=True)
+    chunks = zip(*(torch.split(each, BATCH) for each in (points.latents, points.classes)), strict=True)
     for number, (latents, classes) in enumerate(chunks):
         for norm in norms:
             norm.momentum = 1 / (number + 1)  # the mean over all batches so far
         run(gan, network, latents, classes, truncation)
-    for before, norm in zip(gan.generator.modules(), network.modules(), strict=True):
-        if isinstance(norm, BatchNorm):
-            norm.momentum = before.momentum
+    for norm, momentum in momenta.items():
+        norm.momentum = momentum
     return GAN(network.eval(), None, {"generator": gan.parts["generator"]}, dict(gan.about), name=gan.name)
+
+
+def norms_in_order(gan: GAN, network: Any) -> list[Any]:
+    """The layers with running statistics in a copy of the generator, in the order of their calls."""
+    found: list[Any] = []
+    norms = [m for m in network.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
+    hooks = [norm.register_forward_pre_hook(lambda module, _: found.append(module)) for norm in norms]
+    points = random_points(gan, 2)
+    run(gan, network, points.latents, points.classes, 1.0)
+    for hook in hooks:
+        hook.remove()
+    return list(dict.fromkeys(found))
 
 
 def run(gan: GAN, network: Any, latents: Tensor, classes: Tensor, psi: float) -> None:
