@@ -166,9 +166,9 @@ def report(
     accuracy = ", ".join(f"{factor} {100 * share:.1f} %" for factor, share in truth.accuracy.items())
     notes = [
         f"Directions of {name} against the factors of {truth.held_out.name}. A cell is the share of {SEEDS} "
-        f"samples whose factor, by a classifier, differs between the strengths −{STRENGTH:g} and {STRENGTH:g}. A "
-        f"factor moves if that share is at least {100 * MOVED:.0f} %. Purity is the largest share divided by "
-        "the sum.",
+        f"samples whose factor, by a classifier, differs between the strengths −{STRENGTH:g} and "
+        f"{STRENGTH:g}. A factor moves if that share is at least {100 * MOVED:.0f} %. Purity is the largest "
+        "share divided by the sum.",
         f"Accuracy of the classifiers on held-out images: {accuracy}.",
     ]
     parts = ["# Directions against known factors", *notes, "\n".join(lines), "## Inversion"]
