@@ -1,9 +1,9 @@
 """Directions and inversion of a GAN of drawn cats, 64×64: `python benchmarks/latent.py SETS GAN`.
 
 SETS is a folder with robohash-cats-64.zip and robohash-cats-64.factors.tsv. GAN is a run or a model that was
-trained on the training images of `benchmarks/modes_cats.py`. The report latent.md has the factors that each of
-the first ten directions of SeFa and GANSpace changes, and the residuals of 100 held-out and 100 generated
-images; see `gantl_zoo/bench/factors.py`. The classifiers are trained once. To use one thread: OMP_NUM_THREADS=1.
+trained on the training images of `benchmarks/modes_cats.py`. The report latent.md has the factors that each
+of the first ten directions of SeFa and GANSpace changes, and the residuals of 100 held-out and 100 generated
+images (`gantl_zoo/bench/factors.py`). The classifiers are trained once. To use one thread: OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
