@@ -36,6 +36,7 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
+    from gantl_zoo import latent
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
@@ -103,6 +104,7 @@ _LAZY = {
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
     "import_weights": "convert.imported",
+    "latent": "latent",
     "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
@@ -164,6 +166,7 @@ __all__ = [
     "generators",
     "hub_models",
     "import_weights",
+    "latent",
     "list_models",
     "load_adapter",
     "load_data",
@@ -187,7 +190,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'gantl_zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"gantl_zoo.{_LAZY[name]}"), _RENAMED.get(name, name))
+    module = importlib.import_module(f"gantl_zoo.{_LAZY[name]}")
+    value = module if name == _LAZY[name] else getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

@@ -29,6 +29,7 @@ VERBS = {
     "list": "listing",
     "info": "info",
     "sample": "sample",
+    "latent": "latent",
     "data": "data",
     "train": "train",
     "transfer": "train",

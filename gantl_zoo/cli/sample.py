@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +43,29 @@ Adapters = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+DirectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--direction",
+        metavar="FILE[:N]",
+        help="Move along direction N, by default 0, of a file of gantl-zoo latent directions.",
+        rich_help_panel=WHAT,
+    ),
+]
+Strength = Annotated[
+    float,
+    typer.Option(metavar="X", help="How far along it, in standard deviations.", rich_help_panel=WHAT),
+]
+LatentsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--latents",
+        metavar="FILE",
+        help="Latents in the place of seeds, such as those of gantl-zoo latent project.",
+        rich_help_panel=WHAT,
+        callback=options.expand,
+    ),
+]
 Grid = Annotated[
     Path | None, typer.Option(help="One picture of all.", rich_help_panel=OUTPUT, callback=options.expand)
 ]
@@ -66,6 +89,9 @@ def sample(
     truncation: Truncation = 1.0,
     label: Label = None,
     adapter: Adapters = None,
+    direction: DirectionOption = None,
+    strength: Strength = 1.0,
+    latents: LatentsFile = None,
     out: Grid = None,
     columns: Columns = None,
     separate: Folder = None,
@@ -88,12 +114,37 @@ def sample(
         raise UsageError(f"{name} is a classifier, not a GAN; gantl-zoo list --kind models shows all models")
     for word in adapter or ():
         gan = gan.with_adapter(*weighted(word))
-    images = gan.sample(seeds=numbers, truncation=truncation, labels=label, batch_size=batch_size)
+    settings: dict[str, Any] = {"truncation": truncation, "strength": strength, "batch_size": batch_size}
+    settings["direction"] = None if direction is None else direction_in(direction)
+    if latents is None:
+        images = gan.sample(seeds=numbers, labels=label, **settings)
+    else:
+        images = images_of(gan, latents, label, settings)
     if out is not None:
         print(images.save(out, columns))
     if separate is not None:
         images.save_each(separate, scale=None)
         print(separate)
+
+
+def direction_in(word: str) -> Any:
+    """The direction of `FILE[:N]`. Raises `UsageError` and `WeightsError`."""
+    from gantl_zoo.latent.directions import Directions
+
+    name, _, last = word.rpartition(":")
+    file, number = (name, int(last)) if name and last.isdecimal() else (word, 0)
+    directions = Directions.load(options.expand(file))
+    if number >= len(directions):
+        raise UsageError(f"{file} has the directions 0 to {len(directions) - 1}, not {number}")
+    return directions[number]
+
+
+def images_of(gan: Any, path: Path, label: int | None, settings: dict[str, Any]) -> Any:
+    """The images of a file of latents. Raises `UsageError` and `WeightsError`."""
+    from gantl_zoo.latent.latents import Latents
+    from gantl_zoo.viz.images import Images
+
+    return Images(Latents.load(path).images(gan, label, **settings))
 
 
 def weighted(word: str) -> tuple[str, float]:

@@ -75,11 +75,16 @@ class Sampler(Model):
         seeds: Iterable[int] | None = None,
         truncation: float = 1.0,
         labels: int | Iterable[int] | None = None,
+        direction: Tensor | None = None,
+        strength: float = 1.0,
         batch_size: int | None = None,
     ) -> Images:
         """Generate `Images`, a sequence of PIL images with `save` and `show`; see `generate`."""
         numbers, known = self._requested(n, seed, seeds, labels)
-        tensor = self.generate(seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size)
+        moved: dict[str, Any] = {"direction": direction, "strength": strength}
+        tensor = self.generate(
+            seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size, **moved
+        )
         return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
 
     def generate(
@@ -90,6 +95,8 @@ class Sampler(Model):
         seeds: Iterable[int] | None = None,
         truncation: float = 1.0,
         labels: int | Iterable[int] | None = None,
+        direction: Tensor | None = None,
+        strength: float = 1.0,
         batch_size: int | None = None,
     ) -> Tensor:
         """Generate images (n, C, H, W), float32 on the CPU, of seeds `seed`, `seed` + 1, …, or of `seeds`.
@@ -97,15 +104,17 @@ class Sampler(Model):
         The default is one image of seed 0. `truncation` below 1 trades variety for typical images: in the
         intermediate latent space if the generator has one, else by scaling the noise. `labels` are the
         classes of a class-conditional model, or one class for all images; by default each seed has a fixed
-        random class. The image of a seed does not depend on the others, unless `batch_size` is set: then this
-        many images are computed at once, which is faster on a GPU, and the last bits may differ.
+        random class. `strength` times the `direction`, such as `directions[0]` of `gz.latent`, is added to
+        the latents of `map`. The image of a seed does not depend on the others, unless `batch_size` is set:
+        then this many images are computed at once, which is faster on a GPU, and the last bits may differ.
 
         Raises `UsageError` for numbers that are negative or not integers, for `seeds` together with `n` or
-        `seed`, and for classes that the model does not have.
+        `seed`, for classes that the model does not have, and for a direction of another shape.
         """
         numbers, known = self._requested(n, seed, seeds, labels)
         noise = latents(numbers, self.latent_dim)
-        return self.decode(noise, known, truncation=truncation, batch_size=batch_size)
+        moved: dict[str, Any] = {"direction": direction, "strength": strength}
+        return self.decode(noise, known, truncation=truncation, batch_size=batch_size, **moved)
 
     @torch.no_grad()
     def decode(
@@ -114,15 +123,21 @@ class Sampler(Model):
         labels: int | Iterable[int] | None = None,
         *,
         truncation: float = 1.0,
+        direction: Tensor | None = None,
+        strength: float = 1.0,
+        mapped: bool = False,
         batch_size: int | None = None,
     ) -> Tensor:
         """Generate images (N, C, H, W) of noise (N, Z), float32 on the CPU.
 
-        A class-conditional model needs `labels` (N,), or one label for all images. See `generate` for the
-        other arguments. Raises `UsageError`.
+        `mapped`: these are latents of `map` instead. A class-conditional model needs `labels` (N,), or one
+        label for all images; intermediate latents contain the class already. See `generate` for the other
+        arguments. Raises `UsageError`.
         """
-        noise, psi = self.check_latents(noise), scale(truncation)
-        known = self.check_labels(labels, len(noise))
+        mapped = mapped and isinstance(self.generator, mapping.MappedGenerator)
+        noise, psi = noise if mapped else self.check_latents(noise), scale(truncation)
+        known = None if mapped and labels is None else self.check_labels(labels, len(noise))
+        step = edit(direction, strength)
         size = CHUNK if batch_size is None else whole("batch_size", batch_size)
         if size < 1:
             raise UsageError(f"batch_size must be at least 1, not {size}")
@@ -133,7 +148,8 @@ class Sampler(Model):
             chosen = None if known is None else known[start : start + size].to(self.device)
             if batch_size is None:
                 chunk, chosen = padded(chunk, chosen)
-            inner = mapping.truncate(network, mapping.map_noise(network, chunk, chosen), psi)
+            inner = chunk if mapped else mapping.map_noise(network, chunk, chosen)
+            inner = added(mapping.truncate(network, inner, psi), step)
             batch = mapping.synthesize(network, inner, chosen)
             batch = batch[: len(images) - start].clamp(-1, 1)  # not all networks are bounded
             images[start : start + size] = batch.float().cpu()  # (size, C, H, W)
@@ -228,5 +244,33 @@ class Sampler(Model):
 def padded(noise: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Pad the noise and labels of a last, smaller chunk with zeros to `CHUNK` rows."""
     gap = CHUNK - len(noise)
-    noise = nn.functional.pad(noise, (0, 0, 0, gap))
+    noise = nn.functional.pad(noise, (0, 0) * (noise.ndim - 1) + (0, gap))
     return noise, None if labels is None else nn.functional.pad(labels, (0, gap))
+
+
+def edit(direction: Any, strength: Any) -> Tensor | None:
+    """`strength` times the direction; None without a direction. Raises `UsageError`."""
+    amount = factor("strength", strength)
+    if direction is None:
+        if amount != 1:
+            raise UsageError("strength is how far to move along a direction: give direction, too")
+        return None
+    if not isinstance(direction, Tensor) or not direction.is_floating_point():
+        raise UsageError(
+            f"a direction must be a tensor, such as directions[0], not {type(direction).__name__}"
+        )
+    if not direction.isfinite().all():
+        raise UsageError("the direction has NaN or infinite values")
+    return direction * amount
+
+
+def added(latents: Tensor, step: Tensor | None) -> Tensor:
+    """Latents (N, ...) of `map` plus `step`. Raises `UsageError` for a step of another shape."""
+    if step is None:
+        return latents
+    if step.shape != latents.shape[1:]:
+        raise UsageError(
+            f"the direction has the shape {tuple(step.shape)}, but a latent of this model has "
+            f"{tuple(latents.shape[1:])}; find directions of this model"
+        )
+    return latents + step.to(latents.device, latents.dtype)

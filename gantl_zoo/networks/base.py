@@ -26,7 +26,8 @@ class Generator(Protocol):
 
     The values may leave [-1, 1] if the last layer is not bounded; generated pictures are clamped. A
     class-conditional one also takes labels (N,). `blocks` run from the latent to the image, and contain each
-    parameter that is trained.
+    parameter that is trained. It may have an intermediate latent space (`mapping.MappedGenerator`), and may
+    name the weights of the layers that take the latent (`latent_weights`).
     """
 
     @property
