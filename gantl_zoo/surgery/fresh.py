@@ -35,9 +35,9 @@ def with_discriminator(gan: GAN, seed: int) -> GAN:
     own |= {key: value for key, value in shape.items() if key in takes}
     report: dict[str, Any] = {"reused": [], "adapted": {}, "fresh": {}, "dropped": []}
     try:
-        part = {"name": critic, "config": registry.discriminators.configure(critic, **own)}
+        config = registry.discriminators.configure(critic, **own)
         with seeded(seed):
-            network = registry.discriminators.build(critic, **part["config"])
+            network = registry.discriminators.build(critic, **config)
     except UsageError as error:
         raise UsageError(
             f"{gan.name} has no discriminator, and {critic!r} can't be a fresh one for it ({error}): use "
@@ -45,5 +45,5 @@ def with_discriminator(gan: GAN, seed: int) -> GAN:
         ) from error
     report["fresh"] = dict.fromkeys(network.state_dict(), NOTE)
     fitted = {**gan.about.get("fitted", {}), "discriminator": report}
-    parts = {**gan.parts, "discriminator": part}
+    parts = {**gan.parts, "discriminator": {"name": critic, "config": config}}
     return replace(gan, discriminator=network.eval(), parts=parts, about={**gan.about, "fitted": fitted})
