@@ -2,6 +2,7 @@
 
 python docs/pictures.py                  # samples and thumbnails of each released model
 python docs/pictures.py --demo RUN       # also demo.png, from the run folder that `make demo` wrote
+python docs/pictures.py --targets RUN …  # also targets.png, from transfers of one source to other images
 """
 
 from __future__ import annotations
@@ -114,7 +115,31 @@ def demo(run: Path, columns: int = 4) -> None:
     save(side_by_side(panels, columns), "demo")
 
 
-def side_by_side(panels: dict[str, Tensor], columns: int) -> Image.Image:
+def targets(runs: Sequence[Path], columns: int = 3) -> None:
+    """One source and several targets: real images above, samples of the same seeds after the transfer below.
+
+    `runs` are the folders of the transfers, whose titles are the names of the targets.
+    """
+    count = columns * columns
+    above, below = {}, {}
+    for run in runs:
+        gan = cast(gz.GAN, gz.load_model(str(run)))
+        if not above:
+            before = cast(gz.GAN, gz.load_model(str(gan.lineage["base_model"]))).generate(2 * count, seed=0)
+            above[f"source: {gan.lineage['base_model']}"], below[""] = before[:count], before[count:]
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        data = DataSpec.from_config(config["data"]).load()
+        title = config["title"]
+        above[f"{len(data)} {title}"] = data.few(count, seed=1).images
+        below[f"after transfer to {title}"] = gan.generate(count, seed=0)
+    rows = [side_by_side(panels, columns, 15) for panels in (above, below)]
+    whole = card(rows[0].width, sum(row.height for row in rows))
+    for number, row in enumerate(rows):
+        whole.paste(row, (0, number * rows[0].height), row)
+    save(whole.quantize(256), "targets")
+
+
+def side_by_side(panels: dict[str, Tensor], columns: int, size: int = 20) -> Image.Image:
     """Each panel under its title, on one card."""
     sheets = {title: sheet(images, columns) for title, images in panels.items()}
     width = sum(picture.width for picture in sheets.values())
@@ -123,7 +148,9 @@ def side_by_side(panels: dict[str, Tensor], columns: int) -> Image.Image:
     for title, picture in sheets.items():
         whole.paste(picture, (left, HEAD), picture)
         middle = (left + picture.width // 2, MARGIN + HEAD // 2)
-        ImageDraw.Draw(whole).text(middle, title, fill="white", font=ImageFont.load_default(20), anchor="mm")
+        ImageDraw.Draw(whole).text(
+            middle, title, fill="white", font=ImageFont.load_default(size), anchor="mm"
+        )
         left += picture.width
     return whole
 
@@ -131,6 +158,7 @@ def side_by_side(panels: dict[str, Tensor], columns: int) -> Image.Image:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make the pictures of the guide from released models.")
     parser.add_argument("--demo", type=Path, metavar="RUN", help="the run folder that make demo wrote")
+    parser.add_argument("--targets", type=Path, nargs="+", metavar="RUN", help="run folders of transfers")
     chosen = parser.parse_args(arguments)
     PICTURES.mkdir(exist_ok=True)
     for name in gz.list_models():
@@ -138,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             release(name)
     if chosen.demo is not None:
         demo(chosen.demo)
+    if chosen.targets:
+        targets(chosen.targets)
 
 
 if __name__ == "__main__":

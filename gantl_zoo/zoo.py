@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantl_zoo.errors import HubError, UnknownNameError, UsageError, ZooError, unknown
+from gantl_zoo.errors import HubError, UnknownNameError, UsageError, ZooError, suggestion, unknown
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import NEITHER, check_name, folder_at, is_path, no_folder, release_folder
 
@@ -102,6 +102,7 @@ def locate(
     text = check_name(name)
     place = folder_at(name)
     if not place and not is_path(name) and text not in models and "/" in text.partition("@")[0]:
+        check_not_a_run(text)
         return from_hub(revised(text, revision), parts, **options)
     if revision is not None:
         what = "a folder" if place or is_path(name) else "not a repository on the Hub (user/name)"
@@ -114,6 +115,16 @@ def locate(
     if place:
         return folder, pulled_from(place)
     return release_folder(name) if weights else folder, None
+
+
+def check_not_a_run(name: str) -> None:
+    """Raise `UnknownNameError` for a missing folder beside run folders, such as `runs/typo`, offline."""
+    above = Path(name).parent
+    if Path(name).exists() or not (runs := sorted(path.name for path in above.glob("[0-9]" * 5 + "*-*"))):
+        return
+    near = suggestion(Path(name).name, runs, f"{above} has").removesuffix("?")
+    where = f"a model of that name on the Hub is hf-hub:{name}"
+    raise UnknownNameError(f"{no_folder(name)}{near}; {where}")
 
 
 def revised(name: str, revision: str | None) -> str:

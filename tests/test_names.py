@@ -267,3 +267,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         beside.write_text("three")
     assert (tmp_path / "link.txt").is_symlink() and path.read_text() == "three"
     assert registry.is_path("./x") and not registry.is_path("x/y")
+
+
+def test_a_misspelt_run_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "00000-faces").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gantl_zoo.zoo.from_hub", lambda *_, **__: pytest.fail("asked the Hub"))
+    message = r"no folder runs/00000-face; did you mean 00000-faces; .* hf-hub:runs/00000-face"
+    with pytest.raises(gz.UnknownNameError, match=message):
+        gz.load_model("runs/00000-face")

@@ -430,6 +430,16 @@ def test_a_run_follows_its_images_to_another_place(
         gz.resume(run, data=moved)
 
 
+def test_a_finished_run_says_that_it_had_finished(photos: Path, tmp_path: Path) -> None:
+    gan = gz.train("dcgan", data=photos, out=tmp_path, **(TINY | PHOTOS))
+    assert gan.folder is not None
+    run = gan.folder.parent
+    before = (run / "model" / "generator.safetensors").read_bytes()
+    gz.resume(run, quiet=True)
+    assert "this run had finished its" in (run / "log.txt").read_text()
+    assert (run / "model" / "generator.safetensors").read_bytes() == before
+
+
 def test_the_verb_resume(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

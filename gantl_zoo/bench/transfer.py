@@ -25,7 +25,8 @@ from gantl_zoo.errors import TrainingError, UsageError, unknown
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.runs.evaluate import evaluate
-from gantl_zoo.runs.prepare import check_baseline, fitted_to
+from gantl_zoo.runs.networks import fitted_to
+from gantl_zoo.runs.prepare import check_baseline
 from gantl_zoo.runs.settings import TransferSettings
 from gantl_zoo.runs.train import train
 from gantl_zoo.runs.transfer import prepare_transfer, transfer

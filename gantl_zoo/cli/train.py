@@ -55,7 +55,8 @@ DiscriminatorName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="A discriminator; by default the one that belongs to the generator.",
+        help="A new discriminator. By default train builds the generator's counterpart, and transfer trains "
+        "the source's own.",
         rich_help_panel="Networks",
         autocompletion=names("discriminators"),
     ),
@@ -122,6 +123,8 @@ def transfer(
     source: SourceName = None,
     strategy: StrategyName = "auto",
     strategy_config: StrategyConfig = None,
+    discriminator: DiscriminatorName = None,
+    discriminator_config: DiscriminatorConfig = None,
     latent_dim: LatentDim = None,
     compare_scratch: CompareScratch = False,
     **settings: Any,
@@ -132,6 +135,8 @@ def transfer(
     need_data(settings)
     settings |= {"strategy": strategy, "compare_scratch": compare_scratch, "latent_dim": latent_dim}
     settings["strategy_config"] = arguments(strategy_config, "--strategy-arg")
+    settings["discriminator"] = discriminator
+    settings["discriminator_config"] = arguments(discriminator_config, "--discriminator-arg")
     perform(context, source or "", settings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,27 @@ class GAN(Sampler):
         added = adapter_named(adapter)
         return blend_for(self, added).plus(added, weight).gan()
 
+    def with_discriminator(self, name: str | None = None, **config: Any) -> GAN:
+        """A GAN with the same generator and a new discriminator of random weights.
+
+        `name` is a registered discriminator; by default the one with the generator's name, or "dcgan" if
+        there is none. It gets the generator's image size, channels and, if it has that argument, number of
+        classes, unless `config` sets them. Raises what `build_gan` raises.
+        """
+        generator = self.parts["generator"]["name"]
+        name = name or (generator if generator in registry.discriminators else "dcgan")
+        channels, height, _ = self.image_shape
+        given = {"image_size": height, "channels": channels} | config
+        own = registry.discriminators.configure(name, **given)
+        if self.num_classes and "num_classes" in own and "num_classes" not in given:
+            own["num_classes"] = self.num_classes
+        critic = registry.discriminators.build(name, **own)
+        own = getattr(critic, "config", own)  # some arguments may come with the weights
+        check_pair((self.generator, critic), generator, name)
+        parts = self.parts | {"discriminator": {"name": name, "config": own}}
+        check_arguments(parts)
+        return replace(self, discriminator=critic.eval(), parts=parts)
+
     def summary(self) -> list[str]:
         channels, height, width = self.image_shape
         classes = [f"{self.num_classes} classes"] if self.num_classes else []
@@ -116,30 +137,14 @@ def build_gan(
 ) -> GAN:
     """Build a GAN with random weights.
 
-    By default the discriminator is the one with the generator's name, or "dcgan" if there is none. It gets
-    the generator's image size, channels and, if it has that argument, number of classes, unless
-    `discriminator_config` sets them. Raises `UsageError` if the networks have different classes or image
-    shapes, or if `config.json` can't hold their arguments.
+    The discriminator is that of `GAN.with_discriminator`. Raises `UsageError` if the networks have different
+    classes or image shapes, or if `config.json` can't hold their arguments.
     """
-    if discriminator is None:
-        discriminator = generator if generator in registry.discriminators else "dcgan"
     config = registry.generators.configure(generator, **(generator_config or {}))
     network = registry.generators.build(generator, **config)
-    channels, height, _ = network.image_shape
-    given = {"image_size": height, "channels": channels} | dict(discriminator_config or {})
-    own = registry.discriminators.configure(discriminator, **given)
-    classes = num_classes_of(network)
-    if classes and "num_classes" in own and "num_classes" not in given:
-        own["num_classes"] = classes
-    critic = registry.discriminators.build(discriminator, **own)
-    own = getattr(critic, "config", own)  # some arguments may come with the weights
-    check_pair((network, critic), generator, discriminator)
-    parts = {
-        "generator": {"name": generator, "config": config},
-        "discriminator": {"name": discriminator, "config": own},
-    }
-    check_arguments(parts)
-    return GAN(network.eval(), critic.eval(), parts, name=name)
+    parts = {"generator": {"name": generator, "config": config}}
+    gan = GAN(network.eval(), None, parts, name=name)
+    return gan.with_discriminator(discriminator, **(discriminator_config or {}))
 
 
 def load_gan(folder: str | Path, *, discriminator: bool = True) -> GAN:

@@ -25,9 +25,8 @@ def command_line(job: Job) -> str:
         "image-size": job.data.image_size,
         "fit": None if job.data.fit == "crop" else job.data.fit,
     }
-    if job.verb == "train":
-        options["discriminator"] = job.networks.discriminator
-    else:
+    options["discriminator"] = job.networks.discriminator
+    if job.verb == "transfer":
         options |= {"strategy": job.strategy, "latent-dim": job.latent_dim}
     options |= measuring_options(job.measuring)
     options |= {"title": job.title or None} | recipe_options(job.verb, job.recipe)

@@ -16,6 +16,7 @@ from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.runs.spec import note_on
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.checkpoint import newest
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.setup import ANYWAY, Setup
@@ -61,6 +62,8 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
     folder.log(plan_line(setup))
     if cost:
         folder.log(f"estimate: {cost}")
+    if resume and newest(folder.path, run.job.recipe.steps) == run.job.recipe.steps:
+        folder.log(f"this run had finished its {run.job.recipe.steps:,} steps: nothing is trained")
     observer = recorder_of(run, setup, folder, resume) if processes.main else Observer()
     with folder.begin(resume, UsageError), observer:  # some combinations of strategies fail at the first step
         trainer.run(observer, folder.path, resume, callbacks)

@@ -22,7 +22,7 @@ KIND = "gan-run"  # differs from a model's kind, so that no run folder is read a
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """The networks of a training from scratch: a registered name, and arguments of the builders."""
+    """New networks: a registered name, and arguments of the builders. A transfer has no new generator."""
 
     discriminator: str | None = None
     generator_config: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Job:
     data: DataSpec
     recipe: Recipe
     fingerprint: str | None = None  # of the training images; None for images in memory
-    networks: Networks = field(default_factory=Networks)  # if trained from scratch
+    networks: Networks = field(default_factory=Networks)  # the new ones
     strategy: str = "full"
     strategy_config: dict[str, Any] = field(default_factory=dict)
     conditional: bool | None = None  # None: as the source
@@ -61,7 +61,7 @@ class Job:
             **plain,
             "data": self.data.to_config() | {"fingerprint": self.fingerprint},
             "recipe": asdict(self.recipe),
-            "networks": asdict(self.networks) if self.verb == "train" else {},
+            "networks": asdict(self.networks) if self.verb == "train" or self.networks != Networks() else {},
             **asdict(self.measuring),
         }
 

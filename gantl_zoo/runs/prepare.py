@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.errors import DataError, UnknownNameError, UsageError
+from gantl_zoo.errors import UnknownNameError, UsageError
 from gantl_zoo.metrics.shared import frozen_backbones
 from gantl_zoo.model.base import address_of
-from gantl_zoo.model.gan import GAN, build_gan
+from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import (
-    Open,
-    choose_recipe,
-    few_images_advice,
-    fresh_words,
-    nearness,
-    without_effect,
-)
+from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness, without_effect
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
-from gantl_zoo.runs.memory import check_networks, check_step, check_weights
+from gantl_zoo.runs.memory import check_networks, check_step
 from gantl_zoo.runs.monitor import monitor_of
+from gantl_zoo.runs.networks import built, classes_for, fitted_to, for_images, fresh_words, with_networks
 from gantl_zoo.runs.prepared import Prepared, within_budget, without_r1
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.seeding import seeded
 from gantl_zoo.storage import schema
-from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.strategy.auto import AUTO, Advice, advised
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
-from gantl_zoo.surgery.fit import fitted
-from gantl_zoo.surgery.fresh import with_discriminator
 from gantl_zoo.training import engine
 from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
@@ -89,21 +80,6 @@ def from_scratch(
     return within_budget(run, choosing.minutes)
 
 
-def for_images(networks: Networks, images: ImageData, num_classes: int) -> Networks:
-    """The networks with the size, channels and classes of the images. Raises `DataError` if not square."""
-    channels, size, _ = images.shape
-    config = {"image_size": size, "channels": channels}
-    if num_classes:
-        config["num_classes"] = num_classes
-    if not {"image_size", "channels"} & set(networks.generator_config):
-        images.check_square()
-    return replace(
-        networks,
-        generator_config=config | plain(networks.generator_config),
-        discriminator_config=plain(networks.discriminator_config),
-    )
-
-
 @training_modes()
 def from_source(
     source: str | Path | GAN,
@@ -112,6 +88,7 @@ def from_source(
     *,
     strategy: str | TransferStrategy = AUTO,
     strategy_config: dict[str, Any] | None = None,
+    networks: Networks | None = None,
     conditional: bool | None = None,
     latent_dim: int | None = None,
     measuring: Measuring | None = None,
@@ -120,7 +97,7 @@ def from_source(
     choosing: Open | None = None,
 ) -> Prepared:
     """Prepare a transfer. A `GAN` given as the source is not changed. Raises as `from_scratch` does."""
-    choosing = choosing or Open()
+    networks, choosing = networks or Networks(), choosing or Open()
     check_title(title)
     gan = gan_named(source)
     if compare_scratch:
@@ -128,6 +105,7 @@ def from_source(
     spec = replace(spec, image_size=gan.image_shape[1]) if spec.image_size is None else spec
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
+    ready = with_networks(ready, networks, recipe.seed)
     if strategy == AUTO and not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
         strategy = "full"  # the guide of "auto" was measured with discriminators
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
@@ -140,6 +118,7 @@ def from_source(
         source_given=isinstance(source, GAN) and gan.folder is None,
         data=spec,
         recipe=recipe,
+        networks=networks,
         strategy=chosen.strategy,
         strategy_config=chosen.settings,
         conditional=conditional,
@@ -151,8 +130,9 @@ def from_source(
     )
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
     run = _assembled(job, data, ready, method)
-    reasons = [chosen.why, advice, why, without_effect(recipe), fresh_words(run.setup)]
-    run = replace(run, why="\n".join(filter(None, reasons)))
+    new = fresh_words(gan, run.setup)
+    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, without_effect(recipe)]))
+    run = replace(run, why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 
@@ -176,9 +156,10 @@ def from_job(
     """
     if gan is None:
         with seeded(job.recipe.seed):
-            gan = _source(job) if job.verb == "transfer" else _built(job, data.train)
+            gan = _source(job) if job.verb == "transfer" else built(job, data.train)
     if job.verb == "transfer":
         gan = fitted_to(data.train, gan, job.conditional, job.recipe.seed, job.latent_dim)
+        gan = with_networks(gan, job.networks, job.recipe.seed)
     strategy = strategy or build_strategy(job.strategy, job.strategy_config)
     return _assembled(job, data, gan, strategy, avoid)
 
@@ -193,6 +174,11 @@ def _assembled(
     source = gan if job.verb == "transfer" else None
     loss = build_loss(recipe.loss, recipe.loss_config)
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed, loss)
+    if source is not None and job.networks.discriminator and setup.plan.discriminator is not None:
+        raise UsageError(
+            f"strategy {job.strategy} has a discriminator of its own: leave --discriminator "
+            f"{job.networks.discriminator} out, or choose another strategy"
+        )
     if job.verb == "train" and getattr(gan.discriminator, "random_features", False):
         raise UsageError(
             f"discriminator {gan.parts['discriminator']['name']!r} has a frozen backbone of random weights: "
@@ -230,19 +216,6 @@ def _source(job: Job) -> GAN:
     return gan_named(job.name)
 
 
-def _built(job: Job, images: ImageData) -> GAN:
-    """Build new networks for the images. Raises `UsageError` if they make images of another shape."""
-    check_weights(job.name, job.networks.generator_config)
-    gan = build_gan(job.name, name=job.name, **asdict(job.networks))
-    if gan.image_shape != images.shape:
-        raise UsageError(
-            f"{job.name} makes images {gan.image_shape} (channels, height, width), but those of "
-            f"{images.name} are {images.shape}: set --image-size and --channels instead of image_size and "
-            "channels of the network"
-        )
-    return gan
-
-
 def _strategy(
     strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, ready: GAN, images: ImageData
 ) -> tuple[Advice, TransferStrategy]:
@@ -257,34 +230,6 @@ def _strategy(
         return Advice(type(strategy).__name__, {}), strategy
     advice = advised(strategy, config, source, ready, images)
     return advice, build_strategy(advice.strategy, advice.settings)
-
-
-def fitted_to(
-    images: ImageData, source: GAN, conditional: bool | None, seed: int, latent_dim: int | None = None
-) -> GAN:
-    """Fit the source to the images, and to their classes if conditional; add a missing discriminator."""
-    count = classes_for(conditional, source.num_classes, images, source.name)
-    ready = fitted(source, images.shape, seed, images.classes if count else (), latent_dim)
-    return with_discriminator(ready, seed)
-
-
-def classes_for(conditional: bool | None, current: int, images: ImageData, name: str) -> int:
-    """The number of classes of the model to train: 0, or that of the images. `current` is the source's.
-
-    Raises `DataError` if the images have no labels.
-    """
-    if not (current if conditional is None else conditional):
-        return 0
-    if images.labels is None or not images.classes:
-        reason = f"{name} has {current} classes" if conditional is None else "--conditional needs classes"
-        without = "use --unconditional" if current else "leave --conditional out"
-        raise DataError(
-            f"{reason}, but {images.name} has no labels: sort its images into one folder per class, or "
-            f"{without}"
-        )
-    for one in images.classes:
-        storable(one, f"the class of {images.name}", DataError)
-    return len(images.classes)
 
 
 def check_baseline(gan: GAN) -> None:

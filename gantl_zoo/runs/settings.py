@@ -124,11 +124,16 @@ class TransferSettings(RunSettings, total=False):
     """Keyword arguments of `transfer`.
 
     `strategy_config`: arguments of the strategy.
+    `discriminator`: name of a registered discriminator, which starts with random weights. By default the
+    source's own is trained further.
+    `discriminator_config`: arguments of its builder.
     `latent_dim`: size of the latent vector. By default that of the source.
     `compare_scratch`: also train from scratch with the same settings, and compare both models.
     """
 
     strategy_config: dict[str, Any] | None
+    discriminator: str | None
+    discriminator_config: dict[str, Any] | None
     latent_dim: int | None
     compare_scratch: bool
 

@@ -14,6 +14,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.runs.compare import compare
 from gantl_zoo.runs.execute import execute, folder_of
+from gantl_zoo.runs.job import Networks
 from gantl_zoo.runs.prepare import from_source
 from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.resume import check_and_resume
@@ -100,6 +101,10 @@ def prepare_transfer(
         recipe_of("transfer", merged),
         strategy=merged.get("strategy", AUTO),
         strategy_config=merged.get("strategy_config"),
+        networks=Networks(
+            discriminator=merged.get("discriminator"),
+            discriminator_config=merged.get("discriminator_config") or {},
+        ),
         conditional=settings.get("conditional"),
         latent_dim=settings.get("latent_dim"),
         measuring=measuring_of(settings),

@@ -1,7 +1,8 @@
-"""Give a GAN without a discriminator a fresh one of its family, as imported models may need."""
+"""Give a GAN a discriminator of random weights: a new one, or the one that an imported model lacks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +13,28 @@ from gantl_zoo.networks.grown import inner_arguments
 from gantl_zoo.networks.grown_networks import Grown
 from gantl_zoo.seeding import seeded
 
-NOTE = "the source has no discriminator"
 GIVEN = ("image_size", "channels", "num_classes", "latent_dim")  # follow from the generator's images
 
 
-def with_discriminator(gan: GAN, seed: int) -> GAN:
-    """The GAN itself if it has a discriminator, else a copy with a fresh one, initialised from `seed`.
+def with_discriminator(gan: GAN, name: str, config: Mapping[str, Any], seed: int, note: str) -> GAN:
+    """A copy with a new discriminator, initialised from `seed`.
 
-    It is the discriminator with the generator's name, or "dcgan" if there is none, for the generator's images
-    and classes, and with the generator's arguments, such as the width, if it takes them. The match report in
-    the copy's `about` lists its tensors as fresh, so each of them is trained. Raises `UsageError`.
+    The match report in the copy's `about` lists all its tensors as fresh, with the `note`, so each of them is
+    trained, whatever a strategy freezes. Raises `UsageError`.
+    """
+    with seeded(seed):
+        new = gan.with_discriminator(name, **config)
+    fresh = dict.fromkeys(new.discriminator.state_dict(), note)
+    report = {"reused": [], "adapted": {}, "fresh": fresh, "dropped": []}
+    fitted = {**gan.about.get("fitted", {}), "discriminator": report}
+    return replace(new, about={**new.about, "fitted": fitted})
+
+
+def completed(gan: GAN, seed: int) -> GAN:
+    """The GAN itself if it has a discriminator, else a copy with a fresh one of the generator's family.
+
+    It is the discriminator with the generator's name, or "dcgan" if there is none, with the generator's
+    arguments, such as the width, if it takes them. Raises `UsageError` if it can't be built for the images.
     """
     if gan.discriminator is not None:
         return gan
@@ -31,19 +44,10 @@ def with_discriminator(gan: GAN, seed: int) -> GAN:
     critic = name if name in registry.discriminators else "dcgan"
     takes = registry.discriminators.takes(critic)[0]
     own = {key: value for key, value in config.items() if key in takes and key not in GIVEN}
-    shape = {"image_size": gan.image_shape[1], "channels": gan.image_shape[0], "num_classes": gan.num_classes}
-    own |= {key: value for key, value in shape.items() if key in takes}
-    report: dict[str, Any] = {"reused": [], "adapted": {}, "fresh": {}, "dropped": []}
     try:
-        config = registry.discriminators.configure(critic, **own)
-        with seeded(seed):
-            network = registry.discriminators.build(critic, **config)
+        return with_discriminator(gan, critic, own, seed, "the source has no discriminator")
     except UsageError as error:
         raise UsageError(
-            f"{gan.name} has no discriminator, and {critic!r} can't be a fresh one for it ({error}): use "
-            "--strategy projected"
+            f"{gan.name} has no discriminator, and {critic!r} can't be a fresh one for it ({error}): name "
+            "another with --discriminator, or use --strategy projected"
         ) from error
-    report["fresh"] = dict.fromkeys(network.state_dict(), NOTE)
-    fitted = {**gan.about.get("fitted", {}), "discriminator": report}
-    parts = {**gan.parts, "discriminator": {"name": critic, "config": config}}
-    return replace(gan, discriminator=network.eval(), parts=parts, about={**gan.about, "fitted": fitted})
