@@ -460,7 +460,7 @@ def test_a_transfer_trains_a_fresh_discriminator_of_the_same_family(
     assert mine.parts["discriminator"]["config"] == {"image_size": 16, "channels": 3, "width": 4}
     (folder,) = (tmp_path / "runs").iterdir()
     assert (
-        "the source has no discriminator: a fresh one (dcgan-examples) is trained"
+        "discriminator: a new dcgan-examples of random weights, because the source has none"
         in (folder / "log.txt").read_text()
     )
     assert (
@@ -494,8 +494,10 @@ def test_projected_brings_a_discriminator_and_ewc_needs_the_sources(
     )
     assert mine.parts["discriminator"]["name"] == "projected"
     (folder,) = (tmp_path / "runs").iterdir()
-    assert "a fresh one" not in (folder / "log.txt").read_text()
-    with pytest.raises(gz.UsageError, match="has no discriminator, which the Fisher information needs"):
+    assert "of random weights" not in (folder / "log.txt").read_text()
+    with pytest.raises(
+        gz.UsageError, match="has no trained discriminator, which the Fisher information needs"
+    ):
         gz.transfer(alone, data=data, strategy="ewc", out=tmp_path / "ewc", **SETTINGS)
 
 

@@ -47,7 +47,8 @@ def set_content(array: np.ndarray[Any, Any], state: Any) -> None:
         raise WeightsError("it has a NumPy array without content")
     shape, kind, fortran, data = state[1:]
     check_content(shape, kind, data)
-    array.__setstate__((1, shape, kind, bool(fortran), data))
+    state = (1, shape, kind, bool(fortran), data)
+    array.__setstate__(state)
 
 
 def from_buffer(use: Use, data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:

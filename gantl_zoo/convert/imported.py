@@ -58,7 +58,7 @@ def import_weights(
     folder, path = Path(os.path.expanduser(to)), Path(os.path.expanduser(file))
     check_place(folder)
     title = check_words(folder.name if name is None else name, licence)
-    options = {
+    options: dict[str, Any] = {
         "discriminator_file": None if discriminator_file is None else os.path.expanduser(discriminator_file),
         "key": key,
         "generator": generator,

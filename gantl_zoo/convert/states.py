@@ -51,7 +51,7 @@ def pick(found: Mapping[str, State], names: Iterable[str], what: str, key: str |
     """
     if key is not None and key in found:
         return found[key]
-    usual = {simple(place): place for place in reversed(found)}
+    usual = {simple(place): place for place in reversed(list(found))}
     if key is None:
         if place := next((usual[name] for name in names if name in usual), None):
             return found[place]

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gantl_zoo.data import ImageData
-from gantl_zoo.model.gan import GAN, is_fresh
+from gantl_zoo.model.gan import GAN
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import release_folder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.strategy.auto import FAR, NEAR, novelty
-from gantl_zoo.surgery.fresh import MISSING, REPLACED
 from gantl_zoo.training.losses import build_loss, is_adversarial
 from gantl_zoo.training.presets import load_preset
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.base import Regularizer
 from gantl_zoo.training.regularizers.combined import build_regularizer
-from gantl_zoo.training.setup import Setup
 from gantl_zoo.zoo import gan_named
 
 LISTED = 2  # released models that are named if none is near
@@ -125,20 +123,6 @@ def without_effect(recipe: Recipe) -> str:
     given += [name for name, part in parts.items() if name != "none" and not acts_on_generator(part)]
     note = f"the loss {recipe.loss} trains no discriminator"
     return f"{note}, so these settings have no effect: {', '.join(given)}" if given else note
-
-
-def fresh_words(setup: Setup) -> str:
-    """A line about a new discriminator that the run trains, or else an empty string."""
-    trained = setup.plan.discriminator is None and setup.plan.groups.get("discriminator")
-    if not trained or not is_fresh(setup.gan):
-        return ""
-    name = setup.gan.parts["discriminator"]["name"]
-    if REPLACED in setup.gan.about["fitted"]["discriminator"]["fresh"].values():
-        return f"discriminator: a new {name} of random weights"
-    return (
-        f"{MISSING}: a fresh one ({name}) is trained; --strategy projected takes a pretrained network in its "
-        "place"
-    )
 
 
 def acts_on_generator(part: Regularizer) -> bool:

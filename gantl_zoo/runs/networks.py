@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
-from gantl_zoo.model.gan import GAN, build_gan
+from gantl_zoo.model.gan import GAN, build_gan, is_fresh
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.memory import check_weights
 from gantl_zoo.storage.untrusted import storable
 from gantl_zoo.surgery.fit import fitted
-from gantl_zoo.surgery.fresh import with_discriminator
+from gantl_zoo.surgery.fresh import completed, with_discriminator
+from gantl_zoo.training.setup import Setup
 
 
 def for_images(networks: Networks, images: ImageData, num_classes: int) -> Networks:
@@ -52,14 +53,26 @@ def fitted_to(
 
 
 def with_networks(gan: GAN, networks: Networks, seed: int) -> GAN:
-    """The GAN with the discriminator that `networks` name, or a fresh one if it has none.
+    """The GAN with the discriminator that `networks` name, or as it is; a missing one is added.
 
     Raises `UsageError`.
     """
+    if networks.discriminator is None:
+        if networks.discriminator_config:
+            raise UsageError("arguments of a new discriminator need its name: --discriminator NAME")
+        return completed(gan, seed)
     config = plain(networks.discriminator_config)
-    if networks.discriminator is None and config:
-        raise UsageError("arguments of a new discriminator need its name: --discriminator NAME")
-    return with_discriminator(gan, seed, networks.discriminator, config)
+    return with_discriminator(gan, networks.discriminator, config, seed, "a new discriminator")
+
+
+def fresh_words(source: GAN, setup: Setup) -> str:
+    """A line about a new discriminator that the run trains, or else an empty string."""
+    if setup.plan.discriminator is not None or not is_fresh(setup.gan):
+        return ""
+    text = f"discriminator: a new {setup.gan.parts['discriminator']['name']} of random weights"
+    if source.discriminator is not None:
+        return text
+    return f"{text}, because the source has none; --strategy projected uses pretrained features instead"
 
 
 def classes_for(conditional: bool | None, current: int, images: ImageData, name: str) -> int:

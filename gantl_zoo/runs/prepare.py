@@ -20,19 +20,12 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import (
-    Open,
-    choose_recipe,
-    few_images_advice,
-    fresh_words,
-    nearness,
-    without_effect,
-)
+from gantl_zoo.runs.choice import Open, choose_recipe, few_images_advice, nearness, without_effect
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step
 from gantl_zoo.runs.monitor import monitor_of
-from gantl_zoo.runs.networks import built, classes_for, fitted_to, for_images, with_networks
+from gantl_zoo.runs.networks import built, classes_for, fitted_to, for_images, fresh_words, with_networks
 from gantl_zoo.runs.prepared import Prepared, within_budget, without_r1
 from gantl_zoo.runs.spec import DataSpec, RunData
 from gantl_zoo.seeding import seeded
@@ -137,8 +130,9 @@ def from_source(
     )
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
     run = _assembled(job, data, ready, method)
-    reasons = [chosen.why, advice, why, without_effect(recipe), fresh_words(run.setup)]
-    run = replace(run, why="\n".join(filter(None, reasons)))
+    new = fresh_words(gan, run.setup)
+    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, without_effect(recipe)]))
+    run = replace(run, why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 

@@ -136,7 +136,8 @@ class EWC(TransferStrategy):
 def fisher(source: GAN, samples: int) -> list[Tensor]:
     """Mean squared gradients of -log σ(D(G(z))) for the generator's parameters, scaled to a mean of 1."""
     if source.discriminator is None or is_fresh(source):
-        raise UsageError(f"ewc: {source.name} has no discriminator, which the Fisher information needs")
+        lacks = "discriminator" if source.discriminator is None else "trained discriminator"
+        raise UsageError(f"ewc: {source.name} has no {lacks}, which the Fisher information needs")
     generator = copy.deepcopy(source.generator).eval().requires_grad_(True)
     discriminator = evaluating(source.discriminator)
     parameters = list(generator.parameters())

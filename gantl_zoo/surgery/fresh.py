@@ -1,4 +1,4 @@
-"""A new discriminator for a GAN: the one that was asked for, or one of its family if it has none."""
+"""Give a GAN a discriminator of random weights: a new one, or the one that an imported model lacks."""
 
 from __future__ import annotations
 
@@ -13,44 +13,41 @@ from gantl_zoo.networks.grown import inner_arguments
 from gantl_zoo.networks.grown_networks import Grown
 from gantl_zoo.seeding import seeded
 
-MISSING, REPLACED = "the source has no discriminator", "a new discriminator was asked for"
 GIVEN = ("image_size", "channels", "num_classes", "latent_dim")  # follow from the generator's images
 
 
-def with_discriminator(
-    gan: GAN, seed: int, name: str | None = None, config: Mapping[str, Any] | None = None
-) -> GAN:
-    """A copy with the new discriminator `name`, initialised from `seed`; the GAN itself if it needs none.
+def with_discriminator(gan: GAN, name: str, config: Mapping[str, Any], seed: int, note: str) -> GAN:
+    """A copy with a new discriminator, initialised from `seed`.
 
-    By default a GAN without a discriminator gets the one with the generator's name, or "dcgan" if there is
-    none, with the generator's arguments, such as the width, if it takes them. The match report in the copy's
-    `about` lists its tensors as fresh, so each of them is trained. Raises `UsageError`.
+    The match report in the copy's `about` lists all its tensors as fresh, with the `note`, so each of them is
+    trained, whatever a strategy freezes. Raises `UsageError`.
     """
-    if name is None and gan.discriminator is not None:
-        return gan
-    note = MISSING if gan.discriminator is None else REPLACED
-    chosen, arguments = (name, dict(config or {})) if name else counterpart(gan)
-    try:
-        with seeded(seed):
-            new = gan.with_discriminator(chosen, **arguments)
-    except UsageError as error:
-        if name:
-            raise
-        raise UsageError(
-            f"{gan.name} has no discriminator, and {chosen!r} can't be a fresh one for it ({error}): use "
-            "--strategy projected, or --discriminator NAME"
-        ) from error
-    report: dict[str, Any] = {"reused": [], "adapted": {}, "fresh": {}, "dropped": []}
-    report["fresh"] = dict.fromkeys(new.discriminator.state_dict(), note)
+    with seeded(seed):
+        new = gan.with_discriminator(name, **config)
+    fresh = dict.fromkeys(new.discriminator.state_dict(), note)
+    report = {"reused": [], "adapted": {}, "fresh": fresh, "dropped": []}
     fitted = {**gan.about.get("fitted", {}), "discriminator": report}
-    return replace(new, about={**gan.about, "fitted": fitted})
+    return replace(new, about={**new.about, "fitted": fitted})
 
 
-def counterpart(gan: GAN) -> tuple[str, dict[str, Any]]:
-    """The name and the arguments of the discriminator of a generator's family."""
+def completed(gan: GAN, seed: int) -> GAN:
+    """The GAN itself if it has a discriminator, else a copy with a fresh one of the generator's family.
+
+    It is the discriminator with the generator's name, or "dcgan" if there is none, with the generator's
+    arguments, such as the width, if it takes them. Raises `UsageError` if it can't be built for the images.
+    """
+    if gan.discriminator is not None:
+        return gan
     name, config = gan.parts["generator"]["name"], gan.parts["generator"]["config"]
     if isinstance(gan.generator, Grown):
         name, config = inner_arguments("generator", config)
     critic = name if name in registry.discriminators else "dcgan"
     takes = registry.discriminators.takes(critic)[0]
-    return critic, {key: value for key, value in config.items() if key in takes and key not in GIVEN}
+    own = {key: value for key, value in config.items() if key in takes and key not in GIVEN}
+    try:
+        return with_discriminator(gan, critic, own, seed, "the source has no discriminator")
+    except UsageError as error:
+        raise UsageError(
+            f"{gan.name} has no discriminator, and {critic!r} can't be a fresh one for it ({error}): name "
+            "another with --discriminator, or use --strategy projected"
+        ) from error
