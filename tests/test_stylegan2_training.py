@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import new_trainer
+from helpers import EARLY, moved, new_trainer, state
 from test_losses import Quadratic
+from test_resume import assert_same, dies_at, states
 from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.networks.stylegan2_layers import EqualConv
 from gantl_zoo.runs.train import prepare_train
 from gantl_zoo.runs.transfer import prepare_transfer
+from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import engine
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.preset_stylegan2 import ema_images, learning_rate, r1_gamma
@@ -144,10 +148,10 @@ def test_style_mixing_takes_the_last_layers_of_a_second_latent() -> None:
         StyleMixing().mapped_latents(torch.zeros(4, 6), lambda: torch.zeros(4, 6))
 
 
-def trainer_of(gan: gz.GAN, images: ImageData, strategy: str = "full", **settings: Any) -> Any:
+def trainer_of(gan: gz.GAN, images: ImageData, strategy: Any = None, **settings: Any) -> Any:
     recipe = gz.Recipe(**{"steps": 3, "batch": 4, "precision": "fp32"} | settings)
-    chosen = gz.strategies.build(strategy)
-    return new_trainer(gan, chosen, images, recipe, engine.choose("cpu", recipe.precision))
+    machine = engine.choose("cpu", recipe.precision)
+    return new_trainer(gan, strategy or gz.TransferStrategy(), images, recipe, machine)
 
 
 @pytest.mark.parametrize("name", ["path-length", "style-mixing", "path-length+style-mixing"])
@@ -193,3 +197,113 @@ def test_the_preset_computes_its_settings_for_the_images(images: ImageData) -> N
     del moved["generator_config"], moved["discriminator_config"]
     transfer = prepare_transfer(source, images.fit(32, 1), "freeze-d", moved).job.recipe
     assert (transfer.r1, transfer.beta1, transfer.aug) == (0.0128, 0.0, "ada")
+
+
+def kernels(network: nn.Module) -> set[str]:
+    """The names of the weights of linear and convolutional layers."""
+    return {name for name, tensor in network.named_parameters() if name.endswith("weight")}
+
+
+STRATEGIES = gz.strategies.names()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_exports_a_stylegan2_with_the_images_that_it_trained(
+    name: str, images: ImageData, tmp_path: Path
+) -> None:
+    gan = stylegan2()
+    plan = {"lr": 1e-2, "ema_images": 0, "regularizer": "path-length+style-mixing", "r1": 0.1}
+    trainer = trainer_of(gan, images.fit(32, 1), gz.build_strategy(name, EARLY.get(name, {})), **plan)
+    before = state(gan.generator)
+    for step in range(3):
+        trainer.step(step, torch.arange(4))
+    assert moved(before, gan.generator)
+    exported = trainer.snapshot()
+    assert exported.parts["generator"] == gan.parts["generator"]
+    assert exported.generator.state_dict().keys() == before.keys()
+    exported.save(tmp_path / "model")
+    loaded = gz.load_model(tmp_path / "model")
+    trained = gz.GAN(gan.generator, gan.discriminator, gan.parts)  # without averaging, as ema_images is 0
+    for one in (exported, trained):
+        torch.testing.assert_close(loaded.generate(4), one.generate(4), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted({"adam", "lora", "svd"} & set(STRATEGIES)))
+def test_adapters_hold_each_kernel_of_stylegan2(name: str, images: ImageData) -> None:
+    gan = stylegan2(num_classes=2)
+    config = {"rank": 1, "alpha": 1.0} if name == "lora" else EARLY.get(name, {})
+    before = state(gan.generator)
+    strategy: Any = gz.build_strategy(name, config)
+    data = images.fit(32, 1)
+    trainer = trainer_of(gan, data, strategy, lr=1e-2)
+    assert {held.name for held in strategy.held["generator"]} == kernels(gan.generator)
+    for step in range(2):
+        trainer.step(step, torch.arange(4))
+    if name != "adam":  # which fine-tunes all other tensors, too
+        assert moved(before, gan.generator) == kernels(gan.generator) | {"mapping.w_avg"}
+    if name == "lora":
+        after = gan.generator.state_dict()
+        changes = [(after[key] - before[key]).flatten(1) for key in kernels(gan.generator)]
+        assert all(torch.linalg.matrix_rank(change, rtol=1e-3) == 1 for change in changes)
+
+
+@pytest.mark.parametrize(("blocks", "layers"), [(1, 4), (3, 10), (4, 13)])
+def test_freeze_d_counts_blocks_of_the_layers_of_the_official_option(blocks: int, layers: int) -> None:
+    network = gz.discriminators.build("stylegan2", image_size=256, channel_base=256, channel_max=4)
+    convolutions = {
+        f"{name}.weight" for name, layer in network.named_modules() if isinstance(layer, EqualConv)
+    }
+    learning = gz.build_strategy("freeze-d", {"first": blocks}).learns(network, "discriminator")
+    trained = {id(parameter) for block in learning for parameter in block.parameters()}
+    frozen = [name for name, parameter in network.named_parameters() if id(parameter) not in trained]
+    assert len(set(frozen) & convolutions) == layers
+    sides = [256 >> number for number in range(blocks)]
+    assert {name.split(".")[0] for name in frozen} == {f"b{side}" for side in sides}
+
+
+def test_a_resumed_stylegan2_is_the_unbroken_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings(steps=6, batch=4, checkpoint_every=3, data=photos, image_size=32, channels=1)
+    given["regularizer_config"] = {"path-length.every": 2, "r1.every": 2}
+    whole = gz.train(out=tmp_path / "whole", **given)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="is gone"):
+        dies_at(5, patch)
+        gz.train(out=tmp_path / "broken", **given)
+    (run,) = (tmp_path / "broken").iterdir()
+    resumed = gz.resume(run)
+    assert torch.equal(whole.generate(4), resumed.generate(4))
+    assert whole.folder is not None
+    last = states(run)["00000006"]
+    assert_same(states(whole.folder.parent)["00000006"], last)
+    assert last["regularizer.saved.1.updates"] == 3 and last["regularizer.saved.1.mean"] > 0
+
+
+@pytest.mark.parametrize("size", [64, 16])
+def test_a_stylegan2_for_images_of_another_size_begins_as_a_resampling_and_trains(
+    size: int, images: ImageData
+) -> None:
+    gan = stylegan2()
+    made, _ = adapt(gan, (1, size, size))
+    noise = torch.randn(2, gan.latent_dim)
+    images_before, images_after = (one.synthesize(one.map(noise)).detach() for one in (gan, made))
+    up = nn.functional.interpolate(images_before, size=(size, size), mode="bilinear")
+    expected = up if size > 32 else nn.functional.avg_pool2d(images_before, 2)
+    assert (images_after - expected).abs().max() < 1e-3
+    trainer = trainer_of(made, images.fit(size, 1), regularizer="path-length+style-mixing", r1=0.1, lr=1e-2)
+    before = state(made.generator)
+    for step in range(2):
+        losses = trainer.step(step, torch.arange(4))
+        assert all(loss.isfinite() for loss in losses.values())
+    changed = moved(before, made.generator)
+    assert "inner.mapping.w_avg" in changed
+    assert size < 32 or any(name.startswith("added.") for name in changed)
+
+
+def test_stylegan2_trains_in_bf16(images: ImageData) -> None:
+    settings = {"regularizer": "path-length+style-mixing", "r1": 0.1, "precision": "bf16", "lr": 2.5e-3}
+    trainer = trainer_of(stylegan2(), images.fit(32, 1), **settings, aug="ada")
+    for step in range(6):
+        losses = trainer.step(step, torch.arange(4))
+        assert all(loss.isfinite() for loss in losses.values())
+    assert not trainer.health().get("skipped") and not trainer.non_finite()

@@ -167,7 +167,7 @@ class ModulatedConv(nn.Conv2d):
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     @property
-    def scale_and_shift(self) -> list[nn.Parameter]:
+    def scale_and_shift(self) -> list[Tensor]:
         """The parameters of the styles, and the bias; for the strategy `scale-shift`."""
         assert self.bias is not None
         return [*self.affine.parameters(), self.bias]
@@ -220,7 +220,7 @@ class ToImage(nn.Conv2d):
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     @property
-    def scale_and_shift(self) -> list[nn.Parameter]:
+    def scale_and_shift(self) -> list[Tensor]:
         """The parameters of the styles, and the bias; for the strategy `scale-shift`."""
         assert self.bias is not None
         return [*self.affine.parameters(), self.bias]

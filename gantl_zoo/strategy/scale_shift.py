@@ -95,7 +95,8 @@ def scale_and_shift(layer: Any) -> list[nn.Parameter]:
     """
     if isinstance(layer, NORMS):
         return list(layer.parameters(recurse=False))
-    return list(getattr(layer, "scale_and_shift", ()))
+    parameters: list[nn.Parameter] = list(getattr(layer, "scale_and_shift", ()))
+    return parameters
 
 
 class Reconstruction(nn.Module):
