@@ -89,7 +89,8 @@ def without_last(inner: Any, name: str) -> nn.Linear:
     Raises `UsageError` unless its last block ends in one linear layer from F features to the logit.
     """
     wrong = UsageError(
-        f"san: {name!r} does not end in one linear layer from features to the logit; dcgan, resnet and r3 do"
+        f"san: {name!r} does not end in one linear layer from features to the logit; dcgan, resnet, r3 and "
+        "stylegan2 do"
     )
     last = [m for m in blocks(inner)[-1].modules() if isinstance(m, nn.Linear) and m.out_features == 1]
     if len(last) != 1 or hasattr(inner, "self_supervised"):
@@ -120,8 +121,8 @@ def discriminator(
     Train it with a loss in which the generator minimises -D: hinge or wasserstein. It is unconditional. The
     last layer starts at random. Paper: https://arxiv.org/abs/2301.12811.
 
-    `discriminator`: name of the inner network; its head must end in one linear layer, as in dcgan, resnet and
-        r3.
+    `discriminator`: name of the inner network; its head must end in one linear layer, as in dcgan, resnet,
+        r3 and stylegan2.
     `image_size`: height and width of the images in pixels.
     `channels`: number of channels of the images; 1 for grey, 3 for RGB.
     `discriminator_config`: arguments of the inner network, such as its width. They can also be passed

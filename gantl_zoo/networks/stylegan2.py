@@ -182,7 +182,7 @@ class StyleGAN2Generator(nn.Module):
         latents: Tensor = self.mapping(noise, need(self, labels))  # (N, Z) -> (N, W)
         if self.mapping.training:
             self.mapping.track(latents)
-        return latents[:, None].expand(-1, self.num_layers, -1)
+        return latents[:, None].repeat(1, self.num_layers, 1)
 
     def truncate(self, latents: Tensor, psi: float, layers: int | None = None) -> Tensor:
         """Latents (N, L, W) or (N, W) moved towards the mean: all the way for `psi` 0, not at all for 1.
