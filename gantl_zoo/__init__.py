@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from gantl_zoo.training.augment.base import Augment
     from gantl_zoo.training.callback import Callback, RunView
     from gantl_zoo.training.classifier_recipe import ClassifierRecipe
-    from gantl_zoo.training.presets import Preset
+    from gantl_zoo.training.presets import Formula, Preset
     from gantl_zoo.training.recipe import Recipe
     from gantl_zoo.training.regularizers.base import Regularizer
     from gantl_zoo.viz.images import Images
@@ -79,6 +79,7 @@ _LAZY = {
     "ClassifierReport": "runs.classify_report",
     "DataSpec": "runs.spec",
     "Discriminator": "networks.base",
+    "Formula": "training.presets",
     "GAN": "model.gan",
     "Generator": "networks.base",
     "Group": "strategy.base",
@@ -127,6 +128,7 @@ __all__ = [
     "DataError",
     "DataSpec",
     "Discriminator",
+    "Formula",
     "Generator",
     "Group",
     "HubError",

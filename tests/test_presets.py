@@ -66,7 +66,8 @@ def test_every_preset_is_a_recipe_that_can_be_built(name: str) -> None:
         registry = getattr(gz, f"{kind}s")
         registry.configure(settings.get(kind, "dcgan"), **settings.get(f"{kind}_config", {}))
     rows = preset.describe()
-    assert [row[:2] for row in rows] == list(settings.items()) and all(row[2] for row in rows)
+    shown = {key: formula.text for key, formula in preset.formulas.items()}
+    assert [row[:2] for row in rows] == list((settings | shown).items()) and all(row[2] for row in rows)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n in gz.models])

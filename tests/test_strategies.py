@@ -28,7 +28,7 @@ from gantl_zoo.training.trainer import Trainer
 
 # `projected` has one block, the heads, so most strategies refuse it (test_projected.py)
 DISCRIMINATORS = [name for name in registry.discriminators.names() if name != "projected"]
-WITHOUT_NORMS = ("r3", "stylegan2")
+WITHOUT_NORMS = ("r3",)
 PAIRS = [(g, d) for g in registry.generators.names() for d in DISCRIMINATORS]
 PAIRS = [pair for pair in PAIRS if "grown" not in pair or pair == ("grown", "grown")]
 PAIRS = [(g, d) for g, d in PAIRS if d not in ("packed", "san") or g == "dcgan"]  # whose inner one is dcgan's

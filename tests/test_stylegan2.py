@@ -135,10 +135,11 @@ def test_training_moves_the_mean_of_the_latents_and_nothing_else_does() -> None:
     network = build().generator
     noise, before = torch.randn(8, 6), network.mapping.w_avg.clone()
     network.eval()(noise)
-    network.train().synthesize(network.map(noise))
+    latents = network.map(noise)
+    network.train().synthesize(latents)
     assert torch.equal(network.mapping.w_avg, before)
     network(noise)
-    expected = 0.995 * before + 0.005 * network.map(noise)[:, 0].mean(0)
+    expected = 0.995 * before + 0.005 * latents[:, 0].mean(0)
     torch.testing.assert_close(network.mapping.w_avg, expected.detach())
 
 

@@ -57,6 +57,7 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("presets", "r3"): "gantl-zoo train --data ./photos --preset r3",
     ("presets", "scratch-64"): "gantl-zoo train --data ./photos --image-size 64 --preset scratch-64",
     ("presets", "stacked-mnist"): "gantl-zoo train --data stacked-mnist --preset stacked-mnist",
+    ("presets", "stylegan2"): "gantl-zoo train --data ./photos --image-size 64 --preset stylegan2",
     ("presets", "transfer"): TRANSFER.format(data="glyphs", name="transfer"),
 }
 
@@ -91,9 +92,7 @@ def arguments(kind: str, name: str, target: Any) -> dict[str, dict[str, Any]]:
     """`{"width": {"default": 64, "help": "…"}}`: the arguments of a builder, or the fields of a value."""
     if isinstance(target, Preset):
         reasons = target.reasons
-        return {
-            key: {"default": value, "help": reasons.get(key, "")} for key, value in target.settings.items()
-        }
+        return {key: {"default": value, "help": reasons.get(key, "")} for key, value, _ in target.describe()}
     texts = field_help(target if isinstance(target, type) or callable(target) else type(target))
     if is_dataclass(target) and not isinstance(target, type):
         values: Mapping[str, Any] = {f.name: getattr(target, f.name) for f in fields(target)}

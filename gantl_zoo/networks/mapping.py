@@ -17,7 +17,8 @@ class MappedGenerator(Protocol):
     """A generator with an intermediate latent space, such as StyleGAN's W.
 
     A network that has these three methods is one; `forward(noise, labels)` must give the images of
-    `synthesize(map(noise, labels))`. An unconditional network's `map` is called without labels.
+    `synthesize(map(noise, labels))`. An unconditional network's `map` is called without labels. In training
+    mode `map` may move the mean of the latents, since training may call it instead of `forward`.
     """
 
     def map(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

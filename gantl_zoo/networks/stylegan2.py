@@ -156,8 +156,8 @@ class Synthesis(nn.Module):
 class StyleGAN2Generator(nn.Module):
     """Maps noise (N, Z), and labels (N,) if class-conditional, to images (N, C, H, W), not bounded.
 
-    It has an intermediate latent space: `map`, `truncate` and `synthesize`. In training mode each call moves
-    the mean of that space, `mapping.w_avg`.
+    It has an intermediate latent space: `map`, `truncate` and `synthesize`. In training mode `map` moves the
+    mean of that space, `mapping.w_avg`.
     """
 
     def __init__(self, mapping: Mapping, synthesis: Synthesis, channels: int, noise: str) -> None:
@@ -180,6 +180,8 @@ class StyleGAN2Generator(nn.Module):
     def map(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Intermediate latents (N, L, W), equal in all layers."""
         latents: Tensor = self.mapping(noise, need(self, labels))  # (N, Z) -> (N, W)
+        if self.mapping.training:
+            self.mapping.track(latents)
         return latents[:, None].repeat(1, self.num_layers, 1)
 
     def truncate(self, latents: Tensor, psi: float, layers: int | None = None) -> Tensor:
@@ -213,10 +215,7 @@ class StyleGAN2Generator(nn.Module):
         return images.to(latents.dtype)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        latents = self.map(noise, labels)  # (N, Z) -> (N, L, W)
-        if self.mapping.training:
-            self.mapping.track(latents[:, 0])
-        return self.synthesize(latents)  # (N, L, W) -> (N, C, H, W)
+        return self.synthesize(self.map(noise, labels))  # (N, Z) -> (N, L, W) -> (N, C, H, W)
 
 
 def check_noise(noise: str) -> str:

@@ -166,6 +166,12 @@ class ModulatedConv(nn.Conv2d):
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
+    @property
+    def scale_and_shift(self) -> list[Tensor]:
+        """The parameters of the styles, and the bias; for the strategy `scale-shift`."""
+        assert self.bias is not None
+        return [*self.affine.parameters(), self.bias]
+
     def scales(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """The factors of the input channels (N, I) and of the output channels (N, O).
 
@@ -212,6 +218,12 @@ class ToImage(nn.Conv2d):
         self.affine = EqualLinear(w_dim, inputs, bias=1.0)
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    @property
+    def scale_and_shift(self) -> list[Tensor]:
+        """The parameters of the styles, and the bias; for the strategy `scale-shift`."""
+        assert self.bias is not None
+        return [*self.affine.parameters(), self.bias]
 
     def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
         assert self.bias is not None

@@ -98,8 +98,10 @@ regularizers = Registry(
         "latent-consistency": "gantl_zoo.training.regularizers.consistency:LatentConsistency",
         "lecam": "gantl_zoo.training.regularizers.lecam:LeCam",
         "none": "gantl_zoo.training.regularizers.base:Regularizer",
+        "path-length": "gantl_zoo.training.regularizers.latent_space:PathLength",
         "r1": "gantl_zoo.training.regularizers.gradient:R1",
         "r2": "gantl_zoo.training.regularizers.gradient:R2",
+        "style-mixing": "gantl_zoo.training.regularizers.latent_space:StyleMixing",
         "top-k": "gantl_zoo.training.regularizers.top_k:TopK",
     },
 )
@@ -134,6 +136,7 @@ presets = Registry(
         "r3": "gantl_zoo.training.preset_r3:r3",
         "scratch-64": "gantl_zoo.training.presets:scratch_64",
         "stacked-mnist": "gantl_zoo.training.presets:stacked_mnist",
+        "stylegan2": "gantl_zoo.training.preset_stylegan2:stylegan2",
         "transfer": "gantl_zoo.training.presets:transfer",
         "transfer-64": "gantl_zoo.training.presets:transfer_64",
     },

@@ -14,7 +14,7 @@ from gantl_zoo.registry.releases import release_folder
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.strategy.auto import FAR, NEAR, novelty
 from gantl_zoo.training.losses import build_loss, is_adversarial
-from gantl_zoo.training.presets import load_preset
+from gantl_zoo.training.presets import formulas_of, load_preset
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.base import Regularizer
 from gantl_zoo.training.regularizers.combined import build_regularizer
@@ -87,6 +87,19 @@ def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData)
     return replace(recipe, **chosen), "\n".join(lines)
 
 
+def computed(recipe: Recipe, choosing: Open, images: ImageData) -> tuple[Recipe, str]:
+    """The recipe with the values of the preset's formulas for these images, and a line for each.
+
+    A setting that the user gave keeps its value.
+    """
+    side, chosen, lines = images.shape[1], dict[str, Any](), list[str]()
+    for key, formula in formulas_of(choosing.preset).items():
+        if key in choosing.settings:
+            chosen[key] = formula.value(side, recipe.batch)
+            lines.append(f"{key} {chosen[key]:g}, for {side} pixels and batch {recipe.batch}: {formula.text}")
+    return replace(recipe, **chosen), "\n".join(lines)
+
+
 HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one option such as --lr"
 
 
@@ -126,8 +139,8 @@ def without_effect(recipe: Recipe) -> str:
 
 
 def acts_on_generator(part: Regularizer) -> bool:
-    """Whether a regularizer adds terms to the generator's loss."""
-    return type(part).generator is not Regularizer.generator
+    """Whether a regularizer adds terms to the generator's loss, or replaces its latents."""
+    return part.latent_space or type(part).generator is not Regularizer.generator
 
 
 def nearness(source: GAN, images: ImageData, far: float) -> str:

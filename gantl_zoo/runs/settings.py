@@ -19,6 +19,7 @@ from gantl_zoo.runs.choice import Open
 from gantl_zoo.runs.job import Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training.presets import formulas_of
 from gantl_zoo.training.recipe import Recipe, open_settings
 
 GENERAL = ("data", "resume", "callbacks", "out", "quiet", "progress")  # arguments of all training verbs
@@ -198,7 +199,10 @@ def open_of(verb: str, asked: RunSettings, settings: RunSettings) -> Open:
             )
         if not minutes > 0:
             raise UsageError(f"minutes must be above 0, not {minutes!r}")
-    return Open(settings=open_settings(verb, settings), preset=asked.get("preset"), minutes=plain(minutes))
+    preset = asked.get("preset")
+    formulas = [key for key in formulas_of(preset) if asked.get(key) is None]
+    left = open_settings(verb, settings) | set(formulas)
+    return Open(settings=left, preset=preset, minutes=plain(minutes))
 
 
 def measuring_of(settings: MeasuringSettings) -> Measuring:

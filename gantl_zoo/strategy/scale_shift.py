@@ -30,7 +30,8 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 class ScaleShift(TransferStrategy):
     """Train only the scale and shift of the norms (BatchStat, Noguchi & Harada 2019).
 
-    In a classifier the last block is trained, too. Paper: https://arxiv.org/abs/1904.01774, section 3.
+    In StyleGAN2's generator these are the layers that map intermediate latents to styles, and the biases. In
+    a classifier the last block is trained, too. Paper: https://arxiv.org/abs/1904.01774, section 3.
 
     `network`: network of which only the norms are trained: "generator", "discriminator" or "both". The other
         one is fully fine-tuned.
@@ -72,8 +73,8 @@ class ScaleShift(TransferStrategy):
     def group(self, network: nn.Module, role: str) -> list[Group]:
         if role not in self.roles:
             return super().group(network, role)
-        norms = [m for block in blocks(network) for m in block.modules() if isinstance(m, NORMS)]
-        parameters = unique(p for norm in norms for p in norm.parameters(recurse=False))
+        layers = [layer for block in blocks(network) for layer in block.modules()]
+        parameters = unique(p for layer in layers for p in scale_and_shift(layer))
         if not parameters:
             raise UsageError(f"scale-shift: the {role} {type(network).__name__} has no norms with a scale")
         if role == "backbone":
@@ -85,6 +86,17 @@ class ScaleShift(TransferStrategy):
             return {"generator": adversarial}
         pixels, features, gap = self.reconstruction(batch.generator, len(batch.real))
         return {"pixels": pixels, "features": self.perceptual * features, "latents": self.normal * gap}
+
+
+def scale_and_shift(layer: Any) -> list[nn.Parameter]:
+    """The parameters with which a layer scales and shifts its features; empty for most layers.
+
+    A layer that is not a norm, such as a modulated convolution, lists them in `scale_and_shift`.
+    """
+    if isinstance(layer, NORMS):
+        return list(layer.parameters(recurse=False))
+    parameters: list[nn.Parameter] = list(getattr(layer, "scale_and_shift", ()))
+    return parameters
 
 
 class Reconstruction(nn.Module):

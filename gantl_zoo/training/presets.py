@@ -10,7 +10,7 @@ or with `gz.presets.register("mine", gz.Preset(...))`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -42,12 +42,24 @@ DEPENDING = {
 }
 
 
+USUAL_SIZE = 64  # pixels a side, for formulas before the images are read
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A setting of a preset that depends on the images: `value(image_size, batch)`, described by `text`."""
+
+    text: str
+    value: Callable[[int, int], Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preset:
     """A recipe with a name. Raises `UsageError` for a setting that neither verb has.
 
-    `settings` are keyword arguments of `train` and `transfer`; a verb takes those that it has. `measured`
-    says where the recipe was measured, `reasons` where or why for single settings.
+    `settings` are keyword arguments of `train` and `transfer`; a verb takes those that it has. A value may be
+    a `Formula`, for a setting of `Recipe`. `measured` says where the recipe was measured, `reasons` where or
+    why for single settings.
     """
 
     description: str
@@ -61,14 +73,22 @@ class Preset:
             if key not in known:
                 raise UsageError(f"preset: {unknown('setting', key, known)}")
 
+    @property
+    def formulas(self) -> dict[str, Formula]:
+        """The settings that depend on the images."""
+        return {key: value for key, value in self.settings.items() if isinstance(value, Formula)}
+
     def for_verb(self, verb: str) -> dict[str, Any]:
-        """The preset's settings for "train" or "transfer"."""
+        """The preset's settings for "train" or "transfer". Formulas have the values for 64 pixels a side."""
         others = {name for other, names in OF_VERBS.items() if other != verb for name in names}
-        return {key: value for key, value in self.settings.items() if key not in others}
+        batch = self.settings.get("batch", Recipe.batch)
+        usual = {key: formula.value(USUAL_SIZE, batch) for key, formula in self.formulas.items()}
+        return {key: value for key, value in {**self.settings, **usual}.items() if key not in others}
 
     def describe(self) -> list[tuple[str, Any, str]]:
         """A row for each setting: its name, its value, and where that was measured."""
-        return [(key, value, self.reasons.get(key, self.measured)) for key, value in self.settings.items()]
+        values = {**self.settings, **{key: formula.text for key, formula in self.formulas.items()}}
+        return [(key, value, self.reasons.get(key, self.measured)) for key, value in values.items()]
 
 
 def load_preset(name: str) -> Preset:
@@ -79,6 +99,11 @@ def load_preset(name: str) -> Preset:
     if not isinstance(preset, Preset):
         raise PluginError(f"preset {name!r} is a {type(preset).__name__}, not a gz.Preset")
     return preset
+
+
+def formulas_of(name: str | None) -> dict[str, Formula]:
+    """The settings of a preset that depend on the images; none without a preset."""
+    return {} if name is None else load_preset(name).formulas
 
 
 def with_preset(name: str | None, verb: str, settings: Mapping[str, Any]) -> dict[str, Any]:

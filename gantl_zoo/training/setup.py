@@ -14,6 +14,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks, evaluating, num_classes_of
+from gantl_zoo.networks.mapping import MappedGenerator
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
@@ -23,6 +24,7 @@ from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
 
+LATENT_SPACE = "methods map, truncate and synthesize"
 REMEDY = "train without classes (--unconditional)"
 
 
@@ -179,6 +181,17 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
         raise UsageError(
             f"compiled networks have no second derivatives, which {twice} {verb}: compile or {twice}, not "
             "both"
+        )
+
+
+def check_latent_space(recipe: Recipe, generator: nn.Module) -> None:
+    """Raise `UsageError` if a regularizer needs an intermediate latent space, and this generator has none."""
+    regularizer = build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1)
+    needing = [name for name, part in regularizer.parts.items() if part.latent_space]
+    if needing and not isinstance(generator, MappedGenerator):
+        raise UsageError(
+            f"{' and '.join(needing)}: the generator {type(generator).__name__} has no intermediate latent "
+            f"space ({LATENT_SPACE}): train one that has, such as stylegan2, or use another regularizer"
         )
 
 

@@ -1,19 +1,20 @@
 """The interface of regularizers. The base class itself does nothing.
 
-A regularizer overrides only what it needs. In each step training calls `batch`, the adversarial loss and
-`discriminator`, and after the discriminator's update `generator`. A script or a plug-in adds its own:
+A regularizer overrides only what it needs. In each step training calls `mapped_latents`, `batch`, the
+adversarial loss and `discriminator`, and after the discriminator's update `generator`. A script or a plug-in
+adds its own:
 
     @gz.regularizers.register("mine")
     class Mine(gz.Regularizer): ...
 
     gantl-zoo train … --regularizer mine+r2 --regularizer-arg mine.weight=0.3
 
-N batch, C channels, H, W image size.
+N batch, C channels, H, W image size, L layers with an intermediate latent of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -31,9 +32,18 @@ class Regularizer(nn.Module):
 
     every: int = 1  # steps between two applications; the run's estimated time uses it
     second_derivatives: bool = False  # whether it differentiates a gradient; compiled networks can't
+    latent_space: bool = False  # whether it needs a generator with an intermediate latent space
 
     def __init__(self) -> None:
         super().__init__()
+
+    def mapped_latents(self, latents: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        """The intermediate latents (N, L, …) of the fake images. May replace `latents`.
+
+        `draw()` returns the intermediate latents of new noise, with the same labels. Training calls this
+        method only if `latent_space` is true.
+        """
+        return latents
 
     def batch(self, batch: Batch) -> Batch:
         """The batch of the discriminator's update. May replace `batch.real`."""

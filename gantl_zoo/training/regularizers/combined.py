@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -55,10 +55,16 @@ class Combined(Regularizer):
         self.parts = dict(parts)
         self.saved = nn.ModuleList(parts.values())  # names may have dots, which those of modules may not
         self.every = math.lcm(*(part.every for part in parts.values()))
+        self.latent_space = any(part.latent_space for part in parts.values())
 
     def due(self, step: int) -> tuple[str, ...]:
         """The parts that are not applied in each step, but in this one."""
         return tuple(name for name, part in self.parts.items() if part.every > 1 and step % part.every == 0)
+
+    def mapped_latents(self, latents: Tensor, draw: Callable[[], Tensor]) -> Tensor:
+        for part in self.parts.values():
+            latents = part.mapped_latents(latents, draw) if part.latent_space else latents
+        return latents
 
     def batch(self, batch: Batch) -> Batch:
         for part in self.parts.values():
