@@ -130,6 +130,14 @@ class RunFolder:
         self._add("log.txt", text)
         say(text, quiet=self.quiet)
 
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON file. Raises `TrainingError` if writing fails."""
+        try:
+            with replace_file(self.path / name) as beside:
+                beside.write_text(to_json(value, name), encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"can't write {self.path / name}: {error.strerror or error}") from error
+
     def append(self, name: str, row: dict[str, Any]) -> None:
         """Write a row for programs to `stats.jsonl` or `metrics.jsonl`, and to TensorBoard if it is open."""
         self._add(name, json.dumps(row))

@@ -12,7 +12,7 @@ LEFT_OUT = ("step", "images", "images_per_second", "skipped")
 Rows = list[dict[str, Any]]  # each with its "step"
 
 
-def draw(stats: Rows, metrics: Rows, path: Path) -> Path | None:
+def draw(stats: Rows, metrics: Rows, path: Path, floors: Any = None) -> Path | None:
     """Draw a panel for the losses, one for the health of the run, and one for each metric.
 
     Returns `path`, or None if there is nothing to draw.

@@ -1,0 +1,71 @@
+"""Conditions of the samples: collapse, memorisation, and an augmentation that leaks into them."""
+
+from __future__ import annotations
+
+from gantl_zoo.runs.diagnosis.condition import Condition, at, tail, tidy
+from gantl_zoo.runs.diagnosis.records import Records
+
+FRESH = 250  # steps in which samples of a generator that starts from scratch are all alike
+COLLAPSED = 0.2  # times the diversity of real images
+COPIES = 0.4  # times the distance of held-out images to the nearest training image
+LEAKING = 0.75  # share of samples that are nearer to augmented than to original images
+CERTAIN = 0.8  # probability of an augmentation up to which it does not leak (Karras et al. 2020, figure 5)
+
+
+def collapse(records: Records) -> str:
+    low = tail(records.series("diversity"), lambda value: value < COLLAPSED)
+    if not low or (low[-1][0] < FRESH and not records.over):
+        return ""
+    return f"the samples are only {low[-1][1]:.2f} times as diverse as real images {at(low)}"
+
+
+def after_collapse(records: Records) -> str:
+    lower = f"try --lr {tidy(records.recipe('lr', 2e-4) / 4)} and --on-collapse rollback"
+    if not records.adversarial:
+        return f"{lower}, or a larger --batch"
+    if not records.gamma:
+        return f"{lower}, or --r1 {tidy(records.start_gamma)}"
+    return lower if records.recipe("aug") != "none" else f"{lower}, or --aug diffaugment"
+
+
+def memorising(records: Records) -> str:
+    low = tail(records.series("nn_distance"), lambda value: value < COPIES)
+    if not low:
+        return ""
+    images = f" of {records.images:,} images" if records.images else ""
+    return (
+        f"the samples are {low[-1][1]:.2f} times as far from the nearest training image{images} as held-out "
+        f"images are {at(low)}"
+    )
+
+
+def fewer_steps(records: Records) -> str:
+    early = [step for step, value in records.series("nn_distance") if value >= COPIES]
+    steps = max(early, default=records.done // 4) or 1
+    options = f"try --steps {steps}"
+    options += "" if records.recipe("aug") != "none" else " or --aug diffaugment"
+    return f"{options}, or give more images"
+
+
+def leak(records: Records) -> str:
+    if records.recipe("aug") == "none" or (records.strength is not None and records.strength < CERTAIN):
+        return ""
+    high = tail(records.series("leak"), lambda value: value >= LEAKING)
+    if not high or high[-1][0] < records.done:
+        return ""
+    strength = "" if records.strength is None else f", with an augmentation of p = {records.strength:.2f}"
+    return f"{high[-1][1]:.0%} of the samples look more like augmented than like real images {at(high)}{strength}"
+
+
+def weaker(records: Records) -> str:
+    return f"try --aug {records.recipe('aug')} --aug-arg p={CERTAIN / 2:g}" if (
+        records.strength is not None
+    ) else "try --aug none"
+
+
+CONDITIONS = [
+    Condition("collapse", "the generator has collapsed", ("diversity",), collapse, after_collapse, True),
+    Condition("memorising", "the generator copies training images", ("nn_distance",), memorising,
+              fewer_steps, True),
+    Condition("augmentation-leak", "the augmentation leaks into the samples", ("leak",), leak, weaker),
+]  # fmt: skip
