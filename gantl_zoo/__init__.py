@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.classify_report import ClassifierReport
+    from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, Finding, diagnose as doctor
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.spec import DataSpec
@@ -75,7 +76,9 @@ _LAZY = {
     "ClassifierRecipe": "training.classifier_recipe",
     "ClassifierReport": "runs.classify_report",
     "DataSpec": "runs.spec",
+    "Diagnosis": "runs.diagnosis.diagnosis",
     "Discriminator": "networks.base",
+    "Finding": "runs.diagnosis.diagnosis",
     "GAN": "model.gan",
     "Generator": "networks.base",
     "Group": "strategy.base",
@@ -98,6 +101,7 @@ _LAZY = {
     "classify_evaluate": "runs.classify",
     "classify_train": "runs.classify",
     "classify_transfer": "runs.classify",
+    "doctor": "runs.diagnosis.diagnosis",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
     "load_data": "data",
@@ -108,7 +112,7 @@ _LAZY = {
     "train": "runs.train",
     "transfer": "runs.transfer",
 }
-_RENAMED = {"load_data": "load"}
+_RENAMED = {"doctor": "diagnose", "load_data": "load"}
 
 __all__ = [
     "GAN",
@@ -121,7 +125,9 @@ __all__ = [
     "ClassifierReport",
     "DataError",
     "DataSpec",
+    "Diagnosis",
     "Discriminator",
+    "Finding",
     "Generator",
     "Group",
     "HubError",
@@ -156,6 +162,7 @@ __all__ = [
     "classify_transfer",
     "datasets",
     "discriminators",
+    "doctor",
     "evaluate",
     "generators",
     "hub_models",

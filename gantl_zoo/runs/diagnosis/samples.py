@@ -58,9 +58,11 @@ def leak(records: Records) -> str:
 
 
 def weaker(records: Records) -> str:
-    return f"try --aug {records.recipe('aug')} --aug-arg p={CERTAIN / 2:g}" if (
-        records.strength is not None
-    ) else "try --aug none"
+    return (
+        f"try --aug {records.recipe('aug')} --aug-arg p={CERTAIN / 2:g}"
+        if (records.strength is not None)
+        else "try --aug none"
+    )
 
 
 CONDITIONS = [

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from gantl_zoo.runs.diagnosis import samples
+from gantl_zoo.runs.diagnosis import amount, discriminator, samples, settings
 
-CONDITIONS = [*samples.CONDITIONS]
+CONDITIONS = [
+    *settings.CONDITIONS[:1],  # numbers that are not finite explain everything else
+    *samples.CONDITIONS,
+    *settings.CONDITIONS[1:3],
+    *discriminator.CONDITIONS,
+    *settings.CONDITIONS[3:],
+    *amount.CONDITIONS,
+]
