@@ -89,14 +89,15 @@ class RunRecorder(Observer):
         device, trained = learner.engine.device, player.optimizer is not None
         signs = self.health.look(learner.average, discriminate if trained else None, device, augment)
         collapse = self.health.collapse(signs)
-        if step == 0:  # only checks whether the initial generator is diverse
-            return ""
         self.signs = signs.as_row()
-        self.report(step)
-        if not Pace.of(self.recipe).logs(step):  # otherwise `on_log` records them with the losses
+        if step:  # before, there is nothing to report but what the run starts from
+            self.report(step)
+        if step == 0 or not Pace.of(self.recipe).logs(
+            step
+        ):  # otherwise `on_log` records them with the losses
             self._record(step, self.signs)
             self.signs = {}
-        return collapse if self.health.sure(step) else ""
+        return collapse if step and self.health.sure(step) else ""
 
     def report(self, step: int) -> None:
         """Say what is going wrong, each problem once until it has gone."""

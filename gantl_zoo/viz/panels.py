@@ -82,7 +82,7 @@ PANELS = [
     Panel(("p",), "Probability of the augmentation", "p", (0.0, 0.8), "does not leak"),
     Panel(
         ("skipped",),
-        "Steps that were skipped: gradients were not finite",
+        "Skipped steps: gradients were not finite",
         "steps so far",
         (0.0, None),
         "none",

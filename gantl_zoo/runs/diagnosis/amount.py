@@ -1,4 +1,4 @@
-"""Notes on amounts: too few held-out images for a claim, and too few steps."""
+"""Conditions of amounts: too few steps, and too few held-out images for a claim."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from gantl_zoo.runs.diagnosis.condition import Condition
 from gantl_zoo.runs.diagnosis.records import Records
 
 HELD_OUT = 50  # images; with n of them a Fréchet distance is uncertain by about 2/√n of its value
+FRESH = 2_000  # steps after which the samples of a generator from scratch should differ
+ALIKE = 0.2  # times the diversity of real images
 FALLING = 0.75  # the last score, as a share of that at two thirds of the run
 FLOOR = 2  # a model whose score is within this factor of real images needs no more steps
 
@@ -19,6 +21,20 @@ def few_held_out(records: Records) -> str:
 
 def more_images(records: Records) -> str:
     return "give more images, or compare runs by their pictures; evaluate with --metrics kd"
+
+
+def still_alike(records: Records) -> str:
+    checks = records.series("diversity", start=0)
+    if not records.over or records.steps >= FRESH or max(value for _, value in checks) >= ALIKE:
+        return ""
+    step, value = checks[-1]
+    return (
+        f"at step {step:,} the samples are only {value:.2f} times as diverse as real images, as at the start"
+    )
+
+
+def until_diverse(records: Records) -> str:
+    return f"try --steps {FRESH}"
 
 
 def few_steps(records: Records) -> str:
@@ -38,7 +54,9 @@ def more_steps(records: Records) -> str:
 
 
 CONDITIONS = [
-    Condition("few-steps", "too few steps", ("scores",), few_steps, more_steps, note=True),
+    Condition("too-few-steps", "too few steps: the samples are still all alike", ("diversity",), still_alike,
+              until_diverse),
+    Condition("still-improving", "more steps would help", ("scores",), few_steps, more_steps, note=True),
     Condition("few-held-out", "too few held-out images for a claim", ("held_out",), few_held_out, more_images,
               note=True),
 ]  # fmt: skip

@@ -9,9 +9,7 @@ RANKED = 0.995  # share of pairs that a saturated discriminator ranks correctly
 SOLVED = 0.05  # its loss, as a share of that at chance
 CHECKS = 2  # health checks in a row that must agree, if there are as many
 STARVED = 0.1  # gradient of the generator, as a share of that in the first quarter
-MEMORISED = (
-    0.7  # threshold of overfitting: held-out images are this far on the way from training images to fakes
-)
+MEMORISED = 0.7  # threshold of overfitting: 0 is none; at 1 held-out images get the same logits as fakes
 FEW = 1_000  # training images that a discriminator may memorise
 BLIND = 0.6  # share of pairs that a discriminator ranks correctly which can't tell images apart
 WEAK = 100  # γ is weak if it is smaller than the start value by this factor
@@ -19,7 +17,7 @@ STRONG = 30
 
 
 def ranked(records: Records) -> list[tuple[int, float]]:
-    """The newest checks in which the discriminator ranks nearly all pairs correctly; [] if they are too few."""
+    """The newest checks in which the discriminator ranks nearly all pairs correctly; [] if too few."""
     checks = records.series("saturation")
     found = tail(checks, lambda value: value >= RANKED)
     return found if len(found) >= min(CHECKS, len(checks)) else []
@@ -36,7 +34,7 @@ def saturated(records: Records) -> str:
     if not found or (share is not None and share > SOLVED):
         return ""
     loss = "" if share is None else f", and its loss is {share:.1%} of that at chance"
-    return f"it ranks {found[-1][1]:.1%} of the pairs of a real and a generated image correctly {at(found)}{loss}"
+    return f"it ranks {found[-1][1]:.1%} of the pairs (real, generated) correctly {at(found)}{loss}"
 
 
 def slower(records: Records) -> str:
@@ -51,9 +49,7 @@ def starved(records: Records) -> str:
     early, late = records.early("generator_gradient"), records.late("generator_gradient")
     if not early or late is None or late > STARVED * early or not ranked(records):
         return ""
-    return (
-        f"its gradient fell from {early:.2g} to {late:.2g} at step {records.done:,}: it learns nothing more"
-    )
+    return f"its gradient fell from {early:.2g} to {late:.2g} at step {records.done:,}"
 
 
 def feed(records: Records) -> str:
@@ -95,9 +91,10 @@ def strong(records: Records) -> str:
 
 
 def weak(records: Records) -> str:
-    if not 0 < records.gamma < records.start_gamma / WEAK or not ranked(records):
+    found = ranked(records)
+    if not 0 < records.gamma < records.start_gamma / WEAK or not found:
         return ""
-    return f"γ is {records.gamma:g}, and the discriminator ranks {ranked(records)[-1][1]:.1%} of the pairs correctly"
+    return f"γ is {records.gamma:g}, and the discriminator ranks {found[-1][1]:.1%} of the pairs correctly"
 
 
 def gamma(records: Records) -> str:
@@ -106,10 +103,13 @@ def gamma(records: Records) -> str:
 
 
 CONDITIONS = [
-    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation",), saturated, slower, True),
-    Condition("starved-generator", "the generator is starved", ("generator_gradient", "saturation"), starved, feed),
+    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation",), saturated,
+              slower, True),
+    Condition("starved-generator", "the generator is starved", ("generator_gradient", "saturation"), starved,
+              feed),
     Condition("overfitting", "the discriminator has memorised its training images", ("overfitting",),
               overfitting, augment, True),
-    Condition("r1-too-strong", "the γ of R1 is too large for this size", ("saturation", "gamma"), strong, gamma),
+    Condition("r1-too-strong", "the γ of R1 is too large for this size", ("saturation", "gamma"), strong,
+              gamma),
     Condition("r1-too-weak", "the γ of R1 is too small for this size", ("saturation", "gamma"), weak, gamma),
 ]  # fmt: skip

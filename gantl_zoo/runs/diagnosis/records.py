@@ -55,9 +55,10 @@ class Records:
         """Whether the run has reached its last step."""
         return self.done >= self.steps > 0
 
-    def series(self, name: str) -> Series:
-        """The finite values of a column of `stats` after step 0."""
-        return [(row["step"], float(row[name])) for row in self.stats if row["step"] and is_number(row, name)]
+    def series(self, name: str, start: int = 1) -> Series:
+        """The finite values of a column of `stats` from step `start` on."""
+        rows = [row for row in self.stats if row["step"] >= start and is_number(row, name)]
+        return [(row["step"], float(row[name])) for row in rows]
 
     def last(self, name: str) -> float | None:
         """The newest value of a column of `stats`."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 from gantl_zoo.runs.diagnosis.condition import Condition, at, tail, tidy
 from gantl_zoo.runs.diagnosis.records import Records
 
-FRESH = 250  # steps in which samples of a generator that starts from scratch are all alike
 COLLAPSED = 0.2  # times the diversity of real images
+FRESH = 2_000  # steps in which samples that were never diverse mean a fresh generator, and not a collapse
 COPIES = 0.4  # times the distance of held-out images to the nearest training image
 LEAKING = 0.75  # share of samples that are nearer to augmented than to original images
 CERTAIN = 0.8  # probability of an augmentation up to which it does not leak (Karras et al. 2020, figure 5)
 
 
 def collapse(records: Records) -> str:
-    low = tail(records.series("diversity"), lambda value: value < COLLAPSED)
-    if not low or (low[-1][0] < FRESH and not records.over):
+    checks = records.series("diversity", start=0)
+    low = tail(checks, lambda value: value < COLLAPSED)
+    before = checks[: len(checks) - len(low)]
+    if not low or not (before or low[-1][0] >= FRESH):
         return ""
-    return f"the samples are only {low[-1][1]:.2f} times as diverse as real images {at(low)}"
+    peak = f", after {before[-1][1]:.2f} at step {before[-1][0]:,}" if before else ""
+    return f"the samples are only {low[-1][1]:.2f} times as diverse as real images {at(low)}{peak}"
 
 
 def after_collapse(records: Records) -> str:
@@ -53,8 +56,9 @@ def leak(records: Records) -> str:
     high = tail(records.series("leak"), lambda value: value >= LEAKING)
     if not high or high[-1][0] < records.done:
         return ""
-    strength = "" if records.strength is None else f", with an augmentation of p = {records.strength:.2f}"
-    return f"{high[-1][1]:.0%} of the samples look more like augmented than like real images {at(high)}{strength}"
+    strength = "" if records.strength is None else f", and the augmentation has p = {records.strength:.2f}"
+    share = f"{high[-1][1]:.0%} of the samples are nearer to augmented than to original images"
+    return f"{share} {at(high)}{strength}"
 
 
 def weaker(records: Records) -> str:

@@ -79,9 +79,9 @@ def frozen(records: Records) -> str:
     if scores[-1][1] < AS_GOOD * min(halfway) or scores[-1][1] < 3 * floor:
         return ""
     return (
-        f"only {share:.0%} of the generator's parameters are trained, and {records.deciding} went from "
-        f"{scores[0][1]:.3g} to {scores[-1][1]:.3g}, where real images have {floor:.2g}; it has not fallen since "
-        f"step {scores[len(halfway) - 1][0]:,}"
+        f"only {share:.0%} of the generator's parameters are trained, and {records.deciding}, "
+        f"{scores[-1][1]:.3g} at step {scores[-1][0]:,}, has not fallen since step "
+        f"{scores[len(halfway) - 1][0]:,}; real images have {floor:.2g}"
     )
 
 
@@ -101,8 +101,8 @@ def unfrozen(records: Records) -> str:
     if best <= 0 or len(later) < 2 or min(later) < WORSE * best:
         return ""
     return (
-        f"all parameters are trained on {records.images} images, and {records.deciding} was best at step {step:,} "
-        f"({best:.3g}) and is {later[-1]:.3g} at step {scores[-1][0]:,}"
+        f"all parameters are trained on {records.images} images, and {records.deciding} was best at step "
+        f"{step:,} ({best:.3g}) and is {later[-1]:.3g} at step {scores[-1][0]:,}"
     )
 
 
@@ -116,5 +116,6 @@ CONDITIONS = [
     Condition("lr-too-high", "the learning rate is too high", (), too_fast, lower),
     Condition("lr-too-low", "the learning rate is too low", (), too_slow, higher),
     Condition("frozen-too-much", "too much is frozen", ("setup", "scores"), frozen, thaw),
-    Condition("frozen-too-little", "too little is frozen for so few images", ("images", "scores"), unfrozen, freeze),
+    Condition("frozen-too-little", "too little is frozen for so few images", ("images", "scores"), unfrozen,
+              freeze),
 ]  # fmt: skip
