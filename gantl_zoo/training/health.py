@@ -118,7 +118,7 @@ class HealthMonitor:
         self.alive = self.alive or signs.diversity >= ALIVE
         if signs.diversity >= COLLAPSED:
             return ""
-        return f"collapse: the samples are only {signs.diversity:.2f} times as diverse as real images"
+        return f"the samples are only {signs.diversity:.2f} times as diverse as real images"
 
     def _compare(
         self, fake: Tensor, augment: Callable[[Tensor], Tensor] | None, device: torch.device

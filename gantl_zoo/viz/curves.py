@@ -52,10 +52,12 @@ def draw(
 
 def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
     """Draw one panel."""
+    lowest = float("inf")
     for name in panel.columns:
         points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=panel.label(name), marker=".")
+            lowest = min(lowest, *(value for _, value in points))
     low, high = panel.good or (None, None)
     if panel.chance and chance:
         axes.axhline(chance, color="grey", linestyle="--", label="discriminator at chance")
@@ -63,7 +65,7 @@ def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
         axes.axhspan(low, high, color=GOOD, alpha=0.12, label=panel.meaning)
     elif low is not None:
         axes.axhline(low, color=GOOD, linestyle="--", label=panel.meaning)
-    if panel.logarithmic and all(line.get_ydata().min() > 0 for line in axes.get_lines()):
+    if panel.logarithmic and lowest > 0:
         axes.set_yscale("log")
     axes.set_title(panel.title, fontsize=11, loc="left")
     axes.set_xlabel("step")
