@@ -331,7 +331,9 @@ def test_a_fresh_generator_that_stays_all_alike_is_reported_at_the_end(
     settings = TINY | {"data": photos, "image_size": 28, "watch_every": 20, "on_collapse": "stop"}
     gz.train("dcgan", out=tmp_path, **settings)
     log = next(tmp_path.glob("*/log.txt")).read_text()
-    assert "verdict: too few steps: the samples are still all alike: at step 6 the samples are only 0.10" in log
+    assert (
+        "verdict: too few steps: the samples are still all alike: at step 6 the samples are only 0.10" in log
+    )
 
 
 def test_a_look_leaves_the_networks_as_they_are(photos: Path, tmp_path: Path) -> None:

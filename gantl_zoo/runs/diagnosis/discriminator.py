@@ -10,7 +10,7 @@ SOLVED = 0.05  # its loss, as a share of that at chance
 CHECKS = 2  # health checks in a row that must agree, if there are as many
 STARVED = 0.1  # gradient of the generator, as a share of that in the first quarter
 MEMORISED = 0.7  # threshold of overfitting: 0 is none; at 1 held-out images get the same logits as fakes
-FEW = 1_000  # training images that a discriminator may memorise
+APART = 0.8  # share of pairs below which the statistic of overfitting is noise
 BLIND = 0.6  # share of pairs that a discriminator ranks correctly which can't tell images apart
 WEAK = 100  # γ is weak if it is smaller than the start value by this factor
 STRONG = 30
@@ -59,9 +59,9 @@ def feed(records: Records) -> str:
 
 
 def overfitting(records: Records) -> str:
-    checks = records.series("overfitting")
-    found = tail(checks, lambda value: value > MEMORISED)
-    if len(found) < min(CHECKS, len(checks)) or (records.images or 0) > FEW * 10:
+    found = tail(records.series("overfitting"), lambda value: value > MEMORISED)
+    separates = (records.last("saturation") or 0) >= APART
+    if len(found) < CHECKS or not separates:
         return ""
     images = f" of {records.images:,} images" if records.images else ""
     return (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from gantl_zoo.runs.diagnosis.condition import Condition, at, tidy
 from gantl_zoo.runs.diagnosis.records import Records
 
-LARGE = 0.03  # size of an update relative to the weights; usual values are 1e-4 to 1e-2
-SMALL = 2e-6
+LARGE = 0.1  # size of an update relative to the weights; healthy runs have 1e-4 to 0.04
+SMALL = 5e-6
+USUAL = 5e-3
 FROZEN = 0.3  # share of the generator's parameters that is trained
 AS_GOOD = 0.9  # the score of a model that has hardly improved, as a share of the first
 FEW = 100  # training images on which full fine-tuning does more harm than good
@@ -31,43 +32,42 @@ def calmer(records: Records) -> str:
     return f"try {' or '.join(options)}"
 
 
-def sizes(records: Records) -> list[tuple[str, float]]:
-    """Each network that is trained, with the median size of its updates relative to its weights."""
-    roles = ("generator", "discriminator")
-    return [(role, size) for role in roles if (size := records.late(f"{role}_update", 1.0)) is not None]
+def sizes(records: Records) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Each network that is trained, with the sizes of its updates relative to its weights."""
+    found = [(role, records.series(f"{role}_update")) for role in ("generator", "discriminator")]
+    return [(role, series) for role, series in found if series]
 
 
 def too_fast(records: Records) -> str:
-    large = [f"the {role} changes by {size:.1%} of its weights in a step" for role, size in sizes(records)
-             if size > LARGE]  # fmt: skip
-    return "; ".join(large)
+    """Looks at the largest updates: after a few of them a network may be stuck, with no gradient at all."""
+    peaks = [(role, max(series, key=lambda point: point[1])) for role, series in sizes(records)]
+    return "; ".join(
+        f"the {role} changed by {size:.0%} of its weights in step {step:,}"
+        for role, (step, size) in peaks
+        if size > LARGE
+    )
 
 
 def too_slow(records: Records) -> str:
-    if records.recipe("decay") or records.recipe("final"):
+    if records.recipe("final"):
         return ""
-    small = [f"the {role} changes by {size:.1e} of its weights in a step" for role, size in sizes(records)
-             if size < SMALL]  # fmt: skip
-    return "; ".join(small)
+    peaks = [(role, max(size for _, size in series)) for role, series in sizes(records)]
+    return "; ".join(
+        f"the {role} changes by at most {size:.1e} of its weights in a step"
+        for role, size in peaks
+        if size < SMALL
+    )
 
 
-def rate(records: Records, factor: float) -> str:
-    found = dict(sizes(records))
-    own = records.recipe("discriminator_lr")
-    worst = max(found, key=lambda role: found[role] if factor < 1 else -found[role], default="generator")
-    if own and worst == "discriminator":
-        return f"try --discriminator-lr {tidy(own * factor)}"
-    return f"try --lr {tidy(records.recipe('lr', 2e-4) * factor)}"
-
-
-def lower(records: Records) -> str:
-    largest = max(size for _, size in sizes(records))
-    return rate(records, 2e-3 / largest)
-
-
-def higher(records: Records) -> str:
-    smallest = min(size for _, size in sizes(records))
-    return rate(records, 1e-3 / smallest)
+def usual_rate(records: Records) -> str:
+    """Learning rates at which updates have a usual size; Adam's updates are proportional to the rate."""
+    options: dict[str, float] = {}
+    for role, series in sizes(records):
+        own = "discriminator_lr" if role == "discriminator" and records.recipe("discriminator_lr") else "lr"
+        peak = max(size for _, size in series)
+        if not SMALL <= peak <= LARGE:
+            options.setdefault(own.replace("_", "-"), records.recipe(own, 2e-4) * USUAL / peak)
+    return f"try {' '.join(f'--{name} {tidy(value)}' for name, value in options.items())}"
 
 
 def frozen(records: Records) -> str:
@@ -113,8 +113,8 @@ def freeze(records: Records) -> str:
 
 CONDITIONS = [
     Condition("non-finite", "losses or gradients were not finite", (), non_finite, calmer),
-    Condition("lr-too-high", "the learning rate is too high", (), too_fast, lower),
-    Condition("lr-too-low", "the learning rate is too low", (), too_slow, higher),
+    Condition("lr-too-high", "the learning rate is too high", (), too_fast, usual_rate),
+    Condition("lr-too-low", "the learning rate is too low", (), too_slow, usual_rate),
     Condition("frozen-too-much", "too much is frozen", ("setup", "scores"), frozen, thaw),
     Condition("frozen-too-little", "too little is frozen for so few images", ("images", "scores"), unfrozen,
               freeze),
