@@ -61,7 +61,7 @@ def test_nothing_is_reported_too_early(name: str) -> None:
         return
     for step, _ in records.series("diversity"):
         so_far = [row for row in records.stats if row["step"] <= step]
-        early = Records(records.config, records.setup, so_far, [], {})
+        early = Records(records.config, records.setup, so_far)
         assert examine(early, running=True).findings == (), step
 
 

@@ -180,6 +180,11 @@ class RunFolder:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return [row for line in text.split("\n") if (row := _row(line)) is not None]
 
+    def lines(self) -> list[str]:
+        """The lines of `log.txt`."""
+        path = self.path / "log.txt"
+        return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
     def forget_after(self, step: int) -> None:
         """Delete the rows after `step`, because a resumed run writes them again."""
         for name in ("stats.jsonl", "metrics.jsonl"):

@@ -183,7 +183,8 @@ class RunRecorder(Observer):
         kept = f"kept the model of step {self.best_step}{self.best.reason()}"
         self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
-        if path := curves.draw(stats, metrics, self.folder.path / "curves.png", self.floors):
+        chance = Records.read(self.folder.path).setup.get("chance")
+        if path := curves.draw(stats, metrics, self.folder.path / "curves.png", self.floors, chance):
             self.say(f"curves: {path}")
         if path := self.pictures.animate():
             self.say(f"the samples over time: {path}")

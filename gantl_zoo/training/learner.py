@@ -57,8 +57,7 @@ class Learner:
 
     def health(self) -> dict[str, float]:
         """Additional values to log."""
-        counts = {"skipped": float(self.guard.skipped), "rollbacks": float(self.guard.rollbacks)}
-        return {name: count for name, count in counts.items() if count}
+        return {"skipped": float(self.guard.skipped)} if self.guard.skipped else {}
 
     @torch.no_grad()
     def non_finite(self) -> str:

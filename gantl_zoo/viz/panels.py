@@ -29,7 +29,7 @@ class Panel:
 
 
 PANELS = [
-    Panel(("discriminator", "generator"), "Losses: neither should fall to 0", "loss", chance=True),
+    Panel(("generator", "discriminator"), "Losses: neither should fall to 0", "loss", chance=True),
     Panel(
         ("generator_gradient", "discriminator_gradient"),
         "Gradients: they should not vanish",
@@ -39,15 +39,15 @@ PANELS = [
     Panel(
         ("generator_update", "discriminator_update"),
         "Updates: the learning rate relative to the weights",
-        "size of an update / size of the weights",
-        (1e-4, 1e-2),
+        "share of the weights in a step",
+        (1e-4, 3e-2),
         "usual",
         True,
     ),
     Panel(
         ("diversity",),
         "Diversity of the samples (0: all are alike)",
-        "distance of two samples / of two real images",
+        "relative to real images",
         (0.7, 1.1),
         "as real images",
     ),
@@ -56,25 +56,25 @@ PANELS = [
         "Pairs that the discriminator ranks correctly",
         "share of pairs",
         (0.6, 0.98),
-        "the discriminator is better, but not perfect",
+        "balanced",
     ),
     Panel(
         ("overfitting",),
         "Overfitting of the discriminator (1: held-out images look fake)",
-        "logits, from training images to fakes",
+        "share of the way",
         (-0.2, 0.5),
         "held-out images look like training images",
     ),
     Panel(
         ("nn_distance",),
         "Distance to the nearest training image (0: copies)",
-        "distance of samples / of held-out images",
+        "relative to held-out images",
         (1.0, None),
         "new images",
     ),
     Panel(
         ("leak",),
-        "Samples that look more augmented than real",
+        "Samples that are nearer to augmented than to original images",
         "share of samples",
         (0.0, 0.5),
         "no leak",

@@ -63,10 +63,10 @@ def overfitting(records: Records) -> str:
     separates = (records.last("saturation") or 0) >= APART
     if len(found) < CHECKS or not separates:
         return ""
-    images = f" of {records.images:,} images" if records.images else ""
+    count = f"{records.images:,} " if records.images else ""
     return (
-        f"the logits of held-out images are {found[-1][1]:.0%} of the way from those of the training images"
-        f"{images} to those of samples {at(found)}"
+        f"the logits of held-out images are {found[-1][1]:.0%} of the way from those of the {count}training "
+        f"images to those of samples {at(found)}"
     )
 
 

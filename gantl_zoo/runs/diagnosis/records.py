@@ -19,7 +19,7 @@ Series = list[tuple[int, float]]  # (step, value), by step
 class Records:
     """`config` is the run's config.json, `setup` its setup.json, `model` the config.json of its model.
 
-    `stats` and `metrics` are the rows of the files of these names. `over` is whether the run has reached its
+    `stats` and `metrics` are the rows of the files of these names, `log` the lines of log.txt. `over` is whether the run has reached its
     last step. Runs of earlier versions have no setup.json.
     """
 
@@ -28,13 +28,15 @@ class Records:
     stats: list[Row] = field(default_factory=list)
     metrics: list[Row] = field(default_factory=list)
     model: Row = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, run: str | Path) -> Records:
         """Read the records of a run folder. Raises `TrainingError` if it is not the folder of a GAN's run."""
         folder, config = RunFolder.open(run, quiet=True)
         stats, metrics = folder.rows("stats.jsonl"), folder.rows("metrics.jsonl")
-        return cls(config, json_of(folder.path / "setup.json"), stats, metrics, model_of(folder.path))
+        model, setup = (json_of(folder.path / name) for name in ("model/config.json", "setup.json"))
+        return cls(config, setup, stats, metrics, model, folder.lines())
 
     def recipe(self, key: str, usual: Any = None) -> Any:
         """A setting of the recipe."""
@@ -163,8 +165,3 @@ def json_of(path: Path) -> Row:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def model_of(run: Path) -> Row:
-    """The config.json of the model that a run keeps; empty if there is none yet."""
-    return json_of(run / "model" / "config.json")

@@ -35,11 +35,8 @@ def memorising(records: Records) -> str:
     low = tail(records.series("nn_distance"), lambda value: value < COPIES)
     if not low:
         return ""
-    images = f" of {records.images:,} images" if records.images else ""
-    return (
-        f"the samples are {low[-1][1]:.2f} times as far from the nearest training image{images} as held-out "
-        f"images are {at(low)}"
-    )
+    nearest = f"nearest of {records.images:,} training images" if records.images else "nearest training image"
+    return f"samples are {low[-1][1]:.2f} times as far from the {nearest} as held-out images are {at(low)}"
 
 
 def fewer_steps(records: Records) -> str:
@@ -51,22 +48,17 @@ def fewer_steps(records: Records) -> str:
 
 
 def leak(records: Records) -> str:
-    if records.recipe("aug") == "none" or (records.strength is not None and records.strength < CERTAIN):
+    if records.strength is None or records.strength < CERTAIN:
         return ""
     high = tail(records.series("leak"), lambda value: value >= LEAKING)
-    if not high or high[-1][0] < records.done:
+    if not high:
         return ""
-    strength = "" if records.strength is None else f", and the augmentation has p = {records.strength:.2f}"
     share = f"{high[-1][1]:.0%} of the samples are nearer to augmented than to original images"
-    return f"{share} {at(high)}{strength}"
+    return f"{share} {at(high)}, and the augmentation has p = {records.strength:.2f}"
 
 
 def weaker(records: Records) -> str:
-    return (
-        f"try --aug {records.recipe('aug')} --aug-arg p={CERTAIN / 2:g}"
-        if (records.strength is not None)
-        else "try --aug none"
-    )
+    return f"try --aug {records.recipe('aug')} --aug-arg p={CERTAIN / 2:g}, or --aug diffaugment"
 
 
 CONDITIONS = [

@@ -15,12 +15,10 @@ WORSE = 1.25  # how much worse the last score is than the best one
 
 
 def non_finite(records: Records) -> str:
-    counts = [records.last("skipped") or 0, records.last("rollbacks") or 0]
+    skipped = records.last("skipped")
     broken = [(row["step"], 0.0) for row in records.stats if "generator" in row and row["generator"] is None]
-    if not any(counts) and not broken:
-        return ""
-    parts = [f"{counts[0]:.0f} steps were skipped"] if counts[0] else []
-    parts += [f"the run went back {counts[1]:.0f} times"] if counts[1] else []
+    parts = [line for line in records.log if "not finite" in line and ": back to step " in line]
+    parts += [f"{skipped:.0f} of {records.done:,} steps were skipped"] if skipped else []
     parts += [f"losses were not finite {at(broken)}"] if broken else []
     return "; ".join(parts)
 
@@ -108,7 +106,8 @@ def unfrozen(records: Records) -> str:
 
 def freeze(records: Records) -> str:
     step = min(records.scores, key=lambda score: score[1])[0]
-    return f"try --strategy freeze-d, or --steps {max(step, 1)}"
+    other = f"--steps {step}" if step else f"--lr {tidy(records.recipe('lr', 2e-4) / 4)}"
+    return f"try --strategy freeze-d, or {other}"
 
 
 CONDITIONS = [
