@@ -19,8 +19,8 @@ Series = list[tuple[int, float]]  # (step, value), by step
 class Records:
     """`config` is the run's config.json, `setup` its setup.json, `model` the config.json of its model.
 
-    `stats` and `metrics` are the rows of the files of these names, `log` the lines of log.txt. `over` is whether the run has reached its
-    last step. Runs of earlier versions have no setup.json.
+    `stats` and `metrics` are the rows of the files of these names, `log` the lines of log.txt. `over` is
+    whether the run has reached its last step. Runs of earlier versions have no setup.json.
     """
 
     config: Row = field(default_factory=dict)

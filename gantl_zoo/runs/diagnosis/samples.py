@@ -8,7 +8,7 @@ from gantl_zoo.runs.diagnosis.records import Records
 COLLAPSED = 0.2  # times the diversity of real images
 FRESH = 2_000  # steps in which samples that were never diverse mean a fresh generator, and not a collapse
 COPIES = 0.6  # times the distance of held-out images to the nearest training image
-LEAKING = 0.75  # share of samples that are nearer to augmented than to original images
+LEAKING = 0.5  # share of samples that are nearer to augmented than to original images
 CERTAIN = 0.8  # probability of an augmentation up to which it does not leak (Karras et al. 2020, figure 5)
 
 

@@ -8,6 +8,7 @@ from gantl_zoo.runs.diagnosis.records import Records
 LARGE = 0.1  # size of an update relative to the weights; healthy runs have 1e-4 to 0.04
 SMALL = 5e-6
 USUAL = 5e-3
+HIGHEST = 2e-3  # learning rate of Adam with which GANs are trained
 FROZEN = 0.3  # share of the generator's parameters that is trained
 AS_GOOD = 0.9  # the score of a model that has hardly improved, as a share of the first
 FEW = 100  # training images on which full fine-tuning does more harm than good
@@ -24,7 +25,7 @@ def non_finite(records: Records) -> str:
 
 
 def calmer(records: Records) -> str:
-    options = [f"--lr {tidy(records.recipe('lr', 2e-4) / 4)}"]
+    options = [f"--lr {tidy(min(records.recipe('lr', 2e-4) / 4, HIGHEST))}"]
     options += ["--precision fp32"] if records.recipe("precision") != "fp32" else []
     options += [f"--r1 {tidy(records.start_gamma)}"] if records.adversarial and not records.gamma else []
     return f"try {' or '.join(options)}"
