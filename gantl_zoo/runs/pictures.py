@@ -34,7 +34,7 @@ class Pictures:
             return False
         whole = elapsed / done
         first = min(MINUTE, whole / FEW)
-        growth = (whole / first) ** (1 / GROWTH) - 1
+        growth: float = (whole / first) ** (1 / GROWTH) - 1
         return elapsed - self.last >= max(first, growth * self.last)
 
     def write(self, picture: Any, step: int) -> None:
