@@ -56,8 +56,8 @@ class Condition:
 
 def has(records: Records, name: str) -> bool:
     """Whether the records have an attribute with a value, or else numbers in a column of that name."""
-    if hasattr(Records, name):
-        return getattr(records, name) not in (None, [], "", 0)
+    if hasattr(records, name):
+        return getattr(records, name) not in (None, [], {}, 0)
     return bool(records.series(name))
 
 

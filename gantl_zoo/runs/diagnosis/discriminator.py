@@ -24,17 +24,17 @@ def ranked(records: Records) -> list[tuple[int, float]]:
 
 
 def solved(records: Records) -> float | None:
-    """The discriminator's loss since about the last check, as a share of that at chance."""
-    loss, chance = records.late("discriminator"), records.setup.get("chance")
-    return None if loss is None or not chance else loss / chance
+    """The discriminator's loss, late in the run, as a share of that at chance; None if unknown."""
+    loss = records.late("discriminator")
+    return None if loss is None or records.chance is None else loss / records.chance
 
 
 def saturated(records: Records) -> str:
     found, share = ranked(records), solved(records)
-    if not found or (share is not None and share > SOLVED):
+    if not found or share is None or share > SOLVED:
         return ""
-    loss = "" if share is None else f", and its loss is {share:.1%} of that at chance"
-    return f"it ranks {found[-1][1]:.1%} of the pairs (real, generated) correctly {at(found)}{loss}"
+    text = f"it ranks {found[-1][1]:.1%} of the pairs (real, generated) correctly {at(found)}"
+    return f"{text}, and its loss is {share:.1%} of that at chance"
 
 
 def slower(records: Records) -> str:
@@ -91,10 +91,9 @@ def strong(records: Records) -> str:
 
 
 def weak(records: Records) -> str:
-    found = ranked(records)
-    if not 0 < records.gamma < records.start_gamma / WEAK or not found:
+    if not 0 < records.gamma < records.start_gamma / WEAK or not saturated(records):
         return ""
-    return f"γ is {records.gamma:g}, and the discriminator ranks {found[-1][1]:.1%} of the pairs correctly"
+    return f"γ is {records.gamma:g}, and the discriminator is saturated: {saturated(records)}"
 
 
 def gamma(records: Records) -> str:
@@ -103,13 +102,12 @@ def gamma(records: Records) -> str:
 
 
 CONDITIONS = [
-    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation",), saturated,
+    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation", "chance"), saturated,
               slower, True),
     Condition("starved-generator", "the generator is starved", ("generator_gradient", "saturation"), starved,
               feed),
     Condition("overfitting", "the discriminator has memorised its training images", ("overfitting",),
               overfitting, augment, True),
-    Condition("r1-too-strong", "the γ of R1 is too large for this size", ("saturation", "gamma"), strong,
-              gamma),
-    Condition("r1-too-weak", "the γ of R1 is too small for this size", ("saturation", "gamma"), weak, gamma),
+    Condition("r1-too-strong", "the γ of R1 is too large for this size", ("saturation",), strong, gamma),
+    Condition("r1-too-weak", "the γ of R1 is too small for this size", ("saturation", "chance"), weak, gamma),
 ]  # fmt: skip

@@ -120,6 +120,11 @@ class Records:
         return bool(self.series("discriminator"))
 
     @property
+    def chance(self) -> float | None:
+        """The discriminator's loss if it can't tell real images from fakes; None if it is 0 or not known."""
+        return self.setup.get("chance") or None
+
+    @property
     def gamma(self) -> float:
         """The weight γ of R1; 0 if it was off."""
         config = self.recipe("regularizer_config", {})

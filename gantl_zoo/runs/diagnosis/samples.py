@@ -65,5 +65,5 @@ CONDITIONS = [
     Condition("collapse", "the generator has collapsed", ("diversity",), collapse, after_collapse, True),
     Condition("memorising", "the generator copies training images", ("nn_distance",), memorising,
               fewer_steps, True),
-    Condition("augmentation-leak", "the augmentation leaks into the samples", ("leak",), leak, weaker),
+    Condition("augmentation-leak", "the augmentation leaks into the samples", (), leak, weaker),
 ]  # fmt: skip
