@@ -102,8 +102,8 @@ def gamma(records: Records) -> str:
 
 
 CONDITIONS = [
-    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation", "chance"), saturated,
-              slower, True),
+    Condition("saturated-discriminator", "the discriminator is saturated", ("saturation", "chance"),
+              saturated, slower, True),
     Condition("starved-generator", "the generator is starved", ("generator_gradient", "saturation"), starved,
               feed),
     Condition("overfitting", "the discriminator has memorised its training images", ("overfitting",),

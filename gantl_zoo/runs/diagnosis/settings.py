@@ -91,9 +91,10 @@ def thaw(records: Records) -> str:
 
 
 def unfrozen(records: Records) -> str:
-    share, scores = records.trained_share("discriminator"), records.scores
+    shares = [records.trained_share(role) for role in ("generator", "discriminator")]
+    scores = records.scores
     few = records.images is not None and records.images <= FEW and records.config.get("verb") == "transfer"
-    if not few or share is None or share < 1 or len(scores) < 4:
+    if not few or shares != [1, 1] or len(scores) < 4:
         return ""
     step, best = min(scores, key=lambda score: score[1])
     later = [value for at_step, value in scores if at_step > step]
