@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from gantl_zoo.registry.model_info import ModelInfo
     from gantl_zoo.runs.classify import classify_evaluate, classify_train, classify_transfer
     from gantl_zoo.runs.classify_report import ClassifierReport
+    from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, Finding, diagnose as doctor
     from gantl_zoo.runs.evaluate import evaluate
     from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.spec import DataSpec
@@ -78,7 +79,9 @@ _LAZY = {
     "ClassifierRecipe": "training.classifier_recipe",
     "ClassifierReport": "runs.classify_report",
     "DataSpec": "runs.spec",
+    "Diagnosis": "runs.diagnosis.diagnosis",
     "Discriminator": "networks.base",
+    "Finding": "runs.diagnosis.diagnosis",
     "Formula": "training.presets",
     "GAN": "model.gan",
     "Generator": "networks.base",
@@ -102,6 +105,7 @@ _LAZY = {
     "classify_evaluate": "runs.classify",
     "classify_train": "runs.classify",
     "classify_transfer": "runs.classify",
+    "doctor": "runs.diagnosis.diagnosis",
     "evaluate": "runs.evaluate",
     "hub_models": "hub.search",
     "import_weights": "convert.imported",
@@ -114,7 +118,7 @@ _LAZY = {
     "train": "runs.train",
     "transfer": "runs.transfer",
 }
-_RENAMED = {"load_data": "load"}
+_RENAMED = {"doctor": "diagnose", "load_data": "load"}
 
 __all__ = [
     "GAN",
@@ -127,7 +131,9 @@ __all__ = [
     "ClassifierReport",
     "DataError",
     "DataSpec",
+    "Diagnosis",
     "Discriminator",
+    "Finding",
     "Formula",
     "Generator",
     "Group",
@@ -163,6 +169,7 @@ __all__ = [
     "classify_transfer",
     "datasets",
     "discriminators",
+    "doctor",
     "evaluate",
     "formats",
     "generators",

@@ -373,7 +373,8 @@ def test_every_regularizer_trains(name: str, norm: str, images: ImageData) -> No
         losses = trainer.step(step, torch.arange(4))
         assert all(loss.isfinite() for loss in losses.values())
     expected = {"apa": {"apa_p"}}.get(name, set())
-    assert set(trainer.health()) == expected
+    sizes = {f"{role}_{size}" for role in ("generator", "discriminator") for size in ("gradient", "update")}
+    assert set(trainer.health()) == expected | sizes
 
 
 def test_the_estimated_time_of_a_step_has_its_share_of_each_lazy_regularizer(

@@ -34,6 +34,7 @@ VERBS = {
     "train": "train",
     "transfer": "train",
     "resume": "resume",
+    "doctor": "doctor",
     "evaluate": "evaluate",
     "classify": "classify",
     "adapter": "adapter",

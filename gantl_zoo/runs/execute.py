@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN, load_gan
@@ -17,6 +18,7 @@ from gantl_zoo.runs.spec import note_on
 from gantl_zoo.surgery.matching import summary
 from gantl_zoo.training.callback import Callback, check_callbacks
 from gantl_zoo.training.checkpoint import newest
+from gantl_zoo.training.losses import build_loss, chance_level
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.setup import ANYWAY, Setup
@@ -88,6 +90,7 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
     job, images, monitor = run.job, run.data.train, run.monitor
     if not resume:
         save_picture(grid(images.images[:64]), folder.path / "reals.png")
+        folder.write("setup.json", facts(run, setup))
     if monitor.note:
         folder.log(monitor.note)
     if monitor.evaluator:
@@ -97,17 +100,43 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
     return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb)
 
 
+def facts(run: Prepared, setup: Setup) -> dict[str, Any]:
+    """What setup.json keeps: what the run starts from, as numbers that a diagnosis needs.
+
+    `trained` has for each network how many of its parameters are trained, and how many it has. `chance` is
+    the discriminator's loss if it can't tell real images from fakes.
+    """
+    images, held_out = run.data.train, run.monitor.held_out
+    counts = {role: count_trained(setup, role) for role in setup.networks}
+    recipe = run.job.recipe
+    return {
+        "image_shape": list(images.shape),
+        "images": len(images),
+        "held_out": 0 if held_out is None else len(held_out),
+        "trained": {role: [trained + own, total + own] for role, (trained, own, total) in counts.items()},
+        "chance": chance_level(build_loss(recipe.loss, recipe.loss_config)),
+    }
+
+
+def count_trained(setup: Setup, role: str) -> tuple[int, int, int]:
+    """How many parameters of a network are trained, how many of the strategy, and how many the network has.
+
+    Without those that a strategy updates itself (rate 0).
+    """
+    sizes = {id(p): p.numel() for p in setup.networks[role].parameters()}
+    groups = [g for g in setup.plan.groups.get(role, []) if g.active and g.lr_multiplier]
+    parameters = [p for group in groups for p in group.parameters]
+    own = sum(p.numel() for p in parameters if id(p) not in sizes)
+    return sum(sizes.get(id(p), 0) for p in parameters), own, sum(sizes.values())
+
+
 def plan_line(setup: Setup) -> str:
-    """One line on which parameters are trained, without those that a strategy updates itself (rate 0)."""
+    """One line on which parameters are trained."""
     parts = []
-    for role, network in setup.networks.items():
-        sizes = {id(p): p.numel() for p in network.parameters()}
-        groups = [g for g in setup.plan.groups.get(role, []) if g.active and g.lr_multiplier]
-        parameters = [p for group in groups for p in group.parameters]
-        own = sum(p.numel() for p in parameters if id(p) not in sizes)
-        trained = sum(sizes.get(id(p), 0) for p in parameters)
+    for role in setup.networks:
+        trained, own, total = count_trained(setup, role)
         added = f" and {own:,} of the strategy" if own else ""
-        parts.append(f"{role} {trained:,} of {sum(sizes.values()):,} parameters{added} are trained")
+        parts.append(f"{role} {trained:,} of {total:,} parameters{added} are trained")
     if setup.unfrozen:
         parts.append(ANYWAY.format(setup.unfrozen))
     return "plan: " + "; ".join(parts)

@@ -130,6 +130,14 @@ class RunFolder:
         self._add("log.txt", text)
         say(text, quiet=self.quiet)
 
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write a JSON file. Raises `TrainingError` if writing fails."""
+        try:
+            with replace_file(self.path / name) as beside:
+                beside.write_text(to_json(value, name), encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"can't write {self.path / name}: {error.strerror or error}") from error
+
     def append(self, name: str, row: dict[str, Any]) -> None:
         """Write a row for programs to `stats.jsonl` or `metrics.jsonl`, and to TensorBoard if it is open."""
         self._add(name, json.dumps(row))
@@ -171,6 +179,11 @@ class RunFolder:
         path = self.path / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return [row for line in text.split("\n") if (row := _row(line)) is not None]
+
+    def lines(self) -> list[str]:
+        """The lines of `log.txt`."""
+        path = self.path / "log.txt"
+        return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
 
     def forget_after(self, step: int) -> None:
         """Delete the rows after `step`, because a resumed run writes them again."""

@@ -11,14 +11,18 @@ from torch import Tensor
 from gantl_zoo.model.gan import GAN, load_gan
 from gantl_zoo.networks.base import evaluating
 from gantl_zoo.runs.best import Best, first_with_direction
+from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, diagnose, examine
+from gantl_zoo.runs.diagnosis.records import Records
 from gantl_zoo.runs.evaluate import SHOWN, ModelEvaluator
 from gantl_zoo.runs.folder import RunFolder
+from gantl_zoo.runs.pictures import Pictures
 from gantl_zoo.runs.progress import progress_of
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
-from gantl_zoo.training.health import ADVICE, WITHOUT_DISCRIMINATOR, HealthMonitor
+from gantl_zoo.training.health import HealthMonitor
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.observer import Observer
+from gantl_zoo.training.pace import Pace
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz import curves
@@ -27,6 +31,7 @@ from gantl_zoo.viz.grid import grid, save_picture
 GRID = 64  # images in `fakes….png`
 BUDGET = 0.1  # maximum fraction of a run's time for metrics if `metrics_every` is 0
 ROUND = 50  # steps; metrics are then computed at multiples of it
+SILENT = ("_gradient", "_update")  # ends of the names of numbers that are not shown beside the losses
 
 
 class RunRecorder(Observer):
@@ -49,7 +54,9 @@ class RunRecorder(Observer):
         self.started = time.perf_counter()
         self.floors: dict[str, float | None] = {}
         self.reported: set[str] = set()  # problems that the last check found
-        self.signs: dict[str, float] = {}  # of the last health check, for the next row of statistics
+        self.signs: dict[str, Any] = {}  # of the last health check, for the row of statistics of its step
+        self.pictures = Pictures(folder.path)
+        self.diagnosis: Diagnosis | None = None  # of the run, at its end
         self.progress = progress_of(
             recipe.steps, title, images=recipe.batch, quiet=folder.quiet, write=folder.log
         )
@@ -59,13 +66,15 @@ class RunRecorder(Observer):
             self.progress.update(step)
 
     def on_log(self, step: int, losses: dict[str, float], rate: float) -> None:
-        row = {"step": step, "images": step * self.recipe.batch, "images_per_second": round(rate, 1)}
-        numbers = {
-            k: v if math.isfinite(v) else None for k, v in (losses | self.signs).items()
-        }  # JSON has no NaN
-        self.folder.append("stats.jsonl", row | numbers)
+        self._record(step, {"images_per_second": round(rate, 1)} | losses | self.signs)
         self.signs = {}
-        self.progress.update(step, "  ".join(f"{name} {value:.3f}" for name, value in losses.items()))
+        shown = {name: value for name, value in losses.items() if not name.endswith(SILENT)}
+        self.progress.update(step, "  ".join(f"{name} {value:.3f}" for name, value in shown.items()))
+
+    def _record(self, step: int, numbers: dict[str, Any]) -> None:
+        """Append a row of statistics, with None in place of NaN, which JSON does not have."""
+        row = {k: v if v is None or math.isfinite(v) else None for k, v in numbers.items()}
+        self.folder.append("stats.jsonl", {"step": step, "images": step * self.recipe.batch} | row)
 
     def on_watch(self, step: int, learner: Learner) -> str:
         if self.health is None or not isinstance(learner, Trainer):
@@ -76,23 +85,34 @@ class RunRecorder(Observer):
         def discriminate(images: Tensor, labels: Tensor | None = None) -> Tensor:
             return strategy.discriminate(with_labels(network, labels), images, step)
 
-        trained = player.optimizer is not None
-        signs = self.health.look(learner.average, discriminate if trained else None, learner.engine.device)
-        trouble = self.health.diagnose(signs, step, last=step == self.recipe.steps)
-        if step == 0:  # only checks whether the initial generator is diverse
-            return ""
+        augment = None if self.recipe.aug == "none" else learner.game.augment
+        device, trained = learner.engine.device, player.optimizer is not None
+        signs = self.health.look(learner.average, discriminate if trained else None, device, augment)
+        collapse = self.health.collapse(signs)
         self.signs = signs.as_row()
-        for kind, text in trouble.items():
-            if kind not in self.reported:  # once, until it has gone
-                advice = ADVICE[kind] if trained else WITHOUT_DISCRIMINATOR
-                self.say(f"step {step:>7}  {kind}: {text}; {advice}")
-        self.reported = set(trouble)
-        return trouble.get("collapse", "") if self.health.sure(step) else ""
+        if step:  # before, there is nothing to report but what the run starts from
+            self.report(step)
+        if step == 0 or not Pace.of(self.recipe).logs(
+            step
+        ):  # otherwise `on_log` records them with the losses
+            self._record(step, self.signs)
+            self.signs = {}
+        return collapse if step and self.health.sure(step) else ""
+
+    def report(self, step: int) -> None:
+        """Say what is going wrong, each problem once until it has gone."""
+        records = Records.read(self.folder.path)
+        records.stats.append({"step": step} | self.signs)
+        findings = examine(records, running=True).findings
+        for finding in findings:
+            if finding.name not in self.reported:
+                self.say(f"step {step:>7}  {finding}")
+        self.reported = {finding.name for finding in findings}
 
     def wants_metrics(self, step: int) -> bool:
         """Whether to measure after `step`: every `metrics_every` steps, or by default in a tenth of the time.
 
-        Without an evaluator, the default is to write a picture with each checkpoint.
+        Without an evaluator, the default is to keep the model of each checkpoint.
         """
         every = self.recipe.metrics_every or (self.recipe.checkpoint_every if self.evaluator is None else 0)
         if every:
@@ -103,8 +123,17 @@ class RunRecorder(Observer):
         """Seconds of the run so far, including the time before it was resumed."""
         return self.before + time.perf_counter() - self.started
 
+    def wants_picture(self, step: int) -> bool:
+        return self.pictures.due(self.elapsed(), step / self.recipe.steps)
+
+    def on_picture(self, step: int, gan: GAN) -> None:
+        clock = time.perf_counter()
+        self.pictures.write(picture(gan), step)
+        self.pictures.took(self.elapsed(), time.perf_counter() - clock)
+
     def on_metrics(self, step: int, gan: GAN) -> None:
-        save_picture(picture(gan), self.folder.path / f"fakes{step:06d}.png")
+        if step in (0, self.recipe.steps):
+            self.on_picture(step, gan)
         clock = time.perf_counter()
         results = self.evaluator(gan).results if self.evaluator is not None else []
         self.cost = time.perf_counter() - clock
@@ -128,10 +157,11 @@ class RunRecorder(Observer):
     def state(self) -> dict[str, Any]:
         alive = self.health is not None and self.health.alive
         times = {"seconds": self.seconds, "cost": self.cost, "elapsed": self.elapsed()}
-        return self.best.state() | {"alive": alive, **times}
+        return self.best.state() | {"alive": alive, **times, "pictures": self.pictures.state()}
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         self.folder.forget_after(step)
+        self.pictures.restore(state.get("pictures", {}), step)
         # a model that was kept after `step` has overwritten the one that was kept at `step`
         self.best = Best.restored(state, lost=self.kept_step() > step)
         self.best_step, self.seconds = self.best.step, state["seconds"]
@@ -146,19 +176,24 @@ class RunRecorder(Observer):
         return int(read_config(kept)["training"]["best_step"]) if kept.is_dir() else 0
 
     def finish(self) -> None:
-        """Write a table of the kept and the last model, curves, and samples with their nearest images."""
+        """Write what the run ends with: a table, curves, pictures, and the diagnosis as the last line."""
         if table := summary(self.folder.rows("metrics.jsonl"), self.best_step, self.floors):
             self.say(table)
         share = self.seconds / max(self.elapsed(), 1e-9)
         kept = f"kept the model of step {self.best_step}{self.best.reason()}"
         self.say(f"done: {kept}; metrics took {self.seconds:.0f} s, {share:.0%} of the run")
         stats, metrics = (self.folder.rows(name) for name in ("stats.jsonl", "metrics.jsonl"))
-        if path := curves.draw(stats, metrics, self.folder.path / "curves.png"):
+        chance = Records.read(self.folder.path).setup.get("chance")
+        if path := curves.draw(stats, metrics, self.folder.path / "curves.png", self.floors, chance):
             self.say(f"curves: {path}")
+        if path := self.pictures.animate():
+            self.say(f"the samples over time: {path}")
         if self.evaluator is not None:
             rows = self.evaluator.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
             picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
             self.say(f"samples (left) and their nearest training images: {picture}")
+        self.diagnosis = diagnose(self.folder.path)
+        self.say(f"verdict: {self.diagnosis.summary}")
 
     def __enter__(self) -> None:
         self.folder.open_board(self.recipe.log)

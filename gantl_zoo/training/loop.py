@@ -127,6 +127,8 @@ class Loop:
 
     def keep(self, done: int) -> None:
         """Evaluate and save, if due. A model with non-finite values is never saved."""
+        if self.observer.wants_picture(done) and not self.recovery.non_finite(done):
+            self.observer.on_picture(done, self.learner.snapshot())
         due = self.observer.wants_metrics(done) or done == self.pace.steps
         if due and not self.recovery.non_finite(done):
             self.observer.on_metrics(done, self.learner.snapshot())

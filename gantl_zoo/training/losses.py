@@ -22,6 +22,7 @@ from torch.nn import functional
 from gantl_zoo.errors import PluginError
 from gantl_zoo.registry import arguments
 from gantl_zoo.registry.builtins import losses
+from gantl_zoo.seeding import seeded
 from gantl_zoo.training.critic import Critic
 
 
@@ -46,6 +47,22 @@ def build_loss(name: str, config: Mapping[str, Any] | None = None) -> Adversaria
 def is_adversarial(loss: Any) -> bool:
     """Whether a loss trains a discriminator."""
     return bool(getattr(loss, "adversarial", True))
+
+
+def chance_level(loss: Any) -> float | None:
+    """The discriminator's loss if all logits are 0, as if it could not tell real images from fakes.
+
+    None if the loss trains no discriminator, or can't be computed without one.
+    """
+    if not is_adversarial(loss):
+        return None
+    real, fake = torch.zeros(2, 8, 1, 1, 1)
+    critic = Critic(lambda images: (images * 0).flatten(1).sum(1))
+    try:
+        with seeded(0):  # a loss may draw numbers
+            return float(loss.discriminator(critic, real, fake))
+    except Exception:  # a loss of a plug-in may need more than logits
+        return None
 
 
 def networks_of(loss: Any, image_shape: tuple[int, int, int]) -> list[nn.Module]:

@@ -30,6 +30,13 @@ class Observer:
     def on_metrics(self, step: int, model: Any) -> None:
         """Evaluate the current model."""
 
+    def wants_picture(self, step: int) -> bool:
+        """Whether to write a picture of the model after `step`."""
+        return False
+
+    def on_picture(self, step: int, model: Any) -> None:
+        """Write a picture of the current model."""
+
     def stops(self, step: int) -> bool:
         """Whether the run ends after `step`, before its last step."""
         return False

@@ -45,6 +45,7 @@ class Player:
         self.optimizer = optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.failed = torch.zeros((), device=engine.device)  # 1 if the last gradient was not finite
+        self.gradient = torch.zeros((), device=engine.device)  # norm of the last gradient
 
     @property
     def learns(self) -> bool:
@@ -100,8 +101,8 @@ class Player:
     def _step(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
         """Call the optimizer, unless a gradient is not finite."""
         if gradients:
-            norm = torch.stack(torch._foreach_norm(gradients)).sum()
-            self.failed = (~norm.isfinite()).float()
+            norms = torch.stack(torch._foreach_norm(gradients))
+            self.failed, self.gradient = (~norms.sum().isfinite()).float(), norms.norm()
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()

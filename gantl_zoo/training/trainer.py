@@ -22,6 +22,7 @@ from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
 from gantl_zoo.training.engine import Engine
+from gantl_zoo.training.gauges import gauges
 from gantl_zoo.training.guard import Guard
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
@@ -121,9 +122,10 @@ class Trainer(Learner):
     def health(self) -> dict[str, float]:
         parts = {f"{name}_p": part for name, part in self.game.regularizer.parts.items()}
         adapting = {"p": self.game.augment, **parts}
-        return super().health() | {
+        shown = {
             name: float(part.p) for name, part in adapting.items() if isinstance(part, AdaptiveProbability)
         }
+        return super().health() | shown | gauges(self.game.generator) | gauges(self.game.discriminator)
 
     @torch.no_grad()
     def non_finite(self) -> str:

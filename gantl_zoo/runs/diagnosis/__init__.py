@@ -1,0 +1,1 @@
+"""What a run's records say about it, in plain words. Nothing here imports torch."""
