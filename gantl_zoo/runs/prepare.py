@@ -136,8 +136,7 @@ def from_source(
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
     run = _assembled(job, data, ready, method)
     new = fresh_words(gan, run.setup)
-    reasons = "
-".join(filter(None, [chosen.why, advice, new, why, values, without_effect(recipe)]))
+    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, values, without_effect(recipe)]))
     run = replace(run, why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
