@@ -36,9 +36,10 @@ def load(name: str, device: str = "cpu", *, discriminator: bool = False) -> Any:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Rows of numbers and names as aligned text, with a line of titles."""
-    cells = [list(rows[0]), *([shown(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    """Rows of numbers and names as aligned text, with a line of titles. A row may lack some of them."""
+    titles = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [titles, *([shown(row.get(key, "")) for key in titles] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
     return ["  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)) for line in cells]
 
 

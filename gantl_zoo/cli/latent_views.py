@@ -184,7 +184,7 @@ def compare(
 ) -> None:
     """Draw the same seeds of a fine-tuned model and its source. Print how far each block moved."""
     numbers = o.seeds(seeds)
-    from gantl_zoo.latent.ablation import block_movement
+    from gantl_zoo.latent.ablation import block_movement, difference
     from gantl_zoo.latent.compare import side_by_side, source_of
 
     gan = load(name, device, discriminator=True)
@@ -192,6 +192,8 @@ def compare(
     images = side_by_side(before, gan, numbers, labels=label)
     try:
         print("\n".join(table(block_movement(before, gan))))
+        if text := difference(before, gan, "discriminator"):
+            print(f"note: {text}", file=sys.stderr)
     except UsageError as error:  # other sizes or classes
         print(f"note: {error}", file=sys.stderr)
     captions = [[before.name, "source"], [gan.name, "fine-tuned"]]

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantl_zoo.networks.base import blocks, eval_view
-
-Change = Callable[[Tensor], Tensor]
+from gantl_zoo.model.sampling import CHUNK
+from gantl_zoo.networks.base import blocks, call, eval_view
 
 
 @contextmanager
@@ -33,14 +32,28 @@ def hooked(network: Any, change: Callable[[int, Tensor], Tensor | None]) -> Iter
     yield copy
 
 
-@torch.no_grad()
-def block_outputs(network: Any, run: Callable[[Any], Any]) -> dict[int, Tensor]:
-    """The output of each block that returns a tensor, when `run` is called with the network."""
-    found: dict[int, Tensor] = {}
+def block_outputs(network: Any, inputs: Tensor, labels: Tensor | None) -> dict[int, Tensor]:
+    """The outputs of each block that returns a tensor, on the CPU, for inputs as in `in_chunks`."""
+    found: dict[int, list[Tensor]] = {}
 
     def keep(index: int, output: Tensor) -> None:
-        found[index] = output.detach().clone()
+        found.setdefault(index, []).append(output.detach().float().cpu())
 
     with hooked(network, keep) as copy:
-        run(copy)
-    return found
+        in_chunks(copy, inputs, labels)
+    return {index: torch.cat(parts)[: len(inputs)] for index, parts in found.items()}
+
+
+@torch.no_grad()
+def in_chunks(network: Any, inputs: Tensor, labels: Tensor | None) -> Tensor:
+    """The outputs for N inputs, and labels (N,) if class-conditional; float32 on the CPU.
+
+    They are computed on the network's device, in chunks of one size, as in `GAN.generate`: the last chunk
+    repeats the first inputs.
+    """
+    like, found = next(network.parameters()), []
+    for start in range(0, len(inputs), CHUNK):
+        rows = torch.arange(start, start + CHUNK) % len(inputs)
+        known = None if labels is None else labels[rows].to(like.device)
+        found.append(call(network, inputs[rows].to(like.device, like.dtype), known).float().cpu())
+    return torch.cat(found)[: len(inputs)]

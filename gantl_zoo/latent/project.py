@@ -3,7 +3,8 @@
 The schedule is that of the projector of StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958,
 appendix D): Adam, a learning rate that rises over the first 5 % of the steps and falls as a cosine over the
 last 25 %, and noise on the latents that ends after three quarters. Each image has several starts, the best of
-many random latents. In Z the norm stays within that of random latents.
+many random latents. In Z the norm stays within that of random latents. The noise maps of a network, such as
+those of StyleGAN2, stay fixed: only latents are optimised.
 
 N images, S starts, M = N·S, D size of a latent, L layers.
 """
@@ -131,7 +132,7 @@ class Descent:
         self.layers = latents.shape[1] if latents.ndim == 3 else 0
         start = latents[:, :1] if space == "w" and self.layers else latents  # W: equal in all layers
         self.latents = start.clone().to(gan.device).requires_grad_(True)
-        self.std = 1.0 if space == "z" else float(random_points(gan, 1_000).latents.std(0).mean())
+        self.std = 1.0 if space == "z" else deviation(gan)
 
     def images(self, latents: Tensor) -> Tensor:
         """Images (M, C, H, W) of latents; in W they are repeated for each layer."""
@@ -159,6 +160,12 @@ class Descent:
         with torch.no_grad():
             losses = self.measure(self.images(self.latents), self.targets).float().cpu()
         return self.all_layers(self.latents.detach()).float().cpu().clone(), losses
+
+
+def deviation(gan: GAN) -> float:
+    """The root of the mean squared distance of random intermediate latents from their mean, in one layer."""
+    variance: Tensor = random_points(gan, 1_000).latents.var(0)  # (D,) or (L, D)
+    return float(variance.sum(-1).mean().sqrt())
 
 
 def pace(t: float) -> float:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
@@ -177,5 +178,6 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     """The first 16 hex digits of the SHA-256 of the tensors' names and contents."""
     sha = hashlib.sha256()
     for name in sorted(tensors):
-        sha.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
+        raw = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+        sha.update(name.encode() + raw.numpy().tobytes())
     return sha.hexdigest()[:16]
