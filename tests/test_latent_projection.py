@@ -76,7 +76,9 @@ def test_every_space_of_a_mapped_network(space: str, tmp_path: Path) -> None:
     assert torch.equal(*layers) == (space == "w")
     again = gz.latent.Latents.load(found.latents.save(tmp_path / "l.safetensors"))
     torch.testing.assert_close(again.images(gan), found.images)
-    torch.testing.assert_close(found.images, target, atol=0.5, rtol=0)
+    near = gz.latent.project(gan, target, space=space, **QUICK | {"steps": 0})
+    for row, start in zip(found.residuals, near.residuals, strict=True):
+        assert row["mse"] < start["mse"] / 4
     assert gz.latent.project(gan, target, **QUICK | {"steps": 1}).latents.space == "w"
 
 

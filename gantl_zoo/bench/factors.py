@@ -101,8 +101,10 @@ def factors_changed(
     return torch.stack(rows)
 
 
-def direction_scores(gan: GAN, truth: FactorClassifiers, *, count: int = 10, **settings: Any) -> list[Row]:
-    """A row for each of the first `count` directions of each method; `settings` are of `factors_changed`.
+def direction_scores(
+    gan: GAN, truth: FactorClassifiers, *, count: int = 10, seeds: int = SEEDS, strength: float = STRENGTH
+) -> list[Row]:
+    """A row for each of the first `count` directions of each method, by `factors_changed`.
 
     "shares" are those of `factors_changed`, "moved" is the number of factors of at least a quarter, and
     "purity" is the largest share divided by the sum: 1 if a direction changes one factor only. Raises
@@ -114,14 +116,15 @@ def direction_scores(gan: GAN, truth: FactorClassifiers, *, count: int = 10, **s
             f"{truth.held_out.name} are {truth.held_out.shape}"
         )
     rows: list[Row] = []
+    how: dict[str, Any] = {"seeds": seeds, "strength": strength}
     for method in METHODS:
         directions = find_directions(gan, method, count=count)
-        changed = factors_changed(gan, directions, truth.classifiers, **settings)
+        changed = factors_changed(gan, directions, truth.classifiers, **how)
         for number, shares in enumerate(changed):
             named = dict(zip(truth.factors, shares.tolist(), strict=True))
             moved, total = int((shares >= MOVED).sum()), float(shares.sum())
             purity = float(shares.max()) / total if total else 0.0
-            row = {"method": method, "direction": number, "shares": named}
+            row = {"method": method, "direction": number, "shares": named, **how}
             rows.append(row | {"moved": moved, "purity": purity})
     return rows
 
@@ -146,7 +149,8 @@ def means(found: Projection) -> dict[str, float]:
 def report(
     name: str, truth: FactorClassifiers, rows: Sequence[Row], residuals: Mapping[str, Mapping[str, float]]
 ) -> str:
-    """The report as Markdown: a table of directions and one of inversions."""
+    """The report as Markdown: a table of directions and one of inversions. `rows` are at least one."""
+    seeds, strength = rows[0]["seeds"], rows[0]["strength"]
     factors = truth.factors
     lines = [
         f"| method | direction | {' | '.join(factors)} | factors moved | purity |",
@@ -165,9 +169,9 @@ def report(
     ]
     accuracy = ", ".join(f"{factor} {100 * share:.1f} %" for factor, share in truth.accuracy.items())
     notes = [
-        f"Directions of {name} against the factors of {truth.held_out.name}. A cell is the share of {SEEDS} "
-        f"samples whose factor, by a classifier, differs between the strengths −{STRENGTH:g} and "
-        f"{STRENGTH:g}. A factor moves if that share is at least {100 * MOVED:.0f} %. Purity is the largest "
+        f"Directions of {name} against the factors of {truth.held_out.name}. A cell is the share of {seeds} "
+        f"samples whose factor, by a classifier, differs between the strengths −{strength:g} and "
+        f"{strength:g}. A factor moves if that share is at least {100 * MOVED:.0f} %. Purity is the largest "
         "share divided by the sum.",
         f"Accuracy of the classifiers on held-out images: {accuracy}.",
     ]

@@ -139,7 +139,8 @@ def directions(
     gan = load(name, device)
     found = find_directions(gan, method, count=count, layers=chosen)
     judged = None if classifier is None else extractor_named(classifier, gan.image_shape)
-    rows = effects(gan, found, labels=label, distance=distance, classifier=judged)
+    how: dict[str, Any] = {"labels": label, "distance": distance, "truncation": truncation}
+    rows = effects(gan, found, **how, classifier=judged)
     from gantl_zoo.latent.pictures import save_directions
 
     settings: dict[str, Any] = {"labels": label, "truncation": truncation, "strength": strength}

@@ -105,6 +105,8 @@ def realness(
     """Draw the images that the discriminator finds most and least real."""
     if not 1 <= shown <= count // 2:
         raise UsageError(f"--shown must be from 1 to half of --count ({count // 2}), not {shown}")
+    if data is not None and label is not None:
+        raise UsageError("--class is for samples; images of --data have classes of their own: leave one out")
     import torch
 
     from gantl_zoo.latent.compare import realness

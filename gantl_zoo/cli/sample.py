@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,7 +116,7 @@ def sample(
     for word in adapter or ():
         gan = gan.with_adapter(*weighted(word))
     settings: dict[str, Any] = {"truncation": truncation, "strength": strength, "batch_size": batch_size}
-    settings["direction"] = None if direction is None else direction_in(direction)
+    settings["direction"] = None if direction is None else direction_in(direction, gan)
     if latents is None:
         images = gan.sample(seeds=numbers, labels=label, **settings)
     else:
@@ -127,8 +128,8 @@ def sample(
         print(separate)
 
 
-def direction_in(word: str) -> Any:
-    """The direction of `FILE[:N]`. Raises `UsageError` and `WeightsError`."""
+def direction_in(word: str, gan: Any) -> Any:
+    """The direction of `FILE[:N]`, for a GAN. Raises `UsageError` and `WeightsError`."""
     from gantl_zoo.latent.directions import Directions
 
     name, _, last = word.rpartition(":")
@@ -136,7 +137,22 @@ def direction_in(word: str) -> Any:
     directions = Directions.load(options.expand(file))
     if number >= len(directions):
         raise UsageError(f"{file} has the directions 0 to {len(directions) - 1}, not {number}")
+    note_other_model(file, directions.about, gan)
     return directions[number]
+
+
+def note_other_model(file: str | Path, about: dict[str, Any], gan: Any) -> None:
+    """Write a note if a file is of another model than `gan` and the one that it was fine-tuned from."""
+    from gantl_zoo.networks.base import digest
+
+    model, base = about.get("model"), str(gan.lineage.get("base_model") or "")
+    same = about.get("digest") == digest(gan.generator.state_dict())
+    if not model or same or str(model) in (base, Path(base).name):
+        return
+    print(
+        f"note: {file} is of the model {model}: images of {gan.name} may change in other ways",
+        file=sys.stderr,
+    )
 
 
 def images_of(gan: Any, path: Path, label: int | None, settings: dict[str, Any]) -> Any:
@@ -144,7 +160,9 @@ def images_of(gan: Any, path: Path, label: int | None, settings: dict[str, Any])
     from gantl_zoo.latent.latents import Latents
     from gantl_zoo.viz.images import Images
 
-    return Images(Latents.load(path).images(gan, label, **settings))
+    found = Latents.load(path)
+    note_other_model(path, found.about, gan)
+    return Images(found.images(gan, label, **settings))
 
 
 def weighted(word: str) -> tuple[str, float]:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.latent.blocks import block_outputs, hooked, in_chunks
-from gantl_zoo.latent.space import Points, points, random_points
+from gantl_zoo.latent.space import Points, points, random_points, some_seeds
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks
 
@@ -32,7 +32,7 @@ def ablate_blocks(
 
     Blocks whose output is not a tensor are left out. Raises `UsageError` if that is all of them.
     """
-    ends = points(gan, seeds, labels, "z")
+    ends = points(gan, some_seeds(seeds), labels, "z")
     usual = usual_outputs(gan)
     if not usual:
         raise UsageError(f"the blocks of {gan.name} return no tensors, so none can be left out")

@@ -49,8 +49,10 @@ def with_mixtures(gan: GAN, mixtures: Tensor) -> GAN:
         )
     for layer, key in tables:
         table = getattr(layer, key)
-        rows = mixtures.to(table) @ table.flatten(1)  # (N, L), (L, ...) -> (N, ...)
-        setattr(layer, key, nn.Parameter(rows.view(-1, *table.shape[1:]), requires_grad=False))
+        classes = table.movedim(class_dim(layer), 0)  # (L, ...)
+        rows = (mixtures.to(table) @ classes.flatten(1)).view(-1, *classes.shape[1:])  # -> (N, ...)
+        rows = rows.movedim(0, class_dim(layer)).contiguous()
+        setattr(layer, key, nn.Parameter(rows, requires_grad=False))
     for module in network.modules():
         if getattr(module, "num_classes", 0) == gan.num_classes and "num_classes" in vars(module):
             module.num_classes = len(mixtures)
@@ -58,11 +60,15 @@ def with_mixtures(gan: GAN, mixtures: Tensor) -> GAN:
 
 
 def class_tables(network: nn.Module, count: int) -> Iterator[tuple[nn.Module, str]]:
-    """The layers and the names of their parameters that have a row for each of `count` classes."""
+    """The layers and the names of their parameters that have a row, or a column, for each of `count` classes."""
     for layer in network.modules():
-        own = isinstance(layer, nn.Embedding) or (
-            layer is not network and getattr(layer, "num_classes", 0) == count
-        )
+        own = isinstance(layer, nn.Embedding) or hasattr(layer, "class_dim")
+        own = own or (layer is not network and getattr(layer, "num_classes", 0) == count)
         for key, table in layer.named_parameters(recurse=False):
-            if own and table.ndim >= 2 and len(table) == count:
+            if own and table.ndim >= 2 and table.shape[class_dim(layer)] == count:
                 yield layer, key
+
+
+def class_dim(layer: nn.Module) -> int:
+    """The dimension of the classes in a layer's table: its `class_dim`, by default 0."""
+    return int(getattr(layer, "class_dim", 0))

@@ -13,36 +13,54 @@ from torch import Tensor
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import UsageError
+from gantl_zoo.latent.space import some_seeds
 from gantl_zoo.metrics.extractors import Extractor, PixelFeatures
 from gantl_zoo.metrics.neighbours import nearest
 from gantl_zoo.model.adapter import base_name
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.model.sampling import whole
+from gantl_zoo.model.sampling import drawn_classes, labels_of, whole
 from gantl_zoo.networks.base import call, evaluating
 from gantl_zoo.pixels import to_float
 
 CHUNK = 64  # images in one forward pass of a discriminator
+PARTNERS = 3  # samples beside each image for a discriminator that mixes images
 
 
 @torch.no_grad()
 def realness(gan: GAN, images: Tensor, labels: int | Iterable[int] | None = None) -> Tensor:
     """The logits (N,) of the discriminator for images (N, C, H, W), uint8 or float in [-1, 1].
 
-    A discriminator with several logits for an image gives their mean. Raises `UsageError` without a
-    discriminator, and for a class-conditional model without labels.
+    A discriminator with several logits for an image gives their mean. If the logit of an image depends on the
+    others in its batch, each image has the same partners: the model's samples of the seeds 0 to 2. Raises
+    `UsageError` without a discriminator, and for a class-conditional model without labels.
     """
     network = gan.discriminator
     if network is None:
         raise UsageError(f"{gan.name} was loaded without its discriminator, or does not have one")
-    known = gan.check_labels(labels, len(images)) if gan.num_classes else None
+    known = gan.check_labels(labels, len(images))
     network, found = evaluating(network), []
-    for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
-        part = to_float(part) if part.dtype == torch.uint8 else part
-        chosen = None if known is None else known[start : start + CHUNK].to(gan.device)
-        logits = call(network, part.to(gan.device, gan.dtype), chosen)
+    mixing = any(getattr(module, "mixes_images", False) for module in network.modules())
+    size = 1 if mixing else CHUNK
+    others, classes = partners(gan) if mixing else (images[:0], None)
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        batch = [to_float(one) if one.dtype == torch.uint8 else one for one in (part, others)]
+        chosen = None if known is None else known[start : start + size]
+        if chosen is not None and classes is not None:
+            chosen = torch.cat([chosen, classes])
+        chosen = None if chosen is None else chosen.to(gan.device)
+        logits = call(network, torch.cat([one.to(gan.device, gan.dtype) for one in batch]), chosen)[
+            : len(part)
+        ]
         found.append(logits.flatten(1).mean(1) if logits.ndim > 1 else logits)
     return torch.cat(found).float().cpu()
+
+
+def partners(gan: GAN) -> tuple[Tensor, Tensor | None]:
+    """Fixed samples (3, C, H, W) and their labels (3,), None without classes."""
+    seeds = range(PARTNERS)
+    labels = drawn_classes(seeds, gan.num_classes) if gan.num_classes else None
+    return gan.generate(seeds=seeds, labels=labels), labels
 
 
 def nearest_training(
@@ -69,10 +87,14 @@ def side_by_side(
 ) -> Tensor:
     """Images (2, N, C, H, W) of the same seeds: the source's, then the target's.
 
-    Images of different sizes are enlarged to the larger one, grey ones repeat their channel. Raises
-    `UsageError` for models with different latents.
+    Images of different sizes are enlarged to the larger one, grey ones repeat their channel. `labels` are
+    for the models that are class-conditional. Raises `UsageError` for models with different latents, without
+    seeds, and for labels if neither model has classes.
     """
-    numbers = list(seeds)
+    numbers = some_seeds(seeds)
+    if not source.num_classes and not target.num_classes:
+        source.check_labels(labels, len(numbers))
+    labels = labels if labels is None else labels_of(labels, len(numbers))
     if source.latent_dim != target.latent_dim:
         raise UsageError(
             f"{source.name} has latents of {source.latent_dim} numbers and {target.name} of "

@@ -16,7 +16,7 @@ from torch import Tensor
 from gantl_zoo.errors import UsageError, WeightsError, unknown
 from gantl_zoo.latent import ganspace, sefa
 from gantl_zoo.latent.files import read, write
-from gantl_zoo.latent.space import mapped, random_points, space_of
+from gantl_zoo.latent.space import centred, in_one_layer, mapped, random_points, space_of
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import whole, whole_numbers
 from gantl_zoo.networks.base import digest
@@ -147,9 +147,10 @@ def signed(vectors: Tensor) -> Tensor:
 
 
 def spread(gan: GAN, vectors: Tensor, samples: int, seed: int) -> Tensor:
-    """The standard deviation (K,) of random latents along unit vectors (K, D): about 1 in Z."""
+    """The standard deviation (K,) of random latents along unit vectors (K, D): about 1 in Z, in W around the
+    mean of each class.
+    """
     if space_of(gan, None) == "z":
         return torch.ones(len(vectors))
-    latents = random_points(gan, samples, seed).latents
-    flat = latents[:, 0] if latents.ndim == 3 else latents  # `map` gives all layers the same
-    return (flat @ vectors.T).std(0)
+    drawn = random_points(gan, samples, seed)
+    return (centred(in_one_layer(drawn), drawn.classes) @ vectors.T).std(0)

@@ -14,7 +14,9 @@ from torch import Tensor
 from gantl_zoo.latent.directions import Directions
 from gantl_zoo.latent.distance import AUTO, distance_named
 from gantl_zoo.metrics.extractors import Extractor
+from gantl_zoo.latent.space import some_seeds
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.model.sampling import labels_of
 
 STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 MEASURED = 2.0  # strength to both sides at which a change is measured
@@ -31,8 +33,10 @@ def strip(
     truncation: float = 1.0,
 ) -> Tensor:
     """Images (N, T, C, H, W) of each seed, moved along the direction by each strength."""
-    numbers, settings = list(seeds), {"labels": labels, "truncation": truncation, "direction": direction}
-    columns = [gan.generate(seeds=numbers, strength=strength, **settings) for strength in strengths]  # type: ignore[arg-type]
+    numbers = some_seeds(seeds)
+    settings: dict[str, Any] = {"truncation": truncation, "direction": direction}
+    settings["labels"] = None if labels is None else labels_of(labels, len(numbers))
+    columns = [gan.generate(seeds=numbers, strength=strength, **settings) for strength in strengths]
     return torch.stack(columns, 1)
 
 
@@ -45,18 +49,20 @@ def effects(
     labels: int | Iterable[int] | None = None,
     distance: str = AUTO,
     classifier: Extractor | None = None,
+    truncation: float = 1.0,
 ) -> list[dict[str, float]]:
     """What changes from `-strength` to `strength` along each direction: the mean over the seeds.
 
     "change": the distance; see `distance_named`. "colour": the difference of the mean colour, in 255 levels.
     "position": how far the centre of what differs from the border's colour moves, in pixels. "classes": the
-    share of seeds whose class changes, by a classifier if one is given.
+    share of seeds whose class changes, by a classifier if one is given. Raises `UsageError`.
     """
     measure = distance_named(distance, gan.image_shape, gan.device)
-    rows = []
+    numbers, rows = some_seeds(seeds), []
+    settings: dict[str, Any] = {"strengths": (-strength, strength), "truncation": truncation}
+    settings["labels"] = None if labels is None else labels_of(labels, len(numbers))
     for number, direction in enumerate(directions):
-        settings: dict[str, Any] = {"strengths": (-strength, strength), "labels": labels}
-        before, after = strip(gan, direction, seeds, **settings).unbind(1)
+        before, after = strip(gan, direction, numbers, **settings).unbind(1)
         row = {"direction": number, "share": float(directions.values[number])}
         row["change"] = float(measure.measured(before, after, gan.device).mean())
         row["colour"] = colour(before, after)

@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.latent.blocks import hooked
-from gantl_zoo.latent.space import Points, is_mapped, random_points
+from gantl_zoo.latent.space import Points, centred, in_one_layer, is_mapped, random_points
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import call
-from gantl_zoo.seeding import seeded
 
 BATCH = 64
+EXTRA, ITERATIONS = 10, 4  # vectors beyond those that are returned; of the subspace iteration
 NUMBERS = 50_000_000  # of activations in memory: 200 MB
 
 
@@ -31,8 +31,7 @@ def find(gan: GAN, *, count: int, samples: int, seed: int, **others: Any) -> tup
     """
     points = random_points(gan, samples, seed)
     if is_mapped(gan):
-        flat = points.latents[:, 0] if points.latents.ndim == 3 else points.latents
-        directions, share, _ = components(flat - flat.mean(0), count, seed)
+        directions, share, _ = components(centred(in_one_layer(points), points.classes), count, seed)
         return directions, share
     activations = first_activations(gan, points)
     _components, share, coordinates = components(centred(activations, points.classes), count, seed)
@@ -43,19 +42,26 @@ def find(gan: GAN, *, count: int, samples: int, seed: int, **others: Any) -> tup
 
 def components(values: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Components (K, F) of centred values (n, F), their shares (K,), and the coordinates (n, K)."""
-    with seeded(seed):  # the algorithm is randomized
-        _left, sizes, vectors = torch.svd_lowrank(values, q=min(count + 10, *values.shape), niter=4)
+    sizes, vectors = largest(values, min(count + EXTRA, *values.shape), seed)
     chosen = vectors[:, :count]
     share = sizes.square()[:count] / values.square().sum().clamp(min=1e-12)
     return chosen.T.contiguous(), share, values @ chosen
 
 
-def centred(values: Tensor, classes: Tensor) -> Tensor:
-    """Values (n, F) minus the mean of their class, so that no direction stands for a class."""
-    if not classes.shape[1]:
-        return values - values.mean(0)
-    means = classes.T @ values / classes.sum(0).clamp(min=1)[:, None]  # (L, F)
-    return values - classes @ means
+def largest(values: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The largest singular values (K,) and their right vectors (F, K), by subspace iteration.
+
+    This is algorithm 4.4 of Halko et al. 2011, https://arxiv.org/abs/0909.4061. The random start is drawn
+    from a generator of its own, so other threads have no part in it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    basis = values @ torch.randn(values.shape[1], count, generator=generator)  # (n, K)
+    for _ in range(ITERATIONS):
+        basis = torch.linalg.qr(basis).Q
+        basis = values @ torch.linalg.qr(values.T @ basis).Q
+    basis = torch.linalg.qr(basis).Q
+    _left, sizes, right = torch.linalg.svd(basis.T @ values, full_matrices=False)
+    return sizes, right.T
 
 
 class Enough(Exception):

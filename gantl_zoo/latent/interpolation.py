@@ -78,17 +78,17 @@ def interpolate(
 
     `method` is "slerp", "lerp" or "vp-lerp" (variance-preserving). `space` is "z" or, for a network with an
     intermediate latent space, "w"; the default is the latter, if there is one. The default method is slerp in
-    Z, lerp in W. `labels` are the classes of the seeds, which are interpolated, too. `loop` adds the way from
+    Z, lerp in W; in W both ways with a constant norm or variance are about the mean of W. `labels` are the classes of the seeds, which are interpolated, too. `loop` adds the way from
     the last seed back to the first, without the repeated image. Raises `UsageError`.
     """
     ends = points(gan, seeds, labels, space)
     check(ends, 2, steps)
-    between = method_named(method, ends.space)
+    between, mean = method_named(method, ends.space), mean_of(gan, ends)
     order = [*range(len(ends.latents)), *([0] if loop else [])]
     frames, mixtures = [], []
     for first, last in itertools.pairwise(order):
         ratios = torch.arange(steps, dtype=torch.float32) / steps
-        frames.append(along(ends.latents, (first, last), ratios, between))
+        frames.append(along(ends.latents - mean, (first, last), ratios, between) + mean)
         mixtures.append(along(ends.classes, (first, last), ratios, lerp))
     if not loop:
         frames.append(ends.latents[-1:])
@@ -112,11 +112,18 @@ def interpolation_grid(
     if len(ends.latents) != 4:
         raise UsageError(f"a grid lies between 4 seeds, not {len(ends.latents)}")
     check(ends, 4, (steps + 1) ** 2 // 4 if type(steps) is int and steps > 0 else steps)
-    between = method_named(method, ends.space)
+    between, mean = method_named(method, ends.space), mean_of(gan, ends)
     ratios = torch.arange(steps + 1, dtype=torch.float32) / steps
-    latents = surface(ends.latents, ratios, between)
+    latents = surface(ends.latents - mean, ratios, between) + mean
     path = ends.replaced(latents, surface(ends.classes, ratios, lerp))
     return Images(render(gan, path, truncation))
+
+
+@torch.no_grad()
+def mean_of(gan: GAN, ends: Points) -> Tensor:
+    """The mean latent (1, …), about which slerp turns: zero in Z."""
+    first = ends.latents[:1]
+    return torch.zeros_like(first) if ends.space == "z" else gan.truncate(first, 0.0).float().cpu()
 
 
 def along(values: Tensor, pair: Sequence[int], ratios: Tensor, between: Any) -> Tensor:

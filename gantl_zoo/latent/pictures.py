@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from gantl_zoo.latent.directions import Directions
 from gantl_zoo.latent.effects import strip
 from gantl_zoo.latent.project import Projection
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.storage.atomic import replace_file
+from gantl_zoo.storage.atomic import replace_file, replace_folder
 from gantl_zoo.viz.grid import save_picture
 from gantl_zoo.viz.table import image_table
 
@@ -34,30 +36,47 @@ def save_directions(
     labels: int | Iterable[int] | None = None,
     truncation: float = 1.0,
 ) -> Path:
-    """Write directions.png, d0.png, …, effects.json and directions.safetensors; returns the folder."""
-    folder = Path(os.path.expanduser(folder))
+    """Write directions.png, d0.png, …, effects.json and directions.safetensors; returns the folder.
+
+    They replace those of an earlier call, all or none; other files stay. Raises `DataError`.
+    """
     strengths = torch.linspace(-strength, strength, COLUMNS).tolist()
     heads = [f"{value:+.1f}" if abs(value) > 1e-6 else "0" for value in strengths]
     settings: dict[str, Any] = {"strengths": strengths, "labels": labels, "truncation": truncation}
     strips = [strip(gan, direction, seeds, **settings) for direction in directions]
     title = f"{gan.name}: {directions.about['method']}, standard deviations along each direction"
     captions = [caption(row) for row in rows]
-    save_picture(
-        image_table(torch.stack([one[0] for one in strips]), captions, heads, title),
-        folder / "directions.png",
-    )
-    for number, images in enumerate(strips):
-        lines = [[f"seed {seed}"] for seed in seeds]
-        about = f"{gan.name}: {', '.join(captions[number])}"
-        save_picture(image_table(images, lines, heads, about), folder / f"d{number}.png")
-    write_json(folder / "effects.json", list(rows))
-    directions.save(folder / "directions.safetensors")
-    return folder
+    lines = [[f"seed {seed}"] for seed in seeds]
+    with staged(folder, r"directions\.(png|safetensors)|d\d+\.png|effects\.json") as new:
+        shown = torch.stack([one[0] for one in strips])
+        save_picture(image_table(shown, captions, heads, title), new / "directions.png")
+        for number, images in enumerate(strips):
+            about = f"{gan.name}: {', '.join(captions[number])}"
+            save_picture(image_table(images, lines, heads, about), new / f"d{number}.png")
+        write_json(new / "effects.json", {"truncation": truncation, "directions": list(rows)})
+        directions.save(new / "directions.safetensors")
+    return Path(os.path.expanduser(folder))
+
+
+@contextmanager
+def staged(folder: str | Path, own: str) -> Iterator[Path]:
+    """Yield an empty folder whose files replace those in `folder` with names like `own`, all or none.
+
+    Other files stay. Raises `DataError`.
+    """
+    path = Path(os.path.expanduser(folder))
+    try:
+        with replace_folder(path, along=lambda name: not re.fullmatch(own, name)) as new:
+            yield new
+    except OSError as error:
+        raise DataError(f"can't write the folder {path}: {error.strerror or error}") from error
 
 
 def save_projection(projection: Projection, folder: str | Path) -> Path:
-    """Write proj.png, latents.safetensors and residuals.json; returns the folder."""
-    folder = Path(os.path.expanduser(folder))
+    """Write proj.png, latents.safetensors and residuals.json, all or none; returns the folder.
+
+    Other files in it stay. Raises `DataError`.
+    """
     shown = slice(0, MOST)
     targets, images = projection.targets[shown], projection.images[shown]
     difference = (images - targets).abs() - 1  # black where they are equal
@@ -65,11 +84,12 @@ def save_projection(projection: Projection, folder: str | Path) -> Path:
     captions = [["target"], ["projection", f"in {projection.latents.space}"], ["difference"]]
     title = f"{projection.latents.about['model']}: projected images, mean squared error above each"
     rows = torch.stack([targets, images, difference])
-    save_picture(image_table(rows, captions, heads, title), folder / "proj.png")
-    projection.latents.save(folder / "latents.safetensors")
     about = {"distance": projection.distance, "seconds": round(projection.seconds, 2)}
-    write_json(folder / "residuals.json", {**about, "images": projection.residuals})
-    return folder
+    with staged(folder, r"proj\.png|latents\.safetensors|residuals\.json") as new:
+        save_picture(image_table(rows, captions, heads, title), new / "proj.png")
+        projection.latents.save(new / "latents.safetensors")
+        write_json(new / "residuals.json", {**about, "images": projection.residuals})
+    return Path(os.path.expanduser(folder))
 
 
 def caption(row: dict[str, float]) -> list[str]:

@@ -23,13 +23,13 @@ from torch import Tensor
 from gantl_zoo.errors import DataError, UsageError, unknown
 from gantl_zoo.latent.distance import AUTO, MSE, Distance, automatic, distance_named
 from gantl_zoo.latent.latents import SPACES, Latents
-from gantl_zoo.latent.space import random_points, space_of
+from gantl_zoo.latent.space import is_mapped, random_points, space_of
 from gantl_zoo.latent.starts import Starts, best_starts, candidates
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import factor, whole
 from gantl_zoo.networks.base import digest
 from gantl_zoo.pixels import to_float
-from gantl_zoo.seeding import seeded
+from gantl_zoo.seeding import mixed
 
 RATES = {"z": 0.05, "w": 0.1, "w+": 0.05}  # learning rates
 UP, DOWN, QUIET, NOISE = 0.05, 0.25, 0.75, 0.05  # shares of the steps; noise in standard deviations
@@ -71,7 +71,8 @@ def project(
     `space` is "z", "w" or "w+" (one latent for each layer); by default "w" if the network has it. `distance`
     is "mse", "pd_NAME" or "mse+pd_NAME"; by default pixels below 96 pixels a side, else both. For each image
     `starts` latents are optimised, the nearest of `tries` random ones. `labels` are the images' classes; by
-    default those of the nearest random latents. Raises `UsageError`, `DataError`.
+    default those of the nearest random latents. The projection of an image depends on `seed`, but not on the
+    other images. Raises `UsageError`, `DataError`.
     """
     begin = time.perf_counter()
     targets, space = checked(gan, images), checked_space(gan, space)
@@ -103,16 +104,32 @@ def optimised(
     """The best latent of each image after optimisation: as many starts as images."""
     latents, losses = [], []
     repeated = targets.repeat_interleave(starts.each, 0)  # (M, C, H, W)
-    with seeded(seed):
-        for rows in torch.split(torch.arange(len(repeated)), AT_ONCE):
-            labels = None if starts.labels is None else starts.labels[rows]
-            part = Descent(gan, repeated[rows], starts.latents[rows], labels, measure, space)
-            found, loss = part.run(steps, lr)
-            latents.append(found)
-            losses.append(loss)
+    for rows in torch.split(torch.arange(len(repeated)), AT_ONCE):
+        labels = None if starts.labels is None else starts.labels[rows]
+        noise = Noise(rows % starts.each, seed)
+        part = Descent(gan, repeated[rows], starts.latents[rows], labels, measure, space, noise)
+        found, loss = part.run(steps, lr)
+        latents.append(found)
+        losses.append(loss)
     best = torch.cat(losses).view(-1, starts.each).argmin(1) + torch.arange(len(targets)) * starts.each
     labels = None if starts.labels is None else starts.labels[best]
     return Starts(torch.cat(latents)[best], labels, 1)
+
+
+class Noise:
+    """Normal noise for each row, from a generator for each start: it does not depend on the other images."""
+
+    def __init__(self, starts: Tensor, seed: int) -> None:
+        self.starts = starts
+        self.generators = {
+            number: torch.Generator().manual_seed(mixed(seed, number)) for number in starts.unique().tolist()
+        }
+
+    def like(self, latents: Tensor) -> Tensor:
+        """New noise of the shape and on the device of latents (M, …)."""
+        shape = latents.shape[1:]
+        drawn = {number: torch.randn(shape, generator=one) for number, one in self.generators.items()}
+        return torch.stack([drawn[number] for number in self.starts.tolist()]).to(latents)
 
 
 class Descent:
@@ -126,8 +143,9 @@ class Descent:
         labels: Tensor | None,
         measure: Distance,
         space: str,
+        noise: Noise,
     ) -> None:
-        self.gan, self.measure, self.space = gan, measure, space
+        self.gan, self.measure, self.space, self.noise = gan, measure, space, noise
         self.targets, self.labels = targets.to(gan.device), labels
         self.layers = latents.shape[1] if latents.ndim == 3 else 0
         start = latents[:, :1] if space == "w" and self.layers else latents  # W: equal in all layers
@@ -138,7 +156,8 @@ class Descent:
         """Images (M, C, H, W) of latents; in W they are repeated for each layer."""
         if self.space != "z":
             return self.gan.synthesize(self.all_layers(latents))
-        return self.gan.synthesize(self.gan.map(latents, self.labels), self.labels)
+        labels = None if is_mapped(self.gan) else self.labels
+        return self.gan.synthesize(self.gan.map(latents, self.labels), labels)
 
     def all_layers(self, latents: Tensor) -> Tensor:
         """Latents of the shape that `map` gives."""
@@ -151,7 +170,7 @@ class Descent:
             for group in adam.param_groups:
                 group["lr"] = lr * pace((step + 1) / steps)
             noise = self.std * NOISE * max(0.0, 1 - step / steps / QUIET) ** 2
-            noisy = self.latents + noise * torch.randn_like(self.latents)
+            noisy = self.latents + noise * self.noise.like(self.latents)
             loss = self.measure(self.images(noisy), self.targets).sum()
             (self.latents.grad,) = torch.autograd.grad(loss, [self.latents])
             adam.step()

@@ -50,6 +50,14 @@ def space_of(gan: GAN, space: str | None) -> str:
     return space
 
 
+def some_seeds(seeds: Iterable[int]) -> list[int]:
+    """The seeds as a list. Raises `UsageError` for an empty one."""
+    numbers = list(seeds_of(None, None, seeds))
+    if not numbers:
+        raise UsageError("give at least one seed")
+    return numbers
+
+
 def points(
     gan: GAN, seeds: Iterable[int], labels: int | Iterable[int] | None = None, space: str | None = None
 ) -> Points:
@@ -86,3 +94,16 @@ def random_points(gan: GAN, count: int, seed: int = 0, space: str | None = None)
         labels = torch.randint(gan.num_classes, (count,), generator=generator)
         classes = functional.one_hot(labels, gan.num_classes).float()
     return Points(mapped(gan, noise, labels) if space == "w" else noise, classes, space)
+
+
+def in_one_layer(points: Points) -> Tensor:
+    """The latents (N, D) of the first layer: `map` gives all layers the same."""
+    return points.latents[:, 0] if points.latents.ndim == 3 else points.latents
+
+
+def centred(values: Tensor, classes: Tensor) -> Tensor:
+    """Values (n, F) minus the mean of their class, so that no direction stands for a class."""
+    if not classes.shape[1]:
+        return values - values.mean(0)
+    means = classes.T @ values / classes.sum(0).clamp(min=1)[:, None]  # (L, F)
+    return values - classes @ means

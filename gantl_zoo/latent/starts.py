@@ -30,13 +30,13 @@ class Starts:
 
 
 def candidates(gan: GAN, count: int, labels: Tensor | None, seed: int, space: str) -> Points:
-    """Random latents in "z" or "w"; of the classes in `labels` if they are given."""
+    """Random latents in "z" or "w"; as many of each class in `labels` if they are given."""
     drawn = random_points(gan, count, seed, space)
     if labels is None:
         return drawn
-    chosen = torch.unique(labels)
-    classes = chosen[torch.arange(count) % len(chosen)]
+    classes = torch.unique(labels).repeat_interleave(count)
     noise = torch.randn(count, gan.latent_dim, generator=torch.Generator().manual_seed(seed))
+    noise = noise.repeat(len(classes) // count, 1)
     latents = mapped(gan, noise, classes) if space == "w" else noise
     return drawn.replaced(latents, functional.one_hot(classes, gan.num_classes).float())
 
@@ -54,6 +54,4 @@ def best_starts(gan: GAN, targets: Tensor, drawn: Points, labels: Tensor | None,
         apart = apart.masked_fill(labels[:, None] != drawn.classes.argmax(1)[None], torch.inf)
     index = apart.topk(each, largest=False).indices.flatten()  # (N·S,)
     known = drawn.classes[index].argmax(1) if drawn.classes.shape[1] else None
-    if labels is not None:  # with fewer candidates than starts, one of another class is taken
-        known = labels.repeat_interleave(each)
     return Starts(drawn.latents[index], known, each)

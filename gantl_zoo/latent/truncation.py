@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.latent.space import is_mapped, random_points
+from gantl_zoo.latent.space import is_mapped, random_points, some_seeds
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.model.sampling import scale
+from gantl_zoo.model.sampling import labels_of, scale
 from gantl_zoo.networks.base import call, eval_view
 from gantl_zoo.networks.mapping import synthesize
 
@@ -40,11 +40,12 @@ def truncation_sweep(
     `standing`: measure the statistics of BatchNorm anew at each truncation but 1, see `standing_statistics`.
     Raises `UsageError`.
     """
-    numbers = list(seeds)
-    if not numbers or not truncations:
-        raise UsageError("a sweep needs at least one seed and one truncation")
+    numbers, psis = some_seeds(seeds), [scale(psi, inner=is_mapped(gan)) for psi in truncations]
+    if not psis:
+        raise UsageError("a sweep needs at least one truncation")
+    labels = None if labels is None else labels_of(labels, len(numbers))
     columns = []
-    for psi in map(scale, truncations):
+    for psi in psis:
         model = standing_statistics(gan, psi) if standing and psi != 1 and has_batch_norm(gan) else gan
         columns.append(model.generate(seeds=numbers, labels=labels, truncation=psi))
     return torch.stack(columns, 1)

@@ -134,9 +134,10 @@ class Sampler(Model):
         label for all images; intermediate latents contain the class already. See `generate` for the other
         arguments. Raises `UsageError`.
         """
-        mapped = mapped and isinstance(self.generator, mapping.MappedGenerator)
-        noise, psi = noise if mapped else self.check_latents(noise), scale(truncation)
-        known = None if mapped and labels is None else self.check_labels(labels, len(noise))
+        inner_space = isinstance(self.generator, mapping.MappedGenerator)
+        mapped, psi = mapped and inner_space, scale(truncation, inner=inner_space)
+        noise = noise if mapped else self.check_latents(noise)
+        known = self._labels_for(labels, len(noise), mapped)
         step = edit(direction, strength)
         size = CHUNK if batch_size is None else whole("batch_size", batch_size)
         if size < 1:
@@ -179,7 +180,7 @@ class Sampler(Model):
         """
         network, mapped = evaluating(self.generator), isinstance(self.generator, mapping.MappedGenerator)
         latents = latents if mapped else self.check_latents(latents)
-        known = None if mapped and labels is None else self.check_labels(labels, len(latents))
+        known = self._labels_for(labels, len(latents), mapped)
         known = None if known is None else known.to(self.device)
         return mapping.synthesize(network, latents.to(self.device, self.dtype), known)
 
@@ -214,6 +215,16 @@ class Sampler(Model):
         if wrong := [label for label in classes.tolist() if not 0 <= label < self.num_classes]:
             raise UsageError(f"{there}; there is no class {wrong[0]}")
         return classes
+
+    def _labels_for(self, labels: Any, count: int, mapped: bool) -> Tensor | None:
+        """The labels (`count`,) for noise, None for intermediate latents. Raises `UsageError`."""
+        if not mapped:
+            return self.check_labels(labels, count)
+        if labels is not None:
+            raise UsageError(
+                f"intermediate latents of {self.name} contain the class, if it has classes: give no labels"
+            )
+        return None
 
     def _requested(self, n: Any, seed: Any, seeds: Any, labels: Any) -> tuple[Sequence[int], Tensor | None]:
         """The seeds, and labels (N,) for a class-conditional model, else None. Raises `UsageError`."""

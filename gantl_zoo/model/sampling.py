@@ -94,11 +94,16 @@ def labels_of(labels: Any, count: int) -> Tensor:
     return torch.full((count,), whole("a label", labels), dtype=torch.long)
 
 
-def scale(value: Any) -> float:
-    """Convert a truncation to a float. Raises `UsageError` unless it is finite and positive."""
+def scale(value: Any, *, inner: bool = False) -> float:
+    """Convert a truncation to a float. Raises `UsageError` unless it is finite.
+
+    `inner`: it acts in an intermediate latent space, about its mean, so it may be 0 or below. Elsewhere it
+    scales the noise: it must be positive, because noise of length 0 is unlike any in training.
+    """
     number = _finite(value)
-    if number is None or number <= 0:
-        raise UsageError(f"truncation must be a finite number > 0, not {str(value)[:80]!r}")
+    if number is None or (number <= 0 and not inner):
+        limit = "" if inner else " > 0, since it scales the noise of a network without a space W"
+        raise UsageError(f"truncation must be a finite number{limit}, not {str(value)[:80]!r}")
     return number
 
 

@@ -21,7 +21,14 @@ from gantl_zoo.networks.base import check_sizes, need
 from gantl_zoo.networks.conditional import check_classes
 from gantl_zoo.networks.stylegan2_classes import mapping_tensor
 from gantl_zoo.networks.stylegan2_filters import new_kernel, upsample
-from gantl_zoo.networks.stylegan2_layers import EqualLinear, ModulatedConv, ToImage, exact, normalized
+from gantl_zoo.networks.stylegan2_layers import (
+    EqualLinear,
+    ModulatedConv,
+    ToImage,
+    exact,
+    no_autocast,
+    normalized,
+)
 
 NOISES = ("random", "const", "none")
 RATE = 0.01  # factor of the mapping network's learning rate
@@ -147,7 +154,8 @@ class Synthesis(nn.Module):
             kind = noise or ("random" if block.training else "const")
             maps = block(maps, latents[:, start:end], kind)  # (N, K, h, w) -> (N, K', 2h, 2w)
             part = block.torgb(maps, latents[:, end])  # (N, K, h, w) -> (N, C, h, w)
-            image = part if image is None else part + upsample(image, exact(block.resample_filter))
+            with no_autocast(part):  # the sum over all sides stays exact
+                image = part if image is None else part + upsample(image, exact(block.resample_filter))
             start = end
         assert image is not None
         return image

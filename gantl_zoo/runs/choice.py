@@ -96,8 +96,15 @@ def computed(recipe: Recipe, choosing: Open, images: ImageData) -> tuple[Recipe,
     for key, formula in formulas_of(choosing.preset).items():
         if key in choosing.settings:
             chosen[key] = formula.value(side, recipe.batch)
-            lines.append(f"{key} {chosen[key]:g}, for {side} pixels and batch {recipe.batch}: {formula.text}")
+            lines.append(
+                f"{key} {shown(chosen[key])}, for {side} pixels and batch {recipe.batch}: {formula.text}"
+            )
     return replace(recipe, **chosen), "\n".join(lines)
+
+
+def shown(value: Any) -> str:
+    """A setting's value: a fraction in few digits, anything else as Python writes it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 HOW = "to change them: --strategy NAME, --preset NAME, --minutes N, or one option such as --lr"

@@ -58,7 +58,7 @@ class Preset:
     """A recipe with a name. Raises `UsageError` for a setting that neither verb has.
 
     `settings` are keyword arguments of `train` and `transfer`; a verb takes those that it has. A value may be
-    a `Formula`, for a setting of `Recipe`. `measured` says where the recipe was measured, `reasons` where or
+    a `Formula`, for a setting of `Recipe` other than `batch`. `measured` says where the recipe was measured, `reasons` where or
     why for single settings.
     """
 
@@ -72,6 +72,13 @@ class Preset:
         for key in [*self.settings, *self.reasons]:
             if key not in known:
                 raise UsageError(f"preset: {unknown('setting', key, known)}")
+        allowed = [f.name for f in fields(Recipe) if f.name != "batch"]
+        for key in self.formulas:
+            if key not in allowed:
+                raise UsageError(
+                    f"preset: {key} can't be a Formula: formulas are for settings of Recipe, and not for "
+                    "batch, which they depend on"
+                )
 
     @property
     def formulas(self) -> dict[str, Formula]:

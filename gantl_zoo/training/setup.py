@@ -22,7 +22,9 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import is_adversarial
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.regularizers.combined import build_regularizer
+from gantl_zoo.training.regularizers.base import Regularizer
+from gantl_zoo.training.regularizers.combined import Combined, build_regularizer
+from gantl_zoo.training.regularizers.consistency import LatentConsistency
 
 LATENT_SPACE = "methods map, truncate and synthesize"
 REMEDY = "train without classes (--unconditional)"
@@ -181,6 +183,26 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
         raise UsageError(
             f"compiled networks have no second derivatives, which {twice} {verb}: compile or {twice}, not "
             "both"
+        )
+    check_parts(regularizer, engine)
+
+
+def check_parts(regularizer: Combined, engine: Engine) -> None:
+    """Raise `UsageError` for a regularizer that replaces intermediate latents, with what it does not fit."""
+    inner = " and ".join(name for name, part in regularizer.parts.items() if part.latent_space)
+    if inner and engine.compile:
+        raise UsageError(
+            f"with {inner} the generator is called in two steps, which are not compiled: compile or {inner}, "
+            "not both"
+        )
+    near = [name for name, part in regularizer.parts.items() if isinstance(part, LatentConsistency)]
+    mixing = [
+        n for n, p in regularizer.parts.items() if type(p).mapped_latents is not Regularizer.mapped_latents
+    ]
+    if near and mixing:
+        raise UsageError(
+            f"{near[0]} compares each fake image with one of nearby noise, but with {mixing[0]} a fake image "
+            "comes from the noise of several: use one of them"
         )
 
 

@@ -47,7 +47,7 @@ def save_animation(
     times = [max(20, round(1000 / fps))] * len(frames)
     times[-1] += hold * times[0]
     options: dict[str, Any] = {**KINDS[kind], "duration": times}
-    if kind == ".webp" or loop:
+    if kind != ".gif" or loop:  # a GIF without that number is shown once
         options["loop"] = 0 if loop else 1
     if kind == ".gif":
         frames = [one if one.mode == "L" else palette(one) for one in frames]
