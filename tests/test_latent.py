@@ -181,6 +181,15 @@ def test_animations_hold_every_frame(suffix: str, channels: int, tmp_path: Path)
     assert np.allclose(levels, [0, 64, 128, 191, 255], atol=3)
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "apng"])
+def test_an_animation_that_is_shown_once(suffix: str, tmp_path: Path) -> None:
+    images = torch.linspace(-1, 1, 2).view(2, 1, 1, 1).expand(2, 1, 16, 16)
+    path = gz.latent.save_animation(images, tmp_path / f"a.{suffix}", loop=False)
+    with Image.open(path) as picture:
+        picture.load()
+        assert picture.info.get("loop", 1) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "settings", "text"),
     [

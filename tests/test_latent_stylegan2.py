@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from test_stylegan2_training import stylegan2
 from torch import nn
 
 import gantl_zoo as gz
+from gantl_zoo.latent.distance import distance_named
 from gantl_zoo.latent.interpolation import METHODS
-from gantl_zoo.latent.project import Noise, deviation
+from gantl_zoo.latent.project import Descent, Noise, deviation
 from gantl_zoo.latent.space import points, random_points
 from gantl_zoo.networks.base import blocks
 
@@ -100,6 +102,12 @@ def test_the_noise_of_a_projection_in_w_is_relative_to_the_distance_from_the_mea
     latents = random_points(style, 1_000).latents[:, 0]
     distances = (latents - latents.mean(0)).square().sum(1)
     assert deviation(style) == pytest.approx(float(distances.mean().sqrt()), rel=1e-2)
+    start = latents[:1, None].expand(-1, style.generator.num_layers, -1)
+    measure = distance_named("mse", style.image_shape, style.device)
+    for space in ("w", "w+"):
+        noise = Noise(torch.zeros(1, dtype=torch.long), 0)
+        descent = Descent(style, torch.zeros(1, 1, 32, 32), start, None, measure, space, noise)
+        assert descent.std == deviation(style)
 
 
 def test_a_model_in_bfloat16_has_directions_and_projections(style: gz.GAN) -> None:
@@ -133,7 +141,7 @@ def test_classes_are_interpolated_in_z() -> None:
     gan = settled(stylegan2(num_classes=3))
     images = gz.latent.interpolate(gan, [5, 5], steps=4, labels=[0, 2], space="z").tensor
     torch.testing.assert_close(images[[0, -1]], gan.generate(seeds=[5, 5], labels=[0, 2]))
-    assert all(not torch.allclose(one, other) for one, other in zip(images, images[1:], strict=False))
+    assert all(not torch.allclose(one, other) for one, other in itertools.pairwise(images))
     assert gan.generator.mapping.embed.weight.shape == (8, 3) and gan.num_classes == 3
 
 

@@ -94,7 +94,10 @@ def test_the_report_has_both_tables(painter: gz.GAN) -> None:
     rows = direction_scores(painter, there, count=1, seeds=8)
     text = report("painter", there, rows, {"held-out": {"mse": 0.5}, "generated": {"mse": 0.25}})
     assert "| `sefa` | d0 | " in text and "| `ganspace` | d0 | " in text and "| held-out | 0.5 |" in text
-    assert "row 0 100.0 %" in text
+    assert "row 0 100.0 %" in text and "share of 8 samples" in text and "−2 and 2" in text
+    weak = direction_scores(painter, there, count=1, seeds=4, strength=0.5)
+    text = report("painter", there, weak, {"held-out": {"mse": 0.5}})
+    assert "share of 4 samples" in text and "−0.5 and 0.5" in text
 
 
 def test_a_classifier_for_each_factor_is_trained_once(

@@ -148,6 +148,7 @@ def test_verbs_draw_their_pictures(
     [
         (("truncation", "--values", "0.5,x"), "--values '0.5,x'"),
         (("realness", "--shown", 9, "--count", 10), "--shown must be from 1 to half"),
+        (("realness", "--data", "mnist", "--class", 1), "--class is for samples"),
         (("compare",), "was not fine-tuned from another model"),
         (("turncation",), "did you mean truncation"),
     ],

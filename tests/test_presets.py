@@ -153,6 +153,29 @@ def test_wrong_presets_are_refused_before_anything_is_written(images: ImageData,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_formula_may_give_any_setting_but_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gz.presets, "_own", dict(gz.presets._own))
+
+    def preset(**settings: Any) -> Preset:
+        return Preset(description="", settings=settings, measured="")
+
+    formulas = {
+        "aug": gz.Formula("ada from 32 pixels on", lambda side, batch: "ada" if side >= 32 else "none"),
+        "final": gz.Formula("half the rate", lambda side, batch: {"lr": batch / 2}),
+        "lr": gz.Formula("1 / side", lambda side, batch: 1 / side),
+        "steps": gz.Formula("a million per pixel", lambda side, batch: 1_000_000 * side),
+    }
+    gz.presets.register("computed", preset(**formulas))
+    choosing = Open(settings=frozenset(formulas), preset="computed")
+    recipe, text = choice.computed(Recipe(), choosing, blank(4, 64))
+    assert (recipe.aug, recipe.final, recipe.lr) == ("ada", {"lr": Recipe.batch / 2}, 1 / 64)
+    assert text.splitlines()[0].startswith("aug ada, for 64 pixels") and "lr 0.015625, " in text
+    assert "steps 64000000, " in text
+    for key in ("batch", "generator", "strategy"):
+        with pytest.raises(gz.UsageError, match=f"{key} can't be a Formula"):
+            preset(**{key: gz.Formula("", lambda side, batch: 1)})
+
+
 def test_presets_of_scripts_may_be_objects_or_functions(
     images: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from gantl_zoo.seeding import seed_step, seeded
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import ema, engine
 from gantl_zoo.training.recipe import Recipe
+from gantl_zoo.training.setup import check_engine
 
 
 def test_real_and_fake_have_batch_statistics_of_their_own(gan: gz.GAN, images: ImageData) -> None:
@@ -211,6 +212,17 @@ def test_compiled_networks_have_no_second_derivatives(images: ImageData, gan: gz
     recipe, machine = Recipe(steps=1, batch=4, r1=0.1), engine.choose("cpu", "fp32", {"compile": True})
     with pytest.raises(gz.UsageError, match="second derivatives, which r1 needs: compile or r1, not both"):
         new_trainer(gan, build_strategy("full", {}), images, recipe, machine)
+
+
+def test_regularizers_that_replace_latents_with_what_they_do_not_fit() -> None:
+    machine = engine.choose("cpu", "fp32", {"compile": True})
+    with pytest.raises(gz.UsageError, match="not compiled: compile or style-mixing, not both"):
+        check_engine(Recipe(regularizer="style-mixing"), machine)
+    machine = engine.choose("cpu", "fp32")
+    check_engine(Recipe(regularizer="style-mixing"), machine)
+    check_engine(Recipe(regularizer="latent-consistency+path-length"), machine)
+    with pytest.raises(gz.UsageError, match=r"latent-consistency compares .* with style-mixing"):
+        check_engine(Recipe(regularizer="latent-consistency+style-mixing"), machine)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

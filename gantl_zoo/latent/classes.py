@@ -60,7 +60,7 @@ def with_mixtures(gan: GAN, mixtures: Tensor) -> GAN:
 
 
 def class_tables(network: nn.Module, count: int) -> Iterator[tuple[nn.Module, str]]:
-    """The layers and the names of their parameters that have a row, or a column, for each of `count` classes."""
+    """The layers and the names of their parameters with a row or column for each of `count` classes."""
     for layer in network.modules():
         own = isinstance(layer, nn.Embedding) or hasattr(layer, "class_dim")
         own = own or (layer is not network and getattr(layer, "num_classes", 0) == count)

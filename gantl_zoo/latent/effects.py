@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gantl_zoo.latent.directions import Directions
 from gantl_zoo.latent.distance import AUTO, distance_named
-from gantl_zoo.metrics.extractors import Extractor
 from gantl_zoo.latent.space import some_seeds
+from gantl_zoo.metrics.extractors import Extractor
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.sampling import labels_of
 

@@ -78,8 +78,9 @@ def interpolate(
 
     `method` is "slerp", "lerp" or "vp-lerp" (variance-preserving). `space` is "z" or, for a network with an
     intermediate latent space, "w"; the default is the latter, if there is one. The default method is slerp in
-    Z, lerp in W; in W both ways with a constant norm or variance are about the mean of W. `labels` are the classes of the seeds, which are interpolated, too. `loop` adds the way from
-    the last seed back to the first, without the repeated image. Raises `UsageError`.
+    Z, lerp in W; in W the other two act on differences from its mean. `labels` are the classes of the seeds,
+    which are interpolated, too. `loop` adds the way from the last seed back to the first, without the
+    repeated image. Raises `UsageError`.
     """
     ends = points(gan, seeds, labels, space)
     check(ends, 2, steps)

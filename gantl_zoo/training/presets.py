@@ -58,8 +58,8 @@ class Preset:
     """A recipe with a name. Raises `UsageError` for a setting that neither verb has.
 
     `settings` are keyword arguments of `train` and `transfer`; a verb takes those that it has. A value may be
-    a `Formula`, for a setting of `Recipe` other than `batch`. `measured` says where the recipe was measured, `reasons` where or
-    why for single settings.
+    a `Formula`, for a setting of `Recipe` other than `batch`. `measured` says where the recipe was measured,
+    `reasons` where or why for single settings.
     """
 
     description: str
