@@ -81,7 +81,7 @@ def test_a_run_with_damaged_rows_goes_on(photos: Path, tmp_path: Path) -> None:
         with open(run / name, "ab") as file:
             file.write(b"\0" * 512 + b"\n[]\n" + b'{"half')
     gz.train(resume=run)
-    assert all(json.loads(line)["step"] for line in (run / "stats.jsonl").read_text().splitlines())
+    assert all(json.loads(line)["step"] >= 0 for line in (run / "stats.jsonl").read_text().splitlines())
 
 
 @pytest.mark.parametrize(
