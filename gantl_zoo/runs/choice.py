@@ -60,6 +60,17 @@ GUIDE = (
 )
 
 
+def recipe_for(recipe: Recipe, choosing: Open, images: ImageData) -> tuple[Recipe, str]:
+    """Set what is left to choose: the preset's formulas, other settings to the guide's values.
+
+    Returns the recipe, and lines that explain it.
+    """
+    guided = choosing.settings - set(formulas_of(choosing.preset))
+    recipe, why = choose_recipe(recipe, guided, images)
+    recipe, values = computed(recipe, choosing, images)
+    return recipe, "\n".join(filter(None, [why, values]))
+
+
 def choose_recipe(recipe: Recipe, choosable: Collection[str], images: ImageData) -> tuple[Recipe, str]:
     """Set the `choosable` settings to the guide's values. Returns the recipe, and lines that explain it.
 

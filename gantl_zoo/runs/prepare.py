@@ -20,7 +20,7 @@ from gantl_zoo.model.lineage import pinned
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
-from gantl_zoo.runs.choice import Open, choose_recipe, computed, few_images_advice, nearness, without_effect
+from gantl_zoo.runs.choice import Open, few_images_advice, nearness, recipe_for, without_effect
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.memory import check_networks, check_step
@@ -36,7 +36,6 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine
 from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
-from gantl_zoo.training.presets import formulas_of
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import check_engine, check_latent_space, set_up
 from gantl_zoo.zoo import gan_named
@@ -65,7 +64,7 @@ def from_scratch(
     check_networks(generator, spec, networks)
     data = data or RunData.read(spec)
     networks = for_images(networks, data.train, classes_for(conditional, 0, data.train, generator))
-    recipe, values = computed(recipe, choosing, data.train)
+    recipe, values = recipe_for(recipe, choosing, data.train)
     job = Job(
         verb="train",
         name=generator,
@@ -112,9 +111,7 @@ def from_source(
     if strategy == AUTO and not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
         strategy = "full"  # the guide of "auto" was measured with discriminators
     chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
-    open_settings = choosing.settings - set(formulas_of(choosing.preset))
-    recipe, why = choose_recipe(recipe, open_settings, data.train)
-    recipe, values = computed(recipe, choosing, data.train)
+    recipe, why = recipe_for(recipe, choosing, data.train)
     name, place = source_name(source, gan)
     job = Job(
         verb="transfer",
@@ -136,7 +133,7 @@ def from_source(
     advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
     run = _assembled(job, data, ready, method)
     new = fresh_words(gan, run.setup)
-    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, values, without_effect(recipe)]))
+    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, without_effect(recipe)]))
     run = replace(run, why=reasons)
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
