@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import gantl_zoo as gz
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.networks.base import call
 
@@ -34,9 +34,9 @@ Tensors = dict[str, Tensor]
 GAIN = 0.01 / math.sqrt(6)  # of the first layer of an unconditional mapping network with 6 inputs
 
 
-def found_in(path: Path) -> Found:
+def found_in(path: Path) -> ImportedNetworks:
     """What the format finds in a file."""
-    found: Found = gz.formats.build("stylegan2-ada").read(read(path))
+    found: ImportedNetworks = gz.formats.build("stylegan2-ada").read(read(path))
     return found
 
 
@@ -241,7 +241,7 @@ def test_a_file_that_ends_early_is_damaged(tmp_path: Path, monkeypatch: pytest.M
         found_in(path)
 
 
-def check_outputs(found: Found, tensors: Tensors) -> None:
+def check_outputs(found: ImportedNetworks, tensors: Tensors) -> None:
     """Compare images and logits with those of the official networks."""
     generator, discriminator = load_into(found)
     assert discriminator is not None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantl_zoo import registry
 from gantl_zoo.console import say, warn
-from gantl_zoo.convert.formats import Format, Found
+from gantl_zoo.convert.formats import Format, ImportedNetworks
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.errors import PluginError, UsageError, WeightsError, ZooError
 from gantl_zoo.model.base import check_arguments
@@ -100,7 +100,7 @@ def check_words(name: str, licence: str | None) -> str:
     return name
 
 
-def parsed(reader: Format, path: Path, tree: Any) -> Found:
+def parsed(reader: Format, path: Path, tree: Any) -> ImportedNetworks:
     """The networks in the tree. Raises `WeightsError`, and `UsageError` for options that don't fit."""
     try:
         return reader.read(tree)
@@ -113,7 +113,7 @@ def parsed(reader: Format, path: Path, tree: Any) -> Found:
         ) from error
 
 
-def built(found: Found, path: Path, name: str) -> GAN:
+def built(found: ImportedNetworks, path: Path, name: str) -> GAN:
     """The GAN with the weights that were found. Raises `WeightsError` if they don't fit."""
     parts = {"generator": found.generator}
     networks = {"generator": network_of("generator", found.generator, found.generator_weights, path)}
@@ -195,7 +195,7 @@ def sized(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)}{kind}"
 
 
-def report(gan: GAN, found: Found, licence: str | None, terms: str) -> None:
+def report(gan: GAN, found: ImportedNetworks, licence: str | None, terms: str) -> None:
     """Say what was imported, what was left out, and what is known about the licence."""
     say(f"imported {gan!r}")
     for note in found.notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gantl_zoo import registry
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.mapping import check_used, read_mapping, renamed
 from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, pick, states
 from gantl_zoo.convert.unpickle import read
@@ -50,7 +50,7 @@ class StateDict:
             self.discriminator = {"name": discriminator, "config": config}
         self.discriminator_file, self.key = discriminator_file, key
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The networks. Raises `WeightsError`, and `UsageError` for a mapping that doesn't fit."""
         found = states(tree)
         weights = pick(found, GENERATORS, "generator", self.key)
@@ -60,4 +60,4 @@ class StateDict:
             critic = pick(found if file is None else states(read(file)), DISCRIMINATORS, "discriminator")
         check_used(self.mapping, [*weights, *critic])
         mine, others = (renamed(part, self.mapping) for part in (weights, critic))
-        return Found(self.generator, mine, self.discriminator, others)
+        return ImportedNetworks(self.generator, mine, self.discriminator, others)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.snapshot import attribute, networks_of, number
 from gantl_zoo.convert.stylegan2_shapes import (
     Tensors,
@@ -34,7 +34,7 @@ class StyleGAN2ADA:
 
     terms = "NVIDIA's own snapshots, and models trained from them, are for non-commercial use only"
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
         generator, discriminator = networks_of(tree, "StyleGAN2-ADA")
         check_family(generator)
@@ -44,7 +44,7 @@ class StyleGAN2ADA:
         check_layers(generator, weights, "synthesis.b4.conv1")
         notes = ["the generator is G_ema, the one with averaged weights", *precision(generator)]
         part, part_weights, more = discriminator_part(discriminator)
-        return Found(
+        return ImportedNetworks(
             {"name": "stylegan2", "config": settings},
             weights,
             part,
