@@ -291,6 +291,15 @@ def test_arguments_are_checked_before_the_file_is_read(example: gz.GAN, tmp_path
     refused(tmp_path, "format 'state-dict' needs generator", "state-dict", path, **usage)
     refused(tmp_path, "a model must not look like a path", "dcgan-examples", path, name="../x", **usage)
     refused(tmp_path, "a licence must be one line", "dcgan-examples", path, licence="a\nb", **usage)
+    refused(
+        tmp_path,
+        "'MIT' is not a valid licence id: did you mean mit",
+        "dcgan-examples",
+        path,
+        licence="MIT",
+        **usage,
+    )
+    refused(tmp_path, "did you mean cc-by-4.0", "dcgan-examples", path, licence="CC BY 4.0", **usage)
     (tmp_path / "there").mkdir()
     with pytest.raises(gz.UsageError, match="there exists; choose another folder"):
         gz.import_weights("dcgan-examples", path, to=tmp_path / "there")
@@ -377,7 +386,7 @@ def test_the_command_line_imports_and_the_model_is_an_ordinary_one(
     code, out, err = run(capsys, "import", "dcgan-examples", path, "--to", tmp_path / "new")
     assert code == 0 and out.splitlines() == [str(tmp_path / "new")]
     assert "licence unknown: give the licence of the weights with --licence" in err
-    assert "the file has no discriminator" in err
+    assert "the model has no discriminator" in err
     card = (tmp_path / "new" / "README.md").read_text()
     assert sha256(path) in card and "`netG.pth`" in card and "| licence of these weights | unknown |" in card
     code, out, err = run(capsys, "sample", tmp_path / "new", "--out", tmp_path / "grid.png")
@@ -437,6 +446,29 @@ def test_terms_and_licence_are_kept_through_transfer_and_push(
             gz.UsageError, match=r"under cc-by-nc-4\.0, for non-commercial use, which 'mit' would drop"
         ):
             gz.push(folder, "me/mine", dry_run=True, license="mit")
+        other = gz.load_model(folder)
+        other.license = "mit"
+        other.save(tmp_path / f"{folder.name}-relicensed")
+        with pytest.raises(gz.UsageError, match=r"which 'mit' would drop: use cc-by-nc-4\.0"):
+            gz.push(tmp_path / f"{folder.name}-relicensed", "me/mine", dry_run=True)
+
+
+def test_terms_of_a_format_restrict_the_licence_of_a_push(
+    example: gz.GAN, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gz.formats, "_own", dict(gz.formats._own))
+    gz.formats.register("with-terms", Terms)
+    path = saved(tmp_path / "netG.pth", example.generator.state_dict())
+    gz.import_weights("with-terms", path, to=tmp_path / "unknown")
+    gz.import_weights("with-terms", path, to=tmp_path / "stated", licence="mit")
+    with pytest.raises(gz.UsageError, match=r"netG\.pth of unknown licence.*confirm with --own-weights"):
+        gz.push(tmp_path / "unknown", "me/mine", dry_run=True, license="mit")
+    push = ["push", tmp_path / "unknown", "me/mine", "--dry-run", "--license"]
+    assert run(capsys, *push, "mit")[0] == 2
+    for more in (["cc-by-nc-4.0"], ["mit", "--own-weights"]):
+        code, _, err = run(capsys, *push, *more)
+        assert code == 0 and f"the model comes from netG.pth: {Terms.terms}" in " ".join(err.split())
+    assert gz.push(tmp_path / "stated", "me/mine", dry_run=True).files
 
 
 SETTINGS: dict[str, Any] = {"steps": 2, "batch": 4, "metrics": "none", "quiet": True}

@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import subprocess
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -19,7 +20,10 @@ import torch
 from helpers import run
 
 import gantl_zoo as gz
-from gantl_zoo.convert import limits
+from gantl_zoo.convert import limits, rebuild, tree, unpickle
+from gantl_zoo.convert.states import bare, states
+from gantl_zoo.convert.tensors import Storage
+from gantl_zoo.convert.tree import Persisted, state_dict
 from gantl_zoo.convert.unpickle import read
 
 SYSTEM = os.system  # tests replace it
@@ -200,7 +204,10 @@ def test_tensors_that_share_a_storage_without_end_are_refused(
         tmp_path / "shared.pt", saved([shared.view(10, 100) for _ in range(400)]), "times the bytes of the"
     )
     expanded = torch.zeros(1).expand(1000, 1000)
-    refused(tmp_path / "expanded.pt", saved(expanded), "larger than its storage")
+    refused(tmp_path / "expanded.pt", saved(expanded), "its tensors have more than 4 times the bytes")
+    monkeypatch.setattr(limits, "SLACK", 16 << 20)
+    (tmp_path / "expanded.pt").write_bytes(saved(expanded))
+    assert torch.equal(read(tmp_path / "expanded.pt"), expanded)
 
 
 def test_the_number_of_opcodes_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,3 +297,126 @@ def test_the_command_prints_one_line_and_writes_nothing(
     code, out, err = run(capsys, "import", "dcgan-examples", path, "--to", tmp_path / "new")
     assert code == 1 and not out and err.count("\n") == 1 and "system, which is refused" in err
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+def shared_modules(levels: int, entries: int) -> bytes:
+    """A pickle of `levels` modules, each of which contains the next one under `entries` names."""
+    new = b"ctraining.networks\nGenerator\n)\x81"
+    data = new
+    for _ in range(levels):
+        data += b"q\x00" + new + b"}U\x08_modules}("
+        data += b"".join(b"U\x02%02dh\x00" % i for i in range(entries)) + b"usb"
+    return b"\x80\x02" + data + b"."
+
+
+def nested(keys: list[str], levels: int) -> Any:
+    """Dicts, each of which contains the next one under all of the keys."""
+    value: Any = {"weight": TENSOR}
+    for _ in range(levels):
+        value = dict.fromkeys(keys, value)
+    return value
+
+
+def test_containers_that_others_share_are_visited_once(tmp_path: Path) -> None:
+    path = tmp_path / "modules.pkl"
+    path.write_bytes(shared_modules(18, 20))
+    with pytest.raises(gz.WeightsError, match="more than 100,000 names"):
+        state_dict(read(path))
+    with pytest.raises(gz.WeightsError, match="more than 100,000 names"):
+        states({"netG": read(path)})
+    assert list(states(nested(["", "."], 60))) == []
+    assert len(states(nested([f"{i}" for i in range(300)], 3))) == 300
+    assert list(states({"one": {"netG": {"a": TENSOR}}, "netD": {"a": TENSOR}})) == ["netD", "one.netG"]
+    state = {"a": TENSOR}
+    assert list(states({"netG": state, "ema": state})) == ["netG", "ema"]
+    long = {"x" * 5000: {"a": TENSOR}, "netG": {"a": TENSOR}}
+    assert list(states(long)) == ["netG"]
+    with pytest.raises(gz.WeightsError, match="a name of more than 1,000 characters"):
+        state_dict(Persisted("G", {"_modules": {"x" * 5000: Persisted("G", {})}}))
+    assert list(bare({"module." * 50 + "a": TENSOR})) == ["module." * 46 + "a"]
+
+
+def test_a_module_without_tensors_is_not_a_state_dict(tmp_path: Path) -> None:
+    torch.save({"netG": {"a": TENSOR}, "criterion": torch.nn.BCELoss()}, tmp_path / "file.pt")
+    assert bare({}) == {} and list(states(read(tmp_path / "file.pt"))) == ["netG"]
+
+
+def test_the_depth_of_shared_lists_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, children = [], tree.children
+
+    def counted(value: Any) -> list[Any]:
+        calls.append(value)
+        return children(value)
+
+    monkeypatch.setattr(tree, "children", counted)
+    tree.check_depth([list(range(50))] * 300)
+    assert len(calls) == 2
+
+
+NUMBERS = b"".join(b"K" + bytes([i]) for i in range(200))
+PAIRS = b"".join(b"K" + bytes([i]) + b"N\x86" for i in range(200))
+BYTES = (4000).to_bytes(4, "little") + b"a" * 4000
+DTYPE = b"cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R"
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+CALLED = {  # a function and its arguments
+    "encode": (b"c_codecs\nencode\n", b"X" + BYTES + b"U\x06latin1\x86"),
+    "set": (b"cbuiltins\nset\n", b"](" + NUMBERS + b"e\x85"),
+    "OrderedDict": (b"ccollections\nOrderedDict\n", b"](" + PAIRS + b"e\x85"),
+    "defaultdict": (b"ccollections\ndefaultdict\n", b"(" + NUMBERS + b"t"),
+    "_frombuffer": (b"cnumpy.core.numeric\n_frombuffer\n", b"(B" + BYTES + DTYPE + b"M\xe8\x03\x85U\x01Ct"),
+    "_load_from_bytes": (b"ctorch.storage\n_load_from_bytes\n", b"B" + BYTES + b"\x85"),
+}
+STATES = {  # an object and its state
+    "array": (ARRAY, b"(K\x01M\xe8\x03\x85" + DTYPE + b"\x89B" + BYTES + b"t"),
+    "module": (b"ctraining.networks\nGenerator\n)\x81", b"}(" + b"".join(
+        b"U\x03%03dN" % i for i in range(200)
+    ) + b"u"),
+}  # fmt: skip
+
+
+def check_copies(path: Path, once: bytes, again: bytes) -> None:
+    """Check that data which is used once is read, and that 200 uses are refused before they take memory."""
+    path.write_bytes(b"\x80\x02](" + once + b"e.")
+    try:
+        read(path)
+    except gz.WeightsError as error:
+        assert "something other than a storage" in str(error)
+    data = b"\x80\x02](" + once + again * 200 + b"e."
+    tracemalloc.start()
+    try:
+        refused(path, data, "copies more than 4 times the bytes of the file")
+        assert tracemalloc.get_traced_memory()[1] < 40 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_copies_by_calls_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(limits, "SLACK", 25_000)
+    monkeypatch.setattr(unpickle, "embedded", lambda data, use: Storage(TENSOR))
+    function, arguments = CALLED[name]
+    check_copies(tmp_path / "file.pkl", function + b"q\x00" + arguments + b"q\x01R", b"h\x00h\x01R")
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_copies_of_states_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(limits, "SLACK", 25_000)
+    value, state = STATES[name]
+    check_copies(tmp_path / "file.pkl", value + state + b"q\x01b", b"h\x01b")
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "text"),
+    [
+        ("torch Size", torch.arange(20), "a torch.Size that is not a tuple"),
+        ("torch Size", tuple(range(17)), "a torch.Size that is not a tuple"),
+        ("torch device", (1, 2), "a torch.device that is not a name"),
+        ("collections OrderedDict", TENSOR, "a Tensor where a list belongs"),
+        ("collections OrderedDict", ["ab"], "not of pairs"),
+        ("builtins set", "text", "a str where a list belongs"),
+        ("numpy dtype", [[]], "the NumPy dtype of a list"),
+    ],
+)
+def test_arguments_must_be_lists(function: str, argument: Any, text: str) -> None:
+    with pytest.raises(gz.WeightsError, match=text):
+        rebuild.call(rebuild.Name(*function.split()), (argument,), limits.Use(100))

@@ -22,7 +22,7 @@ from gantl_zoo.networks.rebuild import AllocationLimit, float32_default
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.headers import Slot, Stored
-from gantl_zoo.storage.origin import UNKNOWN
+from gantl_zoo.storage.origin import UNKNOWN, check_licence
 from gantl_zoo.storage.untrusted import printable
 
 SHOWN = 12  # names of each side in an error
@@ -97,6 +97,8 @@ def check_words(name: str, licence: str | None) -> str:
         raise UsageError(f"the name of a model {wrong}; give another with --name")
     if licence is not None and (wrong := schema.licence(licence)):
         raise UsageError(f"a licence {wrong}")
+    if licence is not None:
+        check_licence(licence)
     return name
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gantl_zoo.convert import arrays, tensors
-from gantl_zoo.convert.limits import Use
+from gantl_zoo.convert.limits import ITEM, Use
 from gantl_zoo.convert.tree import Persisted, key, kind
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.untrusted import printable
@@ -72,6 +72,7 @@ def call(function: Any, arguments: Any, use: Use) -> Any:
     if ours is None or not isinstance(arguments, tuple):
         shown = function if isinstance(function, Name) else f"a {kind(function)}"
         raise WeightsError(f"it calls {shown}, which is refused")
+    use.copied(ITEM * len(arguments))
     return ours(use, *arguments)
 
 
@@ -86,13 +87,14 @@ def construct(of: Any, arguments: Any) -> Any:
     raise WeightsError(f"it creates an object of {shown}, which is refused")
 
 
-def fill(value: Any, state: Any) -> None:
+def fill(value: Any, state: Any, use: Use) -> None:
     """Set the attributes of an object, or the content of an array. Calls nothing of the object's class."""
     if isinstance(value, np.ndarray):
-        arrays.set_content(value, state)
+        arrays.set_content(value, state, use)
     elif isinstance(value, np.dtype):
         arrays.check_dtype(state)
     elif isinstance(value, (Persisted, Fields)) and isinstance(state, dict):
+        use.copied(ITEM * len(state))
         (value.state if isinstance(value, Persisted) else value).update(state)
     elif not isinstance(value, dict):  # an OrderedDict has nothing there but the modules' versions
         raise WeightsError(f"it sets attributes of a {kind(value)}, which is refused")
@@ -108,12 +110,23 @@ def persisted(use: Use, meta: Any) -> Persisted:
 
 def ordered(use: Use, items: Any = ()) -> dict[Any, Any]:
     """A dict of pairs."""
-    return {key(name): value for name, value in items}
+    rows = listed(items, use)
+    if not all(isinstance(row, (list, tuple)) and len(row) == 2 for row in rows):
+        raise WeightsError("it has an OrderedDict that is not of pairs")
+    return {key(name): value for name, value in rows}
 
 
 def unordered(use: Use, items: Any = ()) -> set[Any]:
     """A set."""
-    return {key(item) for item in items}
+    return {key(item) for item in listed(items, use)}
+
+
+def listed(items: Any, use: Use) -> list[Any] | tuple[Any, ...]:
+    """The items of a list or a tuple, which are counted. Raises `WeightsError` for anything else."""
+    if not isinstance(items, (list, tuple)):
+        raise WeightsError(f"it has a {kind(items)} where a list belongs")
+    use.copied(ITEM * len(items))
+    return items
 
 
 def default(use: Use, *factory: Any) -> dict[Any, Any]:

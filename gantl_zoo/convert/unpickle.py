@@ -10,7 +10,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.convert.limits import MAX_BYTES, Use
+from gantl_zoo.convert.limits import COUNTS, MAX_BYTES, Use
 from gantl_zoo.convert.machine import Machine
 from gantl_zoo.convert.torch_file import MAGIC, read_legacy, read_zip
 from gantl_zoo.convert.tree import check_depth
@@ -73,7 +73,7 @@ def embedded(data: bytes, use: Use) -> Any:
     if not data[2:].startswith(LEGACY):
         raise WeightsError("it embeds something other than a storage")
     inner = Use(use.size)
-    inner.opcodes, inner.storages = use.opcodes, use.storages
+    vars(inner).update({count: getattr(use, count) for count in COUNTS})
     found = read_legacy(data, inner)
-    use.opcodes, use.storages = inner.opcodes, inner.storages
+    vars(use).update({count: getattr(inner, count) for count in COUNTS})
     return found
