@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gantl_zoo.convert.formats import ImportedNetworks
-from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, pick, states
-from gantl_zoo.convert.unpickle import read
+from gantl_zoo.convert.located import located
+from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, discriminator_in, pick, states
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.networks.dcgan_examples import KERNEL
 
@@ -39,7 +39,10 @@ class DCGANExamples:
     def critic(self, found: dict[str, State]) -> State | None:
         """The weights of the discriminator: of the second file, or beside the generator's."""
         if self.discriminator_file is not None:
-            return pick(states(read(self.discriminator_file)), DISCRIMINATORS, "discriminator")
+            with located(self.discriminator_file):
+                state = discriminator_in(self.discriminator_file)
+                discriminator_sizes(state)  # names the second file in an error
+                return state
         if len(found) < 2:
             return None
         try:

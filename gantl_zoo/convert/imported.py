@@ -13,8 +13,9 @@ from torch import Tensor
 from gantl_zoo import registry
 from gantl_zoo.console import say, warn
 from gantl_zoo.convert.formats import Format, ImportedNetworks
+from gantl_zoo.convert.located import located
 from gantl_zoo.convert.unpickle import read
-from gantl_zoo.errors import PluginError, UsageError, WeightsError, ZooError
+from gantl_zoo.errors import PluginError, UsageError, WeightsError
 from gantl_zoo.model.base import check_arguments
 from gantl_zoo.model.gan import GAN, check_pair
 from gantl_zoo.networks.base import num_classes_of
@@ -50,7 +51,8 @@ def import_weights(
     folder. `licence` is that of the weights, such as "mit"; without it, the card says that it is unknown.
     `discriminator_file` is a second file, `key` the place of the generator's state dict in a file with
     several. The other arguments are for the format "state-dict": the architectures with their arguments, and
-    a JSON file or a dict from patterns of names in the file to our names.
+    a JSON file or a dict from patterns of names in the file to our names, for both networks or
+    `{"generator": {…}, "discriminator": {…}}`.
 
     Raises `UsageError` for arguments that can't be used, and if `to` exists; `WeightsError` for a file that
     is damaged, hostile or of another architecture. Then nothing is written.
@@ -70,11 +72,12 @@ def import_weights(
     reader = registry.formats.build(format, **{k: v for k, v in options.items() if v is not None})
     if not isinstance(reader, Format):
         raise PluginError(f"format {format!r} is a {type(reader).__name__}, without the method read")
-    found = parsed(reader, path, read(path))
-    gan = built(found, path, title)
+    with located(path):
+        found = reader.read(read(path))
+    second = None if discriminator_file is None else Path(options["discriminator_file"])
+    gan = built(found, path, second or path, title)
     origin = {"format": format, "file": printable(path.name), "sha256": sha256(path)}
-    if options["discriminator_file"]:
-        second = Path(options["discriminator_file"])
+    if second is not None:
         origin |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
     terms = str(getattr(reader, "terms", ""))
     origin |= {"license": licence or UNKNOWN} | ({"terms": terms} if terms else {})
@@ -102,27 +105,14 @@ def check_words(name: str, licence: str | None) -> str:
     return name
 
 
-def parsed(reader: Format, path: Path, tree: Any) -> ImportedNetworks:
-    """The networks in the tree. Raises `WeightsError`, and `UsageError` for options that don't fit."""
-    try:
-        return reader.read(tree)
-    except ZooError as error:
-        raise type(error)(f"{path} can't be imported: {error}") from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise WeightsError(
-            f"{path} can't be imported: it does not have the structure of this format ({cause})"
-        ) from error
-
-
-def built(found: ImportedNetworks, path: Path, name: str) -> GAN:
-    """The GAN with the weights that were found. Raises `WeightsError` if they don't fit."""
+def built(found: ImportedNetworks, path: Path, second: Path, name: str) -> GAN:
+    """The GAN with the weights in two files, or one. Raises `WeightsError` if they don't fit."""
     parts = {"generator": found.generator}
     networks = {"generator": network_of("generator", found.generator, found.generator_weights, path)}
     if found.discriminator is not None:
         parts["discriminator"] = found.discriminator
         weights = found.discriminator_weights
-        networks["discriminator"] = network_of("discriminator", found.discriminator, weights, path)
+        networks["discriminator"] = network_of("discriminator", found.discriminator, weights, second)
         names = found.generator["name"], found.discriminator["name"]
         check_pair((networks["generator"], networks["discriminator"]), *names)
     generator = networks["generator"]

@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from gantl_zoo.convert.located import located
 from gantl_zoo.convert.tree import MAX_NAME, Persisted, Walk, is_container, state_dict
+from gantl_zoo.convert.unpickle import read
 from gantl_zoo.errors import WeightsError
 
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel; torch.compile
@@ -69,6 +71,22 @@ def bare(tensors: Mapping[str, Tensor]) -> State:
         wrapper = next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), "")
         found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
     return found
+
+
+def discriminator_in(file: str) -> State:
+    """The discriminator's state dict in a second file. Raises `WeightsError` with the path of that file."""
+    with located(file):
+        return pick(states(read(file)), DISCRIMINATORS, "discriminator")
+
+
+def discriminator_beside(found: Mapping[str, State], generator: State) -> State:
+    """The discriminator's state dict in the file with the generator's. Raises `WeightsError`."""
+    rest = {place: state for place, state in found.items() if state is not generator}
+    if not [place for place in rest if simple(place) not in GENERATORS]:
+        raise WeightsError(
+            "the file has no discriminator: give --discriminator-file, or leave --discriminator out"
+        )
+    return pick(rest, DISCRIMINATORS, "discriminator")
 
 
 def pick(found: Mapping[str, State], names: Iterable[str], what: str, key: str | None = None) -> State:

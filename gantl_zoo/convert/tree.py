@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from gantl_zoo.errors import WeightsError
 
 MAX_DEPTH = 64  # levels of a tree; a snapshot's networks have about 15
 MAX_NAMES = 100_000  # tensors and modules with their dotted names; a network for 1024 px has about 500
+MAX_KEY = 16  # values in a tuple that is a key
 MAX_NAME = 1000  # characters of a dotted name
 
 
@@ -121,8 +123,15 @@ def key(value: Any) -> Any:
 
     A hash of nested tuples would take exponential time.
     """
-    if isinstance(value, (str, bytes)) or value is None:
+    if is_plain(value):
         return value
-    if isinstance(value, int) and abs(value) < 1 << 63:
+    if isinstance(value, tuple) and len(value) <= MAX_KEY and all(map(is_plain, value)):
         return value
-    raise WeightsError(f"it has a key that is a {kind(value)}; keys are texts, bytes and integers")
+    raise WeightsError(f"it has a key that is a {kind(value)}; keys are texts, bytes and finite numbers")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is text, bytes, None, an integer of 64 bits or a finite number."""
+    if isinstance(value, int):
+        return abs(value) < 1 << 63
+    return value is None or isinstance(value, (str, bytes)) or (isinstance(value, float) and isfinite(value))
