@@ -103,6 +103,18 @@ def test_settings_that_are_not_in_shapes_are_read_off_the_layers(
     assert "num_fp16_res 4 is ignored" in found.notes[1]
 
 
+def test_a_group_of_none_is_the_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_in(write(tmp_path / "a.pkl", weights(), monkeypatch, D={"b4.mbstd": {"group_size": None}}))
+    assert found.discriminator is not None
+    whole = gz.discriminators.build("stylegan2", **found.discriminator["config"])
+    six = gz.discriminators.build("stylegan2", **found.discriminator["config"] | {"mbstd_group": 6})
+    six.load_state_dict(whole.state_dict())
+    images = torch.randn(6, *whole.image_shape)
+    assert torch.equal(whole(images), six(images)) and found.discriminator["config"]["mbstd_group"] > 4
+    missing = found_in(write(tmp_path / "b.pkl", weights(), monkeypatch))
+    assert missing.discriminator is not None and "mbstd_group" not in missing.discriminator["config"]
+
+
 @pytest.mark.parametrize("kind", ["orig", "none"])
 def test_a_discriminator_of_another_architecture_is_left_out_with_a_note(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
