@@ -103,6 +103,12 @@ def test_a_torchscript_file_is_explained(tmp_path: Path) -> None:
         read(tmp_path / "script.pt")
 
 
+def test_a_file_in_place_of_a_model_is_explained(tmp_path: Path) -> None:
+    path = saved(tmp_path / "netG.pth", {"a": torch.zeros(3)})
+    with pytest.raises(gz.UnknownNameError, match=r"netG\.pth is a file, .*`gantl-zoo import` reads"):
+        gz.load_model(path)
+
+
 def test_an_error_names_the_file_with_the_discriminator(example: gz.GAN, tmp_path: Path) -> None:
     good = saved(tmp_path / "netG.pth", example.generator.state_dict())
     second = saved(tmp_path / "netD.pth", {"a": torch.zeros(3)})
@@ -367,7 +373,7 @@ def test_arguments_are_checked_before_the_file_is_read(example: gz.GAN, tmp_path
     refused(tmp_path, "a licence must be one line", "dcgan-examples", path, licence="a\nb", **usage)
     refused(
         tmp_path,
-        "'MIT' is not a valid licence id: did you mean mit",
+        "'MIT' is not a valid licence id: .*did you mean mit",
         "dcgan-examples",
         path,
         licence="MIT",

@@ -76,16 +76,22 @@ def import_weights(
         found = reader.read(read(path))
     second = None if discriminator_file is None else Path(options["discriminator_file"])
     gan = built(found, path, second or path, title)
-    origin = {"format": format, "file": printable(path.name), "sha256": sha256(path)}
-    if second is not None:
-        origin |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
     terms = str(getattr(reader, "terms", ""))
-    origin |= {"license": licence or UNKNOWN} | ({"terms": terms} if terms else {})
+    origin = {"format": format} | hashes(path, second) | {"license": licence or UNKNOWN}
+    origin |= {"terms": terms} if terms else {}
     gan.about = {"lineage": {"imported": origin}, "license": licence or ""}
     gan.save(folder)
     report(gan, found, licence, terms)
     gan.folder = folder
     return gan
+
+
+def hashes(path: Path, second: Path | None) -> dict[str, str]:
+    """The names and SHA-256 of the file, and of a second one with the discriminator."""
+    found = {"file": printable(path.name), "sha256": sha256(path)}
+    if second is not None:
+        found |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
+    return found
 
 
 def check_place(folder: Path) -> None:

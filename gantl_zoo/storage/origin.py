@@ -14,7 +14,6 @@ from gantl_zoo.storage.untrusted import printable, read_json
 MAX_BYTES = 1 << 20  # of that file, which lists up to a thousand shards
 VALID = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)  # an id, such as cc-by-4.0
-OTHER_LICENCES = "use one such as mit, cc-by-4.0 or other, in lower case"
 UNKNOWN = "unknown"  # licence of an imported file
 ORIGIN = "pulled.json"  # in a folder that `pull --to` wrote
 
@@ -53,8 +52,11 @@ def check_licence(licence: str) -> None:
     if LICENCE.fullmatch(licence):
         return
     lower = "-".join(licence.lower().split())
-    hint = f"did you mean {lower}?" if LICENCE.fullmatch(lower) else OTHER_LICENCES
-    raise UsageError(f"{printable(licence, 80)!r} is not a valid licence id: {hint}")
+    hint = f"; did you mean {lower}?" if LICENCE.fullmatch(lower) else ""
+    raise UsageError(
+        f"{printable(licence, 80)!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, "
+        f"in lower case{hint}"
+    )
 
 
 def check_origin(config: Mapping[str, Any], licence: str, own_weights: bool = False) -> None:
