@@ -7,11 +7,13 @@ import io
 import json
 import os
 import pickle
+import re
 import sys
 import types
+import zipfile
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from helpers import run
 from torch import Tensor, nn
 
 import gantl_zoo as gz
+from gantl_zoo.convert.mapping import texts
 from gantl_zoo.convert.tree import Persisted, state_dict
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.storage.folder import sha256
@@ -79,6 +82,83 @@ def test_a_checkpoint_of_a_gpu_with_its_arguments_is_read(tmp_path: Path, new: b
     found = read(tmp_path / "file.pt")
     assert found["args"] == {"size": 32, "lr": 0.1} and found["sizes"] == (2, 3)
     assert torch.equal(found["a"], torch.ones(2)) and found["a"].device.type == "cpu"
+
+
+def test_settings_and_logs_beside_the_tensors_are_read(tmp_path: Path) -> None:
+    noted, parameter = torch.ones(2), nn.Parameter(torch.zeros(2))
+    noted.note, parameter.note = "first", "second"  # type: ignore[attr-defined]
+    log = {0.5: "half", ("fid", 3): 1.5}
+    tree = {"out": PurePosixPath("/runs/one"), "disk": PureWindowsPath("C:/runs"), "log": log}
+    torch.save(tree | {"noted": noted, "parameter": parameter}, tmp_path / "file.pt")
+    found = read(tmp_path / "file.pt")
+    assert found["out"] == "/runs/one" and found["disk"] == "C:\\runs" and found["log"] == log
+    assert torch.equal(found["noted"], torch.ones(2)) and torch.equal(found["parameter"], torch.zeros(2))
+
+
+def test_a_torchscript_file_is_explained(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
+        for name in ("script/data.pkl", "script/constants.pkl", "script/code/model.py"):
+            archive.writestr(name, b"1")
+    with pytest.raises(gz.WeightsError, match=r"TorchScript program: .* torch\.save its state_dict"):
+        read(tmp_path / "script.pt")
+
+
+def test_a_file_in_place_of_a_model_is_explained(tmp_path: Path) -> None:
+    path = saved(tmp_path / "netG.pth", {"a": torch.zeros(3)})
+    with pytest.raises(gz.UnknownNameError, match=r"netG\.pth is a file, .*`gantl-zoo import` reads"):
+        gz.load_model(path)
+
+
+def test_an_error_names_the_file_with_the_discriminator(example: gz.GAN, tmp_path: Path) -> None:
+    good = saved(tmp_path / "netG.pth", example.generator.state_dict())
+    second = saved(tmp_path / "netD.pth", {"a": torch.zeros(3)})
+    options: dict[str, Any] = {"discriminator_file": second}
+    start = r"^\S*netD\.pth can't be imported: "
+    refused(tmp_path, start + "the example's discriminator", "dcgan-examples", good, **options)
+    saved(second, {"one": {"a": torch.zeros(3)}, "two": {"a": torch.zeros(3)}})
+    refused(tmp_path, start + "it doesn't say", "dcgan-examples", good, **options)
+    second.write_bytes(b"\x80\x02cos\nsystem\n.")
+    refused(tmp_path, start + "it names os.system", "dcgan-examples", good, **options)
+    saved(second, dict(example.discriminator.state_dict()) | {"b": torch.zeros(3)})
+    refused(tmp_path, r"^\S*netD\.pth does not fit the discriminator", "dcgan-examples", good, **options)
+    second.unlink()
+    refused(tmp_path, r"^\S*netD\.pth does not exist", "dcgan-examples", good, **options)
+
+
+def test_the_stars_of_a_pattern_stand_for_as_much_text_as_possible() -> None:
+    assert texts("a.b", "a.b") == [] and texts("a.b", "a.bc") is None and texts("a*a", "a") is None
+    random = np.random.default_rng(0)
+    for _ in range(2000):
+        pattern, name = ("".join(random.choice(list(letters), 5)) for letters in ("ab**", "ab"))
+        match = re.fullmatch("(.*)".join(pattern.split("*")), name)
+        assert texts(pattern, name) == (match and list(match.groups()))
+    assert texts("*a" * 30 + "b", "a" * 1000) is None
+
+
+def test_a_mapping_for_each_network_and_a_missing_discriminator(gan: gz.GAN, tmp_path: Path) -> None:
+    networks = {"generator": gan.generator, "discriminator": gan.discriminator}
+    other = {
+        role: {f"net.{name}": tensor for name, tensor in network.state_dict().items()}
+        for role, network in networks.items()
+    }
+    other["discriminator"] = {f"critic.{name}": x for name, x in gan.discriminator.state_dict().items()}
+    options: dict[str, Any] = {"generator": "dcgan", "generator_config": {"width": 4, "latent_dim": 8}}
+    options |= {"discriminator": "dcgan", "discriminator_config": WIDTH}
+    mapping = {"generator": {"net.*": "*"}, "discriminator": {"critic.*": "*"}}
+    path = saved(tmp_path / "file.pt", other)
+    new = gz.import_weights("state-dict", path, to=tmp_path / "a", mapping=mapping, **options)
+    assert same_network(new.generator, gan.generator)
+    assert same_network(new.discriminator, gan.discriminator)
+    usage: dict[str, Any] = {"kind": gz.UsageError} | options
+    for wrong in ({"generator": {}, "a": "b"}, {"generator": {}, "critic": {}}):
+        refused(tmp_path, "a mapping for each network is", "state-dict", path, mapping=wrong, **usage)
+    wrong = mapping | {"discriminator": {"net.*": "*"}}
+    refused(tmp_path, r"no name in the file matches 'net\.\*'", "state-dict", path, mapping=wrong, **usage)
+    state = gan.generator.state_dict()
+    for alone in (state, {"netG": state, "epoch": 3}, {"g": state, "g_ema": state}):
+        saved(path, alone)
+        text = "the file has no discriminator: give --discriminator-file, or leave --discriminator out"
+        refused(tmp_path, text, "state-dict", path, **options)
 
 
 def test_numpy_and_safetensors_are_read(tmp_path: Path) -> None:
@@ -291,6 +371,15 @@ def test_arguments_are_checked_before_the_file_is_read(example: gz.GAN, tmp_path
     refused(tmp_path, "format 'state-dict' needs generator", "state-dict", path, **usage)
     refused(tmp_path, "a model must not look like a path", "dcgan-examples", path, name="../x", **usage)
     refused(tmp_path, "a licence must be one line", "dcgan-examples", path, licence="a\nb", **usage)
+    refused(
+        tmp_path,
+        "'MIT' is not a valid licence id: .*did you mean mit",
+        "dcgan-examples",
+        path,
+        licence="MIT",
+        **usage,
+    )
+    refused(tmp_path, "did you mean cc-by-4.0", "dcgan-examples", path, licence="CC BY 4.0", **usage)
     (tmp_path / "there").mkdir()
     with pytest.raises(gz.UsageError, match="there exists; choose another folder"):
         gz.import_weights("dcgan-examples", path, to=tmp_path / "there")
@@ -377,7 +466,7 @@ def test_the_command_line_imports_and_the_model_is_an_ordinary_one(
     code, out, err = run(capsys, "import", "dcgan-examples", path, "--to", tmp_path / "new")
     assert code == 0 and out.splitlines() == [str(tmp_path / "new")]
     assert "licence unknown: give the licence of the weights with --licence" in err
-    assert "the file has no discriminator" in err
+    assert "the model has no discriminator" in err
     card = (tmp_path / "new" / "README.md").read_text()
     assert sha256(path) in card and "`netG.pth`" in card and "| licence of these weights | unknown |" in card
     code, out, err = run(capsys, "sample", tmp_path / "new", "--out", tmp_path / "grid.png")
@@ -437,6 +526,29 @@ def test_terms_and_licence_are_kept_through_transfer_and_push(
             gz.UsageError, match=r"under cc-by-nc-4\.0, for non-commercial use, which 'mit' would drop"
         ):
             gz.push(folder, "me/mine", dry_run=True, license="mit")
+        other = gz.load_model(folder)
+        other.license = "mit"
+        other.save(tmp_path / f"{folder.name}-relicensed")
+        with pytest.raises(gz.UsageError, match=r"which 'mit' would drop: use cc-by-nc-4\.0"):
+            gz.push(tmp_path / f"{folder.name}-relicensed", "me/mine", dry_run=True)
+
+
+def test_terms_of_a_format_restrict_the_licence_of_a_push(
+    example: gz.GAN, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gz.formats, "_own", dict(gz.formats._own))
+    gz.formats.register("with-terms", Terms)
+    path = saved(tmp_path / "netG.pth", example.generator.state_dict())
+    gz.import_weights("with-terms", path, to=tmp_path / "unknown")
+    gz.import_weights("with-terms", path, to=tmp_path / "stated", licence="mit")
+    with pytest.raises(gz.UsageError, match=r"netG\.pth of unknown licence.*confirm with --own-weights"):
+        gz.push(tmp_path / "unknown", "me/mine", dry_run=True, license="mit")
+    push = ["push", tmp_path / "unknown", "me/mine", "--dry-run", "--license"]
+    assert run(capsys, *push, "mit")[0] == 2
+    for more in (["cc-by-nc-4.0"], ["mit", "--own-weights"]):
+        code, _, err = run(capsys, *push, *more)
+        assert code == 0 and f"the model comes from netG.pth: {Terms.terms}" in " ".join(err.split())
+    assert gz.push(tmp_path / "stated", "me/mine", dry_run=True).files
 
 
 SETTINGS: dict[str, Any] = {"steps": 2, "batch": 4, "metrics": "none", "quiet": True}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import gantl_zoo as gz
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.networks.base import call
 
@@ -28,9 +28,9 @@ def snapshot(classes: int = 0, **changed: list[int]) -> Snapshot:
     return {key: r3gan(part, *SHAPE, classes=classes) for key, part in PARTS.items()}
 
 
-def found_in(path: Path) -> Found:
+def found_in(path: Path) -> ImportedNetworks:
     """What the format finds in a file."""
-    found: Found = gz.formats.build("r3gan").read(read(path))
+    found: ImportedNetworks = gz.formats.build("r3gan").read(read(path))
     return found
 
 

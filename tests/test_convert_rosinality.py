@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import gantl_zoo as gz
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.surgery.fit import adapt
 
@@ -23,9 +23,9 @@ WIDTHS = {4: 8, 8: 8, 16: 4}  # min(64 / side, 8)
 Tensors = dict[str, Tensor]
 
 
-def found_in(path: Path) -> Found:
+def found_in(path: Path) -> ImportedNetworks:
     """What the format finds in a file."""
-    found: Found = gz.formats.build("rosinality").read(read(path))
+    found: ImportedNetworks = gz.formats.build("rosinality").read(read(path))
     return found
 
 

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import gantl_zoo as gz
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.networks.base import call
 
@@ -34,9 +34,9 @@ Tensors = dict[str, Tensor]
 GAIN = 0.01 / math.sqrt(6)  # of the first layer of an unconditional mapping network with 6 inputs
 
 
-def found_in(path: Path) -> Found:
+def found_in(path: Path) -> ImportedNetworks:
     """What the format finds in a file."""
-    found: Found = gz.formats.build("stylegan2-ada").read(read(path))
+    found: ImportedNetworks = gz.formats.build("stylegan2-ada").read(read(path))
     return found
 
 
@@ -101,6 +101,18 @@ def test_settings_that_are_not_in_shapes_are_read_off_the_layers(
     assert found.discriminator["config"]["conv_clamp"] == 256
     assert found.discriminator["config"]["mbstd_group"] == 8
     assert "num_fp16_res 4 is ignored" in found.notes[1]
+
+
+def test_a_group_of_none_is_the_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_in(write(tmp_path / "a.pkl", weights(), monkeypatch, D={"b4.mbstd": {"group_size": None}}))
+    assert found.discriminator is not None
+    whole = gz.discriminators.build("stylegan2", **found.discriminator["config"])
+    six = gz.discriminators.build("stylegan2", **found.discriminator["config"] | {"mbstd_group": 6})
+    six.load_state_dict(whole.state_dict())
+    images = torch.randn(6, *whole.image_shape)
+    assert torch.equal(whole(images), six(images)) and found.discriminator["config"]["mbstd_group"] > 4
+    missing = found_in(write(tmp_path / "b.pkl", weights(), monkeypatch))
+    assert missing.discriminator is not None and "mbstd_group" not in missing.discriminator["config"]
 
 
 @pytest.mark.parametrize("kind", ["orig", "none"])
@@ -241,7 +253,7 @@ def test_a_file_that_ends_early_is_damaged(tmp_path: Path, monkeypatch: pytest.M
         found_in(path)
 
 
-def check_outputs(found: Found, tensors: Tensors) -> None:
+def check_outputs(found: ImportedNetworks, tensors: Tensors) -> None:
     """Compare images and logits with those of the official networks."""
     generator, discriminator = load_into(found)
     assert discriminator is not None

@@ -54,6 +54,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the 
 License = Annotated[
     str | None, typer.Option(metavar="ID", help="Licence of the model: mit, apache-2.0, cc-by-4.0, …")
 ]
+OwnWeights = Annotated[
+    bool,
+    typer.Option(
+        "--own-weights",
+        help="Confirm that nobody else trained the imported weights, so that terms for other files of their "
+        "format don't restrict the licence.",
+    ),
+]
 Card = Annotated[
     Path | None,
     typer.Option(
@@ -74,6 +82,7 @@ def push(
     create_pr: CreatePr = False,
     dry_run: DryRun = False,
     license: License = None,
+    own_weights: OwnWeights = False,
     card: Card = None,
     endpoint: Endpoint = None,
 ) -> None:
@@ -92,6 +101,7 @@ def push(
         create_pr=create_pr,
         dry_run=dry_run,
         license=license,
+        own_weights=own_weights,
         card_file=card,
         endpoint=endpoint,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from gantl_zoo.convert.limits import Use
 from gantl_zoo.convert.tensors import sizes
+from gantl_zoo.convert.tree import kind
 from gantl_zoo.errors import WeightsError
 
 NUMBER = re.compile(r"[<|=]?(b1|[iu][1248]|f[248])", re.A)
@@ -18,7 +19,8 @@ NUMBER = re.compile(r"[<|=]?(b1|[iu][1248]|f[248])", re.A)
 def dtype(use: Use, name: Any, *rest: Any) -> np.dtype[Any]:
     """A dtype of numbers."""
     if not isinstance(name, str) or not NUMBER.fullmatch(name):
-        raise WeightsError(f"it has the NumPy dtype {str(name)[:40]!r}; numbers in little-endian are read")
+        shown = repr(name[:40]) if isinstance(name, str) else f"of a {kind(name)}"
+        raise WeightsError(f"it has the NumPy dtype {shown}; numbers in little-endian are read")
     return np.dtype(name)
 
 
@@ -28,11 +30,11 @@ def check_dtype(state: Any) -> None:
         raise WeightsError("it has a NumPy dtype that is not little-endian")
 
 
-def scalar(use: Use, kind: Any, data: Any) -> int | float | bool:
+def scalar(use: Use, of: Any, data: Any) -> int | float | bool:
     """A number."""
-    if not isinstance(kind, np.dtype) or not isinstance(data, bytes) or len(data) != kind.itemsize:
+    if not isinstance(of, np.dtype) or not isinstance(data, bytes) or len(data) != of.itemsize:
         raise WeightsError("it has a NumPy scalar whose bytes don't fit its dtype")
-    number: int | float | bool = np.frombuffer(data, kind)[0].item()
+    number: int | float | bool = np.frombuffer(data, of)[0].item()
     return number
 
 
@@ -41,31 +43,38 @@ def empty(use: Use, *rest: Any) -> np.ndarray[Any, Any]:
     return np.empty(0)
 
 
-def set_content(array: np.ndarray[Any, Any], state: Any) -> None:
+def set_content(array: np.ndarray[Any, Any], state: Any, use: Use) -> None:
     """Set dtype, shape and values of an array in place. Raises `WeightsError`."""
     if not isinstance(state, tuple) or len(state) != 5:
         raise WeightsError("it has a NumPy array without content")
-    shape, kind, fortran, data = state[1:]
-    check_content(shape, kind, data)
-    state = (1, shape, kind, bool(fortran), data)
+    shape, of, fortran, data = state[1:]
+    check_content(shape, of, data)
+    use.copied(len(data))
+    state = (1, shape, of, fortran is True, data)
     array.__setstate__(state)
 
 
-def from_buffer(use: Use, data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
+def from_buffer(use: Use, data: Any, of: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
     """An array, as protocol 5 stores it."""
-    check_content(shape, kind, data)
-    return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C").copy()
+    check_content(shape, of, data)
+    use.copied(len(data))
+    return (
+        np.frombuffer(data, of)
+        .reshape(shape, order="F" if isinstance(order, str) and order == "F" else "C")
+        .copy()
+    )
 
 
-def check_content(shape: Any, kind: Any, data: Any) -> None:
+def check_content(shape: Any, of: Any, data: Any) -> None:
     """Raise `WeightsError` unless the bytes fill an array of this shape and dtype."""
-    fits = isinstance(kind, np.dtype) and isinstance(data, (bytes, bytearray)) and sizes(shape)
-    if not fits or len(data) != math.prod(shape) * kind.itemsize:
+    fits = isinstance(of, np.dtype) and isinstance(data, (bytes, bytearray)) and sizes(shape)
+    if not fits or len(data) != math.prod(shape) * of.itemsize:
         raise WeightsError("it has a NumPy array whose bytes don't fit its shape")
 
 
 def encoded(use: Use, text: Any, encoding: Any = "latin1") -> bytes:
     """Bytes that protocol 2 stores as text. The counterpart of `_codecs.encode`."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+    if not isinstance(text, str) or not isinstance(encoding, str) or encoding not in ("latin1", "latin-1"):
         raise WeightsError("it has bytes that are not stored as Latin-1")
+    use.copied(len(text))
     return text.encode("latin-1")

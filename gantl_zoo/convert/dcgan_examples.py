@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gantl_zoo.convert.formats import Found
-from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, pick, states
-from gantl_zoo.convert.unpickle import read
+from gantl_zoo.convert.formats import ImportedNetworks
+from gantl_zoo.convert.located import located
+from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, discriminator_in, pick, states
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.networks.dcgan_examples import KERNEL
 
@@ -26,7 +26,7 @@ class DCGANExamples:
     def __init__(self, *, discriminator_file: str | None = None, key: str | None = None) -> None:
         self.discriminator_file, self.key = discriminator_file, key
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The networks. Raises `WeightsError`."""
         found = states(tree)
         weights = pick(found, GENERATORS, "generator", self.key)
@@ -34,12 +34,15 @@ class DCGANExamples:
         critic = self.critic(found)
         part = None if critic is None else {"name": NAME, "config": discriminator_sizes(critic)}
         generator = {"name": NAME, "config": sizes}
-        return Found(generator, weights, part, critic or {}, latent_dim=sizes["latent_dim"])
+        return ImportedNetworks(generator, weights, part, critic or {}, latent_dim=sizes["latent_dim"])
 
     def critic(self, found: dict[str, State]) -> State | None:
         """The weights of the discriminator: of the second file, or beside the generator's."""
         if self.discriminator_file is not None:
-            return pick(states(read(self.discriminator_file)), DISCRIMINATORS, "discriminator")
+            with located(self.discriminator_file):
+                state = discriminator_in(self.discriminator_file)
+                discriminator_sizes(state)  # names the second file in an error
+                return state
         if len(found) < 2:
             return None
         try:

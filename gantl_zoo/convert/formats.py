@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Found:
+class ImportedNetworks:
     """The networks that a format found in a file.
 
     `generator` and `discriminator` are `{"name": registered name, "config": builder's arguments}`, as in
@@ -36,7 +36,7 @@ class Format(Protocol):
     may have an attribute `terms`: a sentence on the licence of such files, which the imported model keeps.
     """
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The networks in `tree`, what `unpickle.read` returns. Raises `WeightsError`, which says what is
         missing or unexpected; errors of a damaged tree, such as `KeyError`, are reported by the caller.
         """

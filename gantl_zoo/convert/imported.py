@@ -12,9 +12,10 @@ from torch import Tensor
 
 from gantl_zoo import registry
 from gantl_zoo.console import say, warn
-from gantl_zoo.convert.formats import Format, Found
+from gantl_zoo.convert.formats import Format, ImportedNetworks
+from gantl_zoo.convert.located import located
 from gantl_zoo.convert.unpickle import read
-from gantl_zoo.errors import PluginError, UsageError, WeightsError, ZooError
+from gantl_zoo.errors import PluginError, UsageError, WeightsError
 from gantl_zoo.model.base import check_arguments
 from gantl_zoo.model.gan import GAN, check_pair
 from gantl_zoo.networks.base import num_classes_of
@@ -22,7 +23,7 @@ from gantl_zoo.networks.rebuild import AllocationLimit, float32_default
 from gantl_zoo.storage import schema
 from gantl_zoo.storage.folder import sha256
 from gantl_zoo.storage.headers import Slot, Stored
-from gantl_zoo.storage.origin import UNKNOWN
+from gantl_zoo.storage.origin import UNKNOWN, check_licence
 from gantl_zoo.storage.untrusted import printable
 
 SHOWN = 12  # names of each side in an error
@@ -50,7 +51,8 @@ def import_weights(
     folder. `licence` is that of the weights, such as "mit"; without it, the card says that it is unknown.
     `discriminator_file` is a second file, `key` the place of the generator's state dict in a file with
     several. The other arguments are for the format "state-dict": the architectures with their arguments, and
-    a JSON file or a dict from patterns of names in the file to our names.
+    a JSON file or a dict from patterns of names in the file to our names, for both networks or
+    `{"generator": {…}, "discriminator": {…}}`.
 
     Raises `UsageError` for arguments that can't be used, and if `to` exists; `WeightsError` for a file that
     is damaged, hostile or of another architecture. Then nothing is written.
@@ -70,19 +72,26 @@ def import_weights(
     reader = registry.formats.build(format, **{k: v for k, v in options.items() if v is not None})
     if not isinstance(reader, Format):
         raise PluginError(f"format {format!r} is a {type(reader).__name__}, without the method read")
-    found = parsed(reader, path, read(path))
-    gan = built(found, path, title)
-    origin = {"format": format, "file": printable(path.name), "sha256": sha256(path)}
-    if options["discriminator_file"]:
-        second = Path(options["discriminator_file"])
-        origin |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
+    with located(path):
+        found = reader.read(read(path))
+    second = None if discriminator_file is None else Path(options["discriminator_file"])
+    gan = built(found, path, second or path, title)
     terms = str(getattr(reader, "terms", ""))
-    origin |= {"license": licence or UNKNOWN} | ({"terms": terms} if terms else {})
+    origin = {"format": format} | hashes(path, second) | {"license": licence or UNKNOWN}
+    origin |= {"terms": terms} if terms else {}
     gan.about = {"lineage": {"imported": origin}, "license": licence or ""}
     gan.save(folder)
     report(gan, found, licence, terms)
     gan.folder = folder
     return gan
+
+
+def hashes(path: Path, second: Path | None) -> dict[str, str]:
+    """The names and SHA-256 of the file, and of a second one with the discriminator."""
+    found = {"file": printable(path.name), "sha256": sha256(path)}
+    if second is not None:
+        found |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
+    return found
 
 
 def check_place(folder: Path) -> None:
@@ -97,30 +106,19 @@ def check_words(name: str, licence: str | None) -> str:
         raise UsageError(f"the name of a model {wrong}; give another with --name")
     if licence is not None and (wrong := schema.licence(licence)):
         raise UsageError(f"a licence {wrong}")
+    if licence is not None:
+        check_licence(licence)
     return name
 
 
-def parsed(reader: Format, path: Path, tree: Any) -> Found:
-    """The networks in the tree. Raises `WeightsError`, and `UsageError` for options that don't fit."""
-    try:
-        return reader.read(tree)
-    except ZooError as error:
-        raise type(error)(f"{path} can't be imported: {error}") from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise WeightsError(
-            f"{path} can't be imported: it does not have the structure of this format ({cause})"
-        ) from error
-
-
-def built(found: Found, path: Path, name: str) -> GAN:
-    """The GAN with the weights that were found. Raises `WeightsError` if they don't fit."""
+def built(found: ImportedNetworks, path: Path, second: Path, name: str) -> GAN:
+    """The GAN with the weights in two files, or one. Raises `WeightsError` if they don't fit."""
     parts = {"generator": found.generator}
     networks = {"generator": network_of("generator", found.generator, found.generator_weights, path)}
     if found.discriminator is not None:
         parts["discriminator"] = found.discriminator
         weights = found.discriminator_weights
-        networks["discriminator"] = network_of("discriminator", found.discriminator, weights, path)
+        networks["discriminator"] = network_of("discriminator", found.discriminator, weights, second)
         names = found.generator["name"], found.discriminator["name"]
         check_pair((networks["generator"], networks["discriminator"]), *names)
     generator = networks["generator"]
@@ -195,7 +193,7 @@ def sized(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)}{kind}"
 
 
-def report(gan: GAN, found: Found, licence: str | None, terms: str) -> None:
+def report(gan: GAN, found: ImportedNetworks, licence: str | None, terms: str) -> None:
     """Say what was imported, what was left out, and what is known about the licence."""
     say(f"imported {gan!r}")
     for note in found.notes:

@@ -1,4 +1,4 @@
-"""How much reading one file may use: opcodes of its pickles, bytes of its storages and of its tensors."""
+"""How much reading one file may use: opcodes, bytes of storages, tensors and copies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ MAX_BYTES = 8 << 30  # of a file; the largest StyleGAN2 snapshots have 400 MB, c
 MAX_OPCODES = 500_000  # a snapshot of three StyleGAN2 networks for 1024 px has about 50,000
 FACTOR = 4  # bytes of all tensors, as a multiple of the file's: tensors may share a storage
 SLACK = 16 << 20
+COUNTS = ("opcodes", "storages", "tensors", "copies")
+ITEM = 100  # bytes that an item of a dict or a set takes, about
 
 
 class Use:
@@ -21,7 +23,7 @@ class Use:
 
     def __init__(self, size: int, embedded: Callable[[bytes, Use], Any] | None = None) -> None:
         self.size, self.embedded = size, embedded
-        self.opcodes = self.storages = self.tensors = 0
+        self.opcodes = self.storages = self.tensors = self.copies = 0
 
     def opcode(self) -> None:
         """Count an opcode."""
@@ -40,3 +42,9 @@ class Use:
         self.tensors += size
         if self.tensors > FACTOR * self.size + SLACK:
             raise WeightsError(f"its tensors have more than {FACTOR} times the bytes of the file")
+
+    def copied(self, size: int) -> None:
+        """Count the bytes of a copy of data that the pickle has once but may use many times."""
+        self.copies += size
+        if self.copies > FACTOR * self.size + SLACK:
+            raise WeightsError(f"it copies more than {FACTOR} times the bytes of the file")

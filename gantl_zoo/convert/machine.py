@@ -134,7 +134,7 @@ class Machine:
 
     def on_build(self, argument: Any) -> None:
         state = self.pop()
-        fill(self.top(), state)
+        fill(self.top(), state, self.use)
 
     def pop(self) -> Any:
         """Take the last value off the stack."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,24 @@ from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.storage.untrusted import read_json
 
 MAX_BYTES = 1 << 20
+NETWORKS = ("generator", "discriminator")
 
 
-def read_mapping(mapping: str | Mapping[str, Any] | None) -> dict[str, str | None]:
+@dataclass(frozen=True)
+class Names:
+    """The names of tensors that differ: patterns and our names, for each network; None leaves a tensor out.
+
+    `shared` is whether both networks have the same patterns.
+    """
+
+    generator: dict[str, str | None]
+    discriminator: dict[str, str | None]
+    shared: bool = True
+
+
+def read_mapping(mapping: str | Mapping[str, Any] | None) -> Names:
     """The mapping of a JSON file, or a mapping as it is, checked. Raises `UsageError`."""
-    if mapping is None:
-        return {}
-    found: Any = mapping
+    found: Any = mapping or {}
     if isinstance(mapping, str):
         if not Path(mapping).is_file():
             raise UsageError(f"the mapping {mapping} does not exist")
@@ -30,12 +40,23 @@ def read_mapping(mapping: str | Mapping[str, Any] | None) -> dict[str, str | Non
             raise UsageError(str(error)) from error
     if not isinstance(found, Mapping):
         raise UsageError(f'a mapping is a JSON object, {{"pattern": "name"}}, not a {type(found).__name__}')
-    for pattern, name in found.items():
+    if not any(isinstance(value, Mapping) for value in found.values()):
+        both = checked(found)
+        return Names(both, both)
+    if not all(isinstance(value, Mapping) for value in found.values()) or not set(found) <= set(NETWORKS):
+        raise UsageError('a mapping for each network is {"generator": {…}, "discriminator": {…}}')
+    parts = {network: checked(found.get(network, {})) for network in NETWORKS}
+    return Names(**parts, shared=False)
+
+
+def checked(patterns: Mapping[str, Any]) -> dict[str, str | None]:
+    """The patterns with their names. Raises `UsageError`."""
+    for pattern, name in patterns.items():
         if not isinstance(name, (str, type(None))):
             raise UsageError(f"the mapping of {pattern!r} must be a name, or null to leave it out")
         if name is not None and name.count("*") > pattern.count("*"):
             raise UsageError(f"the mapping of {pattern!r} to {name!r} has more * than its pattern")
-    return dict(found)
+    return dict(patterns)
 
 
 def renamed(weights: Mapping[str, Tensor], mapping: Mapping[str, str | None]) -> dict[str, Tensor]:
@@ -47,12 +68,12 @@ def renamed(weights: Mapping[str, Tensor], mapping: Mapping[str, str | None]) ->
     """
     found: dict[str, Tensor] = {}
     for name, tensor in weights.items():
-        matches = ((new, compiled(pattern).fullmatch(name)) for pattern, new in mapping.items())
-        new, match = next(((new, match) for new, match in matches if match), (name, None))
+        matches = ((new, texts(pattern, name)) for pattern, new in mapping.items())
+        new, match = next(((new, match) for new, match in matches if match is not None), (name, None))
         if new is None:
             continue
         if match is not None:
-            new = filled(new, match.groups())
+            new = filled(new, match)
         if new in found:
             raise UsageError(f"the mapping gives the name {new!r} to two tensors, {name} the second")
         found[new] = tensor
@@ -62,15 +83,32 @@ def renamed(weights: Mapping[str, Tensor], mapping: Mapping[str, str | None]) ->
 def check_used(mapping: Mapping[str, str | None], names: Iterable[str]) -> None:
     """Raise `UsageError` if a pattern matches none of the names."""
     names = list(names)
-    unused = [pattern for pattern in mapping if not any(map(compiled(pattern).fullmatch, names))]
+    unused = [pattern for pattern in mapping if all(texts(pattern, name) is None for name in names)]
     if unused:
         raise UsageError(f"no name in the file matches {', '.join(map(repr, unused[:4]))} of the mapping")
 
 
-@cache
-def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern as a regular expression with a group for each `*`."""
-    return re.compile("(.*)".join(map(re.escape, pattern.split("*"))))
+def texts(pattern: str, name: str) -> list[str] | None:
+    """The text that each `*` of a pattern stands for; None if the name doesn't match.
+
+    The first `*` stands for as much text as possible, then the second. Takes no backtracking: the parts
+    between the stars are searched from the right.
+    """
+    head, *rest = pattern.split("*")
+    if not rest:
+        return [] if name == pattern else None
+    *middle, tail = rest
+    end = len(name) - len(tail)
+    if end < len(head) or not name.startswith(head) or not name.endswith(tail):
+        return None
+    found: list[str] = []
+    for part in reversed(middle):
+        start = name.rfind(part, len(head), end)
+        if start < 0:
+            return None
+        found.append(name[start + len(part) : end])
+        end = start
+    return [name[len(head) : end], *reversed(found)]
 
 
 def filled(name: str, texts: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.low_pass import check_filter
 from gantl_zoo.convert.snapshot import networks_of, other_format
 from gantl_zoo.convert.tree import state_dict
@@ -45,7 +45,7 @@ class R3GAN:
 
     terms = "the R3GAN project states no licence for its own snapshots"
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
         generator, discriminator = networks_of(tree, "R3GAN")
         config, weights = network("generator", state_dict(generator))
@@ -53,7 +53,7 @@ class R3GAN:
         if discriminator is not None:
             own, part_weights = network("discriminator", state_dict(discriminator))
             part = {"name": "r3", "config": own}
-        return Found(
+        return ImportedNetworks(
             {"name": "r3", "config": config},
             weights,
             part,

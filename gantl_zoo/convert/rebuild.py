@@ -7,20 +7,27 @@ check their arguments. An object of a pickled network's class is data: `Persiste
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from gantl_zoo.convert import arrays, tensors
-from gantl_zoo.convert.limits import Use
+from gantl_zoo.convert.limits import ITEM, Use
 from gantl_zoo.convert.tree import Persisted, key, kind
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.untrusted import printable
 
 # Classes of pickled modules, which become data: those of torch, and of the networks whose formats we read.
 MODULE = re.compile(r"torch\.nn\.modules\.\w+|training\.networks\w*|R3GAN(\.\w+)*", re.A)
+HOSTILE = {  # packages whose functions run programs or code, or read and write files
+    *("os", "posix", "nt", "builtins", "__builtin__", "subprocess", "commands", "sys", "io", "_io", "socket"),
+    *("shutil", "pickle", "_pickle", "importlib", "runpy", "pty", "ctypes", "code", "codecs", "_codecs"),
+    *("operator", "_operator", "functools", "types", "marshal", "webbrowser", "urllib", "tempfile"),
+}
 CLASS = re.compile(r"[A-Z]\w{0,63}", re.A)
 
 
@@ -50,9 +57,19 @@ def name_of(module: Any, name: Any) -> Name:
         raise WeightsError(
             "it is a TensorFlow pickle; convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
         )
-    whole = CLASS.fullmatch(name) and module != "torch"
-    hint = "if it is a network, save its state_dict() instead" if whole else "the file may be hostile"
-    raise WeightsError(f"it names {found}, which is refused: files of weights don't need it; {hint}")
+    raise WeightsError(f"it names {found}, which is refused: files of weights don't need it; {advice(found)}")
+
+
+def advice(name: Name) -> str:
+    """What to do about a name that is refused."""
+    package = name.module.partition(".")[0]
+    if package in HOSTILE:
+        return "the file may be hostile"
+    if package == "torch" and not CLASS.fullmatch(name.name.lstrip("_")):
+        return "convert its tensors to dense float32 and save a state_dict()"
+    if CLASS.fullmatch(name.name) and package not in sys.stdlib_module_names:
+        return "if it is a network, save its state_dict() instead"
+    return "if you trust the file, save it again without that object"
 
 
 def is_module(name: Name) -> bool:
@@ -72,6 +89,7 @@ def call(function: Any, arguments: Any, use: Use) -> Any:
     if ours is None or not isinstance(arguments, tuple):
         shown = function if isinstance(function, Name) else f"a {kind(function)}"
         raise WeightsError(f"it calls {shown}, which is refused")
+    use.copied(ITEM * len(arguments))
     return ours(use, *arguments)
 
 
@@ -86,13 +104,14 @@ def construct(of: Any, arguments: Any) -> Any:
     raise WeightsError(f"it creates an object of {shown}, which is refused")
 
 
-def fill(value: Any, state: Any) -> None:
+def fill(value: Any, state: Any, use: Use) -> None:
     """Set the attributes of an object, or the content of an array. Calls nothing of the object's class."""
     if isinstance(value, np.ndarray):
-        arrays.set_content(value, state)
+        arrays.set_content(value, state, use)
     elif isinstance(value, np.dtype):
         arrays.check_dtype(state)
     elif isinstance(value, (Persisted, Fields)) and isinstance(state, dict):
+        use.copied(ITEM * len(state))
         (value.state if isinstance(value, Persisted) else value).update(state)
     elif not isinstance(value, dict):  # an OrderedDict has nothing there but the modules' versions
         raise WeightsError(f"it sets attributes of a {kind(value)}, which is refused")
@@ -108,12 +127,23 @@ def persisted(use: Use, meta: Any) -> Persisted:
 
 def ordered(use: Use, items: Any = ()) -> dict[Any, Any]:
     """A dict of pairs."""
-    return {key(name): value for name, value in items}
+    rows = listed(items, use)
+    if not all(isinstance(row, (list, tuple)) and len(row) == 2 for row in rows):
+        raise WeightsError("it has an OrderedDict that is not of pairs")
+    return {key(name): value for name, value in rows}
 
 
 def unordered(use: Use, items: Any = ()) -> set[Any]:
     """A set."""
-    return {key(item) for item in items}
+    return {key(item) for item in listed(items, use)}
+
+
+def listed(items: Any, use: Use) -> list[Any] | tuple[Any, ...]:
+    """The items of a list or a tuple, which are counted. Raises `WeightsError` for anything else."""
+    if not isinstance(items, (list, tuple)):
+        raise WeightsError(f"it has a {kind(items)} where a list belongs")
+    use.copied(ITEM * len(items))
+    return items
 
 
 def default(use: Use, *factory: Any) -> dict[Any, Any]:
@@ -121,12 +151,31 @@ def default(use: Use, *factory: Any) -> dict[Any, Any]:
     return {}
 
 
+def path(use: Use, *parts: Any) -> str:
+    """A path of the system where the file was written, as text."""
+    if not all(isinstance(part, str) for part in parts):
+        raise WeightsError("it has a path that is not of texts")
+    use.copied(sum(map(len, parts)))
+    windows = any(part.endswith("\\") for part in parts[:1])
+    return str((PureWindowsPath if windows else PurePosixPath)(*parts))
+
+
+def subclassed(use: Use, function: Any, kind: Any, arguments: Any, *state: Any) -> Any:
+    """A tensor without its Python attributes. The counterpart of `torch._tensor._rebuild_from_type_v2`."""
+    if not isinstance(function, Name) or function.module != "torch._utils":
+        raise WeightsError("it rebuilds a tensor in a way that is refused")
+    return call(function, arguments, use)
+
+
+PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 NUMPY = ("numpy.core", "numpy._core")  # before and since NumPy 2
 CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): persisted,
     ("torch._utils", "_rebuild_parameter"): tensors.parameter,
     ("torch._utils", "_rebuild_tensor"): tensors.tensor,
     ("torch._utils", "_rebuild_tensor_v2"): tensors.tensor,
+    ("torch._utils", "_rebuild_parameter_with_state"): tensors.parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): subclassed,
     ("torch.storage", "_load_from_bytes"): tensors.embedded,
     ("torch", "Size"): tensors.size_of,
     ("torch", "device"): tensors.device,
@@ -136,6 +185,7 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("__builtin__", "set"): unordered,
     ("numpy", "dtype"): arrays.dtype,
     ("_codecs", "encode"): arrays.encoded,
+    **{(room, name): path for room in ("pathlib", "pathlib._local") for name in PATHS},
     **{(f"{room}.multiarray", "scalar"): arrays.scalar for room in NUMPY},
     **{(f"{room}.multiarray", "_reconstruct"): arrays.empty for room in NUMPY},
     **{(f"{room}.numeric", "_frombuffer"): arrays.from_buffer for room in NUMPY},
@@ -145,6 +195,9 @@ CLASSES = {
     ("dnnlib.util", "EasyDict"),
     ("argparse", "Namespace"),
     ("numpy", "ndarray"),
+    ("torch", "Tensor"),
+    ("torch.nn.parameter", "Parameter"),
+    ("torch.nn.parameter", "Buffer"),
     ("builtins", "dict"),
     ("__builtin__", "dict"),
 }

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.low_pass import check_filter
 from gantl_zoo.convert.snapshot import other_format
 from gantl_zoo.convert.stylegan2_shapes import (
@@ -68,7 +68,7 @@ class Rosinality:
 
     terms = "weights converted from NVIDIA's snapshots are for non-commercial use only"
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The averaged generator, and the discriminator if the file has one. Raises `WeightsError`."""
         weights, changed = with_own_epsilon(converted_generator(state_of(tree, "g_ema")))
         config = generator_settings(weights)
@@ -81,7 +81,7 @@ class Rosinality:
             part_weights = converted_discriminator(state_of(tree, "d"))
             own = discriminator_settings(part_weights) | {"mbstd_group": STDDEV_GROUP}
             part = {"name": "stylegan2", "config": own}
-        return Found(
+        return ImportedNetworks(
             {"name": "stylegan2", "config": config},
             weights,
             part,

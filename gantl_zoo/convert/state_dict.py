@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gantl_zoo import registry
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.mapping import check_used, read_mapping, renamed
-from gantl_zoo.convert.states import DISCRIMINATORS, GENERATORS, State, pick, states
-from gantl_zoo.convert.unpickle import read
+from gantl_zoo.convert.states import GENERATORS, State, discriminator_beside, discriminator_in, pick, states
 from gantl_zoo.errors import UsageError
 
 
@@ -22,7 +21,7 @@ class StateDict:
     `discriminator_file`: a second file, with the discriminator.
     `key`: place of the generator's state dict in the file, if it has several.
     `mapping`: JSON file from patterns of names in the file to our names; one star stands for any text, and
-        null leaves a tensor out.
+        null leaves a tensor out. An object for each network is possible, under generator and discriminator.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class StateDict:
     ) -> None:
         if discriminator is None and (discriminator_file or discriminator_config):
             raise UsageError("the discriminator's architecture is missing: --discriminator NAME")
-        self.mapping = read_mapping(mapping)
+        self.names = read_mapping(mapping)
         config = registry.generators.configure(generator, **(generator_config or {}))
         self.generator = {"name": generator, "config": config}
         self.discriminator: dict[str, Any] | None = None
@@ -50,14 +49,16 @@ class StateDict:
             self.discriminator = {"name": discriminator, "config": config}
         self.discriminator_file, self.key = discriminator_file, key
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The networks. Raises `WeightsError`, and `UsageError` for a mapping that doesn't fit."""
         found = states(tree)
         weights = pick(found, GENERATORS, "generator", self.key)
         critic: State = {}
         if self.discriminator is not None:
             file = self.discriminator_file
-            critic = pick(found if file is None else states(read(file)), DISCRIMINATORS, "discriminator")
-        check_used(self.mapping, [*weights, *critic])
-        mine, others = (renamed(part, self.mapping) for part in (weights, critic))
-        return Found(self.generator, mine, self.discriminator, others)
+            critic = discriminator_beside(found, weights) if file is None else discriminator_in(file)
+        names = self.names
+        check_used(names.generator, [*weights, *(critic if names.shared else ())])
+        check_used(names.discriminator, [*critic, *(weights if names.shared else ())])
+        mine, others = renamed(weights, names.generator), renamed(critic, names.discriminator)
+        return ImportedNetworks(self.generator, mine, self.discriminator, others)

@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gantl_zoo.convert.tree import Persisted, state_dict
+from gantl_zoo.convert.located import located
+from gantl_zoo.convert.tree import MAX_NAME, Persisted, Walk, is_container, state_dict
+from gantl_zoo.convert.unpickle import read
 from gantl_zoo.errors import WeightsError
 
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel; torch.compile
@@ -16,32 +18,75 @@ ENDINGS = ("_state_dict", ".state_dict", "_state", "_model")
 GENERATORS = ("g_ema", "gema", "netg_ema", "ema", "generator_ema", "netg", "generator", "g", "gen")
 DISCRIMINATORS = ("netd", "discriminator", "d", "disc", "critic")
 DEEPEST = 3
+MOST_WRAPPERS = 4
 
 State = dict[str, Tensor]
 
 
 def states(tree: Any) -> dict[str, State]:
     """The state dicts in a tree by their places, such as "netG"; the tree itself is at ""."""
-    return dict(_states(tree, ""))
+    return {place: state for place, state in _states(tree) if state}
 
 
-def _states(value: Any, place: str) -> Iterator[tuple[str, State]]:
+def _states(tree: Any) -> Iterator[tuple[str, State]]:
+    """State dicts with their places, the outer ones first. Looks into each container once."""
+    level, done, walk = [("", tree)], dict[int, State](), Walk()
+    for depth in range(DEEPEST + 2):
+        inside: list[tuple[str, Any]] = []
+        for place, value in level:
+            if id(value) not in done:
+                done[id(value)] = own_state(value, walk)
+                if isinstance(value, Mapping) and depth <= DEEPEST:
+                    inside += inner_containers(value, place)
+            yield place, done[id(value)]
+        level = inside
+
+
+def own_state(value: Any, walk: Walk) -> State:
+    """The tensors of a pickled module, or those directly in a dict."""
     if isinstance(value, Persisted):
-        yield place, bare(state_dict(value))
-    elif isinstance(value, Mapping):
-        tensors = {str(name): inner for name, inner in value.items() if isinstance(inner, Tensor)}
-        if tensors:
-            yield place, bare(tensors)
-        for name, inner in value.items() if place.count(".") < DEEPEST else ():
-            yield from _states(inner, f"{place}.{name}".lstrip("."))
+        return bare(state_dict(value, walk=walk))
+    items = value.items() if isinstance(value, Mapping) else ()
+    return bare({str(name): inner for name, inner in items if isinstance(inner, Tensor) and is_name(name)})
+
+
+def inner_containers(value: Mapping[Any, Any], place: str) -> list[tuple[str, Any]]:
+    """The dicts and modules in a dict, with their places."""
+    return [
+        (f"{place}.{name}".lstrip("."), inner)
+        for name, inner in value.items()
+        if is_container(inner) and isinstance(inner, (Mapping, Persisted)) and is_name(name)
+    ]
+
+
+def is_name(key: Any) -> bool:
+    """Whether a key can be the name of a tensor or a network."""
+    return isinstance(key, int) or (isinstance(key, str) and len(key) <= MAX_NAME)
 
 
 def bare(tensors: Mapping[str, Tensor]) -> State:
     """The tensors without the prefixes of wrappers, if all names have them."""
     found = dict(tensors)
-    while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), ""):
+    for _ in range(MOST_WRAPPERS):
+        wrapper = next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), "")
         found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
     return found
+
+
+def discriminator_in(file: str) -> State:
+    """The discriminator's state dict in a second file. Raises `WeightsError` with the path of that file."""
+    with located(file):
+        return pick(states(read(file)), DISCRIMINATORS, "discriminator")
+
+
+def discriminator_beside(found: Mapping[str, State], generator: State) -> State:
+    """The discriminator's state dict in the file with the generator's. Raises `WeightsError`."""
+    rest = {place: state for place, state in found.items() if state is not generator}
+    if not [place for place in rest if simple(place) not in GENERATORS]:
+        raise WeightsError(
+            "the file has no discriminator: give --discriminator-file, or leave --discriminator out"
+        )
+    return pick(rest, DISCRIMINATORS, "discriminator")
 
 
 def pick(found: Mapping[str, State], names: Iterable[str], what: str, key: str | None = None) -> State:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gantl_zoo.convert.formats import Found
+from gantl_zoo.convert.formats import ImportedNetworks
 from gantl_zoo.convert.snapshot import attribute, networks_of, number
 from gantl_zoo.convert.stylegan2_shapes import (
     Tensors,
@@ -23,6 +23,7 @@ from gantl_zoo.convert.tree import Persisted, kind, state_dict
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.untrusted import printable
 
+WHOLE_BATCH = 1 << 16  # larger than any batch
 LEARNING_RATE_MULTIPLIER = 0.01  # of the mapping networks
 
 
@@ -34,7 +35,7 @@ class StyleGAN2ADA:
 
     terms = "NVIDIA's own snapshots, and models trained from them, are for non-commercial use only"
 
-    def read(self, tree: Any) -> Found:
+    def read(self, tree: Any) -> ImportedNetworks:
         """The averaged generator and the discriminator. Raises `WeightsError`."""
         generator, discriminator = networks_of(tree, "StyleGAN2-ADA")
         check_family(generator)
@@ -44,7 +45,7 @@ class StyleGAN2ADA:
         check_layers(generator, weights, "synthesis.b4.conv1")
         notes = ["the generator is G_ema, the one with averaged weights", *precision(generator)]
         part, part_weights, more = discriminator_part(discriminator)
-        return Found(
+        return ImportedNetworks(
             {"name": "stylegan2", "config": settings},
             weights,
             part,
@@ -65,9 +66,18 @@ def discriminator_part(network: Persisted | None) -> tuple[dict[str, Any] | None
     check_filters(weights)
     check_layers(network, weights, "b4.conv")
     settings = discriminator_settings(weights) | clamp(network, "b4.conv")
-    if (group := number(attribute(network, "b4.mbstd", "group_size"), "group_size of b4.mbstd")) is not None:
-        settings["mbstd_group"] = int(group)
+    settings |= group_size(network)
     return {"name": "stylegan2", "config": settings}, weights, []
+
+
+def group_size(network: Persisted) -> dict[str, int]:
+    """The setting `mbstd_group`; a `group_size` of None means the whole batch."""
+    found = attribute(network, "b4", "_modules")
+    layer = found.get("mbstd") if isinstance(found, dict) else None
+    if not isinstance(layer, Persisted) or "group_size" not in layer.state:
+        return {}
+    group = number(layer.state["group_size"], "group_size of b4.mbstd")
+    return {"mbstd_group": WHOLE_BATCH if group is None else int(group)}
 
 
 def precision(generator: Persisted) -> list[str]:

@@ -39,6 +39,7 @@ def embedded(use: Use, data: Any) -> Storage:
     """A storage that is embedded as bytes. The counterpart of `torch.storage._load_from_bytes`."""
     if not isinstance(data, bytes) or use.embedded is None:
         raise WeightsError("it embeds a storage that is not bytes, or one inside another")
+    use.copied(len(data))
     found = use.embedded(data, use)
     if not isinstance(found, Storage):
         raise WeightsError("it embeds something other than a storage")
@@ -53,7 +54,7 @@ def tensor(use: Use, storage: Any, offset: Any, size: Any, stride: Any, *rest: A
         raise WeightsError("it has a tensor whose size is not a tuple of integers")
     values, count = storage.values, math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0
-    if count > values.numel() or offset > values.numel() or (count and last >= values.numel()):
+    if offset > values.numel() or (count and last >= values.numel()):
         raise WeightsError("it has a tensor that is larger than its storage")
     use.tensor(count * values.element_size())
     return values.as_strided(size, stride, offset)
@@ -68,13 +69,15 @@ def parameter(use: Use, data: Any, *rest: Any) -> Tensor:
 
 def size_of(use: Use, numbers: Any = ()) -> tuple[int, ...]:
     """The counterpart of `torch.Size`."""
-    if not sizes(tuple(numbers)):
-        raise WeightsError("it has a torch.Size that is not of integers")
+    if not isinstance(numbers, (list, tuple)) or len(numbers) > MAX_DIMENSIONS or not sizes(tuple(numbers)):
+        raise WeightsError(f"it has a torch.Size that is not a tuple of at most {MAX_DIMENSIONS} integers")
     return tuple(numbers)
 
 
 def device(use: Use, *names: Any) -> str:
     """The counterpart of `torch.device`: its name. All tensors are read to the CPU."""
+    if len(names) > 2 or not all(isinstance(name, (str, int)) for name in names):
+        raise WeightsError("it has a torch.device that is not a name and a number")
     return ":".join(str(name)[:20] for name in names)
 
 

@@ -108,12 +108,21 @@ def persistent(storage: Callable[[str, torch.dtype, int], Storage]) -> Callable[
 def check_archive(archive: zipfile.ZipFile, size: int) -> None:
     """Raise `WeightsError` for a path that leads out, compressed records, and sizes above the file's."""
     records = archive.infolist()
+    if any(record.filename.endswith("/constants.pkl") for record in records):
+        raise WeightsError(
+            "it is a TorchScript program: load it with torch.jit.load, and torch.save its state_dict()"
+        )
+    if not any(record.filename.endswith("/data.pkl") for record in records):
+        raise WeightsError(
+            "its zip has no data.pkl, so torch.save didn't write it: unpack it, and give the file of weights "
+            "inside"
+        )
     for record in records:
         parts = record.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise WeightsError(f"its zip has a path that leads out of it: {record.filename[:80]!r}")
         if record.compress_type != zipfile.ZIP_STORED or record.file_size != record.compress_size:
-            raise WeightsError("its zip is compressed, which torch.save never does")
+            raise WeightsError("its zip is compressed, which torch.save never does: unpack it")
     if sum(record.file_size for record in records) > size:
         raise WeightsError("its zip declares more bytes than the file has")
     if len({record.filename for record in records}) < len(records):
@@ -124,7 +133,7 @@ def folder_of(names: list[str]) -> str:
     """The folder in the archive that has the pickle."""
     found = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     if len(found) != 1:
-        raise WeightsError("its zip has no data.pkl, so torch.save didn't write it")
+        raise WeightsError("its zip has several data.pkl: unpack it, and give the file of weights inside")
     return found[0]
 
 

@@ -10,13 +10,14 @@ import io
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.convert.limits import MAX_BYTES, Use
+from gantl_zoo.convert.limits import COUNTS, MAX_BYTES, Use
+from gantl_zoo.convert.located import FileError
 from gantl_zoo.convert.machine import Machine
 from gantl_zoo.convert.torch_file import MAGIC, read_legacy, read_zip
 from gantl_zoo.convert.tree import check_depth
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.folder import read_tensors
-from gantl_zoo.storage.untrusted import size_of, sniff
+from gantl_zoo.storage.untrusted import ONLY, size_of, sniff
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
@@ -33,8 +34,11 @@ def read(path: str | Path) -> Any:
     """
     path = Path(path)
     if not path.exists():
-        raise WeightsError(f"{path} does not exist: give the file with the weights")
-    size = size_of(path, MAX_BYTES, "a file of weights")
+        raise FileError(f"{path} does not exist: give the file with the weights")
+    try:
+        size = size_of(path, MAX_BYTES, "a file of weights")
+    except WeightsError as error:
+        raise FileError(str(error)) from error
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -42,14 +46,14 @@ def read(path: str | Path) -> Any:
                 return read_tensors(path)
             data = start + file.read(size)
     except OSError as error:
-        raise WeightsError(f"{path} can't be read: {error.strerror}") from error
+        raise FileError(f"{path} can't be read: {error.strerror}") from error
     try:
         return parse(data)
     except WeightsError as error:
-        raise WeightsError(f"{path} can't be imported: {error}") from error
+        raise FileError(f"{path} can't be imported: {error}") from error
     except Exception as error:  # a damaged pickle or zip may raise any exception
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise WeightsError(f"{path} is damaged ({cause}); download it again") from error
+        raise FileError(f"{path} is damaged ({cause}); download it again") from error
 
 
 def parse(data: bytes) -> Any:
@@ -63,7 +67,7 @@ def parse(data: bytes) -> Any:
         tree = Machine(io.BytesIO(data), use).load()
     else:
         likely = sniff(data[:64]) or "it is neither a pickle nor a file of torch.save"
-        raise WeightsError(likely)
+        raise WeightsError(likely.replace(ONLY, "save its tensors as safetensors or with torch.save"))
     check_depth(tree)
     return tree
 
@@ -73,7 +77,7 @@ def embedded(data: bytes, use: Use) -> Any:
     if not data[2:].startswith(LEGACY):
         raise WeightsError("it embeds something other than a storage")
     inner = Use(use.size)
-    inner.opcodes, inner.storages = use.opcodes, use.storages
+    vars(inner).update({count: getattr(use, count) for count in COUNTS})
     found = read_legacy(data, inner)
-    use.opcodes, use.storages = inner.opcodes, inner.storages
+    vars(use).update({count: getattr(inner, count) for count in COUNTS})
     return found

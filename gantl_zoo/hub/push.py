@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.console import say
 from gantl_zoo.errors import UsageError
 from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import ask, endpoint_of
@@ -25,11 +26,11 @@ from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import check_name, folder_at, release_folder
 from gantl_zoo.storage import card
 from gantl_zoo.storage.headers import INDEX, look
-from gantl_zoo.storage.origin import UNKNOWN, imported, non_commercial
+from gantl_zoo.storage.origin import UNKNOWN, check_licence, check_origin, imported
 from gantl_zoo.storage.schema import parts_of, read_config
+from gantl_zoo.storage.untrusted import printable
 
 SAMPLES = 16
-LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)
 
 
 def push(
@@ -41,6 +42,7 @@ def push(
     create_pr: bool = False,
     dry_run: bool = False,
     license: str | None = None,
+    own_weights: bool = False,
     card_file: str | Path | None = None,
     token: str | bool | None = None,
     endpoint: str | None = None,
@@ -51,22 +53,24 @@ def push(
     opens a pull request. If nothing has changed, sends nothing. Files of an older layout are deleted. The
     card is completed from the folder, and text that a person wrote is kept. `license` is an id such as "mit",
     needed unless `config.json` has one; `card_file` holds the card's text if it is not the folder's
-    README.md. `token` is used instead of the stored one. `dry_run` sends no request.
+    README.md. `own_weights` confirms that nobody else trained the weights that the model comes from, so that
+    terms for files of that format don't restrict the licence. `token` is used instead of the stored one.
+    `dry_run` sends no request.
 
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
     if isinstance(source, Shared):
         options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
-        options |= {"dry_run": dry_run, "license": license, "card_file": card_file}
-        options |= {"token": token, "endpoint": endpoint}
+        options |= {"dry_run": dry_run, "license": license, "own_weights": own_weights}
+        options |= {"card_file": card_file, "token": token, "endpoint": endpoint}
         return _push_from_memory(source, repo, options)
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     if dry_run:
-        return Pushed(name, files=prepared(source, name, text=text, license=license))
+        return Pushed(name, files=prepared(source, name, text=text, license=license, own_weights=own_weights))
     asked = Asked("push to", name, endpoint_of(endpoint), revision, token)
-    config, files = contents(folder, license)
+    config, files = contents(folder, license, own_weights)
     target = Target(asked, private, create_pr)
 
     def complete(theirs: str) -> str:
@@ -125,10 +129,10 @@ def _checked(repo: str, revision: str | None, create_pr: bool) -> str:
 
 
 def prepared(
-    source: str | Path, repo: str, *, text: str = "", license: str | None = None
+    source: str | Path, repo: str, *, text: str = "", license: str | None = None, own_weights: bool = False
 ) -> dict[str, Content]:
     """All files that a first push sends, by name; `text` is the card so far."""
-    config, files = contents(_folder(source), license)
+    config, files = contents(_folder(source), license, own_weights)
     return files | {"README.md": readme(config, text, address=address(source, repo)).encode()}
 
 
@@ -142,25 +146,21 @@ def address(source: str | Path, repo: str) -> str:
     return str(source) if folder_at(source) is None and str(source) in models else repo
 
 
-def contents(folder: Path, license: str | None = None) -> tuple[dict[str, Any], dict[str, Content]]:
+def contents(
+    folder: Path, license: str | None = None, own_weights: bool = False
+) -> tuple[dict[str, Any], dict[str, Content]]:
     """A folder's config, and the files to send except the card. Loads the model as a check."""
     config = read_config(folder)
-    kept = licence_in(config)
-    chosen = license or kept
+    chosen = license or licence_in(config)
     if not chosen:
         raise UsageError(
             f"{folder} does not state a licence: give one with --license ID, such as mit, apache-2.0 or "
             "cc-by-4.0 (the data's licence may restrict your choice)"
         )
-    if not LICENCE.fullmatch(str(chosen)):
-        raise UsageError(
-            f"{chosen!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, in lower case"
-        )
-    if non_commercial(kept) and not non_commercial(str(chosen)):
-        raise UsageError(
-            f"{folder} comes from weights under {kept}, for non-commercial use, which {chosen!r} would drop: "
-            "leave --license out"
-        )
+    check_licence(str(chosen))
+    check_origin(config, str(chosen), own_weights)
+    if terms := imported(config).get("terms"):
+        say(f"the model comes from {printable(imported(config).get('file'))}: {printable(terms)}")
     model = load_any(folder)
     files: dict[str, Content] = {"config.json": folder / "config.json"}
     if chosen != config.get("license"):

@@ -83,6 +83,8 @@ def folder_at(name: str | Path) -> Path | None:
 
 def no_folder(name: str | Path, absent: str = "there is no folder") -> str:
     """Part of an error message: why `name` is not a model folder."""
+    if os.path.isfile(name):
+        return f"{name} is a file, not a model folder; `gantl-zoo import` reads files of other projects"
     return f"{name} is a folder, but {NO_MODEL}" if os.path.isdir(check_name(name)) else f"{absent} {name}"
 
 

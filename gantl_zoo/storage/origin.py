@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gantl_zoo.errors import WeightsError
-from gantl_zoo.storage.untrusted import read_json
+from gantl_zoo.errors import UsageError, WeightsError
+from gantl_zoo.storage.untrusted import printable, read_json
 
 MAX_BYTES = 1 << 20  # of that file, which lists up to a thousand shards
 VALID = {"repo": r"\w[\w.-]*/\w[\w.-]*", "revision": "[0-9a-f]{40}"}
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.A)  # an id, such as cc-by-4.0
 UNKNOWN = "unknown"  # licence of an imported file
 ORIGIN = "pulled.json"  # in a folder that `pull --to` wrote
 
@@ -44,6 +45,41 @@ def imported(config: Mapping[str, Any]) -> dict[str, Any]:
 def non_commercial(licence: str) -> bool:
     """Whether a licence's id says that it is for non-commercial use."""
     return re.search(r"(^|[-_ ])nc([-_ ]|$)|non-?commercial", licence, re.I) is not None
+
+
+def check_licence(licence: str) -> None:
+    """Raise `UsageError` unless this is a licence id, as the Hub writes them."""
+    if LICENCE.fullmatch(licence):
+        return
+    lower = "-".join(licence.lower().split())
+    hint = f"; did you mean {lower}?" if LICENCE.fullmatch(lower) else ""
+    raise UsageError(
+        f"{printable(licence, 80)!r} is not a valid licence id: use one such as mit, cc-by-4.0 or other, "
+        f"in lower case{hint}"
+    )
+
+
+def check_origin(config: Mapping[str, Any], licence: str, own_weights: bool = False) -> None:
+    """Raise `UsageError` if `licence` would drop the terms of the weights that the model comes from.
+
+    A licence for non-commercial use is kept. So are such terms of a format, unless the import stated a
+    licence, or `own_weights` says that the terms don't apply.
+    """
+    source = imported(config)
+    if non_commercial(licence):
+        return
+    for kept in (config.get("license"), source.get("license")):
+        if non_commercial(str(kept or "")):
+            raise UsageError(
+                f"the model comes from weights under {kept}, for non-commercial use, which {licence!r} would "
+                f"drop: use {kept}"
+            )
+    terms = str(source.get("terms") or "")
+    if source.get("license") == UNKNOWN and non_commercial(terms) and not own_weights:
+        raise UsageError(
+            f"the model comes from {printable(source.get('file'))} of unknown licence, and {terms}: choose a "
+            "licence such as cc-by-nc-4.0, or confirm with --own-weights that nobody else trained the weights"
+        )
 
 
 def pulled(folder: Path) -> dict[str, Any]:

@@ -17,20 +17,23 @@ MAX_DIGITS = 20  # of an integer: 64 bits have at most 20
 MAX_TEXT = 1 << 16
 MAX_BRACKETS = 50_000  # lists and objects together: parsing a million takes seconds
 
+ONLY = "only safetensors are supported"
+IMPORT = "`gantl-zoo import` reads the formats of other projects"
+
 # First bytes of formats that are often downloaded in place of a model's files, and what to do then.
 SIGNATURES = {
     b"version https://git-lfs": "it is a Git LFS pointer: download the file itself with `git lfs pull`",
     b"<": "it is an HTML or XML page: the URL was that of a web page, not of the file",
     b'{"error': "it is a server's error message: the download failed; try again",
-    b"PK\x03\x04": "it is a zip archive, as torch.save writes it: only safetensors are supported",
-    b"\x80": "it is a pickle: only safetensors are supported",
+    b"PK\x03\x04": f"it is a zip archive, as torch.save writes it: {ONLY}; {IMPORT}",
+    b"\x80": f"it is a pickle: {ONLY}; {IMPORT}",
     b"\x1f\x8b": "it is gzip: unpack it first",
     b"BZh": "it is bzip2: unpack it first",
     b"\xfd7zXZ": "it is xz: unpack it first",
     b"\x28\xb5\x2f\xfd": "it is zstd: unpack it first",
-    b"\x89HDF": "it is HDF5, as Keras writes it: only safetensors are supported",
-    b"\x93NUMPY": "it is a NumPy array: only safetensors are supported",
-    b"GGUF": "it is GGUF, for language models: only safetensors are supported",
+    b"\x89HDF": f"it is HDF5, as Keras writes it: {ONLY}",
+    b"\x93NUMPY": f"it is a NumPy array: {ONLY}",
+    b"GGUF": f"it is GGUF, for language models: {ONLY}",
 }
 
 
