@@ -20,6 +20,7 @@ from helpers import run
 
 import gantl_zoo as gz
 from gantl_zoo.convert import limits
+from gantl_zoo.convert.tree import Persisted, state_dict
 from gantl_zoo.convert.unpickle import read
 
 SYSTEM = os.system  # tests replace it
@@ -290,3 +291,63 @@ def test_the_command_prints_one_line_and_writes_nothing(
     code, out, err = run(capsys, "import", "dcgan-examples", path, "--to", tmp_path / "new")
     assert code == 1 and not out and err.count("\n") == 1 and "system, which is refused" in err
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+LONG = b"X\x00\x00\x20\x00" + b"a" * (1 << 21)  # a text of 2 MiB
+MANY = b"](" + b"K\x01K\x02\x86" * 5000 + b"e"  # a list of 5,000 pairs
+
+
+@pytest.mark.parametrize(
+    ("value", "call"),
+    [
+        (LONG, b"c_codecs\nencode\nh\x00\x85R"),
+        (MANY, b"ccollections\nOrderedDict\nh\x00\x85R"),
+        (b"](" + b"K\x01" * 9000 + b"e", b"cbuiltins\nset\nh\x00\x85R"),
+    ],
+    ids=["encode", "OrderedDict", "set"],
+)
+def test_a_call_that_copies_is_not_repeated_without_end(tmp_path: Path, value: bytes, call: bytes) -> None:
+    data = b"\x80\x02" + value + b"q\x000](" + call * 200 + b"e."
+    refused(tmp_path / "copies.pkl", data, "what it builds has more than 4 times the bytes of the file")
+
+
+# A tuple that holds itself 2 to the power of 40 times, so that its text would be endless.
+DOUBLED = b")" + b"q\x00h\x00\x86" * 40
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"ctorch\ndevice\n" + DOUBLED + b"\x85R", "a torch.device without a name"),
+        (b"cnumpy\ndtype\n" + DOUBLED + b"\x85R", "the NumPy dtype of an unknown kind"),
+        (b"ctorch\nSize\n" + DOUBLED + b"\x85R", "a torch.Size that is not of integers"),
+        (b"}" + DOUBLED + b"K\x01s", "a key that is a tuple"),
+        (DOUBLED + b")R", "it calls a tuple"),
+        (DOUBLED + b")\x81", "an object of a tuple"),
+    ],
+)
+def test_what_is_exponentially_large_is_neither_shown_nor_hashed(
+    tmp_path: Path, data: bytes, text: str
+) -> None:
+    refused(tmp_path / "doubled.pkl", b"\x80\x02" + data + b".", text)
+
+
+def test_dicts_and_modules_that_share_themselves_are_not_walked_without_end(tmp_path: Path) -> None:
+    tree: Any = {"a": TENSOR}
+    for _ in range(40):
+        tree = {"": tree, "x": tree, "y": TENSOR}
+    (tmp_path / "dicts.pt").write_bytes(saved(tree))
+    many: Any = {"a": TENSOR}
+    for _ in range(3):
+        many = dict.fromkeys(map(str, range(100)), many)
+    (tmp_path / "many.pt").write_bytes(saved(many))
+    for name in ("dicts", "many"):
+        with pytest.raises(
+            gz.WeightsError, match=r"which state dict is the generator's|more than 2,000 dicts"
+        ):
+            gz.import_weights("dcgan-examples", tmp_path / f"{name}.pt", to=tmp_path / "new")
+    module = Persisted("Leaf", {"_buffers": {"a": TENSOR}})
+    for _ in range(40):
+        module = Persisted("Twice", {"_modules": {"a": module, "b": module}})
+    with pytest.raises(gz.WeightsError, match="more than 100,000 modules and tensors"):
+        state_dict(module)

@@ -1,16 +1,17 @@
-"""How much reading one file may use: opcodes of its pickles, bytes of its storages and of its tensors."""
+"""How much reading one file may use: opcodes, bytes of storages, bytes of what is built of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from gantl_zoo.errors import WeightsError
 
 MAX_BYTES = 8 << 30  # of a file; the largest StyleGAN2 snapshots have 400 MB, checkpoints a few gigabytes
 MAX_OPCODES = 500_000  # a snapshot of three StyleGAN2 networks for 1024 px has about 50,000
-FACTOR = 4  # bytes of all tensors, as a multiple of the file's: tensors may share a storage
+FACTOR = 4  # bytes of all that is built, as a multiple of the file's: tensors may share a storage
 SLACK = 16 << 20
+ITEM = 64  # bytes of an item in a dict
 
 
 class Use:
@@ -21,7 +22,7 @@ class Use:
 
     def __init__(self, size: int, embedded: Callable[[bytes, Use], Any] | None = None) -> None:
         self.size, self.embedded = size, embedded
-        self.opcodes = self.storages = self.tensors = 0
+        self.opcodes = self.storages = self.copies = 0
 
     def opcode(self) -> None:
         """Count an opcode."""
@@ -35,8 +36,12 @@ class Use:
         if size < 0 or self.storages > self.size:
             raise WeightsError(f"it declares more bytes of tensors than the {self.size:,} that the file has")
 
-    def tensor(self, size: int) -> None:
-        """Count the bytes of a tensor."""
-        self.tensors += size
-        if self.tensors > FACTOR * self.size + SLACK:
-            raise WeightsError(f"its tensors have more than {FACTOR} times the bytes of the file")
+    def copy(self, size: int) -> None:
+        """Count the bytes of a tensor, or of anything that opcodes copy: they may do so again and again."""
+        self.copies += size
+        if self.copies > FACTOR * self.size + SLACK:
+            raise WeightsError(f"what it builds has more than {FACTOR} times the bytes of the file")
+
+    def copy_items(self, items: Sized) -> None:
+        """Count the copy of a list or a dict."""
+        self.copy(ITEM * len(items))

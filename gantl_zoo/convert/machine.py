@@ -134,7 +134,7 @@ class Machine:
 
     def on_build(self, argument: Any) -> None:
         state = self.pop()
-        fill(self.top(), state)
+        fill(self.use, self.top(), state)
 
     def pop(self) -> Any:
         """Take the last value off the stack."""

@@ -82,13 +82,14 @@ def construct(of: Any, arguments: Any) -> Any:
     raise WeightsError(f"it creates an object of {shown}, which is refused")
 
 
-def fill(value: Any, state: Any) -> None:
+def fill(use: Use, value: Any, state: Any) -> None:
     """Set the attributes of an object, or the content of an array. Calls nothing of the object's class."""
     if isinstance(value, np.ndarray):
-        arrays.set_content(value, state)
+        arrays.set_content(use, value, state)
     elif isinstance(value, np.dtype):
         arrays.check_dtype(state)
     elif isinstance(value, (Persisted, Fields)) and isinstance(state, dict):
+        use.copy_items(state)
         (value.state if isinstance(value, Persisted) else value).update(state)
     elif not isinstance(value, dict):  # an OrderedDict has nothing there but the modules' versions
         raise WeightsError(f"it sets attributes of a {kind(value)}, which is refused")
@@ -104,11 +105,13 @@ def persisted(use: Use, meta: Any) -> Persisted:
 
 def ordered(use: Use, items: Any = ()) -> dict[Any, Any]:
     """A dict of pairs."""
+    use.copy_items(items)
     return {key(name): value for name, value in items}
 
 
 def unordered(use: Use, items: Any = ()) -> set[Any]:
     """A set."""
+    use.copy_items(items)
     return {key(item) for item in items}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -15,25 +15,26 @@ ENDINGS = ("_state_dict", ".state_dict", "_state", "_model")
 # The usual names of both networks in a file, the averaged generator first
 GENERATORS = ("g_ema", "gema", "netg_ema", "ema", "generator_ema", "netg", "generator", "g", "gen")
 DISCRIMINATORS = ("netd", "discriminator", "d", "disc", "critic")
-DEEPEST = 3
+DEEPEST, MOST = 3, 2_000  # levels and number of dicts in which state dicts are looked for
 
 State = dict[str, Tensor]
 
 
 def states(tree: Any) -> dict[str, State]:
     """The state dicts in a tree by their places, such as "netG"; the tree itself is at ""."""
-    return dict(_states(tree, ""))
-
-
-def _states(value: Any, place: str) -> Iterator[tuple[str, State]]:
-    if isinstance(value, Persisted):
-        yield place, bare(state_dict(value))
-    elif isinstance(value, Mapping):
-        tensors = {str(name): inner for name, inner in value.items() if isinstance(inner, Tensor)}
-        if tensors:
-            yield place, bare(tensors)
-        for name, inner in value.items() if place.count(".") < DEEPEST else ():
-            yield from _states(inner, f"{place}.{name}".lstrip("."))
+    found: dict[str, State] = {}
+    todo = [(tree, "", 0)]
+    for value, place, depth in todo:  # grows
+        if isinstance(value, Persisted):
+            found[place] = bare(state_dict(value))
+        elif isinstance(value, Mapping):
+            tensors = {str(name): inner for name, inner in value.items() if isinstance(inner, Tensor)}
+            found |= {place: bare(tensors)} if tensors else {}
+            inner = [(i, n) for n, i in value.items() if isinstance(i, (Persisted, Mapping))]
+            todo += [(i, f"{place}.{n}".lstrip("."), depth + 1) for i, n in inner if depth < DEEPEST]
+        if len(todo) > MOST:
+            raise WeightsError(f"it has more than {MOST:,} dicts")
+    return found
 
 
 def bare(tensors: Mapping[str, Tensor]) -> State:

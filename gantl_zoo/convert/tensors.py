@@ -55,7 +55,7 @@ def tensor(use: Use, storage: Any, offset: Any, size: Any, stride: Any, *rest: A
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0
     if count > values.numel() or offset > values.numel() or (count and last >= values.numel()):
         raise WeightsError("it has a tensor that is larger than its storage")
-    use.tensor(count * values.element_size())
+    use.copy(count * values.element_size())
     return values.as_strided(size, stride, offset)
 
 
@@ -68,14 +68,16 @@ def parameter(use: Use, data: Any, *rest: Any) -> Tensor:
 
 def size_of(use: Use, numbers: Any = ()) -> tuple[int, ...]:
     """The counterpart of `torch.Size`."""
-    if not sizes(tuple(numbers)):
+    if not isinstance(numbers, (tuple, list)) or not sizes(found := tuple(numbers[: MAX_DIMENSIONS + 1])):
         raise WeightsError("it has a torch.Size that is not of integers")
-    return tuple(numbers)
+    return found
 
 
 def device(use: Use, *names: Any) -> str:
     """The counterpart of `torch.device`: its name. All tensors are read to the CPU."""
-    return ":".join(str(name)[:20] for name in names)
+    if not all(isinstance(name, (str, int)) for name in names):
+        raise WeightsError("it has a torch.device without a name")
+    return ":".join(str(name)[:20] for name in names[:2])
 
 
 def sizes(numbers: Any) -> bool:

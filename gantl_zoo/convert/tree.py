@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gantl_zoo.errors import WeightsError
 
+MAX_NAMES = 100_000  # modules and tensors of a network
 MAX_DEPTH = 64  # levels of a tree; a snapshot's networks have about 15
 
 
@@ -27,20 +28,26 @@ def state_dict(module: Any, prefix: str = "") -> dict[str, Tensor]:
     Leaves out buffers that the module declares as not persistent, as `torch.nn.Module.state_dict` does.
     Raises `WeightsError` for anything but a module.
     """
-    return dict(_named(module, prefix))
+    found: dict[str, Tensor] = {}
+    todo, visited = [(module, prefix)], 0
+    while todo:
+        inner, place = todo.pop()
+        visited += 1
+        found |= _tensors(inner, place)
+        todo += [(m, f"{place}{name}.") for name, m in reversed(_items(inner, "_modules")) if m is not None]
+        if visited + len(found) + len(todo) > MAX_NAMES:  # modules that share modules have exponentially many
+            raise WeightsError(f"it has more than {MAX_NAMES:,} modules and tensors")
+    return found
 
 
-def _named(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(module: Any, prefix: str) -> dict[str, Tensor]:
+    """The module's own tensors."""
     if not isinstance(module, Persisted):
         raise WeightsError(f"{prefix.rstrip('.') or 'the network'} is a {kind(module)}, not a pickled module")
-    left_out = module.state.get("_non_persistent_buffers_set") or ()
-    for group in ("_parameters", "_buffers"):
-        for name, tensor in _items(module, group):
-            if isinstance(tensor, Tensor) and name not in left_out:
-                yield f"{prefix}{name}", tensor
-    for name, inner in _items(module, "_modules"):
-        if inner is not None:
-            yield from _named(inner, f"{prefix}{name}.")
+    named = module.state.get("_non_persistent_buffers_set")
+    left_out = named if isinstance(named, set) else set()
+    own = [*_items(module, "_parameters"), *_items(module, "_buffers")]
+    return {f"{prefix}{n}": t for n, t in own if isinstance(t, Tensor) and n not in left_out}
 
 
 def _items(module: Persisted, group: str) -> list[tuple[str, Any]]:
@@ -48,6 +55,9 @@ def _items(module: Persisted, group: str) -> list[tuple[str, Any]]:
     if not isinstance(found, dict):
         raise WeightsError(f"the {group} of a {module.class_name} are a {kind(found)}, not a dict")
     return [(str(name), value) for name, value in found.items()]
+
+
+CONTAINERS = (Persisted, Mapping, list, tuple, set, frozenset)
 
 
 def children(value: Any) -> list[Any]:
@@ -66,14 +76,16 @@ def check_depth(tree: Any) -> None:
     todo = [(tree, False)]
     while todo:
         value, done = todo.pop()
-        inside = [inner for inner in children(value) if children(inner)]
+        if not done and id(value) in height:
+            continue
+        if not done and id(value) in entered:
+            raise WeightsError("an object in it contains itself")
+        inside = [inner for inner in children(value) if isinstance(inner, CONTAINERS)]
         if done:
             height[id(value)] = 1 + max((height[id(inner)] for inner in inside), default=0)
             if height[id(value)] > MAX_DEPTH:
                 raise WeightsError(f"it is nested more than {MAX_DEPTH} levels deep")
-        elif id(value) not in height:
-            if id(value) in entered:
-                raise WeightsError("an object in it contains itself")
+        else:
             entered.add(id(value))
             todo += [(value, True), *((inner, False) for inner in inside if id(inner) not in height)]
 
