@@ -25,7 +25,7 @@ def with_discriminator(gan: GAN, name: str, config: Mapping[str, Any], seed: int
     with seeded(seed):
         new = gan.with_discriminator(name, **config)
     fresh = dict.fromkeys(new.discriminator.state_dict(), note)
-    report = {"reused": [], "adapted": {}, "fresh": fresh, "dropped": []}
+    report: dict[str, Any] = {"reused": [], "adapted": {}, "fresh": fresh, "dropped": []}
     fitted = {**gan.about.get("fitted", {}), "discriminator": report}
     return replace(new, about={**new.about, "fitted": fitted})
 

@@ -34,9 +34,10 @@ class Miner(Adapter):
         size = layer.weight.shape[self.inputs]
         self.turn = nn.Parameter(layer.weight.new_zeros(size, size))  # M
         self.weight = nn.Parameter(fixed(layer.weight))  # W
-        biased = layer.bias is not None
-        self.register_parameter("shift", nn.Parameter(layer.weight.new_zeros(size)) if biased else None)
-        self.register_parameter("bias", nn.Parameter(fixed(layer.bias)) if biased else None)
+        bias = layer.bias
+        shift = None if bias is None else nn.Parameter(layer.weight.new_zeros(size))
+        self.register_parameter("shift", shift)
+        self.register_parameter("bias", None if bias is None else nn.Parameter(fixed(bias)))
 
     def mined(self) -> list[nn.Parameter]:
         """The miner's parameters, M and b."""
