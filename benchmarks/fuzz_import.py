@@ -3,11 +3,11 @@
     python benchmarks/fuzz_import.py [--cases 5000] [--seed 0] [--index I]
 
 A case passes if `gz.import_weights` raises a `ZooError` and writes nothing, or if the folder that it writes
-can be loaded. A case fails if it raises another error, if the process dies, if importing takes more than a
-gigabyte of memory or two seconds of processor time, or if anything is run: Python's audit events show code
-that is compiled or executed, imports of modules that the files name, processes and connections, names that a
-pickle looks up, and files that are written outside of the case's folder. Prints a table; exits with an error,
-and the numbers of the cases, if one fails.
+can be loaded. A case fails if it raises another error, if the process dies or hangs, if importing takes more
+than a gigabyte of memory or two seconds of processor time, or if anything is run: Python's audit events show
+code that is compiled or executed, imports of modules that the files name, processes and connections, names
+that a pickle looks up, and files that are written outside of the case's folder. Prints a table; exits with an
+error, and the numbers of the cases, if one fails.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pickle
 import pickletools
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ from fuzz import peak
 import gantl_zoo as gz
 
 SECONDS, BYTES = 2.0, 1 << 30
+PATIENCE = 60  # seconds after which a case counts as hung
 LONGEST = 4000  # characters of a message
 GOOD = ("refused", "valid")
 FORBIDDEN = (
@@ -54,6 +56,14 @@ HOSTILE = [
     b"(" * 50, b"2\x86" * 50, b"]a" * 50, b"0", b".", b"J\xff\xff\xff\x7f", b"\x8a\x08" + b"\x7f" * 8,
 ]  # fmt: skip
 Base = tuple[str, bytes, dict[str, Any]]  # format, file, options
+
+
+class Hung(BaseException):
+    """A case takes too long."""
+
+
+def stop(*_: Any) -> None:
+    raise Hung
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -225,14 +235,18 @@ def outcome(place: Path, base: Base, data: bytes) -> tuple[str, str]:
     (place / "case").mkdir()
     file.write_bytes(data)
     watched = []
+    signal.alarm(PATIENCE)
     try:
         gz.import_weights(form, file, to=folder, **options)
         result, text = "valid", ""
     except gz.ZooError as error:
         text = str(error)
         result = "refused" if len(text) < LONGEST and text.isprintable() else "an unreadable error"
+    except Hung:
+        result, text = "hung", ""
     except BaseException as error:
         result, text = "another error", f"{type(error).__name__}: {error}"
+    signal.alarm(0)
     events, watched = watched, None
     left = sorted(path.name for path in (place / "case").iterdir())
     if events:
@@ -286,6 +300,7 @@ def main() -> int:
 
     logging.getLogger("gantl_zoo").setLevel(logging.CRITICAL)
     sys.addaudithook(watch)
+    signal.signal(signal.SIGALRM, stop)
     answers = run(list(range(asked.cases)) if asked.index is None else [asked.index], asked.seed)
     counts = Counter((kind, result) for _, kind, result, _ in answers)
     results = [*GOOD, *sorted({result for _, result in counts} - set(GOOD))]

@@ -21,6 +21,7 @@ from helpers import run
 from torch import Tensor, nn
 
 import gantl_zoo as gz
+from gantl_zoo.convert.states import bare, states
 from gantl_zoo.convert.tree import Persisted, state_dict
 from gantl_zoo.convert.unpickle import read
 from gantl_zoo.storage.folder import sha256
@@ -166,6 +167,15 @@ def test_only_a_module_has_a_state_dict() -> None:
         state_dict(Persisted("G", {"_modules": {"inner": 3}}))
     with pytest.raises(gz.WeightsError, match="the _buffers of a G are a list, not a dict"):
         state_dict(Persisted("G", {"_buffers": [1]}))
+
+
+def test_state_dicts_are_found_by_their_places() -> None:
+    a = {"x": torch.ones(2)}
+    module, empty = Persisted("G", {"_buffers": a}), Persisted("G", {})
+    found = states({"m": module, "e": empty, "n": {"netG": a, "i": 3}, "module.y": torch.ones(1), "z": [a]})
+    assert {place: list(state) for place, state in found.items()} == {"": ["y"], "m": ["x"], "n.netG": ["x"]}
+    assert bare({}) == {} and list(bare({"module._orig_mod.a": a["x"]})) == ["a"]
+    assert list(bare({"module.a": a["x"], "b": a["x"]})) == ["module.a", "b"]
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ def states(tree: Any) -> dict[str, State]:
     todo = [(tree, "", 0)]
     for value, place, depth in todo:  # grows
         if isinstance(value, Persisted):
-            found[place] = bare(state_dict(value))
+            tensors = state_dict(value)
+            found |= {place: bare(tensors)} if tensors else {}
         elif isinstance(value, Mapping):
             tensors = {str(name): inner for name, inner in value.items() if isinstance(inner, Tensor)}
             found |= {place: bare(tensors)} if tensors else {}
@@ -40,7 +41,7 @@ def states(tree: Any) -> dict[str, State]:
 def bare(tensors: Mapping[str, Tensor]) -> State:
     """The tensors without the prefixes of wrappers, if all names have them."""
     found = dict(tensors)
-    while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), ""):
+    while found and (wrapper := next((w for w in WRAPPERS if all(n.startswith(w) for n in found)), "")):
         found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
     return found
 
