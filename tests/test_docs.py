@@ -167,6 +167,8 @@ def test_tables_of_names_are_complete() -> None:
         assert name in own("models") or f"| `{name}` |" in section("training", "Presets"), name
     for name in own("regularizers"):
         assert f"| `{name}` |" in section("training", "Loss, augmentation, regularization"), name
+    for name in own("formats"):
+        assert f"| `{name}` |" in section("import", "Formats"), name
     for name in gz.datasets.names():
         assert f"| `{name}` |" in section("data", "Data names"), name
 

@@ -27,6 +27,7 @@ EXAMPLES = {
     "regularizers": "gantl-zoo train dcgan --data ./photos --image-size 64 --regularizer {name}",
     "datasets": "gantl-zoo train dcgan --data {name}",
     "presets": "gantl-zoo train dcgan --data ./photos --preset {name}",
+    "formats": "gantl-zoo import {name} FILE --to my-gan --licence mit",
 }
 TRANSFER = "gantl-zoo transfer dcgan-mnist --data {data} --preset {name}"
 OWN_EXAMPLES = {  # of built-in names that need other data or options
@@ -45,6 +46,9 @@ OWN_EXAMPLES = {  # of built-in names that need other data or options
     ("backbones", "discriminator"): "gantl-zoo classify transfer dcgan-mnist --data mnist",
     ("strategies", "projected"): (
         "gantl-zoo transfer dcgan-mnist --data glyphs --strategy projected --loss hinge --aug diffaugment"
+    ),
+    ("formats", "state-dict"): (
+        "gantl-zoo import state-dict FILE --generator dcgan --generator-arg image_size=64 --to my-gan"
     ),
     ("presets", "dcgan-faces"): "gantl-zoo train --data ./photos --preset dcgan-faces",
     ("presets", "dcgan-fashion-mnist"): TRANSFER.format(data="fashion-mnist", name="dcgan-fashion-mnist"),
@@ -102,7 +106,8 @@ def arguments(kind: str, name: str, target: Any) -> dict[str, dict[str, Any]]:
         try:
             values = REGISTRIES[kind].configure(name)
         except UsageError:  # an argument has no default
-            values = {key: "needed" for key in inspect.signature(target).parameters}
+            known = inspect.signature(target).parameters
+            values = {key: "needed" if p.default is p.empty else p.default for key, p in known.items()}
     else:
         values = {}
     return {key: {"default": value, "help": texts.get(key, "")} for key, value in values.items()}

@@ -14,7 +14,7 @@ NAME = "dcgan-examples"
 
 
 class DCGANExamples:
-    """State dicts of the DCGAN in PyTorch's examples, `netG.pth` and `netD.pth`.
+    """State dicts of the DCGAN in PyTorch's examples, netG.pth and netD.pth.
 
     All sizes are read off the tensors. A file may hold one network, or both as `{"netG": …, "netD": …}`, with
     or without `module.` before the names.

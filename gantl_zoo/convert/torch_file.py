@@ -44,7 +44,8 @@ def read_legacy(data: bytes, use: Use) -> Any:
 
     found = Machine(file, use, persistent(allocate)).load()
     keys = Machine(file, use).load()
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not known or sorted(keys) != sorted(storages):
         raise WeightsError("its storages are not those that its tensors need")
     for key in keys:
         read_storage(file, storages[key])

@@ -20,21 +20,24 @@ from gantl_zoo_fewshot.adapters import Adapter, AdapterStrategy, Held, check, fi
 class Miner(Adapter):
     """The first layer's weight W (I + M) and, if it has a bias c, its bias c + W b.
 
+    The layer is linear, or a transposed convolution of a 1×1 map, which is linear in its input channels, too.
     M and b are initialised to zero. W and c are frozen while the miner is `alone`.
     """
 
     shift: nn.Parameter  # b; None if the layer has no bias
     bias: nn.Parameter | None  # c
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear | nn.ConvTranspose2d) -> None:
         super().__init__()
         self.alone = True
-        size = layer.in_features
+        self.inputs = 1 if isinstance(layer, nn.Linear) else 0  # the weight's dimension of the latents
+        size = layer.weight.shape[self.inputs]
         self.turn = nn.Parameter(layer.weight.new_zeros(size, size))  # M
         self.weight = nn.Parameter(fixed(layer.weight))  # W
-        biased = layer.bias is not None
-        self.register_parameter("shift", nn.Parameter(layer.weight.new_zeros(size)) if biased else None)
-        self.register_parameter("bias", nn.Parameter(fixed(layer.bias)) if biased else None)
+        bias = layer.bias
+        shift = None if bias is None else nn.Parameter(layer.weight.new_zeros(size))
+        self.register_parameter("shift", shift)
+        self.register_parameter("bias", None if bias is None else nn.Parameter(fixed(bias)))
 
     def mined(self) -> list[nn.Parameter]:
         """The miner's parameters, M and b."""
@@ -53,7 +56,8 @@ class Miner(Adapter):
         return latents if self.bias is None else latents + self.shift
 
     def forward(self) -> list[Tensor]:
-        weight = [self.weight + self.weight @ self.turn]  # (K, Z)
+        turned = self.weight.movedim(self.inputs, -1) @ self.turn  # (K, …, Z)
+        weight = [self.weight + turned.movedim(-1, self.inputs)]
         return weight if self.bias is None else [*weight, self.bias + self.weight @ self.shift]  # (K,)
 
 
@@ -85,11 +89,11 @@ class MineGAN(AdapterStrategy):
         self.steps, self.rate = steps, rate
 
     def adapters(self, network: nn.Module) -> list[Held]:
-        """The miner as the adapter of the generator's first linear layer."""
+        """The miner as the adapter of the generator's first layer."""
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         first: Any = network.blocks[0]  # type: ignore[index]
         for layer in first.modules():
-            if isinstance(layer, nn.Linear) and id(layer.weight) in names:
+            if takes_latents(layer, network) and id(layer.weight) in names:
                 places: list[Any] = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
                 return [Held(names[id(layer.weight)], places, Miner(layer))]
         raise UsageError(
@@ -115,3 +119,10 @@ class MineGAN(AdapterStrategy):
         super().on_step(step, plan)
         self.waiting.active = step >= self.steps
         self.held["generator"][0].adapter.alone = not self.waiting.active
+
+
+def takes_latents(layer: Any, network: Any) -> bool:
+    """Whether the layer is linear, or a transposed convolution of the latents without a bias."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels == network.latent_dim and layer.bias is None
+    return isinstance(layer, nn.Linear)

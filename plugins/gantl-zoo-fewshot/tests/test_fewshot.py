@@ -99,7 +99,7 @@ def test_a_miner_learns_alone_first(gan: gz.GAN, images: ImageData, trained: Tra
     assert all(step["discriminator"] for step in changed)
 
 
-@pytest.mark.parametrize("generator", ["dcgan", "resnet", "resize-conv"])
+@pytest.mark.parametrize("generator", ["dcgan", "dcgan-examples", "resnet", "resize-conv"])
 @pytest.mark.parametrize("steps", [2, 5])
 def test_the_folded_miner_is_a_map_in_front_of_the_generator(
     generator: str, steps: int, images: ImageData, trained: Trained
@@ -109,7 +109,7 @@ def test_the_folded_miner_is_a_map_in_front_of_the_generator(
     trainer, _ = trained(gan, images.fit(32, 1), "mine", steps=steps)
     miner: Any = trainer.game.strategy.held["generator"][0].adapter
     behind = copy.deepcopy(gan.generator).eval()
-    layer = next(m for m in behind.blocks[0].modules() if isinstance(m, nn.Linear))
+    layer: Any = next(m for m in behind.blocks[0].modules() if isinstance(m, nn.Linear | nn.ConvTranspose2d))
     with torch.no_grad():
         for own, theirs in zip(miner.layer(), (layer.weight, layer.bias), strict=False):
             theirs.copy_(own)
