@@ -122,7 +122,7 @@ class Noise:
     def __init__(self, starts: Tensor, seed: int) -> None:
         self.starts = starts
         self.generators = {
-            number: torch.Generator().manual_seed(mixed(seed, number)) for number in starts.unique().tolist()
+            number: torch.Generator().manual_seed(mixed(seed, number)) for number in set(starts.tolist())
         }
 
     def like(self, latents: Tensor) -> Tensor:
