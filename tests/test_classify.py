@@ -174,7 +174,7 @@ def test_every_discriminator_becomes_a_backbone_or_says_why_not(name: str) -> No
         with pytest.raises(gz.UsageError, match=f"'{name}' has a backbone of its own"):
             gz.backbones.build("discriminator", network=name)
         return
-    side = 64 if name in ("fast", "stylegan2") else 28
+    side = 64 if name in ("fast", "stylegan2", "dcgan-examples") else 28
     config = sized("discriminators", name, width=8, channels=1, image_size=side)
     if name == "packed":
         with pytest.raises(

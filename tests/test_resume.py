@@ -167,7 +167,8 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(photos: Path, tmp_path
     words += ["--generator-arg", "width=4", "--precision", "fp32", "--log-every", "1", "--batch", "8"]
     process = children.start(children.command, log, *words, "--out", str(tmp_path / "runs"))
     run = tmp_path / "runs" / "00000-dcgan-photos"
-    while not (run / "stats.jsonl").is_file():
+    stats = run / "stats.jsonl"
+    while not stats.is_file() or '"step": 1,' not in stats.read_text():
         assert process.is_alive(), log.read_text()
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)  # type: ignore[arg-type]

@@ -132,7 +132,8 @@ def test_a_lost_terminal_ends_a_run_with_a_checkpoint(photos: Path, tmp_path: Pa
     words = [*TRAIN, "--data", str(photos), "--out", str(tmp_path), "--steps", "60" if ignored else "100000"]
     process = children.start(hung_up, ignored, *words)
     run = tmp_path / RUN
-    while not (run / "stats.jsonl").is_file():
+    stats = run / "stats.jsonl"
+    while not stats.is_file() or '"step": 1,' not in stats.read_text():
         assert process.is_alive()
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGHUP)  # type: ignore[arg-type]

@@ -113,7 +113,7 @@ class RunFolder:
             yield
         except refusal:
             trained = any(path.name.strip("0") for path in (self.path / "checkpoints").glob("[0-9]*"))
-            trained |= (self.path / "stats.jsonl").exists()
+            trained |= any(row["step"] for row in self.rows("stats.jsonl"))
             if not (resume or self.mute or trained):
                 shutil.rmtree(self.path, ignore_errors=True)
             raise

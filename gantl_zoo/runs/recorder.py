@@ -73,6 +73,8 @@ class RunRecorder(Observer):
 
     def _record(self, step: int, numbers: dict[str, Any]) -> None:
         """Append a row of statistics, with None in place of NaN, which JSON does not have."""
+        if step == 0 and self.folder.rows("stats.jsonl"):  # resumed from the first checkpoint
+            return
         row = {k: v if v is None or math.isfinite(v) else None for k, v in numbers.items()}
         self.folder.append("stats.jsonl", {"step": step, "images": step * self.recipe.batch} | row)
 

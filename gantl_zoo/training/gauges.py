@@ -29,7 +29,7 @@ def update_size(optimizer: torch.optim.Optimizer | None) -> float | None:
     for group in optimizer.param_groups if optimizer else []:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {}) if optimizer else {}
-            if "exp_avg" not in state:
+            if "exp_avg" not in state or not float(state["step"]):  # all its steps were skipped
                 continue
             first, second = (1 - beta ** float(state["step"]) for beta in group["betas"])
             scale = (state["exp_avg_sq"] / second).sqrt_().add_(group["eps"])

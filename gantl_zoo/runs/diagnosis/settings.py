@@ -7,6 +7,7 @@ from gantl_zoo.runs.diagnosis.records import Records
 
 LARGE = 0.1  # size of an update relative to the weights; healthy runs have 1e-4 to 0.04
 SMALL = 5e-6
+LEAST = 1e-8  # size of an update below which it counts as this size
 USUAL = 5e-3
 HIGHEST = 2e-3  # learning rate of Adam with which GANs are trained
 FROZEN = 0.3  # share of the generator's parameters that is trained
@@ -65,7 +66,7 @@ def usual_rate(records: Records) -> str:
         own = "discriminator_lr" if role == "discriminator" and records.recipe("discriminator_lr") else "lr"
         peak = max(size for _, size in series)
         if not SMALL <= peak <= LARGE:
-            options.setdefault(own.replace("_", "-"), records.recipe(own, 2e-4) * USUAL / peak)
+            options.setdefault(own.replace("_", "-"), records.recipe(own, 2e-4) * USUAL / max(peak, LEAST))
     return f"try {' '.join(f'--{name} {tidy(value)}' for name, value in options.items())}"
 
 
