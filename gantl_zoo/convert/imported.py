@@ -60,8 +60,9 @@ def import_weights(
     folder, path = Path(os.path.expanduser(to)), Path(os.path.expanduser(file))
     check_place(folder)
     title = check_words(folder.name if name is None else name, licence)
+    second = None if discriminator_file is None else Path(os.path.expanduser(discriminator_file))
     options: dict[str, Any] = {
-        "discriminator_file": None if discriminator_file is None else os.path.expanduser(discriminator_file),
+        "discriminator_file": None if second is None else str(second),
         "key": key,
         "generator": generator,
         "generator_config": None if generator_config is None else dict(generator_config),
@@ -69,21 +70,26 @@ def import_weights(
         "discriminator_config": None if discriminator_config is None else dict(discriminator_config),
         "mapping": os.path.expanduser(mapping) if isinstance(mapping, (str, Path)) else mapping,
     }
-    reader = registry.formats.build(format, **{k: v for k, v in options.items() if v is not None})
-    if not isinstance(reader, Format):
-        raise PluginError(f"format {format!r} is a {type(reader).__name__}, without the method read")
+    reader = reader_of(format, options)
     with located(path):
-        found = reader.read(read(path))
-    second = None if discriminator_file is None else Path(options["discriminator_file"])
-    gan = built(found, path, second or path, title)
+        networks = reader.read(read(path))
+    gan = built(networks, path, second or path, title)
     terms = str(getattr(reader, "terms", ""))
     origin = {"format": format} | hashes(path, second) | {"license": licence or UNKNOWN}
     origin |= {"terms": terms} if terms else {}
     gan.about = {"lineage": {"imported": origin}, "license": licence or ""}
     gan.save(folder)
-    report(gan, found, licence, terms)
+    report(gan, networks, licence, terms)
     gan.folder = folder
     return gan
+
+
+def reader_of(name: str, options: Mapping[str, Any]) -> Format:
+    """The reader of a format, with the options that are given. Raises `UsageError` and `PluginError`."""
+    reader = registry.formats.build(name, **{k: v for k, v in options.items() if v is not None})
+    if not isinstance(reader, Format):
+        raise PluginError(f"format {name!r} is a {type(reader).__name__}, without the method read")
+    return reader
 
 
 def hashes(path: Path, second: Path | None) -> dict[str, str]:

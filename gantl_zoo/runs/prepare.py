@@ -108,9 +108,7 @@ def from_source(
     data = RunData.read(spec)
     ready = fitted_to(data.train, gan, conditional, recipe.seed, latent_dim)
     ready = with_networks(ready, networks, recipe.seed)
-    if strategy == AUTO and not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
-        strategy = "full"  # the guide of "auto" was measured with discriminators
-    chosen, method = _strategy(strategy, plain(strategy_config or {}), gan, ready, data.train)
+    chosen, method = _strategy(strategy, plain(strategy_config or {}), recipe, gan, ready, data.train)
     recipe, why = recipe_for(recipe, choosing, data.train)
     name, place = source_name(source, gan)
     job = Job(
@@ -130,11 +128,10 @@ def from_source(
         compare_scratch=compare_scratch,
         **origin(data, choosing),
     )
-    advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
     run = _assembled(job, data, ready, method)
-    new = fresh_words(gan, run.setup)
-    reasons = "\n".join(filter(None, [chosen.why, advice, new, why, without_effect(recipe)]))
-    run = replace(run, why=reasons)
+    advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
+    reasons = [chosen.why, advice, fresh_words(gan, run.setup), why, without_effect(recipe)]
+    run = replace(run, why="\n".join(filter(None, reasons)))
     return within_budget(without_r1(run, choosing), choosing.minutes)
 
 
@@ -220,7 +217,12 @@ def _source(job: Job) -> GAN:
 
 
 def _strategy(
-    strategy: str | TransferStrategy, config: dict[str, Any], source: GAN, ready: GAN, images: ImageData
+    strategy: str | TransferStrategy,
+    config: dict[str, Any],
+    recipe: Recipe,
+    source: GAN,
+    ready: GAN,
+    images: ImageData,
 ) -> tuple[Advice, TransferStrategy]:
     """The strategy's name, settings and reasons, and the strategy; `ready` is the fitted `source`."""
     if not isinstance(strategy, str | TransferStrategy):
@@ -231,6 +233,8 @@ def _strategy(
                 "strategy_config is for a strategy's name; pass the arguments to the strategy object"
             )
         return Advice(type(strategy).__name__, {}), strategy
+    if strategy == AUTO and not is_adversarial(build_loss(recipe.loss, recipe.loss_config)):
+        strategy = "full"  # the guide of "auto" was measured with discriminators
     advice = advised(strategy, config, source, ready, images)
     return advice, build_strategy(advice.strategy, advice.settings)
 

@@ -10,6 +10,8 @@ from gantl_zoo.runs.diagnosis.condition import Condition, Finding
 from gantl_zoo.runs.diagnosis.records import Records
 from gantl_zoo.runs.diagnosis.table import CONDITIONS
 
+FEW = 100  # steps below which a run without a finding is not called healthy
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -46,6 +48,8 @@ class Diagnosis:
             more = f" (also: {', '.join(one.title for one in [*others, *notes])})" if others or notes else ""
             return f"{first.title}: {first.evidence}; {first.advice}{more}"
         checked = f"healthy: none of {len(self.absent)} problems found"
+        if self.done < FEW:
+            checked = f"no problem found, but {self.done} steps are too few to judge"
         return "; ".join([checked, *(f"{one.title} ({one.evidence}): {one.advice}" for one in notes)])
 
     def to_dict(self) -> dict[str, Any]:
