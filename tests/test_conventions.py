@@ -198,7 +198,7 @@ REFERRING = {
 
 
 def test_references_to_other_floors_are_few_and_lead_somewhere() -> None:
-    from gantl_zoo.registry.plugins import resolve
+    from gantl_zoo.registry.imports import resolve
 
     found = {}
     for path in SOURCES:

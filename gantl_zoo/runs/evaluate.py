@@ -114,8 +114,8 @@ def evaluate(
 ) -> Report:
     """Measure samples of `model` against the held-out images of `data`.
 
-    `metrics` are names, as a sequence or a string like "fd,kd". "auto" means all that can be measured, except
-    for those in `gantl_zoo.metrics.catalogue.ON_REQUEST`; "none" means none. `shots` and `data_seed` select
+    `metrics` are names, as a sequence or a string like "fd,kd". "auto" means those of
+    `gantl_zoo.metrics.catalogue.BY_DEFAULT` that can be measured; "none" means none. `shots` and `data_seed` select
     the images that the model was trained on, for the metrics of memorisation. `fit` is "crop" or "pad"; the
     default is that of the training. `device` ("cpu", "cuda", "auto", …) generates images and extracts
     features; by default features are extracted on the CPU, and the model stays on its own device.
