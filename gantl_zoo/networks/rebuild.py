@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from gantl_zoo import registry
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
+from gantl_zoo.networks.contract import check_network
 from gantl_zoo.registry.plugins import normalise, singular
 from gantl_zoo.storage.folder import load_into
 from gantl_zoo.storage.headers import Stored, look
@@ -56,6 +57,7 @@ def rebuild(
     except UnknownNameError as error:  # the name of a nested network
         more = f"; {remedy}" if needed else ""
         raise WeightsError(f"{folder}: {part} can't be built: {error}{more}") from error
+    check_network(kind, name, network, forward=False)
     load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     return network.eval()
 
