@@ -36,7 +36,7 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo import latent, metrics
+    from gantl_zoo import latent, metrics, testing
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
@@ -118,6 +118,7 @@ _LAZY = {
     "push": "hub.push",
     "resume": "runs.resume",
     "search_hub": "hub.search",
+    "testing": "testing",
     "train": "runs.train",
     "transfer": "runs.transfer",
 }
@@ -195,6 +196,7 @@ __all__ = [
     "search_hub",
     "starting_weights",
     "strategies",
+    "testing",
     "train",
     "transfer",
     "weights",

@@ -39,9 +39,11 @@ MAY_IMPORT = {
     "zoo": {"hub"},
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
+    "testing": {"training", "metrics", "zoo"},
+    "scaffold": {"registry"},
     "bench": {"runs", "latent"},
-    "__init__": {"runs", "zoo", "convert", "latent"},
-    "cli": {"bench", "convert"},
+    "__init__": {"runs", "zoo", "convert", "latent", "testing"},
+    "cli": {"bench", "convert", "testing", "scaffold"},
     "__main__": {"cli"},
 }
 FLOORS = 9

@@ -31,9 +31,9 @@ from gantl_zoo.training.presets import load_preset
 from gantl_zoo.training.recipe import Recipe
 
 COUNT, SIZE, LABELS = 60, 8, 5  # images, features and classes for metrics
-METRICS, FORMATS = begun(), begun()
-DATASETS, PRESETS, WEIGHTS = Suite(), Suite(), Suite()
-for _suite in (DATASETS, PRESETS, WEIGHTS):
+METRICS = begun()
+DATASETS, PRESETS, WEIGHTS, FORMATS = Suite(), Suite(), Suite(), Suite()
+for _suite in (DATASETS, PRESETS, WEIGHTS, FORMATS):
     _suite.check("loads")(loads)
 
 
@@ -58,7 +58,7 @@ class Dataset(Subject):
 
 @DATASETS.check("function", "loads")
 def is_function(subject: Dataset) -> str:
-    """a data set is a function of the split, with keyword arguments that have defaults or are known"""
+    """A data set is a function of the split, with keyword arguments that have defaults or are known."""
     function = subject.registry.load(subject.name)
     if not callable(function):
         return f"it is a {type(function).__name__}; register a function"
@@ -66,15 +66,10 @@ def is_function(subject: Dataset) -> str:
     if first is None or first.kind is first.KEYWORD_ONLY:
         return "its first argument is not the split; write `def name(split: str, *, root: Path)`"
     known = ("root", "image_size", "fit", "data_seed")
-    open_ = [
-        p.name
-        for p in others
-        if p and p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
-    unknown = [name for name in open_ if name not in known]
-    return (
-        f"its argument {unknown[0]!r} has no default; it is called with {', '.join(known)}" if unknown else ""
-    )
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    needed = [p.name for p in others if p and p.default is p.empty and p.kind not in several]
+    other = [name for name in needed if name not in known]
+    return f"{other[0]!r} has no default; it is called with {', '.join(known)}" if other else ""
 
 
 @DATASETS.check("splits", "function")
@@ -88,7 +83,7 @@ def both_splits(subject: Dataset) -> str:
 
 @DATASETS.check("pixels", "splits")
 def pixels(subject: Dataset) -> str:
-    """images are grey or RGB, with values from 0 to 255"""
+    """Images are grey or RGB, with values from 0 to 255."""
     images = subject.splits["train"].images[:256]
     if images.shape[1] not in (1, 3):
         return f"they have {images.shape[1]} channels; convert them to 1 or 3"
@@ -97,7 +92,7 @@ def pixels(subject: Dataset) -> str:
 
 @DATASETS.check("labels", "splits")
 def labels(subject: Dataset) -> str:
-    """labels are whole numbers below the number of class names, the same classes in both splits"""
+    """Labels are whole numbers below the number of class names, the same classes in both splits."""
     train, test = subject.splits.values()
     if train.classes != test.classes or (train.labels is None) != (test.labels is None):
         return "the splits have other classes; give both the same names in the same order"
@@ -113,7 +108,7 @@ def labels(subject: Dataset) -> str:
 
 @DATASETS.check("declared-size", "splits")
 def declared_size(subject: Dataset) -> str:
-    """the numbers that `sized` declares are true"""
+    """The numbers that `sized` declares are true."""
     if (sizes := sizes_of(subject.name)) is None:
         raise Skip("it declares no sizes")
     train, test = subject.splits.values()
@@ -123,7 +118,7 @@ def declared_size(subject: Dataset) -> str:
 
 @DATASETS.check("same-twice", "splits")
 def same_twice(subject: Dataset) -> str:
-    """reading a split again gives the same images"""
+    """Reading a split again gives the same images."""
     again = subject.read("test")
     if again.fingerprint == subject.splits["test"].fingerprint:
         return ""
@@ -175,14 +170,14 @@ class MetricSubject(Subject):
 
 @METRICS.check("metric", "builds")
 def is_metric(subject: MetricSubject) -> str:
-    """a metric is a `gz.Metric`"""
+    """A metric is a `gz.Metric`."""
     build_metric(subject.name)
     return ""
 
 
 @METRICS.check("values", "metric")
 def values(subject: MetricSubject) -> str:
-    """`measure` returns a dict of names and finite numbers"""
+    """`measure` returns a dict of names and finite numbers."""
     found = subject.values
     if not isinstance(found, Mapping) or not found:
         return f"it returns a {type(found).__name__}; return {{'name': value}}"
@@ -197,7 +192,7 @@ def values(subject: MetricSubject) -> str:
 
 @METRICS.check("directions", "values")
 def directions(subject: MetricSubject) -> str:
-    """`lower` and `neutral` name values that `measure` returns"""
+    """`lower` and `neutral` name values that `measure` returns."""
     metric = build_metric(subject.name)
     known = set(subject.values) | {n for n in (*metric.lower, *metric.neutral) if "-pca" in n}
     wrong = sorted({*metric.lower, *metric.neutral} - known)
@@ -206,7 +201,7 @@ def directions(subject: MetricSubject) -> str:
 
 @METRICS.check("same-twice", "values")
 def measured_twice(subject: MetricSubject) -> str:
-    """measuring again gives the same numbers, and changes neither features nor the random state"""
+    """Measuring again gives the same numbers, and changes neither features nor the random state."""
     before, copied = torch.get_rng_state(), [one.features.clone() for one in subject.sides.values()]
     again = build_metric(subject.name).measure(*subject.sides.values())
     if dict(again) != dict(subject.values):
@@ -219,14 +214,14 @@ def measured_twice(subject: MetricSubject) -> str:
 
 @METRICS.check("floor", "values")
 def floor(subject: MetricSubject) -> str:
-    """`floor` returns values of the same names for real images"""
+    """`floor` returns values of the same names for real images."""
     found = build_metric(subject.name).floor(*(subject.sides[k] for k in ("train", "real", "train")))
     return "" if set(found) <= set(subject.values) else f"its names are {sorted(found)}"
 
 
 @PRESETS.check("recipe", "loads")
 def recipe(subject: Subject) -> str:
-    """a preset is a `gz.Preset`, whose settings make a valid recipe for `train` or `transfer`"""
+    """A preset is a `gz.Preset`, whose settings make a valid recipe for `train` or `transfer`."""
     preset = load_preset(subject.name)
     for verb in ("train", "transfer"):
         settings = {k: v for k, v in preset.for_verb(verb).items() if k in Recipe.__dataclass_fields__}
@@ -234,17 +229,18 @@ def recipe(subject: Subject) -> str:
     return "" if preset.description else "it has no description"
 
 
-@FORMATS.check("format", "builds")
+@FORMATS.check("format", "loads")
 def is_format(subject: Subject) -> str:
-    """a format has a method `read`"""
-    return (
-        "" if callable(getattr(subject.built, "read", None)) else "it has none; see gantl_zoo.convert.formats"
-    )
+    """A format has a method `read`."""
+    found = subject.registry.load(subject.name)
+    if not isinstance(found, type):  # a function that returns one
+        found = subject.built
+    return "" if callable(getattr(found, "read", None)) else "it has none (gantl_zoo.convert.formats)"
 
 
 @WEIGHTS.check("file", "loads")
 def weights_file(subject: Subject) -> str:
-    """weights are the path of a safetensors file that exists"""
+    """Weights are the path of a safetensors file that exists."""
     try:
         path, _ = registered(subject.name)
         stored = look(path)

@@ -57,14 +57,14 @@ def mapped_gan() -> GAN:
 
 @LOSSES.check("methods", "builds")
 def methods(subject: Setting) -> str:
-    """a loss has the methods `discriminator` and `generator`; with `adversarial = False` only the latter"""
+    """A loss has the methods `discriminator` and `generator`; with `adversarial = False` only the latter."""
     build_loss(subject.name, subject.config)
     return ""
 
 
 @LOSSES.check("scalar", "methods")
 def scalar(subject: Setting) -> str:
-    """a loss is a finite scalar tensor"""
+    """A loss is a finite scalar tensor."""
     for role, value in values(subject)[0].items():
         if not isinstance(value, Tensor):
             return f"{role} returns a {type(value).__name__}; return a tensor"
@@ -77,7 +77,7 @@ def scalar(subject: Setting) -> str:
 
 @LOSSES.check("gradient", "scalar")
 def gradient(subject: Setting) -> str:
-    """the generator's loss has a gradient at the fake images, the discriminator's at its weights"""
+    """The generator's loss has a gradient at the fake images, the discriminator's at its weights."""
     found, fake, network = values(subject)
     targets: dict[str, list[Tensor]] = {"generator": [fake], "discriminator": list(network.parameters())}
     for role, value in found.items():
@@ -105,7 +105,7 @@ def values(subject: Setting) -> tuple[dict[str, Any], Tensor, SmallDiscriminator
 
 @AUGMENTATIONS.check("augmentation", "builds")
 def is_augmentation(subject: Setting) -> str:
-    """an augmentation is a `gz.Augment`"""
+    """An augmentation is a `gz.Augment`."""
     if isinstance(subject.built, Augment):
         return ""
     return f"it is a {type(subject.built).__name__}; derive its class from gz.Augment"
@@ -113,7 +113,7 @@ def is_augmentation(subject: Setting) -> str:
 
 @AUGMENTATIONS.check("shape", "augmentation")
 def shape(subject: Setting) -> str:
-    """`forward` returns finite images of the same shape and dtype"""
+    """`forward` returns finite images of the same shape and dtype."""
     for size in ((1, 28, 28), (3, 16, 16)):
         images = to_float(images_for(size, count=BATCH).images)
         with seeded(0):
@@ -130,7 +130,7 @@ def shape(subject: Setting) -> str:
 
 @AUGMENTATIONS.check("input-kept", "shape")
 def input_kept(subject: Setting) -> str:
-    """`forward` does not change the images that it gets"""
+    """`forward` does not change the images that it gets."""
     images = to_float(images_for(SHAPE, count=BATCH).images)
     before = images.clone()
     with seeded(0):
@@ -140,7 +140,7 @@ def input_kept(subject: Setting) -> str:
 
 @AUGMENTATIONS.check("differentiable", "shape")
 def differentiable(subject: Setting) -> str:
-    """`forward` is differentiable, since the generator is trained through it"""
+    """`forward` is differentiable, since the generator is trained through it."""
     images = to_float(images_for(SHAPE, count=BATCH).images).requires_grad_()
     with seeded(0), torch.enable_grad():
         found = subject.built(images)
@@ -152,7 +152,7 @@ def differentiable(subject: Setting) -> str:
 
 @REGULARIZERS.check("regularizer", "builds")
 def is_regularizer(subject: Setting) -> str:
-    """a regularizer is a `gz.Regularizer`"""
+    """A regularizer is a `gz.Regularizer`."""
     if isinstance(subject.built, Regularizer):
         return ""
     return f"it is a {type(subject.built).__name__}; derive its class from gz.Regularizer"
@@ -160,24 +160,21 @@ def is_regularizer(subject: Setting) -> str:
 
 @REGULARIZERS.check("latent-space", "regularizer")
 def latent_space(subject: Setting) -> str:
-    """a regularizer that replaces intermediate latents says so with `latent_space = True`"""
+    """A regularizer that replaces intermediate latents says so with `latent_space = True`."""
     own = type(subject.built).mapped_latents is not Regularizer.mapped_latents
-    return (
-        "it overrides mapped_latents; set latent_space = True"
-        if own and not subject.built.latent_space
-        else ""
-    )
+    declared = subject.built.latent_space or not own
+    return "" if declared else "it overrides mapped_latents without that; set the attribute"
 
 
 def steps(subject: Setting) -> str:
-    """training gives finite losses"""
+    """Training gives finite losses."""
     losses = train(subject.trainer(), stop=4)
     wrong = [name for name, value in losses.items() if not math.isfinite(value)]
     return f"that of {wrong[0]} is not finite after 4 steps" if wrong else ""
 
 
 def resumes(subject: Setting) -> str:
-    """a run that is resumed ends as one that was not interrupted"""
+    """A run that is resumed ends as one that was not interrupted."""
     whole, first, second = subject.trainer(), subject.trainer(), subject.trainer()
     train(whole, 0, 4)
     train(first, 0, 2)

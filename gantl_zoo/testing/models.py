@@ -37,7 +37,7 @@ class ModelFolder(Subject):
         return release_folder(self.name)
 
     @cached_property
-    def config(self) -> dict[str, Any]:  # type: ignore[override]
+    def stated(self) -> dict[str, Any]:
         """The content of config.json."""
         return read_config(self.folder)
 
@@ -49,19 +49,19 @@ class ModelFolder(Subject):
 
 @SUITE.check("folder")
 def folder(subject: ModelFolder) -> str:
-    """a released model is the path of a folder with a valid config.json"""
-    return "" if subject.config else "config.json is empty"
+    """A released model is the path of a folder with a valid config.json."""
+    return "" if subject.stated else "config.json is empty"
 
 
 @SUITE.check("loads", "folder")
 def loads(subject: ModelFolder) -> str:
-    """its files have exactly the tensors of its networks, all finite"""
+    """Its files have exactly the tensors of its networks, all finite."""
     return "" if subject.model.num_parameters() else "it has no parameters"
 
 
 @SUITE.check("works", "loads")
 def works(subject: ModelFolder) -> str:
-    """a GAN makes different images of different seeds, a classifier different logits"""
+    """A GAN makes different images of different seeds, a classifier different logits."""
     model = subject.model
     if isinstance(model, Classifier):
         logits = model(torch.rand(2, model.channels, 32, 32) * 2 - 1)
@@ -75,32 +75,24 @@ def works(subject: ModelFolder) -> str:
 
 @SUITE.check("same-seed", "works")
 def same_seed(subject: ModelFolder) -> str:
-    """a seed gives the same image each time"""
+    """A seed gives the same image each time."""
     model = subject.model
     if isinstance(model, Classifier):
         raise Skip("it is a classifier")
     return "" if torch.equal(model.generate(2, seed=3), model.generate(2, seed=3)) else "it gives others"
 
 
-@SUITE.check("card", "folder")
-def model_card(subject: ModelFolder) -> str:
-    """a model folder has a card, README.md"""
-    return "" if (subject.folder / "README.md").is_file() else "it has none; save the model with gan.save"
-
-
 @SUITE.check("licence", "folder")
 def licence(subject: ModelFolder) -> str:
-    """a released model states its licence"""
-    if subject.config.get("license"):
+    """A released model states its licence."""
+    if subject.stated.get("license"):
         return ""
     return "config.json states none; set gan.license = 'mit', or another id, and save it again"
 
 
 @SUITE.check("requires", "folder")
 def requires(subject: ModelFolder) -> str:
-    """`requires` names each plug-in that its networks come from"""
-    stated, needed = set(subject.config.get("requires", {})), set[str]()
-    model = subject.model
-    needed = set(model.config().get("requires", {}))
+    """`requires` names each plug-in that its networks come from."""
+    stated, needed = set(subject.stated.get("requires", {})), set(subject.model.config()["requires"])
     missing = sorted(needed - stated)
     return f"it does not name {missing[0]}; save the model again" if missing else ""

@@ -55,7 +55,7 @@ def followed(rule: Rule) -> Callable[[Network], str]:
 
 
 def deterministic(subject: Network) -> str:
-    """in eval mode the output depends on the inputs and the random state alone"""
+    """In eval mode the output depends on the inputs and the random state alone."""
     again = subject.output(subject.built)
     if torch.equal(subject.probe.output, again):
         return ""
@@ -63,7 +63,7 @@ def deterministic(subject: Network) -> str:
 
 
 def independent(subject: Network) -> str:
-    """in eval mode the output for one input does not depend on the others of the batch"""
+    """In eval mode the output for one input does not depend on the others of the batch."""
     skip_if_mixing(subject)
     alone = subject.output(subject.built, subject.probe.inputs[:1])
     if close(alone[0], subject.probe.output[0]):
@@ -81,14 +81,14 @@ def skip_if_mixing(subject: Network) -> None:
 
 
 def sensitive(subject: Network) -> str:
-    """different inputs give different outputs"""
+    """Different inputs give different outputs."""
     skip_if_mixing(subject)
     first, second = subject.probe.output
     return "" if not torch.equal(first, second) else "two random inputs give the same output; use the input"
 
 
 def in_order(subject: Network) -> str:
-    """`blocks` are in the order of the forward pass"""
+    """`blocks` are in the order of the forward pass."""
     network = eval_view(subject.built)
     called: list[int] = []  # blocks in the order of their first calls
 
@@ -106,7 +106,7 @@ def in_order(subject: Network) -> str:
 
 
 def gradients(subject: Network) -> str:
-    """each trained parameter in a block gets a finite gradient"""
+    """Each trained parameter in a block gets a finite gradient."""
     network = copy.deepcopy(subject.built).train()
     with torch.enable_grad():
         output = outputs_of_training(Probe(subject.kind, network), subject)
@@ -134,7 +134,7 @@ def outputs_of_training(probe: Probe, subject: Network) -> Tensor:
 
 
 def self_supervised(subject: Network) -> str:
-    """`self_supervised` returns the logits, and a dict of scalar loss terms"""
+    """`self_supervised` returns the logits, and a dict of scalar loss terms."""
     if not hasattr(subject.built, "self_supervised"):
         raise Skip("it has no loss of its own")
     probe = subject.probe
@@ -148,13 +148,13 @@ def self_supervised(subject: Network) -> str:
 
 
 def copies(subject: Network) -> str:
-    """a copy by `copy.deepcopy` computes the same"""
+    """A copy by `copy.deepcopy` computes the same."""
     output = subject.output(copy.deepcopy(subject.built))
     return "" if torch.equal(output, subject.probe.output) else "its copy computes something else"
 
 
 def round_trip(subject: Network) -> str:
-    """weights that are saved and loaded again give the same output"""
+    """Weights that are saved and loaded again give the same output."""
     described = subject.registry.described(
         subject.name, subject.registry.configure(subject.name, **subject.config)
     )
@@ -172,7 +172,7 @@ def round_trip(subject: Network) -> str:
 
 
 def classes(subject: Network) -> str:
-    """a network that takes `num_classes` is conditioned on so many classes, and others on none"""
+    """A network that takes `num_classes` is conditioned on so many classes, and others on none."""
     if subject.kind == "backbones":
         network = subject.build(num_classes=CLASSES)
         return "" if network.num_classes == CLASSES else f"its num_classes is {network.num_classes}"
@@ -190,7 +190,7 @@ def classes(subject: Network) -> str:
 
 
 def channels(subject: Network) -> str:
-    """a network that takes `channels` works for grey and for RGB images"""
+    """A network that takes `channels` works for grey and for RGB images."""
     if not subject.takes("channels"):
         raise Skip("it does not take channels")
     for count in (1, 3):
@@ -206,28 +206,31 @@ def channels(subject: Network) -> str:
 
 
 def any_size(subject: Network) -> str:
-    """a backbone takes images of any size of 28 pixels and more"""
+    """A backbone takes images of any size of 28 pixels and more."""
     images = torch.zeros(1, subject.built.channels, 28, 28)
     with torch.no_grad(), seeded(0):
         for size in (28, 45):
             shape = tuple(eval_view(subject.built)(nn.functional.interpolate(images, size)).shape)
             if shape != (1, subject.built.num_classes):
-                return f"for images of {size} pixels the logits have the shape {shape}; pool before the last layer"
+                return (
+                    f"for {size}×{size} pixels the logits have the shape {shape}; pool before the last layer"
+                )
     return ""
 
 
 def by_seed(subject: Network) -> str:
-    """an image depends on its seed alone"""
+    """An image depends on its seed alone."""
     part = {"name": subject.name, "config": dict(subject.config)}
     gan = GAN(subject.built, None, {"generator": part})
-    many, one = gan.generate(2, seed=5), gan.generate(1, seed=6)
+    labels = [0, 0] if gan.num_classes else None
+    many, one = gan.generate(2, seed=5, labels=labels), gan.generate(1, seed=6, labels=labels and labels[:1])
     if torch.equal(many[1], one[0]):
         return ""
     return "the image of seed 6 changes with the images beside it; draw random numbers only from torch"
 
 
 def mapped(subject: Network) -> str:
-    """`synthesize(map(noise))` gives the images of `forward`, and `truncate` with 1 changes nothing"""
+    """`synthesize(map(noise))` gives the images of `forward`, and `truncate` with 1 changes nothing."""
     network = eval_view(subject.built)
     if not isinstance(network, MappedGenerator):
         raise Skip("it has no intermediate latent space")
@@ -243,7 +246,7 @@ def mapped(subject: Network) -> str:
 
 
 def trains(subject: Network) -> str:
-    """two steps of training give finite losses and change the weights of every block"""
+    """Two steps of training give finite losses and change the weights of every block."""
     network = subject.build()
     gan = with_partner(subject.kind, subject.name, subject.config, network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

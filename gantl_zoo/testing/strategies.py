@@ -67,7 +67,7 @@ SUITE = begun()
 
 @SUITE.check("strategy", "builds")
 def is_strategy(subject: Strategy) -> str:
-    """a strategy is a `gz.TransferStrategy`"""
+    """A strategy is a `gz.TransferStrategy`."""
     if isinstance(subject.built, TransferStrategy):
         return ""
     return f"it is a {type(subject.built).__name__}; derive its class from gz.TransferStrategy"
@@ -75,7 +75,7 @@ def is_strategy(subject: Strategy) -> str:
 
 @SUITE.check("plan", "strategy")
 def plan(subject: Strategy) -> str:
-    """`prepare` returns a `gz.Plan` with groups of parameters by role"""
+    """`prepare` returns a `gz.Plan` with groups of parameters by role."""
     found = subject.prepared["plan"]
     if not isinstance(found, Plan):
         return f"it returns a {type(found).__name__}; return gz.Plan({{'generator': [gz.Group(…)], …}})"
@@ -87,14 +87,13 @@ def plan(subject: Strategy) -> str:
                 return f"a group of {role} is a {type(group).__name__}; use gz.Group([parameters])"
             if not all(isinstance(p, nn.Parameter) for p in group.parameters):
                 return f"a group of {role} has other things than parameters; list torch.nn.Parameter objects"
-    return (
-        "" if any(g.parameters for groups in found.groups.values() for g in groups) else "it trains nothing"
-    )
+    trained = any(group.parameters for groups in found.groups.values() for group in groups)
+    return "" if trained else "it trains nothing; list parameters in a group"
 
 
 @SUITE.check("own-parameters", "plan")
 def own_parameters(subject: Strategy) -> str:
-    """the plan lists parameters of the model, or of modules that the plan brings"""
+    """The plan lists parameters of the model, or of modules that the plan brings."""
     found, target = subject.prepared["plan"], subject.prepared["target"]
     modules = [*target.networks().values(), *found.modules.values(), found.discriminator]
     known = {id(p) for module in modules if module is not None for p in module.parameters()}
@@ -108,7 +107,7 @@ def own_parameters(subject: Strategy) -> str:
 
 @SUITE.check("source-kept", "plan")
 def source_kept(subject: Strategy) -> str:
-    """`prepare` does not change `source`"""
+    """`prepare` does not change `source`."""
     source = subject.prepared["source"]
     for role, network in small_gan().networks().items():
         if lost := differing(network.state_dict(), getattr(source, role).state_dict()):
@@ -118,7 +117,7 @@ def source_kept(subject: Strategy) -> str:
 
 @SUITE.check("flags-kept", "plan")
 def flags_kept(subject: Strategy) -> str:
-    """a strategy lists what is trained, and does not switch `requires_grad` itself"""
+    """A strategy lists what is trained, and does not switch `requires_grad` itself."""
     flags, target = subject.prepared["flags"], subject.prepared["target"]
     for role, network in target.networks().items():
         for name, parameter in network.named_parameters():
@@ -131,7 +130,7 @@ def flags_kept(subject: Strategy) -> str:
 
 @SUITE.check("steps", "own-parameters")
 def steps(subject: Strategy) -> str:
-    """training gives finite losses"""
+    """Training gives finite losses."""
     losses = train(subject.trainer(), stop=STEPS)
     wrong = [name for name, value in losses.items() if not math.isfinite(value)]
     return f"that of {wrong[0]} is not finite after {STEPS} steps" if wrong else ""
@@ -139,7 +138,7 @@ def steps(subject: Strategy) -> str:
 
 @SUITE.check("moves", "steps")
 def moves(subject: Strategy) -> str:
-    """only the parameters that the plan lists change"""
+    """Only the parameters that the plan lists change."""
     trainer = subject.trainer()
     listed: set[int] = set()
     before = {role: copy.deepcopy(network.state_dict()) for role, network in trainer.networks.items()}
@@ -156,7 +155,7 @@ def moves(subject: Strategy) -> str:
 
 @SUITE.check("resumes", "steps")
 def resumes(subject: Strategy) -> str:
-    """a run that is resumed ends as one that was not interrupted"""
+    """A run that is resumed ends as one that was not interrupted."""
     whole, first, second = subject.trainer(), subject.trainer(), subject.trainer()
     train(whole, 0, STEPS)
     train(first, 0, 2)
@@ -170,7 +169,7 @@ def resumes(subject: Strategy) -> str:
 
 @SUITE.check("exports", "steps")
 def exports(subject: Strategy) -> str:
-    """the trained model is one of registered networks, which saves and loads"""
+    """The trained model is one of registered networks, which saves and loads."""
     trainer = subject.trainer()
     train(trainer)
     gan = trainer.snapshot()
@@ -183,7 +182,7 @@ def exports(subject: Strategy) -> str:
 
 @SUITE.check("classifiers", "strategy")
 def classifiers(subject: Strategy) -> str:
-    """a strategy fine-tunes classifiers, or says in `gans_only` that it does not"""
+    """A strategy fine-tunes classifiers, or says in `gans_only` that it does not."""
     with seeded(0):
         network = backbones.build("cnn", widths=[4, 8])
     strategy = subject.fresh()

@@ -84,7 +84,7 @@ def named(kind: str, target: Any) -> Iterator[str]:
 
 
 def arguments(subject: Subject) -> str:
-    """The arguments of a builder are keyword arguments with defaults that JSON can store"""
+    """The arguments of a builder are keyword arguments with defaults that JSON can store."""
     parameters = subject.registry.takes(subject.name)[0].values()
     for one in parameters:
         if one.kind is inspect.Parameter.POSITIONAL_ONLY:
@@ -101,13 +101,13 @@ def arguments(subject: Subject) -> str:
 
 
 def loads(subject: Subject) -> str:
-    """A name leads to an object that can be imported"""
+    """A name leads to an object that can be imported."""
     subject.registry.load(subject.name)
     return ""
 
 
 def builds(subject: Subject) -> str:
-    """A builder works with its defaults"""
+    """A builder works with its defaults."""
     assert subject.built is not None
     return ""
 
