@@ -23,7 +23,14 @@ class ConformanceError(PluginError):
 
 
 class Skip(Exception):
-    """Raised inside a check that has no meaning for an object; its text is the reason."""
+    """Raised inside a check that has no meaning for an object; its text is the reason.
+
+    With `needed=True` the checks that need this one are skipped, too.
+    """
+
+    def __init__(self, reason: str, needed: bool = False) -> None:
+        super().__init__(reason)
+        self.needed = needed
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class CheckResult:
 class Check:
     """A convention. `broken(subject)` returns what was found and what to do, or "" if the convention holds.
 
-    `needs` names the checks without which it has no meaning.
+    `needs` names the checks that must not fail for this one to have a meaning.
     """
 
     name: str
@@ -107,12 +114,8 @@ def run(
         raise UsageError(f"on_fail must be 'raise', 'warn' or None, not {on_fail!r}")
     if wrong := [name for name in expected if name not in {check.name for check in checks}]:
         raise UsageError(unknown("check", wrong, [check.name for check in checks]))
-    results: list[CheckResult] = []
-    passed: set[str] = set()
-    for check in checks:
-        results.append(result_of(check, subject, passed, expected.get(check.name)))
-        if results[-1].status in ("passed", "xpassed"):
-            passed.add(check.name)
+    failed: set[str] = set()
+    results = [result_of(check, subject, failed, expected.get(check.name)) for check in checks]
     failures = [one for one in results if one.wrong]
     if on_fail == "warn":
         for one in failures:
@@ -123,18 +126,24 @@ def run(
     return results
 
 
-def result_of(check: Check, subject: Any, passed: set[str], expected: str | None) -> CheckResult:
-    """The result of one check, which is skipped unless those that it needs are among the `passed` ones."""
+def result_of(check: Check, subject: Any, failed: set[str], expected: str | None = None) -> CheckResult:
+    """The result of one check, which is skipped if one that it needs is among the `failed` ones.
+
+    Adds its name to them if it fails.
+    """
     start = time.perf_counter()
-    if missing := [name for name in check.needs if name not in passed]:
+    if missing := [name for name in check.needs if name in failed]:
+        failed.add(check.name)
         return CheckResult(check.name, "skipped", f"it needs the check {missing[0]}")
     status, reason = "passed", ""
     try:
         check(subject)
     except Skip as skip:
         status, reason = "skipped", str(skip)
+        failed |= {check.name} if skip.needed else set()
     except ConformanceError as error:
         status, reason = "failed", str(error)
+        failed.add(check.name)
     if expected is not None and status == "failed":
         status, reason = "xfailed", expected
     elif expected is not None and status == "passed":

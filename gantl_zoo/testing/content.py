@@ -49,7 +49,7 @@ class Dataset(Subject):
         try:
             return {split: self.read(split) for split in ("train", "test")}
         except DataError as error:
-            raise Skip(str(error)) from error
+            raise Skip(" ".join(str(error).split()), needed=True) from error
 
     def read(self, split: str) -> ImageData:
         """One split, at the data's own size."""
@@ -159,7 +159,7 @@ class MetricSubject(Subject):
         try:
             build_metric(self.name).check(Counts(extractor, "random", COUNT, COUNT, COUNT, 2 * COUNT))
         except (DataError, UsageError) as error:
-            raise Skip(str(error)) from error
+            raise Skip(str(error), needed=True) from error
         return {"fake": features(0.5), "real": features(0.0), "train": features(0.0)}
 
     @cached_property

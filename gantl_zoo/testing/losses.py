@@ -138,7 +138,7 @@ def input_kept(subject: Setting) -> str:
     return "" if torch.equal(images, before) else "it has changed them in place; return new tensors"
 
 
-@AUGMENTATIONS.check("differentiable", "shape")
+@AUGMENTATIONS.check("differentiable", "input-kept")
 def differentiable(subject: Setting) -> str:
     """`forward` is differentiable, since the generator is trained through it."""
     images = to_float(images_for(SHAPE, count=BATCH).images).requires_grad_()

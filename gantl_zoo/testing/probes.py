@@ -14,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.data import ImageData
+from gantl_zoo.model.classifier import Classifier
 from gantl_zoo.model.gan import GAN, build_gan
 from gantl_zoo.networks.base import num_classes_of
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training import checkpoint, engine
+from gantl_zoo.training.classifier import ClassifierTrainer
+from gantl_zoo.training.classifier_recipe import ClassifierRecipe
+from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
@@ -132,7 +136,16 @@ def trainer_of(
     return Trainer(setup, images, recipe, engine.choose("cpu", "fp32"))
 
 
-def train(trainer: Trainer, start: int = 0, stop: int = 2) -> dict[str, float]:
+def classifier_trainer_of(backbone: nn.Module) -> ClassifierTrainer:
+    """A trainer of a classifier for a few steps."""
+    channels, classes = int(backbone.channels), int(backbone.num_classes)  # type: ignore[arg-type]
+    images = images_for((channels, 32, 32), classes, count=2 * classes)
+    recipe = ClassifierRecipe(epochs=4, batch=BATCH, lr=1e-2, weight_decay=0.0)
+    model = Classifier(backbone, {})
+    return ClassifierTrainer(model, TransferStrategy(), images, recipe, engine.choose("cpu", "fp32"))
+
+
+def train(trainer: Learner, start: int = 0, stop: int = 2) -> dict[str, float]:
     """Train some steps. Returns all loss terms of the last one."""
     losses: dict[str, Tensor] = {}
     with training_modes(), seeded(0):

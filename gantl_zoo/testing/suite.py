@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -10,14 +11,14 @@ from typing_extensions import Unpack
 
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.registry.plugins import Entry, installed, normalise
-from gantl_zoo.testing import content, losses, models, networks, strategies
-from gantl_zoo.testing.check import Check, CheckResult, OnFail, Skip, Suite, run
+from gantl_zoo.testing import content, losses, models, network, networks, strategies
+from gantl_zoo.testing.check import Check, CheckResult, OnFail, Skip, Suite, result_of, run
 from gantl_zoo.testing.subject import Subject, named
 
 SUITES: dict[str, tuple[type[Subject], Suite]] = {
-    "generators": (networks.Network, networks.GENERATORS),
-    "discriminators": (networks.Network, networks.DISCRIMINATORS),
-    "backbones": (networks.Network, networks.BACKBONES),
+    "generators": (network.Network, networks.GENERATORS),
+    "discriminators": (network.Network, networks.DISCRIMINATORS),
+    "backbones": (network.Network, networks.BACKBONES),
     "strategies": (strategies.Strategy, strategies.SUITE),
     "losses": (losses.Setting, losses.LOSSES),
     "augmentations": (losses.Setting, losses.AUGMENTATIONS),
@@ -167,35 +168,43 @@ def parametrize_checks(
     expected, parameters = dict(expected_failures or {}), []
     for entry in entries_of(plugin):
         checks, subject = checks_for(entry.kind, entry.qualified, (configs or {}).get(entry.name))
-        passed: set[str] = set()
         for check in checks:
             label = f"{entry.name}-{check.name}"
             reason = expected.pop(label, None)
             marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            parameters.append(pytest.param(Test(checks, check, subject, passed), id=label, marks=marks))
+            parameters.append(pytest.param(Test(check, checks, subject), id=label, marks=marks))
     if expected:
         labels = [str(parameter.id) for parameter in parameters]
         raise UsageError(unknown("check", list(expected), labels))
     return pytest.mark.parametrize("check", parameters)
 
 
+@dataclass
 class Test:
-    """A check with its subject, as a test: called without arguments. Skips what depends on a failed check."""
+    """A check as a test of pytest: called without arguments. Skips if a check that it needs fails."""
 
-    def __init__(self, checks: Iterable[Check], check: Check, subject: Subject, passed: set[str]) -> None:
-        self.checks, self.check, self.subject, self.passed = checks, check, subject, passed
+    check: Check
+    checks: Sequence[Check]
+    subject: Subject
 
     def __call__(self) -> None:
         import pytest
 
-        needed = [one for one in self.checks if one.name in self.check.needs and one.name not in self.passed]
-        for one in needed:  # a test may run alone, in any order
-            result = run([Check(one.name, one.convention, one.broken)], self.subject, on_fail=None)[0]
-            if result.status != "passed":
-                pytest.skip(f"it needs the check {one.name}")
-            self.passed.add(one.name)
+        failed: set[str] = set()
+        for one in self.needed(self.check):  # a test may run alone, and in any order
+            result_of(one, self.subject, failed)
+        if missing := [name for name in self.check.needs if name in failed]:
+            pytest.skip(f"it needs the check {missing[0]}")
         try:
             self.check(self.subject)
         except Skip as skip:
             pytest.skip(str(skip))
-        self.passed.add(self.check.name)
+
+    def needed(self, check: Check) -> list[Check]:
+        """The checks that a check needs, at any depth, in their order."""
+        names, todo = set[str](), list(check.needs)
+        while todo:
+            name = todo.pop()
+            names.add(name)
+            todo += next(one.needs for one in self.checks if one.name == name)
+        return [one for one in self.checks if one.name in names]
