@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
     "testing": {"training", "metrics", "zoo"},
-    "scaffold": {"registry"},
+    "scaffold": {"model"},
     "bench": {"runs", "latent"},
     "__init__": {"runs", "zoo", "convert", "latent", "testing"},
     "cli": {"bench", "convert", "testing", "scaffold"},

@@ -43,6 +43,7 @@ VERBS = {
     "push": "share",
     "pull": "share",
     "plugins": "plugins",
+    "plugin": "plugin",
     "env": "env",
 }
 

@@ -12,6 +12,7 @@ The core's own names pass the same checks. `gantl-zoo plugins --check NAME` prin
 
 from gantl_zoo.registry.imports import API_VERSION
 from gantl_zoo.testing.check import Check, CheckResult, ConformanceError, run
+from gantl_zoo.testing.plugin import parametrize_checks
 from gantl_zoo.testing.suite import (
     check_augmentation,
     check_backbone,
@@ -26,7 +27,6 @@ from gantl_zoo.testing.suite import (
     check_regularizer,
     check_strategy,
     checks_for,
-    parametrize_checks,
 )
 
 __all__ = [

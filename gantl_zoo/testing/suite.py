@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 from typing_extensions import Unpack
 
 from gantl_zoo.errors import UsageError, unknown
-from gantl_zoo.registry.plugins import Entry, installed, normalise
 from gantl_zoo.testing import content, losses, models, network, networks, strategies
-from gantl_zoo.testing.check import Check, CheckResult, OnFail, Skip, Suite, result_of, run
+from gantl_zoo.testing.check import Check, CheckResult, OnFail, Suite, run
 from gantl_zoo.testing.subject import Subject, named
 
 SUITES: dict[str, tuple[type[Subject], Suite]] = {
@@ -138,73 +136,3 @@ def check_dataset(
 def check_model_folder(target: str | Path, **options: Unpack[Options]) -> list[CheckResult]:
     """Check a model folder, by its path or the name of a released model. Raises as `run` does."""
     return run(models.SUITE.checks, models.ModelFolder(name=str(target)), **options)
-
-
-def entries_of(plugin: str) -> Sequence[Entry]:
-    """The registered names of a plug-in, without deprecated ones. Raises `UsageError` for another name."""
-    found = [one for one in installed() if normalise(one.name) == normalise(plugin)]
-    if not found:
-        raise UsageError(unknown("plug-in", plugin, [one.name for one in installed()]))
-    return [entry for entry in found[0].entries if not entry.instead]
-
-
-def parametrize_checks(
-    plugin: str,
-    *,
-    expected_failures: Mapping[str, str] | None = None,
-    configs: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a test function for pytest: it is called with `check`, once for each check of each name.
-
-        @parametrize_checks("my-package", expected_failures={"my-net-by-seed": "it needs a batch"})
-        def test_conformance(check):
-            check()
-
-    `expected_failures` maps `NAME-CHECK` to reasons; such a test must fail. `configs` maps names to the
-    arguments that they are checked with.
-    """
-    import pytest
-
-    expected, parameters = dict(expected_failures or {}), []
-    for entry in entries_of(plugin):
-        checks, subject = checks_for(entry.kind, entry.qualified, (configs or {}).get(entry.name))
-        for check in checks:
-            label = f"{entry.name}-{check.name}"
-            reason = expected.pop(label, None)
-            marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            parameters.append(pytest.param(Test(check, checks, subject), id=label, marks=marks))
-    if expected:
-        labels = [str(parameter.id) for parameter in parameters]
-        raise UsageError(unknown("check", list(expected), labels))
-    return pytest.mark.parametrize("check", parameters)
-
-
-@dataclass
-class Test:
-    """A check as a test of pytest: called without arguments. Skips if a check that it needs fails."""
-
-    check: Check
-    checks: Sequence[Check]
-    subject: Subject
-
-    def __call__(self) -> None:
-        import pytest
-
-        failed: set[str] = set()
-        for one in self.needed(self.check):  # a test may run alone, and in any order
-            result_of(one, self.subject, failed)
-        if missing := [name for name in self.check.needs if name in failed]:
-            pytest.skip(f"it needs the check {missing[0]}")
-        try:
-            self.check(self.subject)
-        except Skip as skip:
-            pytest.skip(str(skip))
-
-    def needed(self, check: Check) -> list[Check]:
-        """The checks that a check needs, at any depth, in their order."""
-        names, todo = set[str](), list(check.needs)
-        while todo:
-            name = todo.pop()
-            names.add(name)
-            todo += next(one.needs for one in self.checks if one.name == name)
-        return [one for one in self.checks if one.name in names]
