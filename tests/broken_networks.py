@@ -251,7 +251,6 @@ def broken(kind: str) -> dict[str, Any]:
         "gradients": good(kind, Unused),
         "classes": classes_for(kind),
         "channels": one_channel(kind),
-        "self-supervised": good(kind, Terms),
         "trains": good(kind, Idle),
     }
     own = {
@@ -260,7 +259,7 @@ def broken(kind: str) -> dict[str, Any]:
             "by-seed": good(kind, Noisy),
             "mapped": good(kind, Mapped),
         },
-        "discriminators": {},
+        "discriminators": {"self-supervised": good(kind, Terms)},
         "backbones": {
             "pyramid": good(kind, Upside),
             "embedding": good(kind, Embedding),

@@ -14,9 +14,8 @@ def save_model(folder: Path, name: str, licence: str) -> None:
     """Save a GAN with random weights, large enough that its images differ."""
     own = {"width": 4, "image_size": 28, "channels": 1}
     with seeded(0):
-        gan = build_gan(
-            "dcgan", generator_config=small | {"latent_dim": 8}, discriminator_config=small, name=name
-        )
+        settings = own | {"latent_dim": 8}
+        gan = build_gan("dcgan", generator_config=settings, discriminator_config=own, name=name)
         for parameter in gan.generator.parameters():
             if parameter.ndim > 1:
                 nn.init.orthogonal_(parameter)

@@ -113,7 +113,7 @@ def rendered(facts: dict[str, str], kinds: Sequence[str]) -> dict[str, str]:
         f'[project.entry-points."gantl_zoo.{KINDS[kind].registry}"]\n'
         f'{base} = "{module}{"" if kind == "model" else f".{kind}"}:{KINDS[kind].object}"\n\n'
         for kind in kinds
-    )
+    ).rstrip("\n")
     data = f'\n[tool.setuptools.package-data]\n{module} = ["released/*/*"]\n' if has_model else ""
     place = {kind: f"{kind}.py" for kind in kinds} | {"model": f"released/{base}/"}
     table = "\n".join(f"| `{base}` | {kind} | `{module}/{place[kind]}` |" for kind in kinds)
@@ -121,10 +121,7 @@ def rendered(facts: dict[str, str], kinds: Sequence[str]) -> dict[str, str]:
     path = "\n# the folder of the released model; replace it by that of a run: RUN/model\n"
     path += f'model = Path(__file__).parent / "released" / "{base}"\n'
     more = {"entries": entries, "package_data": data, "table": table, "usage": usage}
-    more |= {
-        "imports": "\nfrom pathlib import Path\n" if has_model else "",
-        "body": path if has_model else "",
-    }
+    more |= {"imports": "\nfrom pathlib import Path\n", "body": path} if has_model else NOTHING
     own = licence_template(facts["spdx"])
     templates = {
         "pyproject.toml": "pyproject.toml",

@@ -32,8 +32,11 @@ def suite(kind: str) -> Suite:
     found.check("input-matters", "deterministic")(behaviour.sensitive)
     found.check("independent", "deterministic")(behaviour.independent)
     found.check("block-order", "deterministic")(behaviour.in_order)
-    found.check("self-supervised", "deterministic")(behaviour.self_supervised)
-    found.check("gradients", "deterministic all-in-blocks self-supervised")(behaviour.gradients)
+    needed = "deterministic all-in-blocks"
+    if kind == "discriminators":
+        found.check("self-supervised", "deterministic")(behaviour.self_supervised)
+        needed += " self-supervised"
+    found.check("gradients", needed)(behaviour.gradients)
     found.check("classes", sound)(capabilities.classes)
     found.check("channels", sound)(capabilities.channels)
     if kind == "backbones":
