@@ -17,10 +17,11 @@ from torch.overrides import TorchFunctionMode
 from gantl_zoo import registry
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
 from gantl_zoo.networks.contract import check_network
-from gantl_zoo.networks.requirements import check_ranges, hint, install_line
+from gantl_zoo.networks.requirements import check_ranges, hint
 from gantl_zoo.registry.plugins import normalise, singular
 from gantl_zoo.storage.folder import load_into
 from gantl_zoo.storage.headers import Stored, look
+from gantl_zoo.storage.requirements import install_line
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")

@@ -7,13 +7,7 @@ from pathlib import Path
 
 from gantl_zoo.errors import WeightsError
 from gantl_zoo.registry.plugins import installed, normalise
-from gantl_zoo.storage.schema import is_range
-
-
-def install_line(requires: Mapping[str, str]) -> str:
-    """The command that installs the plug-ins, such as `pip install mine==0.3 'other>=1,<2'`."""
-    parts = [f"'{p}{v}'" if is_range(v) else f"{p}=={v}" for p, v in requires.items()]
-    return f"pip install {' '.join(parts)}"
+from gantl_zoo.storage.requirements import install_line, is_range
 
 
 def others(requires: Mapping[str, str]) -> dict[str, str]:
@@ -53,7 +47,6 @@ def hint(requires: Mapping[str, str]) -> str:
     found = others(requires)
     if not found:
         return ""
-    parts = [
-        f"it was saved with {p} {requires[p]}, and {version} is installed" for p, version in found.items()
-    ]
-    return f"; {'; '.join(parts)}: try {install_line({p: requires[p] for p in found})}"
+    saved = " and ".join(f"{package} {requires[package]}" for package in found)
+    line = install_line({package: requires[package] for package in found})
+    return f"; it was saved with {saved}, but {' and '.join(found.values())} is installed: try {line}"

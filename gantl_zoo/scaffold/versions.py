@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -30,8 +30,9 @@ def newer(plugin: str) -> list[str]:
 def source_of(plugin: str) -> Path | None:
     """The folder of a package that is installed in editable mode."""
     try:
-        text = distribution(plugin).read_text("direct_url.json")
-    except PackageNotFoundError:
+        distribution = metadata.distribution(plugin)
+        text = distribution.read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
         return None
     url = json.loads(text or "{}")
     if not url.get("dir_info", {}).get("editable"):

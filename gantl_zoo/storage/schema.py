@@ -14,6 +14,7 @@ from typing import Any
 
 from gantl_zoo.errors import WeightsError, unknown
 from gantl_zoo.storage import untrusted
+from gantl_zoo.storage.requirements import is_version
 
 FORMAT = 1
 KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",), "adapter": ("generator",)}
@@ -24,8 +25,6 @@ LARGEST = 1 << 16  # limit of every number in builder arguments: pixels, channel
 LONGEST = 256  # limit of the length of every list in builder arguments
 WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAMED = re.compile(rf"(?:{WORD}:)?{WORD}", re.A)  # a registered name, `package:name`, `timm:name`
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}", re.A)
-RANGE = re.compile(r"(?:~=|[=!]=|[<>]=?)[0-9][A-Za-z0-9.!+_*-]{0,63}(?:, ?(?=[~=!<>])|$)", re.A)  # one part
 SHA256 = re.compile(r"[0-9a-f]{64}", re.A)
 DIGEST = re.compile(r"[0-9a-f]{16}", re.A)
 COMMIT = re.compile(r"[0-9a-f]{40}", re.A)
@@ -169,18 +168,9 @@ def requires(value: Any) -> str:
     if not isinstance(value, dict):
         return "must map packages to versions"
     for package, version in value.items():
-        if (
-            name(package)
-            or not isinstance(version, str)
-            or not (VERSION.fullmatch(version) or is_range(version))
-        ):
+        if name(package) or not is_version(version):
             return f"must map packages to versions, not {package[:80]!r} to {str(version)[:40]!r}"
     return ""
-
-
-def is_range(version: str) -> bool:
-    """Whether a text is a range of versions, such as ">=0.3,<1"."""
-    return 0 < len(version) <= 200 and RANGE.sub("", version) == ""
 
 
 def files(value: Any) -> str:
