@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ from gantl_zoo.testing import (
     check_regularizer,
     check_strategy,
 )
-from gantl_zoo.testing.subject import UNNAMED
+from gantl_zoo.testing.subject import ANCHORS, UNNAMED
 from gantl_zoo.testing.suite import SUITES
 
 NETWORKS = ("generators", "discriminators", "backbones")
@@ -96,6 +97,14 @@ def test_every_check_is_tested_here() -> None:
     for kind, (_, suite) in SUITES.items():
         if kind != "models":
             assert {check.name for check in suite.checks} == {"loads", *BROKEN[kind]}, kind
+
+
+def test_the_guide_names_every_check_and_has_the_sections_that_errors_name() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    for _, suite in SUITES.values():
+        assert {check.name for check in suite.checks} <= set(re.findall(r"`([\w-]+)`", text))
+    headings = {line.lower().strip("# ").replace(" ", "-") for line in text.splitlines() if line[:2] == "##"}
+    assert {anchor.strip("#") for anchor in ANCHORS.values()} <= headings and set(ANCHORS) == set(SUITES)
 
 
 @pytest.mark.parametrize("kind", GOOD)
