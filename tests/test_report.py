@@ -46,6 +46,7 @@ def test_a_run_writes_its_report(run: Path) -> None:
         assert part in text, part
     assert "report: " in (run / "log.txt").read_text()
     loaded = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)
+    assert text.count("<style") == 1  # that of an SVG would be the whole page's
     assert not loaded and "@import" not in text and "url(http" not in text
     scratch = next(run.glob("00000-*")) / "report.html"
     assert "Samples during the run" in scratch.read_text(encoding="utf-8")

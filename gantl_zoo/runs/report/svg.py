@@ -69,7 +69,9 @@ def drawn(rows: Rows, panel: Panel, chance: float | None, name: str) -> str:
 def inline(text: str, title: str) -> str:
     """A file's SVG element, in the colours of the page and with a name for screen readers."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S
+    )  # a style is the page's
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text))
     return text.replace(INK, "currentColor").replace(
