@@ -86,6 +86,13 @@ def test_a_released_model_and_a_run_are_compared(run: Path, tmp_path: Path) -> N
     assert gz.write_report("dcgan-mnist", to=tmp_path / "one.html").stat().st_size < 3_000_000
 
 
+def test_the_scores_of_each_class_are_folded(tmp_path: Path) -> None:
+    text = gz.write_report("dcgan-mnist-conditional", to=tmp_path / "page.html").read_text(encoding="utf-8")
+    whole, folded = text.split("<details>")
+    assert "fd_cnn-mnist" in whole and "fd[3 - three]" not in whole and "fd[3 - three]_cnn-mnist" in folded
+    assert whole.index("Samples of the first seeds") < whole.index("Metrics")
+
+
 def test_two_runs_share_a_curve(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "again")
     text = gz.write_report(run, tmp_path / "again", to=tmp_path / "two.html").read_text(encoding="utf-8")
@@ -137,9 +144,10 @@ def test_times_and_meanings() -> None:
     assert seconds_of(rows) == 4.0
     assert [duration(seconds) for seconds in (0, 5, 600, 9000)] == ["", "5 s", "10 min", "2.5 h"]
     kinds = [
-        kind for kind, _ in meanings(["fd_a-pca64", "precision_a", "cprecision_a", "fd[cat]_a", "other"])
+        kind
+        for kind, _ in meanings(["fd_a-pca64", "precision_a", "complement_precision_a", "fd[cat]_a", "other"])
     ]
-    assert kinds == ["fd", "cprecision", "precision"]
+    assert kinds == ["fd", "complement_precision", "precision"]
     assert all(text.endswith(".") for text in MEANINGS.values())
 
 

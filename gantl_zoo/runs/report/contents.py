@@ -14,6 +14,7 @@ from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, examine
 from gantl_zoo.runs.diagnosis.records import Records, json_of
 from gantl_zoo.runs.folder import RunFolder
 from gantl_zoo.runs.pictures import Pictures
+from gantl_zoo.storage.card.facts import COLOURS
 from gantl_zoo.storage.card.words import lineage, recipe_words
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.zoo import locate
@@ -86,7 +87,9 @@ class Contents:
         """Rows of a table: networks, images, time, engine."""
         shape = self.model.get("image") or {}
         image = (
-            f"{shape.get('height')}×{shape.get('width')}, {shape.get('channels')} channels" if shape else ""
+            f"{shape.get('height')}×{shape.get('width')}, {COLOURS.get(shape.get('channels'), 'other')}"
+            if shape
+            else ""
         )
         networks = [self.model.get(part, {}).get("name") for part in ("generator", "discriminator")]
         rows = [

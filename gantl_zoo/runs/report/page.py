@@ -31,6 +31,17 @@ class Part:
     compared: list[str]
     meanings: list[tuple[str, str]]
 
+    @property
+    def of_classes(self) -> list[str]:
+        """The metrics of single classes, which are folded."""
+        return [name for name in self.about.floors if "[" in name]
+
+    @property
+    def on(self) -> str:
+        """What all metrics were measured on; "" if they differ."""
+        texts = {str(metric.get("on") or "") for metric in self.about.metrics}
+        return texts.pop() if len(texts) == 1 else ""
+
 
 def html(all_contents: Sequence[Contents]) -> str:
     """One self-contained page about a few runs or models."""

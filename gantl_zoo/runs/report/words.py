@@ -9,8 +9,8 @@ MEANINGS = {
     "Compare values only if they have the same extractor and the same data.",
     "kd": "Kernel distance: as the Fréchet distance, but also fair for few images. Lower is better; 0 means "
     "no difference, and small values may be negative by chance.",
-    "cprecision": "Share of samples that lie where real images do, relative to real images among themselves.",
-    "crecall": "Share of real images that samples come near to, relative to real images among themselves.",
+    "complement_precision": "Share of samples that are no further from real images than these are from each "
+    "other. Higher is better.",
     "precision": "Share of samples that look like a real image. Higher is better.",
     "recall": "Share of real images that samples come near to: variety. Higher is better.",
     "density": "How many real images are near a sample. Higher is better.",
@@ -19,6 +19,11 @@ MEANINGS = {
     "nn_distance": "Distance of samples to the nearest training image, relative to held-out images. 0 means "
     "copies, 1 means new images.",
     "class_match": "Share of samples in which a classifier finds the class that was asked for.",
+    "class_share_min": "Share of samples in the rarest class, as a classifier finds them.",
+    "class_share_max": "Share of samples in the most frequent class.",
+    "class_coverage": "Share of the classes that samples contain.",
+    "class_entropy": "How evenly samples are spread over the classes; 1 is even.",
+    "confidence": "How certain a classifier is of the classes of samples.",
     "mifid": "Fréchet distance with a penalty for copies. Lower is better.",
     "is": "Inception score. Higher is better; it says nothing about the training images.",
     "diversity": "How different samples are from each other, relative to real images.",
