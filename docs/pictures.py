@@ -129,7 +129,7 @@ def targets(runs: Sequence[Path], columns: int = 3) -> None:
             above[f"source: {gan.lineage['base_model']}"], below[""] = before[:count], before[count:]
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         data = DataSpec.from_config(config["data"]).load()
-        title = config["title"]
+        title = config["title"].removeprefix("dcgan-")
         above[f"{len(data)} {title}"] = data.few(count, seed=1).images
         below[f"after transfer to {title}"] = gan.generate(count, seed=0)
     rows = [side_by_side(panels, columns, 15) for panels in (above, below)]
