@@ -36,12 +36,13 @@ from gantl_zoo.version import VERSION
 from gantl_zoo.zoo import list_models, load_adapter, load_model
 
 if TYPE_CHECKING:
-    from gantl_zoo import latent
+    from gantl_zoo import latent, metrics, testing
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
     from gantl_zoo.hub.search import HubModel, hub_models, search_hub
+    from gantl_zoo.metrics.metric import Metric
     from gantl_zoo.metrics.report import Report
     from gantl_zoo.metrics.result import Result
     from gantl_zoo.model.adapter import Adapter
@@ -90,6 +91,7 @@ _LAZY = {
     "HubModel": "hub.search",
     "ImageData": "data",
     "Images": "viz.images",
+    "Metric": "metrics.metric",
     "ModelInfo": "registry.model_info",
     "Plan": "strategy.base",
     "Recipe": "training.recipe",
@@ -111,11 +113,13 @@ _LAZY = {
     "hub_models": "hub.search",
     "import_weights": "convert.imported",
     "latent": "latent",
+    "metrics": "metrics",
     "load_data": "data",
     "pull": "hub.pull",
     "push": "hub.push",
     "resume": "runs.resume",
     "search_hub": "hub.search",
+    "testing": "testing",
     "train": "runs.train",
     "transfer": "runs.transfer",
     "write_report": "runs.report.write",
@@ -144,6 +148,7 @@ __all__ = [
     "ImageData",
     "Images",
     "LazyModel",
+    "Metric",
     "ModelInfo",
     "NameTakenError",
     "Plan",
@@ -183,6 +188,7 @@ __all__ = [
     "load_data",
     "load_model",
     "losses",
+    "metrics",
     "models",
     "presets",
     "pull",
@@ -192,6 +198,7 @@ __all__ = [
     "search_hub",
     "starting_weights",
     "strategies",
+    "testing",
     "train",
     "transfer",
     "weights",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
+from gantl_zoo.registry import plugins
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
 
@@ -86,3 +89,28 @@ def pushed(hub: LoopbackHub, gan: gz.GAN, tmp_path: Path) -> Path:
 def model(gan: gz.GAN, tmp_path: Path) -> Path:
     """The folder of a saved GAN."""
     return gan.save(tmp_path / "small")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a distribution: `install("nice", generators={"x": "nice:build"}, code="…")`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name: str, code: str = "", version: str = "0.3", **groups: dict[str, str]) -> None:
+        module = name.replace("-", "_")
+        sys.modules.pop(module, None)  # an earlier test may have made up one of this name
+        (tmp_path / f"{module}.py").write_text(code)
+        for old in tmp_path.glob(f"{module}-*.dist-info"):
+            shutil.rmtree(old)
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = []
+        for group, points in groups.items():
+            lines += [f"[gantl_zoo.{group.replace('__', '.')}]", *(f"{n} = {v}" for n, v in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        plugins.rescan()
+
+    yield write
+    monkeypatch.undo()
+    plugins.rescan()

@@ -17,104 +17,31 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.data import ImageData, to_float
 from gantl_zoo.networks.backbones import cnn
-from gantl_zoo.networks.base import call
 from gantl_zoo.networks.pretrained import pretrained_config
-from gantl_zoo.storage.folder import load_into, write_folder
+from gantl_zoo.testing import check_backbone, check_discriminator, check_generator
 from gantl_zoo.training.classifier import accuracy
 
-SIZES = [28, 32, 64]
-CHANNELS = [1, 3]
-UNBOUNDED = ("r3", "stylegan2")  # generators without a bounded last layer; `generate` clamps their images
-CASES = [(size, channels, 0) for size in SIZES for channels in CHANNELS] + [(28, 1, 3), (32, 3, 3)]
+CASES = [(28, 1, 0), (32, 3, 0), (64, 3, 0), (28, 1, 3), (32, 3, 3)]  # size, channels, classes
+KINDS = {"generators": check_generator, "discriminators": check_discriminator, "backbones": check_backbone}
 
 
-def try_build(source: registry.Registry, name: str, **config: Any) -> Any:
-    """The network; skips the test if it has no such size or can't be class-conditional."""
+@pytest.mark.parametrize(("size", "channels", "classes"), CASES)
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in KINDS for n in registry.REGISTRIES[k].names()])
+def test_networks_pass_the_conformance_suite(
+    kind: str, name: str, size: int, channels: int, classes: int
+) -> None:
+    source = registry.REGISTRIES[kind]
+    sizes = {"image_size": size, "channels": channels, "latent_dim": 8, "num_classes": classes or None}
     takes = source.configure(name)
-    if "num_classes" not in takes and config.pop("num_classes", 0):
+    if classes and "num_classes" not in takes:
         pytest.skip(f"{name} can't be class-conditional")
+    config = {k: v for k, v in sizes.items() if k in takes and v is not None}
+    config = sized(kind, name, **config)
     try:
-        return source.build(name, **sized(source.kind, name, **config))
+        source.build(name, **config)
     except gz.UsageError as error:
         pytest.skip(str(error))
-
-
-def check_gradients(network: nn.Module, output: torch.Tensor) -> None:
-    output.square().mean().backward()
-    for block in network.blocks:  # type: ignore[union-attr]
-        for parameter in block.parameters():
-            assert parameter.grad is not None and parameter.grad.isfinite().all()
-
-
-def check_round_trip(network: nn.Module, twin: nn.Module, path: Path) -> None:
-    config = {"format": 1, "kind": "backbone", "backbone": {"name": "x"}}
-    write_folder(path, config, {"model": network})
-    load_into(twin, path / "model.safetensors")
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, twin.state_dict()[name]), name
-
-
-@pytest.mark.parametrize(("size", "channels", "classes"), CASES)
-@pytest.mark.parametrize("name", registry.generators.names())
-def test_generator(name: str, size: int, channels: int, classes: int, tmp_path: Path) -> None:
-    config = {"image_size": size, "channels": channels, "latent_dim": 8, "num_classes": classes}
-    network = try_build(registry.generators, name, **config)
-    images = call(network, torch.randn(4, network.latent_dim), torch.arange(4) % 3)
-    assert images.shape == (4, channels, size, size) == (4, *network.image_shape)
-    assert (images.abs().max() <= 1 or name in UNBOUNDED) and network.num_classes == classes
-    check_gradients(network, images)
-    check_round_trip(network, try_build(registry.generators, name, **config), tmp_path / "model")
-
-
-@pytest.mark.parametrize(("size", "channels", "classes"), CASES)
-@pytest.mark.parametrize("name", registry.discriminators.names())
-def test_discriminator(name: str, size: int, channels: int, classes: int, tmp_path: Path) -> None:
-    config = {"image_size": size, "channels": channels, "num_classes": classes}
-    network = try_build(registry.discriminators, name, **config)
-    images = torch.rand(4, channels, size, size) * 2 - 1
-    logits = call(network, images, torch.arange(4) % 3)
-    assert logits.shape[0] == 4 and network.num_classes == classes
-    assert logits.ndim == 1 or name in ("fast", "projected"), "one logit an image, or one at each place"
-    if hasattr(network, "self_supervised"):  # its decoders have no part in the logits
-        given = (images, torch.arange(4) % 3) if classes else (images,)
-        logits, terms = network.self_supervised(*given)
-        logits = torch.cat([logits.flatten(), torch.stack(list(terms.values()))])
-    check_gradients(network, logits)
-    check_round_trip(network, try_build(registry.discriminators, name, **config), tmp_path / "model")
-
-
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("size", [8, *SIZES])
-@pytest.mark.parametrize("name", registry.backbones.names())
-def test_backbone(name: str, size: int, channels: int, tmp_path: Path) -> None:
-    network = try_build(registry.backbones, name, channels=channels, num_classes=5)
-    images = torch.rand(4, channels, size, size) * 2 - 1
-    logits = network(images)
-    assert logits.shape == (4, 5)
-    assert network.embed(images).shape == (4, network.embedding_dim)
-    heights = [features.shape[-1] for features in network.pyramid(images)]
-    assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1]
-    check_gradients(network, logits)
-    twin = try_build(registry.backbones, name, channels=channels, num_classes=5)
-    check_round_trip(network, twin, tmp_path / "model")
-
-
-@pytest.mark.parametrize("classes", [0, 3])
-@pytest.mark.parametrize("kind", ["generators", "discriminators", "backbones"])
-def test_blocks_hold_every_parameter_once(kind: str, classes: int) -> None:
-    for name in registry.REGISTRIES[kind].names():
-        config: dict[str, Any] = {"freeze": False} if name == "backbone" else {}
-        if classes and "num_classes" in registry.REGISTRIES[kind].configure(name):
-            config["num_classes"] = classes
-        network = registry.REGISTRIES[kind].build(name, **config)
-        held = [id(p) for block in network.blocks for p in block.parameters()]
-        frozen = {
-            id(p) for part in ("backbone", "mixing") for p in getattr(network, part, network).parameters()
-        }
-        wanted = {id(p) for p in network.parameters()} - (frozen if name == "projected" else set())
-        if name == "backbone":  # the body's own classifier is not used
-            wanted -= {id(p) for p in network.backbone.blocks[-1].parameters()}
-        assert len(held) == len(set(held)) and set(held) == wanted, name
+    KINDS[kind](name, config)
 
 
 @pytest.mark.parametrize("name", registry.generators.names())

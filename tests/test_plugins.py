@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,31 +14,6 @@ from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError
 from gantl_zoo.registry import plugins
 
 Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install a distribution: `install("nice", generators={"x": "nice:build"}, code="…")`."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def write(name: str, code: str = "", **groups: dict[str, str]) -> None:
-        module = name.replace("-", "_")
-        sys.modules.pop(module, None)  # an earlier test may have made up one of this name
-        (tmp_path / f"{module}.py").write_text(code)
-        info = tmp_path / f"{module}-0.3.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n")
-        lines = []
-        for group, points in groups.items():
-            lines += [f"[gantl_zoo.{group}]", *(f"{n} = {v}" for n, v in points.items())]
-        (info / "entry_points.txt").write_text("\n".join(lines))
-        plugins.rescan()
-
-    yield write
-    monkeypatch.undo()
-    plugins.rescan()
-
-
 BUILD = "def build(*, size: int = 1):\n    'A thing.'\n    return ('built', size)\n"
 
 

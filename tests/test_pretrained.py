@@ -14,7 +14,7 @@ from loopback_hub import LoopbackHub
 
 import gantl_zoo as gz
 from gantl_zoo.model import remote
-from gantl_zoo.registry.plugins import resolve
+from gantl_zoo.registry.imports import resolve
 
 
 def test_from_pretrained_is_load_model_of_one_kind() -> None:

@@ -44,6 +44,7 @@ VERBS = {
     "push": "share",
     "pull": "share",
     "plugins": "plugins",
+    "plugin": "plugin",
     "env": "env",
 }
 
@@ -133,6 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def explain(error: Exception) -> int:
     """Print an error as one line on standard error. Returns the exit code."""
+    from gantl_zoo.registry.plugins import plugin_of
     from gantl_zoo.storage.untrusted import escaped
 
     if isinstance(error, typer.Exit):
@@ -149,6 +151,8 @@ def explain(error: Exception) -> int:
         text, code = str(error), 2 if isinstance(error, UsageError) else 1
     else:
         text, code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
+        if plugin := plugin_of(error):
+            text = f"plug-in {plugin.name} {plugin.version} raised an {text}"
     print(f"error{in_process()}: " + escaped(" ".join(text.split())), file=sys.stderr)
     return code
 

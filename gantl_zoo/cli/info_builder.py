@@ -26,6 +26,7 @@ EXAMPLES = {
     "augmentations": "gantl-zoo train dcgan --data ./photos --image-size 64 --aug {name}",
     "regularizers": "gantl-zoo train dcgan --data ./photos --image-size 64 --regularizer {name}",
     "datasets": "gantl-zoo train dcgan --data {name}",
+    "metrics": "gantl-zoo evaluate dcgan-mnist --data mnist --metrics {name}",
     "presets": "gantl-zoo train dcgan --data ./photos --preset {name}",
     "formats": "gantl-zoo import {name} FILE --to my-gan --licence mit",
 }

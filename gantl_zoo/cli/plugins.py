@@ -1,31 +1,58 @@
-"""`plugins`: the installed plug-ins, what each brings, and what is broken."""
+"""`plugins`: the installed plug-ins, what each brings, what is broken, and what breaks a convention."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Annotated, Any
 
 import typer
 
 from gantl_zoo.cli.options import Json
 from gantl_zoo.cli.printing import write_json
-from gantl_zoo.errors import PluginError
+from gantl_zoo.errors import PluginError, UnknownNameError, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
-from gantl_zoo.registry.plugins import Entry, Plugin, installed, singular
+from gantl_zoo.registry.plugins import Entry, Plugin, installed, normalise, singular
 
 EPILOG = """Examples:
 
   gantl-zoo plugins
 
-  gantl-zoo plugins --json"""
+  gantl-zoo plugins --json
+
+  gantl-zoo plugins --check
+
+  gantl-zoo plugins gantl-zoo-example --check"""
+SLOW = 2.0  # seconds of an import that are worth a note
 
 
 def add(app: typer.Typer) -> None:
     app.command("plugins", epilog=EPILOG)(show_plugins)
 
 
-def show_plugins(as_json: Json = None) -> None:
+def typed(incomplete: str) -> list[str]:
+    """The names of plug-ins that begin with what is typed."""
+    return [plugin.name for plugin in installed() if plugin.name.startswith(incomplete)]
+
+
+def show_plugins(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A plug-in; with --check also one registered name.", autocompletion=typed
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check that each name keeps the conventions of its kind.")
+    ] = False,
+    as_json: Json = None,
+) -> None:
     """List the installed plug-ins and what each brings. The exit code is 1 if one is broken."""
-    found = [state(plugin) for plugin in installed()]
+    if check:
+        from gantl_zoo.cli.plugins_check import check_plugins
+
+        check_plugins(name, as_json)
+        return
+    found = [state(plugin) for plugin in chosen(name)]
     if as_json is not None:
         write_json(found, as_json)
     elif not found:
@@ -37,16 +64,31 @@ def show_plugins(as_json: Json = None) -> None:
         raise typer.Exit(1)
 
 
+def chosen(name: str | None) -> list[Plugin]:
+    """The plug-in of that name, or all. Raises `UnknownNameError`."""
+    found = [plugin for plugin in installed() if name is None or normalise(plugin.name) == normalise(name)]
+    if name is not None and not found:
+        raise UnknownNameError(unknown("plug-in", name, [plugin.name for plugin in installed()]))
+    return found
+
+
 def state(plugin: Plugin) -> dict[str, Any]:
-    """A plug-in, its names, and what is wrong with it."""
+    """A plug-in, its names, what is wrong with it, and how long it takes to import."""
+    import torch  # noqa: F401  # so that its own import does not count as the plug-in's
+
+    start = time.perf_counter()
     names = [name_state(entry) for entry in plugin.entries]
+    seconds = round(time.perf_counter() - start, 1)
     broken = [*plugin.wrong, *(one["error"] for one in names if one["error"])]
-    return {"name": plugin.name, "version": plugin.version, "names": names, "broken": broken}
+    found = {"name": plugin.name, "version": plugin.version, "names": names, "broken": broken}
+    return found | {"seconds": seconds}
 
 
 def name_state(entry: Entry) -> dict[str, str]:
-    """A plug-in's name: what is wrong with it, or another owner of the same name."""
+    """A plug-in's name: what is wrong with it, or another owner of the same name, or its new name."""
     found = {"kind": singular(entry.kind), "name": entry.name, "error": "", "note": ""}
+    if entry.instead:
+        return found | {"note": f"deprecated; it is now called {entry.instead}"}
     try:
         entry.load()
     except PluginError as error:
@@ -59,7 +101,9 @@ def name_state(entry: Entry) -> dict[str, str]:
 
 def lines(plugin: dict[str, Any]) -> list[str]:
     """A plug-in and its names, for people."""
-    found = [f"{plugin['name']} {plugin['version']}"]
+    slow = plugin["seconds"] >= SLOW
+    note = f" (takes {plugin['seconds']} s to import: import large packages inside functions)" if slow else ""
+    found = [f"{plugin['name']} {plugin['version']}{note}"]
     for one in plugin["names"]:
         wrong = f"BROKEN: {one['error']}" if one["error"] else one["note"]
         found.append(f"  {one['kind']} {one['name']}" + (f": {wrong}" if wrong else ""))

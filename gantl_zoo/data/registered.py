@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gantl_zoo.data.images import ImageData
-from gantl_zoo.errors import PluginError, ZooError
+from gantl_zoo.errors import PluginError
 from gantl_zoo.registry.builtins import datasets
+from gantl_zoo.registry.imports import errors_of
 
 Function = TypeVar("Function", bound=Callable[..., ImageData])
 
@@ -78,14 +79,8 @@ def read(name: str, split: str, *, root: str | Path | None, **wishes: Any) -> Im
     if not callable(function):
         raise PluginError(f"{what} is a {type(function).__name__}, not a function")
     wishes["root"] = root_of(root)
-    try:
+    with errors_of(entry.owner, entry.version, f"data set {entry.name!r} can't be read"):
         images = function(split, **{key: value for key, value in wishes.items() if takes(function, key)})
-    except ZooError:
-        raise
-    except Exception as error:
-        if entry.owner == "gantl_zoo":
-            raise
-        raise PluginError(f"{what} can't be read: {type(error).__name__}: {error}") from error
     if not isinstance(images, ImageData):
         raise PluginError(f"{what} returns a {type(images).__name__}, not gz.ImageData")
     same = (images.name, images.split) == (entry.name, split)

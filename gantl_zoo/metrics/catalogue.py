@@ -1,33 +1,20 @@
-"""The registered metrics, and the choice of those that a report shows."""
+"""Build the registered metrics, and choose those that a report shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gantl_zoo.errors import DataError, UnknownNameError, UsageError, unknown
-from gantl_zoo.metrics.class_metrics import Classes, InceptionScore, Modes
+from gantl_zoo.errors import DataError, PluginError, UnknownNameError, UsageError, unknown
 from gantl_zoo.metrics.metric import Counts, Metric
-from gantl_zoo.metrics.set_metrics import Frechet, Kernel, Manifolds, Supports
-from gantl_zoo.metrics.train_metrics import Copies, Diversity, Informed
 from gantl_zoo.registry.arguments import fits
+from gantl_zoo.registry.builtins import metrics as registry
 
-METRICS: dict[str, Metric] = {
-    "fd": Frechet(),
-    "kd": Kernel(),
-    "cpr": Supports(),
-    "pr": Manifolds(),
-    "is": InceptionScore(),
-    "mifid": Informed(),
-    "memory": Copies(),
-    "diversity": Diversity(),
-    "classes": Classes(),
-    "modes": Modes(),
-}
+# What "auto" stands for, in the order of a report. Precision, density and coverage (pr), the Inception score
+# and the diversity are left out: they can be better for damaged images than for real ones (docs/metrics.md).
+# mifid repeats what fd and memory show, modes is `classes` for a thousand classes. Metrics of plug-ins are
+# measured on request.
+BY_DEFAULT = ("fd", "kd", "cpr", "memory", "classes")
 QUICK = ("fd", "kd", "classes")  # measured during training; kd only where fd can't be measured
-# Left out of "auto". Precision, density and coverage (pr), the Inception score and the diversity can be
-# better for damaged images than for real ones (docs/metrics.md). mifid repeats what fd and memory show, modes
-# is `classes` for a thousand classes.
-ON_REQUEST = ("pr", "is", "mifid", "diversity", "modes")
 AUTO, NONE = "auto", "none"
 
 
@@ -39,13 +26,21 @@ def named(metrics: str | Sequence[str]) -> tuple[str, ...]:
     names = tuple(name for name in names if name)
     if names == (NONE,):
         return ()
-    if wrong := [name for name in names if name not in (*METRICS, AUTO)]:
-        raise UnknownNameError(unknown("metric", wrong, (AUTO, *METRICS), hint=f"or {NONE} alone"))
+    if wrong := [name for name in names if name not in (*registry.names(), AUTO) and name not in registry]:
+        raise UnknownNameError(unknown("metric", wrong, (AUTO, *registry.names()), hint=f"or {NONE} alone"))
     return names
 
 
+def build_metric(name: str) -> Metric:
+    """The registered metric. Raises `UnknownNameError`, or `PluginError` if it is not a `Metric`."""
+    metric = registry.build(name)
+    if not isinstance(metric, Metric):
+        raise PluginError(f"metric {name!r} is a {type(metric).__name__}, not a gz.Metric")
+    return metric
+
+
 def choose(names: tuple[str, ...], terms: Counts, quick: bool = False) -> dict[str, Metric]:
-    """The metrics with these names. "auto" stands for all that can be measured except those `ON_REQUEST`.
+    """The metrics with these names. "auto" stands for those of `BY_DEFAULT` that can be measured.
 
     `quick` reduces "auto" to the metrics that are measured during training. Raises `UsageError` for unknown
     names, and the error of `Metric.check` for an explicitly requested metric that can't be measured.
@@ -54,30 +49,30 @@ def choose(names: tuple[str, ...], terms: Counts, quick: bool = False) -> dict[s
     chosen = automatic(terms, quick) if AUTO in names else {}
     for name in names:
         if name != AUTO:
-            check(name, terms)
-            chosen[name] = METRICS[name].in_training() if quick else METRICS[name]
+            chosen[name] = checked(name, terms, quick)
     return chosen
 
 
-def check(name: str, terms: Counts) -> None:
-    """Raise `DataError` or `UsageError` if the metric `name` can't be measured."""
-    if METRICS[name].needs_train and not terms.train:
+def checked(name: str, terms: Counts, quick: bool) -> Metric:
+    """The metric `name`. Raises `DataError` or `UsageError` if it can't be measured."""
+    metric = build_metric(name)
+    if metric.needs_train and not terms.train:
         raise DataError(
             f"the metric {name} compares samples with the training images, which are not known here: "
             "give the data by its name or folder"
         )
-    METRICS[name].check(terms)
+    metric.check(terms)
+    return metric.in_training() if quick else metric
 
 
 def automatic(terms: Counts, quick: bool) -> dict[str, Metric]:
     """The metrics of "auto" that can be measured."""
     chosen: dict[str, Metric] = {}
-    for name in QUICK if quick else METRICS:
-        if name in ON_REQUEST or (quick and name == "kd" and "fd" in chosen):
+    for name in QUICK if quick else BY_DEFAULT:
+        if quick and name == "kd" and "fd" in chosen:
             continue
         try:
-            check(name, terms)
+            chosen[name] = checked(name, terms, quick)
         except (DataError, UsageError):
             continue
-        chosen[name] = METRICS[name].in_training() if quick else METRICS[name]
     return chosen

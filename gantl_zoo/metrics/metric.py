@@ -1,4 +1,7 @@
-"""`Metric`: what compares features of samples with those of real images. `catalogue.py` lists all metrics.
+"""`Metric`: what compares features of samples with those of real images. Metrics are registered by name.
+
+A script registers its own with `@gz.metrics.register("mine")`, a plug-in with an entry point of the group
+`gantl_zoo.metrics`. It is measured on request: `--metrics mine`.
 
 `train` are the images that the model was trained on. A metric's floor is its value for real images in place
 of samples: as many training images, or held-out images for metrics of memorisation.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from gantl_zoo.metrics.distance import (
     COMPONENTS,
     WIDE,
@@ -19,7 +17,6 @@ from gantl_zoo.metrics.neighbours import check_manifolds, manifolds, supports
 from gantl_zoo.metrics.result import PCA
 
 
-@dataclass(frozen=True)
 class Frechet(Metric):
     """The Fréchet distance, fd.
 
@@ -28,7 +25,7 @@ class Frechet(Metric):
     one on all features follows where there are more images than features, unless `quick`.
     """
 
-    quick: bool = False
+    quick = False
     lower, by_class, sized = ("fd", f"fd{PCA}"), True, True
 
     def check(self, terms: Counts) -> None:
@@ -36,7 +33,7 @@ class Frechet(Metric):
         check_frechet(terms.real, terms.fake, COMPONENTS if wide else terms.extractor.num_features)
 
     def in_training(self) -> Metric:
-        return replace(self, quick=True)
+        return QuickFrechet()
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
         wide = real.features.shape[1] > WIDE
@@ -44,6 +41,12 @@ class Frechet(Metric):
         if not wide or (not self.quick and min(len(real), len(fake)) > real.features.shape[1]):
             values["fd"] = frechet(real.features, fake.features)
         return values
+
+
+class QuickFrechet(Frechet):
+    """The Fréchet distance as it is measured during training."""
+
+    quick = True
 
 
 class Kernel(Metric):

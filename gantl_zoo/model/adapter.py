@@ -17,7 +17,7 @@ from gantl_zoo.model.lineage import ancestor
 from gantl_zoo.model.remote import LOAD_ADAPTER, Shared
 from gantl_zoo.networks.base import digest
 from gantl_zoo.networks.difference import TOLERANCE, compact, expand, misfit
-from gantl_zoo.registry.plugins import resolve
+from gantl_zoo.registry.imports import resolve
 from gantl_zoo.storage import card
 from gantl_zoo.storage.folder import SHARD, read_valid, sha256, write_folder
 from gantl_zoo.storage.schema import read_config

@@ -17,6 +17,7 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.base import Model, check_arguments, metadata_from
 from gantl_zoo.networks.base import evaluating
+from gantl_zoo.networks.contract import check_built
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
 
@@ -76,10 +77,12 @@ def build_classifier(
 ) -> Classifier:
     """Build a classifier from a registered backbone; `timm:` backbones are pretrained by default.
 
-    Raises `UnknownNameError`, and `UsageError` for arguments that the backbone doesn't have.
+    Raises `UnknownNameError`, `UsageError` for arguments that the backbone doesn't have, and `PluginError` if
+    it breaks a rule of `gantl_zoo.networks.contract`.
     """
     full = registry.backbones.configure(backbone, **(config or {}))
     network = registry.backbones.build(backbone, **full)
+    check_built("backbones", backbone, network)
     full = getattr(network, "config", full)  # some arguments may come with the weights
     parts = {"backbone": {"name": backbone, "config": full}}
     check_arguments(parts)

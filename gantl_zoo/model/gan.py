@@ -16,6 +16,7 @@ from gantl_zoo.model.base import check_arguments, metadata_from
 from gantl_zoo.model.blend import Blend, blend_for
 from gantl_zoo.model.generate import Sampler
 from gantl_zoo.networks.base import num_classes_of
+from gantl_zoo.networks.contract import check_built
 from gantl_zoo.networks.difference import TOLERANCE
 from gantl_zoo.networks.rebuild import rebuild
 from gantl_zoo.storage.schema import read_config
@@ -85,6 +86,7 @@ class GAN(Sampler):
         if self.num_classes and "num_classes" in own and "num_classes" not in given:
             own["num_classes"] = self.num_classes
         critic = registry.discriminators.build(name, **own)
+        check_built("discriminators", name, critic)
         own = getattr(critic, "config", own)  # some arguments may come with the weights
         check_pair((self.generator, critic), generator, name)
         parts = self.parts | {"discriminator": {"name": name, "config": own}}
@@ -138,10 +140,12 @@ def build_gan(
     """Build a GAN with random weights.
 
     The discriminator is that of `GAN.with_discriminator`. Raises `UsageError` if the networks have different
-    classes or image shapes, or if `config.json` can't hold their arguments.
+    classes or image shapes, or if `config.json` can't hold their arguments, and `PluginError` if a network
+    breaks a rule of `gantl_zoo.networks.contract`.
     """
     config = registry.generators.configure(generator, **(generator_config or {}))
     network = registry.generators.build(generator, **config)
+    check_built("generators", generator, network)
     parts = {"generator": {"name": generator, "config": config}}
     gan = GAN(network.eval(), None, parts, name=name)
     return gan.with_discriminator(discriminator, **(discriminator_config or {}))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gantl_zoo.registry.plugins import resolve
+from gantl_zoo.registry.imports import resolve
 from gantl_zoo.storage.folder import SHARD, sha256
 
 if TYPE_CHECKING:

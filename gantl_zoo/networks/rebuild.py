@@ -16,9 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from gantl_zoo import registry
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError, WeightsError
+from gantl_zoo.networks.contract import check_network
+from gantl_zoo.networks.requirements import check_ranges, hint
 from gantl_zoo.registry.plugins import normalise, singular
 from gantl_zoo.storage.folder import load_into
 from gantl_zoo.storage.headers import Stored, look
+from gantl_zoo.storage.requirements import install_line
 
 LIKELY = "Likely cause: config.json is damaged or was changed by hand; fetch the folder again"
 SIZES = ("image_size", "channels", "width", "latent_dim")
@@ -42,21 +45,26 @@ def rebuild(
     If its builder takes `channels` or `image_size`, they must match `images` (C, H, W). Raises
     `WeightsError`.
     """
-    described = config[part]
+    described, requires = config[part], config.get("requires", {})
     source = registry.REGISTRIES[kind]
-    name = described["name"] = qualified_name(source, described["name"], config.get("requires", {}))
-    described["config"] = with_qualified_names(source, described["config"], config.get("requires", {}))
-    needed = ", ".join(f"{package}=={version}" for package, version in config.get("requires", {}).items())
-    remedy = f"if you trust the plug-in that it comes with: pip install {needed}"
-    if needed and not source.lookup(name):
+    name = described["name"] = qualified_name(source, described["name"], requires)
+    described["config"] = with_qualified_names(source, described["config"], requires)
+    remedy = f"if you trust the plug-in that it comes with: {install_line(requires)}"
+    if requires and not source.lookup(name):
         raise WeightsError(f"{folder} needs {singular(kind)} {name!r}, which is not installed; {remedy}")
-    stored = look(Path(folder) / f"{file or part}.safetensors")
+    check_ranges(folder, requires)
     try:
+        stored = look(Path(folder) / f"{file or part}.safetensors")
         network = build(source, name, described["config"], stored, f"{folder}: {part}", images)
+        check_network(kind, name, network, forward=False)
+        load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
     except UnknownNameError as error:  # the name of a nested network
-        more = f"; {remedy}" if needed else ""
+        more = f"; {remedy}" if requires else ""
         raise WeightsError(f"{folder}: {part} can't be built: {error}{more}") from error
-    load_into(network, stored, config.get("dtype", "float32"), config.get("files"))
+    except WeightsError as error:
+        if not (more := hint(requires)):
+            raise
+        raise WeightsError(f"{error}{more}") from error
     return network.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gantl_zoo.registry.imports import OWN, declared_range
 from gantl_zoo.registry.plugins import Entry
 from gantl_zoo.registry.registry import Registry, Releases
 
@@ -159,6 +160,22 @@ datasets = Registry(
 )
 
 
+metrics = Registry(
+    "metrics",
+    {
+        "classes": "gantl_zoo.metrics.class_metrics:Classes",
+        "cpr": "gantl_zoo.metrics.set_metrics:Supports",
+        "diversity": "gantl_zoo.metrics.train_metrics:Diversity",
+        "fd": "gantl_zoo.metrics.set_metrics:Frechet",
+        "is": "gantl_zoo.metrics.class_metrics:InceptionScore",
+        "kd": "gantl_zoo.metrics.set_metrics:Kernel",
+        "memory": "gantl_zoo.metrics.train_metrics:Copies",
+        "mifid": "gantl_zoo.metrics.train_metrics:Informed",
+        "modes": "gantl_zoo.metrics.class_metrics:Modes",
+        "pr": "gantl_zoo.metrics.set_metrics:Manifolds",
+    },
+)
+
 weights = Registry("weights", {})  # files of pretrained weights for timm's models; packages bring them
 
 # The layouts of other projects' files of weights
@@ -188,10 +205,14 @@ for _registry in (generators, discriminators, backbones):
 NETWORK_KINDS = (models, generators, discriminators, backbones)
 TRAINING_KINDS = (strategies, losses, augmentations, regularizers, presets)
 REGISTRIES: dict[str, Registry] = {
-    r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, weights, formats)
+    r.kind: r for r in (*NETWORK_KINDS, *TRAINING_KINDS, datasets, metrics, weights, formats)
 }
 
 
 def requirements(*entries: Entry) -> dict[str, str]:
-    """`{"plug-in": "version"}` of the entries that are not built in, for a model folder's `requires`."""
-    return {e.owner: e.version for e in entries if e.owner not in ("gantl_zoo", "script")}
+    """`{"plug-in": "version"}` of the entries that are not built in, for a model folder's `requires`.
+
+    A plug-in may state a range of versions that load its models: `GANTL_ZOO_COMPATIBLE = ">=0.3,<1"` in its
+    top-level package, which is imported already.
+    """
+    return {e.owner: declared_range(e.reference) or e.version for e in entries if e.owner not in OWN}

@@ -1,19 +1,21 @@
 """Registered names, and the installed plug-ins that add names. Imports neither torch nor a plug-in.
 
-Plug-ins are entry points of the groups `gantl_zoo.generators`, `gantl_zoo.discriminators`, …
+Plug-ins are entry points of the groups `gantl_zoo.generators`, `gantl_zoo.discriminators`, … An old name of
+an object goes on working as an entry point of the group `gantl_zoo.deprecated.generators`, … with the same
+reference as the new name.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import PluginError
+from gantl_zoo.registry.imports import resolve, resolve_plugin, top_level
 from gantl_zoo.version import VERSION
 
 if TYPE_CHECKING:
@@ -30,9 +32,11 @@ KINDS = (
     "regularizers",
     "presets",
     "datasets",
+    "metrics",
     "weights",
     "formats",
 )
+PREFIX, DEPRECATED = "gantl_zoo.", "gantl_zoo.deprecated."  # of groups of entry points
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Entry:
     version: str = VERSION
     target: Any = field(default=None, compare=False, repr=False)
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    instead: str = ""  # the new name, if this one is deprecated
 
     @property
     def qualified(self) -> str:
@@ -56,11 +61,11 @@ class Entry:
         """Import the object. Raises `PluginError` with plug-in, version, kind and cause."""
         if self.target is not None:
             return self.target
-        try:
+        if self.owner == "gantl_zoo":
             return resolve(self.reference)
+        try:
+            return resolve_plugin(self.reference)
         except (Exception, SystemExit) as error:  # a plug-in may even call sys.exit() when imported
-            if self.owner == "gantl_zoo":
-                raise
             raise PluginError(
                 f"plug-in {self.owner} {self.version} could not load {singular(self.kind)} {self.name!r} "
                 f"({self.reference}): {type(error).__name__}: {error}; fix it, uninstall it, or set "
@@ -76,17 +81,6 @@ class Plugin:
     version: str
     entries: tuple[Entry, ...]
     wrong: tuple[str, ...] = ()  # messages about invalid names
-
-
-def resolve(reference: str) -> Any:
-    """Import the object of a reference, `package.module:object`."""
-    module, _, path = reference.partition(":")
-    if not module or not path:
-        raise ValueError("a reference reads 'package.module:object'")
-    found: Any = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def singular(kind: str) -> str:
@@ -143,18 +137,31 @@ def may_be_plugin(distribution: Distribution) -> bool:
         return True
 
 
+def plugin_of(error: BaseException) -> Plugin | None:
+    """The plug-in in whose code an error was raised: that of the innermost frame of a plug-in, or None."""
+    owners = {top_level(entry.reference): plugin for plugin in installed() for entry in plugin.entries}
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        found = owners.get(module.partition(".")[0], found)
+        trace = trace.tb_next
+    return found
+
+
 def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     """The entry points of a distribution, as entries. () for a damaged one, such as after an interrupted
     upgrade, with a warning if it may be a plug-in.
     """
-    found = []
+    found, renamed = list[Entry](), list[Entry]()
     try:
         for point in distribution.entry_points:
-            kind = point.group.removeprefix("gantl_zoo.")
-            if point.group.startswith("gantl_zoo.") and kind in KINDS:
+            old = point.group.startswith(DEPRECATED)
+            kind = point.group.removeprefix(DEPRECATED if old else PREFIX)
+            if point.group.startswith(PREFIX) and kind in KINDS:
                 owner, version = distribution.metadata["Name"], distribution.version
                 normalise(owner), normalise(version)  # raises if one is missing
-                found.append(Entry(kind, point.name, point.value, owner, version))
+                entry = Entry(kind, point.name, point.value, owner, version)
+                (renamed if old else found).append(entry)
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
@@ -162,4 +169,6 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
 
             warn(f"{place} is damaged, so its names are missing ({error}); reinstall it")
         return ()
+    new = {(entry.kind, entry.reference): entry.name for entry in found}
+    found += [replace(e, instead=new[key]) for e in renamed if (key := (e.kind, e.reference)) in new]
     return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))

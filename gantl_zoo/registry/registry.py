@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantl_zoo.errors import NameTakenError, PluginError, UnknownNameError, UsageError, suggestion, unknown
 from gantl_zoo.registry.arguments import misfit
-from gantl_zoo.registry.plugins import Entry, installed, normalise, resolve, singular, wrong_name
+from gantl_zoo.registry.imports import errors_of, resolve
+from gantl_zoo.registry.plugins import Entry, installed, normalise, singular, wrong_name
 
 if TYPE_CHECKING:
     from gantl_zoo.registry.model_info import ModelInfo
@@ -30,10 +31,19 @@ class Registry:
     """A mapping from names to objects that are imported on first use."""
 
     def __init__(
-        self, kind: str, builtins: Mapping[str, str], prefixes: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        builtins: Mapping[str, str],
+        prefixes: Mapping[str, str] | None = None,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
+        """`renamed` has the new name of each deprecated one, which goes on working with a warning."""
         self.kind = kind
         self._built_in = {name: Entry(kind, name, reference) for name, reference in builtins.items()}
+        self._built_in |= {
+            old: Entry(kind, old, builtins[new], instead=new) for old, new in (renamed or {}).items()
+        }
+        self._warned: set[str] = set()
         self._own = dict(self._built_in)
         self._prefixes = dict(prefixes or {})
         self.nested: dict[str, tuple[Registry, ...]] = {}  # argument name: the registries of its values
@@ -63,8 +73,10 @@ class Registry:
 
     def names(self, pattern: str = "*") -> list[str]:
         """Sorted names that match the shell `pattern`; `owner:name` for a name that two plug-ins register."""
-        found = set(self._own)
+        found = {name for name, entry in self._own.items() if not entry.instead}
         for entry in self._plugged():
+            if entry.instead:
+                continue
             bare = self.lookup(entry.name)
             found.add(entry.name if bare == [entry] else entry.qualified)
         return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
@@ -74,10 +86,13 @@ class Registry:
         return self.entry(name)
 
     def entry(self, name: str) -> Entry:
-        """The entry of `name`, without importing it. Raises `UnknownNameError`."""
+        """The entry of `name`, without importing it. Raises `UnknownNameError`.
+
+        A deprecated name has the entry of the new one, and is reported once.
+        """
         found = self.lookup(name)
         if len(found) == 1:
-            return found[0]
+            return self._current(found[0])
         what = singular(self.kind)
         if found:
             choices = ", ".join(entry.qualified for entry in found)
@@ -86,6 +101,19 @@ class Registry:
         hint = f"gantl-zoo list --kind {self.kind} shows all{prefixes}"
         owners = [entry.qualified for entry in [*self._built_in.values(), *self._plugged()]]
         raise UnknownNameError(unknown(what, name, owners if ":" in name else self.names(), hint=hint))
+
+    def _current(self, entry: Entry) -> Entry:
+        """The entry, or that of its new name if it is deprecated."""
+        if not entry.instead:
+            return entry
+        same = [*self._own.values(), *self._plugged()]
+        new = next(e for e in same if (e.name, e.owner) == (entry.instead, entry.owner))
+        if entry.qualified not in self._warned:
+            from gantl_zoo.console import warn  # logging takes longer to import than names to list
+
+            self._warned.add(entry.qualified)
+            warn(f"{singular(self.kind)} {entry.name!r} is now called {new.name!r}; use the new name")
+        return new
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and len(self.lookup(name)) == 1
@@ -114,9 +142,15 @@ class Registry:
         return defaults | config
 
     def build(self, name: str, /, **config: Any) -> Any:
-        """Call the builder of `name` with keyword arguments. Raises `UsageError` for invalid arguments."""
+        """Call the builder of `name` with keyword arguments.
+
+        Raises `UsageError` for invalid arguments, `PluginError` for an error in the builder of a plug-in.
+        """
         builder, given = self._builder(name)
-        return builder(**given, **self.configure(name, **config))
+        config = self.configure(name, **config)
+        entry = self.entry(name)
+        with errors_of(entry.owner, entry.version, f"{singular(self.kind)} {name!r} can't be built"):
+            return builder(**given, **config)
 
     def build_empty(self, name: str, /, **config: Any) -> Any:
         """Build without starting weights, whatever `config` has for them: the caller loads weights."""
@@ -217,8 +251,13 @@ class Registry:
         return [e for e in entries if name == e.name or (owner, rest) == (normalise(e.owner), e.name)]
 
     def spelled(self, name: str) -> str:
-        """The canonical form of a name, as model folders store it: `timm:NAME` for each of its spellings."""
+        """The canonical form of a name, as model folders store it: `timm:NAME` for each of its spellings, the
+        new name for a deprecated one.
+        """
         found = self.lookup(name)
+        if len(found) == 1 and found[0].instead:
+            new = self._current(found[0])
+            return new.qualified if len(self.lookup(new.name)) > 1 else new.name
         return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name
 
 

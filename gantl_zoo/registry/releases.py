@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gantl_zoo.errors import PluginError, UnknownNameError, UsageError
 from gantl_zoo.registry.builtins import models
-from gantl_zoo.registry.plugins import Entry, resolve
+from gantl_zoo.registry.imports import resolve
+from gantl_zoo.registry.plugins import Entry
 
 CACHE = "gantl_zoo.storage.cache"  # this room imports no other one, so by reference
 NO_MODEL = "not a model or run folder: it has no config.json"

@@ -114,11 +114,11 @@ def evaluate(
 ) -> Report:
     """Measure samples of `model` against the held-out images of `data`.
 
-    `metrics` are names, as a sequence or a string like "fd,kd". "auto" means all that can be measured, except
-    for those in `gantl_zoo.metrics.catalogue.ON_REQUEST`; "none" means none. `shots` and `data_seed` select
-    the images that the model was trained on, for the metrics of memorisation. `fit` is "crop" or "pad"; the
-    default is that of the training. `device` ("cpu", "cuda", "auto", …) generates images and extracts
-    features; by default features are extracted on the CPU, and the model stays on its own device.
+    `metrics` are names, as a sequence or a string like "fd,kd". "auto" means those of
+    `gantl_zoo.metrics.catalogue.BY_DEFAULT` that can be measured; "none" means none. `shots` and `data_seed`
+    select the images that the model was trained on, for the metrics of memorisation. `fit` is "crop" or
+    "pad"; the default is that of the training. `device` ("cpu", "cuda", "auto", …) generates images and
+    extracts features; by default features are extracted on the CPU, and the model stays on its own device.
 
     Images in memory are all compared with the samples; there is no floor then, because the training images
     are unknown. Processes that a launcher started share the work, and each gets the report. `progress=False`

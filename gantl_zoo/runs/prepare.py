@@ -17,6 +17,7 @@ from gantl_zoo.metrics.shared import frozen_backbones
 from gantl_zoo.model.base import address_of
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.lineage import pinned
+from gantl_zoo.networks.contract import check_network
 from gantl_zoo.registry.arguments import plain
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.registry.releases import folder_at, release_folder
@@ -186,6 +187,9 @@ def _assembled(
             "freeze=false"
         )
     check_step(setup, data.train, recipe, machine)
+    for role in gan.parts:  # also those of a source, and of more pixels than are checked when they are built
+        if getattr(gan, role) is not None:
+            check_network(f"{role}s", gan.parts[role]["name"], getattr(gan, role))
     used = networks_of(loss, gan.image_shape)
     frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values(), *used])
     monitor = monitor_of(job, data, frozen, avoid)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gantl_zoo.errors import WeightsError, unknown
 from gantl_zoo.storage import untrusted
+from gantl_zoo.storage.requirements import is_version
 
 FORMAT = 1
 KINDS = {"gan": ("generator", "discriminator"), "backbone": ("backbone",), "adapter": ("generator",)}
@@ -24,7 +25,6 @@ LARGEST = 1 << 16  # limit of every number in builder arguments: pixels, channel
 LONGEST = 256  # limit of the length of every list in builder arguments
 WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 NAMED = re.compile(rf"(?:{WORD}:)?{WORD}", re.A)  # a registered name, `package:name`, `timm:name`
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63}", re.A)
 SHA256 = re.compile(r"[0-9a-f]{64}", re.A)
 DIGEST = re.compile(r"[0-9a-f]{16}", re.A)
 COMMIT = re.compile(r"[0-9a-f]{40}", re.A)
@@ -164,11 +164,11 @@ def dtype(value: Any) -> str:
 
 
 def requires(value: Any) -> str:
-    """Check the plug-ins that a model needs: `{"package": "version"}`."""
+    """Check the plug-ins that a model needs: `{"package": "version"}`, or a range such as ">=0.3,<1"."""
     if not isinstance(value, dict):
         return "must map packages to versions"
     for package, version in value.items():
-        if name(package) or not isinstance(version, str) or not VERSION.fullmatch(version):
+        if name(package) or not is_version(version):
             return f"must map packages to versions, not {package[:80]!r} to {str(version)[:40]!r}"
     return ""
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo import registry
-from gantl_zoo.errors import UsageError
+from gantl_zoo.errors import PluginError, UsageError
 from gantl_zoo.model.gan import GAN
+from gantl_zoo.networks.contract import owned
 from gantl_zoo.registry.joined import parts_of
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy, unique
 
@@ -31,8 +32,11 @@ def build_strategy(name: str, config: Mapping[str, Any]) -> TransferStrategy:
 
 
 def strategy_of(name: str, config: Mapping[str, Any]) -> TransferStrategy:
-    """Build one registered strategy."""
-    strategy: TransferStrategy = registry.strategies.build(name, **config)
+    """Build one registered strategy. Raises `PluginError` if it is not a `TransferStrategy`."""
+    strategy = registry.strategies.build(name, **config)
+    if not isinstance(strategy, TransferStrategy):
+        what = f"{owned('strategies', name)} is a {type(strategy).__name__}, not a gz.TransferStrategy"
+        raise PluginError(f"{what}; derive its class from that one")
     return strategy
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gantl_zoo.errors import Stopped, TrainingError
+from gantl_zoo.errors import Stopped, TrainingError, ZooError
+from gantl_zoo.registry.plugins import Plugin, plugin_of
 from gantl_zoo.seeding import seeded
 from gantl_zoo.training.callback import Callback, Callbacks, RunView
+from gantl_zoo.training.checkpoint import found, newest
 from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.modes import training_modes
@@ -53,10 +55,24 @@ class Loop:
         self.callbacks = Callbacks(called, RunView(learner, observer, folder), learner.pace.seed)
         self.interrupt = Interrupt()
         self.clock = Clock(0)
+        self.step = 0  # the one that is being trained
         self.end = self.pace.steps  # fewer steps if the observer stops the run early
 
     def run(self, resume: bool = False) -> None:
-        """Train from step 0, or from the newest checkpoint, to the last step."""
+        """Train from step 0, or from the newest checkpoint, to the last step.
+
+        Raises `TrainingError` for an error in the code of a plug-in; the newest checkpoint is kept.
+        """
+        try:
+            self._run(resume)
+        except (ZooError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if (plugin := plugin_of(error)) is None:
+                raise
+            raise TrainingError(self.broken(plugin, error)) from error
+
+    def _run(self, resume: bool) -> None:
         step = self.recovery.restore() if resume and self.folder is not None else 0
         with training_modes(), seeded(self.pace.seed), self.interrupt:
             if step == 0:
@@ -78,6 +94,7 @@ class Loop:
         """Train from step `start` to the last step or a roll-back. Returns the step to continue from."""
         self.clock = Clock(start)
         for step, (pixels, labels) in enumerate(self.learner.batches.since(start), start):
+            self.step = step
             losses, done = self.learner.learn(step, pixels, labels), step + 1
             self.observer.on_step(done)
             self.callbacks.call("on_step", done)
@@ -146,6 +163,16 @@ class Loop:
             if callbacks.cause is not None:
                 raise TrainingError(self.failure(step)) from callbacks.cause
             raise Stopped(f"stopped at step {step}", self.folder)
+
+    def broken(self, plugin: Plugin, error: BaseException) -> str:
+        """The error message after an error in the code of a plug-in."""
+        line = (str(error).splitlines() or [""])[0]
+        text = f"stopped at step {self.step}: plug-in {plugin.name} {plugin.version} raised "
+        text += f"{type(error).__name__}: {line}; fix or update it, then "
+        if self.folder is None or not found(self.folder):
+            return text + "start the run again"
+        saved = newest(self.folder, self.pace.steps)
+        return text + f"continue from the checkpoint of step {saved} with gantl-zoo resume {self.folder}"
 
     def failure(self, step: int) -> str:
         """The error message after an error in a callback."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gantl_zoo.storage.origin import imported
+from gantl_zoo.storage.requirements import install_line
 
 COLOURS = {1: "grey", 3: "RGB"}
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -192,5 +193,4 @@ def usage(address: str, config: Mapping[str, Any]) -> str:
     lines = f"```python\nimport gantl_zoo as gz\n\nmodel = {load}\n{call}\n```"
     if not (needed := config.get("requires")):
         return lines
-    packages = " ".join(f"{package}=={version}" for package, version in needed.items())
-    return f"The model needs a plug-in: `pip install {packages}`\n\n{lines}"
+    return f"The model needs a plug-in: `{install_line(needed)}`\n\n{lines}"

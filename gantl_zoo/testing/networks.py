@@ -1,0 +1,51 @@
+"""The suites of generators, discriminators and backbones.
+
+The first checks are the rules of `networks/contract.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gantl_zoo.networks.contract import Rule, rules_for
+from gantl_zoo.testing import behaviour, capabilities
+from gantl_zoo.testing.check import Check, Suite
+from gantl_zoo.testing.network import Network
+from gantl_zoo.testing.subject import begun
+
+
+def followed(rule: Rule) -> Callable[[Network], str]:
+    """A rule of `networks/contract.py` as the function of a check."""
+    return lambda subject: rule.broken(subject.probe)
+
+
+def suite(kind: str) -> Suite:
+    """The suite of a registry of networks."""
+    found = begun()
+    for rule in rules_for(kind):
+        needs = ("builds", *rule.needs)
+        found.checks.append(Check(rule.name, rule.convention, followed(rule), needs))
+    sound = "one-block output-finite" + (" output-range" if kind == "generators" else "")
+    found.check("deterministic", sound)(behaviour.deterministic)
+    found.check("copies", "deterministic")(behaviour.copies)
+    found.check("round-trip", "deterministic")(behaviour.round_trip)
+    found.check("input-matters", "deterministic")(behaviour.sensitive)
+    found.check("independent", "deterministic")(behaviour.independent)
+    found.check("block-order", "deterministic")(behaviour.in_order)
+    needed = "deterministic all-in-blocks"
+    if kind == "discriminators":
+        found.check("self-supervised", "deterministic")(behaviour.self_supervised)
+        needed += " self-supervised"
+    found.check("gradients", needed)(behaviour.gradients)
+    found.check("classes", sound)(capabilities.classes)
+    found.check("channels", sound)(capabilities.channels)
+    if kind == "backbones":
+        found.check("any-size", "deterministic")(capabilities.any_size)
+    needed = "gradients classes" + (" any-size" if kind == "backbones" else "")
+    found.check("trains", needed)(capabilities.trains)
+    return found
+
+
+GENERATORS, DISCRIMINATORS, BACKBONES = map(suite, ("generators", "discriminators", "backbones"))
+GENERATORS.check("by-seed", "independent")(capabilities.by_seed)
+GENERATORS.check("mapped", "deterministic")(capabilities.mapped)
