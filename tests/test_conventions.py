@@ -40,8 +40,9 @@ MAY_IMPORT = {
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
     "bench": {"runs", "latent"},
+    "studio": {"runs", "latent"},
     "__init__": {"runs", "zoo", "convert", "latent"},
-    "cli": {"bench", "convert"},
+    "cli": {"bench", "convert", "studio"},
     "__main__": {"cli"},
 }
 FLOORS = 9

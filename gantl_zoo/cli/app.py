@@ -40,6 +40,7 @@ VERBS = {
     "adapter": "adapter",
     "import": "import_",
     "bench": "bench",
+    "studio": "studio",
     "push": "share",
     "pull": "share",
     "plugins": "plugins",

@@ -29,7 +29,11 @@ async def health(request: Request) -> Response:
 async def login(request: Request) -> Response:
     """Take the token from the address that the terminal shows, or from a form."""
     settings = studio_of(request).settings
-    given = (await form_of(request)).get("token") if request.method == "POST" else request.query_params.get("token")
+    given = (
+        (await form_of(request)).get("token")
+        if request.method == "POST"
+        else request.query_params.get("token")
+    )
     if not settings.token or (given and is_token(given, settings)):
         answer = RedirectResponse("/explore", 303)
         if settings.token:

@@ -23,7 +23,16 @@ async def compare(request: Request) -> Response:
     studio, values = studio_of(request), query(request)
     known = await run_in_threadpool(choices, studio.settings)
     first = values.get("a") or studio.settings.model or next(iter(known.runs), "dcgan-fashion-mnist")
-    return page(request, "compare", current="compare", choices=known, a=first, b=values.get("b", ""), values=values, seeds=SEEDS)
+    return page(
+        request,
+        "compare",
+        current="compare",
+        choices=known,
+        a=first,
+        b=values.get("b", ""),
+        values=values,
+        seeds=SEEDS,
+    )
 
 
 @part
@@ -34,7 +43,9 @@ async def both(request: Request) -> Response:
     parsed(seeds)
     if label:
         whole("class", label)
-    found = await studio.newest.run("", 0, lambda: facts(studio.models, values.get("a", ""), values.get("b", "")))
+    found = await studio.newest.run(
+        "", 0, lambda: facts(studio.models, values.get("a", ""), values.get("b", ""))
+    )
     return page(request, "both", seeds=seeds, label=label, **found)
 
 
@@ -43,7 +54,11 @@ def facts(models: Models, a: str, b: str) -> dict[str, Any]:
     first = models.gan(a)
     b = b or base_of(first)
     if not b:
-        return {"sides": [side(a, first)], "note": f"{first.name} has no source; choose a second model.", "metrics": []}
+        return {
+            "sides": [side(a, first)],
+            "note": f"{first.name} has no source; choose a second model.",
+            "metrics": [],
+        }
     try:
         second = models.gan(b)
     except ZooError as error:
@@ -60,7 +75,7 @@ def side(text: str, gan: Any) -> dict[str, Any]:
 
 
 def metrics_of(*gans: Any) -> list[dict[str, Any]]:
-    """One row for each metric that a model's folder has: the values of both, the floor, and what is better."""
+    """One row for each metric that a folder has: the values of both models, their floors, what is better."""
     rows: dict[str, dict[str, Any]] = {}
     for column, gan in enumerate(gans):
         for result in gan.metrics:

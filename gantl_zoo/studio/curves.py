@@ -59,7 +59,9 @@ def plot(title: str, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Pl
     values = [value for pairs in series.values() for _, value in pairs]
     x, y = Axis(min(steps), max(steps), LEFT, WIDTH - 8), Axis(min(values), max(values), HEIGHT - BOTTOM, TOP)
     lines = [Line(name, path_of(pairs, x, y), f"{pairs[-1][1]:.4g}") for name, pairs in series.items()]
-    summary = "; ".join(f"{name} from {pairs[0][1]:.3g} to {pairs[-1][1]:.3g}" for name, pairs in series.items())
+    summary = "; ".join(
+        f"{name} from {pairs[0][1]:.3g} to {pairs[-1][1]:.3g}" for name, pairs in series.items()
+    )
     x_ticks = [(x.at(step), f"{step:,.0f}") for step in (x.low, (x.low + x.high) / 2, x.high)]
     y_ticks = [(y.at(value), f"{value:.3g}") for value in (y.low, (y.low + y.high) / 2, y.high)]
     return Plot(title, lines, x_ticks, y_ticks, f"{title}: {summary}")

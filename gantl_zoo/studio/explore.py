@@ -36,7 +36,14 @@ async def explore(request: Request) -> Response:
     known = await run_in_threadpool(choices, studio.settings)
     model = values.get("model") or studio.settings.model or default(known.releases)
     return page(
-        request, "explore", current="explore", choices=known, model=model, wall=WALL, methods=METHODS, values=values
+        request,
+        "explore",
+        current="explore",
+        choices=known,
+        model=model,
+        wall=WALL,
+        methods=METHODS,
+        values=values,
     )
 
 
@@ -50,7 +57,12 @@ async def model_part(request: Request) -> Response:
     """What is known of a model, and its controls."""
     studio, name = studio_of(request), query(request).get("model", "")
     gan = await run_in_threadpool(studio.models.gan, name)
-    return page(request, "model", about=await run_in_threadpool(about, gan), mapped=hasattr(gan.generator, "synthesize"))
+    return page(
+        request,
+        "model",
+        about=await run_in_threadpool(about, gan),
+        mapped=hasattr(gan.generator, "synthesize"),
+    )
 
 
 @part
@@ -87,7 +99,9 @@ async def save(request: Request) -> Response:
         raise UsageError(f"can save {', '.join(FILES)}, not {what}")
     kind, name, make = FILES[what]
     content = await studio.newest.run("", 0, lambda: make(studio, view))
-    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    return Response(
+        content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
 
 
 ROUTES = [

@@ -79,7 +79,11 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
             return PlainTextResponse(f"a request may have {limit:,} bytes", 413)
-        if self.settings.token and not request.url.path.startswith(OPEN) and not admitted(request, self.settings):
+        if (
+            self.settings.token
+            and not request.url.path.startswith(OPEN)
+            and not admitted(request, self.settings)
+        ):
             if method == "GET":
                 return RedirectResponse("/login", 303)
             return PlainTextResponse("the token is missing: log in", 401)
@@ -113,7 +117,9 @@ def is_own(host: str, settings: Settings) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         machine = socket.gethostname().lower()
-        names = {settings.host.lower(), machine, f"{machine}.local"} if not is_loopback(settings.host) else set()
+        names = (
+            {settings.host.lower(), machine, f"{machine}.local"} if not is_loopback(settings.host) else set()
+        )
         return name == "localhost" or name in names
     return address.is_loopback or not is_loopback(settings.host)
 

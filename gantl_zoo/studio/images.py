@@ -111,7 +111,9 @@ def reason(content: bytes, error: Exception) -> str:
     from gantl_zoo.data.damage import kind_of
 
     text = str(error).split("<_io")[0]
-    return kind_of(content) or ("it is damaged" + ("" if "cannot identify" in text else f": {printable(text, 120)}"))
+    return kind_of(content) or (
+        "it is damaged" + ("" if "cannot identify" in text else f": {printable(text, 120)}")
+    )
 
 
 def free_name(folder: Path, label: str) -> str:

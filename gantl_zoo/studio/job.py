@@ -68,7 +68,9 @@ def is_starting(folder: Path) -> bool:
 
 def is_first(folder: Path) -> bool:
     """Whether no job with a lower number waits."""
-    others = (one for one in folder.parent.iterdir() if one.name.isdecimal() and int(one.name) < int(folder.name))
+    others = (
+        one for one in folder.parent.iterdir() if one.name.isdecimal() and int(one.name) < int(folder.name)
+    )
     waiting = (one for one in others if "ended" not in read_json(one / "state.json"))
     return not any(is_alive(one) or is_starting(one) for one in waiting)
 
@@ -117,7 +119,11 @@ class Job:
         self.note(began=time.time())
         with open(self.folder / OUTPUT, "wb") as output:
             words = [sys.executable, "-c", PROGRAM, *self.asked["words"]]
-            settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+            settings: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": output,
+                "stderr": subprocess.STDOUT,
+            }
             process = subprocess.Popen(words, cwd=self.asked["cwd"], **settings)
         asked = False
         while process.poll() is None:

@@ -67,15 +67,17 @@ def resolved(settings: Settings, text: str) -> str:
     bare = text.removeprefix("hf-hub:")
     if "/" not in bare or parse(bare) is None:
         raise UnknownNameError(
-            f"there is no model {printable(text)}: choose a name of the list, a folder below {settings.root}, "
-            "or user/repo on the Hub"
+            f"there is no model {printable(text)}: choose a name of the list, a folder below "
+            f"{settings.root}, or user/repo on the Hub"
         )
     return f"hf-hub:{bare}"
 
 
 def local(settings: Settings, text: str) -> Path | None:
     """The folder that a text means, None if it can be a name of the Hub. Raises `UsageError`."""
-    explicit = text.startswith((".", "/", "~")) or "\\" in text or text.endswith("/") or ".." in text.split("/")
+    explicit = (
+        text.startswith((".", "/", "~")) or "\\" in text or text.endswith("/") or ".." in text.split("/")
+    )
     path = inside(settings, text)
     if not path.exists() and not explicit:
         return None

@@ -75,7 +75,10 @@ def whole(name: str, text: str, most: int = 1 << 31) -> int:
 def strengths_of(text: str) -> dict[int, float]:
     """`0:1.5,3:-2` as strengths by direction. Raises `UsageError`."""
     pairs = (part.partition(":") for part in text.split(",")[:100] if part)
-    return {whole("a direction", key, 999): number("a strength", value, -STRENGTH, STRENGTH) for key, _, value in pairs}
+    return {
+        whole("a direction", key, 999): number("a strength", value, -STRENGTH, STRENGTH)
+        for key, _, value in pairs
+    }
 
 
 def moved(models: Models, view: View, gan: GAN) -> dict[str, Any]:
@@ -119,12 +122,24 @@ def latents_file(models: Models, view: View, points: Points) -> bytes:
     from gantl_zoo.networks.base import digest
 
     gan = models.gan(view.model)
-    latents = gan.truncate(points.latents, view.truncation) if points.space == "w" else points.latents * view.truncation
+    latents = (
+        gan.truncate(points.latents, view.truncation)
+        if points.space == "w"
+        else points.latents * view.truncation
+    )
     latents = latents.float().cpu() + moved(models, view, gan).get("direction", 0.0)
     labels = points.classes.argmax(1) if points.space == "z" and points.classes.shape[1] else None
-    about = {"model": gan.name, "digest": digest(gan.generator.state_dict()), "pictures": ",".join(view.texts)}
+    about = {
+        "model": gan.name,
+        "digest": digest(gan.generator.state_dict()),
+        "pictures": ",".join(view.texts),
+    }
     with tempfile.TemporaryDirectory() as place:
-        return Latents(latents, points.space, labels, about).save(Path(place) / "latents.safetensors").read_bytes()
+        return (
+            Latents(latents, points.space, labels, about)
+            .save(Path(place) / "latents.safetensors")
+            .read_bytes()
+        )
 
 
 def archive(models: Models, view: View) -> bytes:

@@ -68,11 +68,14 @@ def message_in(text: str) -> str:
     return printable(lines[-1].partition(": ")[2] if lines else "the plan could not be computed", 600)
 
 
-def rows_of(text: str) -> list[tuple[str, str]]:
-    """The rows of a dry run. A row whose label is empty continues the one above."""
+def rows_of(text: str, width: int = LABEL) -> list[tuple[str, str]]:
+    """The rows of a text with labels in its first `width` columns, such as that of a dry run.
+
+    A row whose label is empty continues the one above.
+    """
     rows: list[tuple[str, str]] = []
     for line in text.splitlines():
-        label, value = line[:LABEL].strip(), re.sub(r"\s+", " ", line[LABEL:].strip())
+        label, value = line[:width].strip(), re.sub(r"\s+", " ", line[width:].strip())
         if label or not rows:
             rows.append((NAMES.get(label, label.capitalize()), value))
         else:

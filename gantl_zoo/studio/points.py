@@ -55,7 +55,9 @@ def check(text: str) -> None:
     match = TEXT.fullmatch(text)
     seeds = [int(one.partition("~")[0]) for one in match.groups()[:2] if one] if match else []
     if match is None or max(seeds) >= SEEDS or int(match[3] or 0) > 100:
-        raise UsageError(f"{printable(text, 40)!r} is not a valid seed; write numbers and ranges, such as 0-23")
+        raise UsageError(
+            f"{printable(text, 40)!r} is not a valid seed; write numbers and ranges, such as 0-23"
+        )
 
 
 def noise_of(text: str, latent_dim: int) -> Tensor:

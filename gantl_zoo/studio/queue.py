@@ -22,12 +22,12 @@ STOPPED = (130, -15, 143)  # exit status of a command that was interrupted
 
 @dataclass(frozen=True)
 class Entry:
-    """One job. `state` is waiting, starting, running, stopping, finished, stopped, cancelled, failed or lost."""
+    """One job. While it is active, its `state` is waiting, starting, running or stopping."""
 
     number: int
     label: str
     words: tuple[str, ...]
-    state: str
+    state: str  # afterwards: finished, stopped, cancelled, failed or lost
     run: str = ""  # the name of its run folder, once there is one
     message: str = ""  # why it failed
 
@@ -48,10 +48,14 @@ class Queue:
         try:
             place = self.create()
             asked = {"words": list(order.words), "label": order.label, "created": time.time()}
-            write_json(place / "job.json", asked | {"cwd": str(self.settings.root), "out": str(self.settings.out)})
+            write_json(
+                place / "job.json", asked | {"cwd": str(self.settings.root), "out": str(self.settings.out)}
+            )
             start(place)
         except OSError as error:
-            raise UsageError(f"can't start a run in {self.settings.out}: {error.strerror or error}") from error
+            raise UsageError(
+                f"can't start a run in {self.settings.out}: {error.strerror or error}"
+            ) from error
         return self.entry(place)
 
     def create(self) -> Path:
@@ -81,7 +85,9 @@ class Queue:
         words = tuple(map(str, asked.get("words", ())))
         name = self.state_of(place, state)
         message = last_error(place / OUTPUT) if name == "failed" else ""
-        return Entry(int(place.name), str(asked.get("label", "a run")), words, name, str(state.get("run", "")), message)
+        return Entry(
+            int(place.name), str(asked.get("label", "a run")), words, name, str(state.get("run", "")), message
+        )
 
     def state_of(self, place: Path, state: dict[str, object]) -> str:
         """The state of a job in one word."""

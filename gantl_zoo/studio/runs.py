@@ -118,7 +118,9 @@ def data_name(config: dict[str, Any]) -> str:
 
 def rate(stats: Sequence[dict[str, Any]]) -> float:
     """Images per second in the last rows; 0 if they don't say it."""
-    speeds = [row["images_per_second"] for row in stats if isinstance(row.get("images_per_second"), (int, float))]
+    speeds = [
+        row["images_per_second"] for row in stats if isinstance(row.get("images_per_second"), (int, float))
+    ]
     recent = [speed for speed in speeds[-RECENT:] if speed > 0]
     return sum(recent) / len(recent) if recent else 0.0
 

@@ -39,7 +39,12 @@ def serve(settings: Settings, *, browser: bool = False) -> None:
         if browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
         config = uvicorn.Config(
-            create_app(settings), log_level="warning", access_log=False, server_header=False, ws="none", lifespan="off"
+            create_app(settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="off",
         )
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -55,8 +60,8 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(
-            f"can't listen on {host}, port {port} ({reason}): another studio may be open there; choose another "
-            "port with --port N, or --port 0 for any free one"
+            f"can't listen on {host}, port {port} ({reason}): another studio may be open there; choose "
+            "another port with --port N, or --port 0 for any free one"
         ) from error
     except OverflowError:
         raise UsageError(f"a port is a number from 0 to 65535, not {port}") from None

@@ -31,7 +31,14 @@ async def share(request: Request) -> Response:
     model = values.get("model") or studio.settings.model or next(iter(known.runs + known.releases), "")
     logged_in = await run_in_threadpool(is_logged_in)
     return page(
-        request, "share", current="share", choices=known, model=model, licences=LICENCES, logged_in=logged_in, repo=REPO
+        request,
+        "share",
+        current="share",
+        choices=known,
+        model=model,
+        licences=LICENCES,
+        logged_in=logged_in,
+        repo=REPO,
     )
 
 
@@ -52,23 +59,27 @@ async def card(request: Request) -> Response:
 
 def preview(models: Models, values: Mapping[str, str]) -> dict[str, Any]:
     """The files and the card of a first push, and the commands. Raises `UsageError`."""
-    from gantl_zoo.hub.push import prepared
+    from gantl_zoo.hub.push import licence_of, prepared
 
     source, repo, licence = source_of(models, values), repo_of(values) or REPO, values.get("license", "")
     folder = models.place(source)
     text = readme_of(folder)
-    try:
-        files = prepared(folder, repo, text=text, license=licence or None)
-    except UsageError as error:
-        if licence or "licence" not in str(error):
-            raise
-        files = prepared(folder, repo, text=text, license="other")
-    content = {name: one.read_bytes() if isinstance(one, Path) else one for name, one in files.items() if small(name)}
+    unstated = not licence and not licence_of(folder)
+    files = prepared(folder, repo, text=text, license="other" if unstated else licence or None)
+    content = {
+        name: one.read_bytes() if isinstance(one, Path) else one for name, one in files.items() if small(name)
+    }
     pictures = {name: png_address(data) for name, data in content.items() if name.endswith(".png")}
     readme = content["README.md"].decode()
     sizes = {name: one.stat().st_size if isinstance(one, Path) else len(one) for name, one in files.items()}
     commands = commands_for(source, repo, licence, private=bool(values.get("private")))
-    return {"head": head_of(readme), "body": Markup(html_of(readme, pictures)), "files": sizes, "commands": commands}
+    return {
+        "head": head_of(readme),
+        "body": Markup(html_of(readme, pictures)),
+        "files": sizes,
+        "commands": commands,
+        "unstated": unstated,
+    }
 
 
 def small(name: str) -> bool:
@@ -129,10 +140,7 @@ async def push(request: Request) -> Response:
         source, repo = source_of(studio.models, form), repo_of(form)
         if not repo:
             raise UsageError("write the name of the repository, user/name")
-        licence = form.get("license") or None
-        if licence == "other" and not form.get("sure"):
-            raise UsageError("choose a licence; the licence of the data may restrict your choice")
-        return push(studio.models.place(source), repo, license=licence, **settings)
+        return push(studio.models.place(source), repo, license=form.get("license") or None, **settings)
 
     try:
         done = await run_in_threadpool(work)

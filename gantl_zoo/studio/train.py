@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from gantl_zoo.data import check_data
+from gantl_zoo.data.report import LABEL as CHECK_LABEL
 from gantl_zoo.errors import UsageError
 from gantl_zoo.registry.builtins import datasets, presets, strategies
 from gantl_zoo.studio.curves import plots_of
@@ -16,7 +17,7 @@ from gantl_zoo.studio.images import LARGEST, new_set, receive, set_named
 from gantl_zoo.studio.models import choices
 from gantl_zoo.studio.order import data_for, order_for, resume_of
 from gantl_zoo.studio.pictures import whole
-from gantl_zoo.studio.plan import Left, plan_of
+from gantl_zoo.studio.plan import Left, plan_of, rows_of
 from gantl_zoo.studio.runs import all_runs, folder_named, picture_in, verdict, view_of
 from gantl_zoo.studio.web import form_of, page, part, query, studio_of
 
@@ -58,7 +59,11 @@ async def receive_images(request: Request) -> Response:
     studio = studio_of(request)
     async with request.form(max_files=FILES, max_fields=10) as form:
         title, name = str(form.get("title", "")), str(form.get("set", ""))
-        files = [(one.filename or "", await one.read(LARGEST + 1)) for one in form.getlist("images") if isinstance(one, UploadFile)]
+        files = [
+            (one.filename or "", await one.read(LARGEST + 1))
+            for one in form.getlist("images")
+            if isinstance(one, UploadFile)
+        ]
     if not files:
         raise UsageError("there are no files in this request")
 
@@ -80,7 +85,8 @@ async def check(request: Request) -> Response:
     name = data_for(studio.settings, query(request).get("data", ""))
     place = name if name in datasets else studio.settings.root / name
     report = await run_in_threadpool(check_data, place)
-    return page(request, "check", report=report, rows=[row for row in report._lines() if row[1] and row[0] != "next"])
+    rows = [row for row in rows_of(str(report), CHECK_LABEL) if row[0] != "Next"]
+    return page(request, "check", report=report, rows=rows)
 
 
 @part
