@@ -57,12 +57,12 @@ def facts(models: Models, a: str, b: str) -> dict[str, Any]:
         return {
             "sides": [side(a, first)],
             "note": f"{first.name} has no source; choose a second model.",
-            "metrics": [],
+            "metrics": metrics_of(first),
         }
     try:
         second = models.gan(b)
     except ZooError as error:
-        return {"sides": [side(a, first)], "note": str(error), "metrics": []}
+        return {"sides": [side(a, first)], "note": str(error), "metrics": metrics_of(first)}
     note = ""
     if first.latent_dim != second.latent_dim:
         note = "The latents have different sizes, so that the same seeds have nothing in common."
@@ -86,7 +86,7 @@ def metrics_of(*gans: Any) -> list[dict[str, Any]]:
             row["floors"][column] = "" if floor is None else f"{floor:.4g}"
             row["on"][column] = result.get("data_fingerprint", "")
     for row in rows.values():
-        row["comparable"] = row["on"][0] == row["on"][1]
+        row["comparable"] = bool(row["on"][0]) and row["on"][0] == row["on"][1]
     return list(rows.values())
 
 

@@ -77,10 +77,12 @@ def view_of(settings: Settings, queue: Queue, name: str) -> RunView:
     folder, config = RunFolder.open(path, quiet=True)
     steps, batch = sizes(config)
     stats, job = folder.rows("stats.jsonl"), queue.of_run(name)
-    step = int(stats[-1]["step"]) if stats else 0
     files = sorted(one.name for one in path.iterdir() if PICTURE.fullmatch(one.name) and not one.is_symlink())
     fakes = [(int(found[1]), one) for one in files if (found := re.match(r"fakes(\d+)\.png", one))]
-    speed = rate(stats)
+    speed, step = (
+        rate(stats),
+        max([int(row["step"]) for row in stats[-1:]] + [one for one, _ in fakes[-1:]] + [0]),
+    )
     return RunView(
         name=name,
         path=shown(settings, path),

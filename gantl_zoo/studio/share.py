@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gantl_zoo.errors import UsageError, ZooError
+from gantl_zoo.registry.releases import release_folder
 from gantl_zoo.storage.untrusted import printable
 from gantl_zoo.studio.cards import head_of, html_of
 from gantl_zoo.studio.models import Models, choices, resolved
@@ -62,7 +63,7 @@ def preview(models: Models, values: Mapping[str, str]) -> dict[str, Any]:
     from gantl_zoo.hub.push import licence_of, prepared
 
     source, repo, licence = source_of(models, values), repo_of(values) or REPO, values.get("license", "")
-    folder = models.place(source)
+    folder = release_folder(models.place(source))
     text = readme_of(folder)
     unstated = not licence and not licence_of(folder)
     files = prepared(folder, repo, text=text, license="other" if unstated else licence or None)
@@ -92,11 +93,9 @@ def png_address(data: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
-def readme_of(place: str | Path) -> str:
+def readme_of(folder: Path) -> str:
     """The card in a model's folder; "" without one."""
-    from gantl_zoo.registry.releases import release_folder
-
-    path = release_folder(place) / "README.md"
+    path = folder / "README.md"
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
@@ -140,7 +139,9 @@ async def push(request: Request) -> Response:
         source, repo = source_of(studio.models, form), repo_of(form)
         if not repo:
             raise UsageError("write the name of the repository, user/name")
-        return push(studio.models.place(source), repo, license=form.get("license") or None, **settings)
+        return push(
+            release_folder(studio.models.place(source)), repo, license=form.get("license") or None, **settings
+        )
 
     try:
         done = await run_in_threadpool(work)
