@@ -19,7 +19,11 @@ PNG = "image/png"
 LARGEST = 4096  # pixels of a sheet's width
 # What can be saved: the type, the name of the file, and its content
 FILES: dict[str, tuple[str, str, Callable[[Studio, View], bytes]]] = {
-    "wall": (PNG, "wall.png", lambda studio, view: sheet(images_of(studio.models, view)[1], 6)),
+    "wall": (
+        PNG,
+        "wall.png",
+        lambda studio, view: sheet(images_of(studio.models, view)[1], min(6, len(view.texts))),
+    ),
     "picture": (PNG, "picture.png", lambda studio, view: sheet(images_of(studio.models, view)[1][:1], 1)),
     "zip": ("application/zip", "pictures.zip", lambda studio, view: archive(studio.models, view)),
     "latents": (

@@ -16,6 +16,7 @@ from gantl_zoo.studio.job import OUTPUT, STOP, is_alive, is_starting, read_json,
 from gantl_zoo.studio.order import Order
 from gantl_zoo.studio.settings import Settings
 
+MODULE = ["-m", "gantl_zoo.studio.job"]
 SHOWN = 50  # finished jobs that are listed
 STOPPED = (130, -15, 143)  # exit status of a command that was interrupted
 
@@ -121,7 +122,7 @@ class Queue:
 
 def start(place: Path) -> None:
     """Start the process of a job, which outlives this one."""
-    words = [sys.executable, "-m", "gantl_zoo.studio.job", str(place)]
+    words = [sys.executable, *MODULE, str(place)]
     nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(words, start_new_session=True, **nothing)
     threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie stays

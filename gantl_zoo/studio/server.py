@@ -50,7 +50,10 @@ def serve(settings: Settings, *, browser: bool = False) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises `UsageError` if that is impossible."""
+    """A socket bound to an address. Raises `UsageError` if that is impossible."""
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"a port is a number from 0 to 65535, not {port}")
+    listener = None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(found[0], found[1])
@@ -58,13 +61,12 @@ def listening(host: str, port: int) -> socket.socket:
         listener.bind(found[4])
         return listener
     except OSError as error:
-        reason = error.strerror or error
+        if listener is not None:
+            listener.close()
         raise UsageError(
-            f"can't listen on {host}, port {port} ({reason}): another studio may be open there; choose "
-            "another port with --port N, or --port 0 for any free one"
+            f"can't listen on {host}, port {port} ({error.strerror or error}): another studio may be open "
+            "there; choose another port with --port N, or --port 0 for any free one"
         ) from error
-    except OverflowError:
-        raise UsageError(f"a port is a number from 0 to 65535, not {port}") from None
 
 
 def address_of(settings: Settings) -> str:
