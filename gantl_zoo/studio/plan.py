@@ -10,6 +10,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.runs.dry_run import LABEL
@@ -34,7 +35,7 @@ async def plan_of(settings: Settings, order: Order, gone: Gone) -> list[tuple[st
     Raises `UsageError` with the command's own message if the run is refused, and `Left` if `gone` says so.
     """
     words = [sys.executable, "-c", PROGRAM, *order.words, "--dry-run"]
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
     nothing = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*words, cwd=settings.root, stdin=nothing, **pipes)
     reading = asyncio.ensure_future(process.communicate())

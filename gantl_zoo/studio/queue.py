@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.storage.untrusted import printable
@@ -123,7 +124,11 @@ class Queue:
 def start(place: Path) -> None:
     """Start the process of a job, which outlives this one."""
     words = [sys.executable, *MODULE, str(place)]
-    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    nothing: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
     process = subprocess.Popen(words, start_new_session=True, **nothing)
     threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie stays
 

@@ -131,7 +131,7 @@ def commands_for(source: str, repo: str, licence: str, *, private: bool) -> dict
 async def push(request: Request) -> Response:
     """Push a model to the Hub, with the login that the Hub's client has."""
     studio, form = studio_of(request), await form_of(request)
-    settings = {key: bool(form.get(key)) for key in ("private", "create_pr", "own_weights")}
+    settings: dict[str, Any] = {key: bool(form.get(key)) for key in ("private", "create_pr", "own_weights")}
 
     def work() -> Any:
         from gantl_zoo.hub.push import push
@@ -139,9 +139,9 @@ async def push(request: Request) -> Response:
         source, repo = source_of(studio.models, form), repo_of(form)
         if not repo:
             raise UsageError("write the name of the repository, user/name")
-        return push(
-            release_folder(studio.models.place(source)), repo, license=form.get("license") or None, **settings
-        )
+        settings["license"] = form.get("license") or None
+        settings["space"] = repo if form.get("space") else None
+        return push(release_folder(studio.models.place(source)), repo, **settings)
 
     try:
         done = await run_in_threadpool(work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -18,7 +20,7 @@ from gantl_zoo.studio.models import choices
 from gantl_zoo.studio.order import data_for, order_for, resume_of
 from gantl_zoo.studio.pictures import whole
 from gantl_zoo.studio.plan import Left, plan_of, rows_of
-from gantl_zoo.studio.runs import all_runs, folder_named, picture_in, verdict, view_of
+from gantl_zoo.studio.runs import RunView, all_runs, folder_named, picture_in, verdict, view_of
 from gantl_zoo.studio.web import form_of, page, part, query, studio_of
 
 FILES = 500  # of one request
@@ -156,11 +158,8 @@ async def run_live(request: Request) -> Response:
     return page(request, "live", **await live_values(request, view))
 
 
-async def live_values(request: Request, view: object) -> dict[str, object]:
+async def live_values(request: Request, view: RunView) -> dict[str, Any]:
     """What the template of a run's live part needs."""
-    from gantl_zoo.studio.runs import RunView
-
-    assert isinstance(view, RunView)
     settings = studio_of(request).settings
     findings = await run_in_threadpool(verdict, settings, view.name) if view.stats else []
     return {"run": view, "plots": plots_of(view.stats, view.metrics), "findings": findings}
