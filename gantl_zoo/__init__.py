@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.classify_report import ClassifierReport
     from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, Finding, diagnose as doctor
     from gantl_zoo.runs.evaluate import evaluate
+    from gantl_zoo.runs.report.write import write_report
     from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.spec import DataSpec
     from gantl_zoo.runs.train import train
@@ -117,6 +118,7 @@ _LAZY = {
     "search_hub": "hub.search",
     "train": "runs.train",
     "transfer": "runs.transfer",
+    "write_report": "runs.report.write",
 }
 _RENAMED = {"doctor": "diagnose", "load_data": "load"}
 
@@ -193,6 +195,7 @@ __all__ = [
     "train",
     "transfer",
     "weights",
+    "write_report",
 ]
 
 

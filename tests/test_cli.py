@@ -28,8 +28,8 @@ from gantl_zoo.strategy.auto import AUTO
 from gantl_zoo.training.classifier_recipe import CHOSEN, ClassifierRecipe
 from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
 
-VERBS = ["list", "info", "sample", "train", "transfer", "resume", "doctor", "evaluate", "plugins", "push",
-         "pull", "env", "classify train", "classify transfer", "classify evaluate",
+VERBS = ["list", "info", "sample", "train", "transfer", "resume", "doctor", "report", "evaluate", "plugins",
+         "push", "pull", "env", "classify train", "classify transfer", "classify evaluate",
          "bench stacked-mnist", "bench transfer", "bench classifiers", "studio"]  # fmt: skip
 
 

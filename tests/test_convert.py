@@ -453,6 +453,22 @@ def test_state_dicts_of_another_architecture_with_a_discriminator(gan: gz.GAN, t
     refused(tmp_path, "architecture is missing: --discriminator NAME", "state-dict", path, **alone)
 
 
+def test_the_classes_of_a_network_of_a_plugin_are_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gz.generators, "_own", dict(gz.generators._own))
+
+    @gz.generators.register("labelled")
+    def labelled() -> Any:
+        return gz.generators.build("dcgan", image_size=16, width=4, latent_dim=8, num_classes=3)
+
+    path = saved(tmp_path / "file.pt", dict(labelled().state_dict()))
+    new = gz.import_weights("state-dict", path, to=tmp_path / "a", generator="labelled", licence="mit")
+    assert new.num_classes == 3
+    again: Any = gz.load_model(tmp_path / "a")
+    assert torch.equal(again.generate(2, labels=[0, 2]), new.generate(2, labels=[0, 2]))
+
+
 def test_a_network_much_larger_than_the_file_is_not_built(tmp_path: Path) -> None:
     path = saved(tmp_path / "file.pt", {"a": torch.zeros(3)})
     huge = {"generator": "dcgan", "generator_config": {"width": 60_000}}

@@ -23,6 +23,7 @@ from gantl_zoo.networks.projected import Mixing, head
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.strategy.mirror import mirrored
+from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe
 
@@ -133,6 +134,40 @@ def test_the_published_widths_and_numbers_of_logits() -> None:
         assert network(features).shape == (2, 1, 4, 4)
         widths.append([m.out_channels for m in network if isinstance(m, nn.Conv2d)])
     assert widths == [[64, 128, 256, 512, 1], [128, 256, 512, 1], [256, 512, 1], [512, 1]]
+
+
+def test_the_classes_of_a_projected_discriminator_add_a_projection_of_each_heads_last_map() -> None:
+    both = [
+        gz.discriminators.build("projected", backbone="cnn-mnist", width=4, num_classes=count)
+        for count in (0, 3)
+    ]
+    plain, conditional = (network.eval() for network in both)
+    conditional.load_state_dict(plain.state_dict(), strict=False)
+    images, labels = torch.rand(5, 1, 28, 28) * 2 - 1, torch.tensor([0, 1, 2, 2, 0])
+    with torch.no_grad():
+        before = plain(images)
+        torch.testing.assert_close(conditional(images, labels), before)  # its classes begin with zeros
+        table = nn.init.normal_(conditional.classes[1].weight, std=0.1)
+        table[2] *= 100  # longer than 1, so its length counts as 1
+        hidden = conditional.heads[1][:-1](conditional.extract(images)[1]).mean((2, 3))
+        rows = table / table.norm(dim=1, keepdim=True).clamp_min(1)
+        added = conditional(images, labels) - before
+    features = plain.extract(images)
+    places = [head(one).flatten(1).shape[1] for head, one in zip(plain.heads, features, strict=True)]
+    expected = torch.zeros_like(added)
+    expected[:, places[0] : sum(places[:2])] = (hidden * rows[labels]).sum(1)[:, None]
+    torch.testing.assert_close(added, expected, atol=1e-6, rtol=1e-4)
+    with pytest.raises(gz.UsageError, match="pass a label from 0 to 2"):
+        conditional(images)
+
+
+def test_a_projected_transfer_learns_the_classes(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    gan, _ = adapt(gan, gan.image_shape, num_classes=2)
+    trainer, *_ = trained(gan, images, "projected", backbone="cnn-mnist", width=4)
+    learned: Any = trainer.networks["discriminator"]
+    assert all(bool(term.weight.any()) for term in learned.classes)
+    again: Any = gz.load_model(trainer.snapshot().save(tmp_path / "model"))
+    assert not moved(state(learned.classes), again.discriminator.classes)
 
 
 def test_mixing_spreads_one_channel_over_all() -> None:

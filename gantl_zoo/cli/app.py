@@ -35,6 +35,7 @@ VERBS = {
     "transfer": "train",
     "resume": "resume",
     "doctor": "doctor",
+    "report": "report",
     "evaluate": "evaluate",
     "classify": "classify",
     "adapter": "adapter",

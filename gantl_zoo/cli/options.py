@@ -198,6 +198,15 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", help="Write nothing but results and errors.", rich_help_panel=OUTPUT),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html at the end.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
 Json = Annotated[
     str | None,
     typer.Option(

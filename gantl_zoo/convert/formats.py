@@ -14,8 +14,9 @@ class ImportedNetworks:
     """The networks that a format found in a file.
 
     `generator` and `discriminator` are `{"name": registered name, "config": builder's arguments}`, as in
-    `config.json`; no discriminator is None. The weights have the names of our networks' state
-    dicts. `latent_dim` and `classes` (0 if unconditional) are what the file states; the networks must agree.
+    `config.json`; no discriminator is None. The weights have the names of our networks' state dicts.
+    `latent_dim` and `classes` (0 if unconditional) are what the file states, else None; the networks must
+    agree.
     `notes` are lines about what was left out or changed.
     """
 
@@ -24,7 +25,7 @@ class ImportedNetworks:
     discriminator: dict[str, Any] | None = None
     discriminator_weights: Mapping[str, Tensor] = field(default_factory=dict)
     latent_dim: int | None = None
-    classes: int = 0
+    classes: int | None = None
     notes: tuple[str, ...] = ()
 
 

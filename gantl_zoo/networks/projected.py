@@ -1,7 +1,8 @@
 """The discriminator of Projected GAN: four heads on frozen, randomly mixed features of a pretrained backbone.
 
 Sauer et al. 2021, https://arxiv.org/abs/2111.01007, section 3 and figure 2. With `width=64` the layers have
-the published numbers of channels.
+the published numbers of channels. With classes each head has a projection of the mean of its last feature
+map (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637).
 
 N batch, C channels, H, W image size, K channels of a feature map h × w, L logits of an image.
 """
@@ -18,7 +19,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from gantl_zoo import registry
 from gantl_zoo.errors import UsageError, WeightsError
-from gantl_zoo.networks.base import check_sizes, digest
+from gantl_zoo.networks.base import check_sizes, digest, need
+from gantl_zoo.networks.conditional import Projection, check_classes
 from gantl_zoo.networks.feature_discriminator import starting_body
 from gantl_zoo.networks.frozen import FrozenPyramid
 from gantl_zoo.networks.pretrained import default_backbone, find
@@ -91,14 +93,20 @@ class ProjectedDiscriminator(nn.Module):
     neither a model's file nor a checkpoint contains them.
     """
 
-    num_classes = 0
     freeze = True  # `extract` has no trained layer
     any_size = True  # fits images of another size itself; there a head may have other layers
     random_features = False  # True if built on a backbone with random weights; loading keeps it
 
-    def __init__(self, backbone: Any, image_shape: tuple[int, int, int], width: int, release: bool) -> None:
+    def __init__(
+        self,
+        backbone: Any,
+        image_shape: tuple[int, int, int],
+        width: int,
+        release: bool,
+        num_classes: int = 0,
+    ) -> None:
         super().__init__()
-        self.image_shape = image_shape
+        self.image_shape, self.num_classes = image_shape, num_classes
         self.sees: int = backbone.channels
         self.backbone = backbone.eval().requires_grad_(False)
         self.feature_maps = FrozenPyramid(backbone)
@@ -110,14 +118,15 @@ class ProjectedDiscriminator(nn.Module):
         self.heads = nn.ModuleList(
             head(channels, side, width) for channels, side in zip(self.mixing.widths, sides, strict=True)
         )
+        self.classes = nn.ModuleList(class_term(one, num_classes) for one in self.heads if num_classes)
         if release:
             self.register_state_dict_post_hook(_without_backbone)  # type: ignore[no-untyped-call]
             self.register_load_state_dict_pre_hook(_with_own_backbone)  # type: ignore[no-untyped-call]
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """Trainable modules: the heads."""
-        return [self.heads]
+        """Trainable modules: the heads, and the classes' terms if there are classes."""
+        return [self.heads, self.classes] if self.num_classes else [self.heads]
 
     def train(self, mode: bool = True) -> ProjectedDiscriminator:
         super().train(mode)
@@ -132,13 +141,33 @@ class ProjectedDiscriminator(nn.Module):
         mixed: list[Tensor] = self.mixing(maps[-len(self.heads) :])
         return mixed
 
-    def logits(self, features: Sequence[Tensor]) -> Tensor:
-        """The logits (N, L) of what `extract` returns."""
-        places = [head(one).flatten(1) for head, one in zip(self.heads, features, strict=True)]
+    def logits(self, features: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+        """The logits (N, L) of what `extract` returns, for the labels (N,) if there are classes."""
+        labels = need(self, labels)
+        heads: list[Any] = list(self.heads)
+        hidden = [body(head, one) for head, one in zip(heads, features, strict=True)]
+        places = [head[-1](one).flatten(1) for head, one in zip(heads, hidden, strict=True)]
+        if labels is not None:
+            for level, (term, one) in enumerate(zip(self.classes, hidden, strict=True)):
+                places[level] = places[level] + term(one.mean(dim=(2, 3)), labels)[:, None]  # + (N, 1)
         return torch.cat(places, dim=1)  # levels × (N, places) -> (N, L)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.logits(self.extract(images))
+        return self.logits(self.extract(images), labels)
+
+
+def body(head: Any, features: Tensor) -> Tensor:
+    """The last feature map (N, K, s, s) of a head, before its logits."""
+    for layer in head[:-1]:
+        features = layer(features)
+    return features
+
+
+def class_term(head: Any, num_classes: int) -> Projection:
+    """The projection of a head's last feature map. It begins with zeros: no class has an effect."""
+    term = Projection(num_classes, head[-1].in_channels, bounded=True)
+    nn.init.zeros_(term.weight)
+    return term
 
 
 def _without_backbone(module: Any, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
@@ -162,6 +191,7 @@ def discriminator(
     channels: int = 1,
     resize: int | None = None,
     width: int = 64,
+    num_classes: int = 0,
     backbone_config: Mapping[str, Any] | None = None,
 ) -> ProjectedDiscriminator:
     """Discriminator of Projected GAN: four heads on frozen features (Sauer et al. 2021).
@@ -179,6 +209,7 @@ def discriminator(
         of grey images three times.
     `resize`: height and width to which images are resized for the backbone; None means as the backbone does.
     `width`: number of channels of the finest mixed map, 64 in the paper. All others are multiples of it.
+    `num_classes`: number of classes of a class-conditional discriminator; 0 means unconditional.
     `backbone_config`: arguments of an architecture.
     """
     check_sizes("projected", width=width, image_size=image_size)
@@ -192,10 +223,12 @@ def discriminator(
     check_images(backbone, body, channels)
     if resize is not None:
         set_side(backbone, body, resize)
-    network: Any = ProjectedDiscriminator(body, (channels, image_size, image_size), width, release)
+    shape = (channels, image_size, image_size)
+    classes = check_classes("projected", num_classes)
+    network: Any = ProjectedDiscriminator(body, shape, width, release, classes)
     network.random_features = random
     kept |= {"backbone": backbone, "image_size": image_size, "channels": channels, "width": width}
-    network.config = kept | {"resize": resize}
+    network.config = kept | {"resize": resize} | ({"num_classes": classes} if classes else {})
     return network  # type: ignore[no-any-return]
 
 

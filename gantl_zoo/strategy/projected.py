@@ -39,7 +39,7 @@ class Projected(TransferStrategy):
         self.backbone, self.width, self.resize = backbone, width, resize
 
     def prepare(self, source: GAN, target: GAN, data: Any) -> Plan:
-        settings = {"width": self.width, "resize": self.resize}
+        settings = {"width": self.width, "resize": self.resize, "num_classes": target.num_classes}
         config = projected_config("projected", self.backbone, target.image_shape, **settings)
         discriminator = registry.discriminators.build("projected", **config)
         self.part = {"name": "projected", "config": discriminator.config}

@@ -107,7 +107,8 @@ def check_players(plan: Plan, networks: Mapping[str, Any]) -> None:
         raise UsageError(
             f"the generator has {num_classes_of(generator)} classes, but its discriminator "
             f"{type(discriminator).__name__} has {num_classes_of(discriminator)}, so the classes can't "
-            f"be learned: use one that takes num_classes (dcgan, fast, r3, resnet), or {REMEDY}"
+            "be learned: use one that takes num_classes (dcgan, fast, projected, r3, resnet, stylegan2), or "
+            f"{REMEDY}"
         )
     inputs = {"generator": torch.zeros(1, generator.latent_dim)}
     if trained:

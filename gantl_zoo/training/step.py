@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.networks.base import call
+from gantl_zoo.networks.base import call, num_classes_of
 from gantl_zoo.networks.mapping import map_noise, synthesize
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
 from gantl_zoo.training.augment.base import Augment
@@ -140,9 +140,10 @@ class Game:
         def look(images: Tensor) -> Tensor:
             if shared and images.data_ptr() == batch.fake.data_ptr():  # `batch.fake` or a detached view of it
                 features = batch.fake_features(network)
-                logits: Tensor = network.logits(
-                    features if images.requires_grad else [one.detach() for one in features]
-                )
+                if not images.requires_grad:
+                    features = [one.detach() for one in features]
+                labels = [batch.labels] if num_classes_of(network) else []
+                logits: Tensor = network.logits(features, *labels)
                 return logits
             called = labelled
             if not images.requires_grad:  # those of a penalty do
