@@ -164,12 +164,14 @@ def studio(address: str) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1120, "height": 780})
+        page = browser.new_page(viewport={"width": 1120, "height": 800})
         page.goto(f"{address.rstrip('/')}/explore?model=dcgan-faces")
         page.locator("[data-move]").first.wait_for()
-        page.locator("#wall button").nth(8).click()
+        for number, end in ((8, "a"), (17, "b")):
+            page.locator("#wall button").nth(number).click()
+            page.click(f"#use-{end}")
         page.wait_for_timeout(1_000)
-        shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(200).convert("RGB")
         browser.close()
     whole = card(shown.width + 2 * MARGIN, shown.height + 2 * MARGIN)
     whole.paste(shown, (MARGIN, MARGIN))

@@ -218,6 +218,11 @@ def test_two_models_side_by_side(visitor: Any) -> None:
     same = visitor.get("/compare/both?a=dcgan-mnist&b=dcgan-mnist").text
     assert "the same images" in same and "fd_cnn-mnist" in same
     assert "nothing in common" in visitor.get("/compare/both?a=dcgan-mnist&b=small").text
+    report = visitor.get("/compare/report?a=dcgan-fashion-mnist")
+    assert (
+        "dcgan-mnist" in report.text and "sandbox allow-scripts" in report.headers["content-security-policy"]
+    )
+    assert visitor.get("/compare/report?a=../small").status_code == 400
     assert "has no source" in visitor.get("/compare/both?a=small").text
     assert "alert" in visitor.get("/compare/both?a=small&seeds=x").text
 

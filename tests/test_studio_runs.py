@@ -136,6 +136,11 @@ def test_a_run_of_the_terminal_is_shown(visitor: Any, photos: Path, settings: Se
     text = visitor.get(f"/runs/{run.name}").text
     assert "finished" in text and "fakes000004.png" in text and "Explore" in text
     assert visitor.get(f"/runs/{run.name}/pictures/fakes000004.png").headers["content-type"] == "image/png"
+    report = visitor.get(f"/runs/{run.name}/report")
+    assert report.text == (run / "report.html").read_text(encoding="utf-8")
+    assert "sandbox" in report.headers["content-security-policy"]
+    (run / "report.html").unlink()
+    assert "<html" in visitor.get(f"/runs/{run.name}/report").text
     lists = visitor.get("/train/lists").text
     assert run.name in lists and "4 of 4 steps" in lists
     both = visitor.get("/compare/both", params={"a": f"./runs/{run.name}"}).text

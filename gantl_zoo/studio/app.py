@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gantl_zoo.errors import ZooError
-from gantl_zoo.studio import compare, explore, share, train
+from gantl_zoo.studio import compare, explore, reports, share, train
 from gantl_zoo.studio.guard import Guard, cookie_name, cookie_value, is_token
 from gantl_zoo.studio.settings import Settings
 from gantl_zoo.studio.web import HERE, Studio, form_of, on_error, on_missing, page, studio_of
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> Starlette:
         *train.ROUTES,
         *compare.ROUTES,
         *share.ROUTES,
+        *reports.ROUTES,
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
     ]
     app = Starlette(

@@ -49,10 +49,15 @@ async def both(request: Request) -> Response:
     return page(request, "both", seeds=seeds, label=label, **found)
 
 
+def pair(models: Models, a: str, b: str) -> tuple[str, str]:
+    """The names of the two models; the second is by default the source of the first, "" without one."""
+    return a, b or base_of(models.gan(a))
+
+
 def facts(models: Models, a: str, b: str) -> dict[str, Any]:
     """The two models, a note on their seeds, and the rows of their metrics. `b` is by default a's source."""
+    a, b = pair(models, a, b)
     first = models.gan(a)
-    b = b or base_of(first)
     if not b:
         return {
             "sides": [side(a, first)],

@@ -132,6 +132,10 @@ class Models:
             return self.settings.root / name
         return f"{models.entry(name).owner}:{name}" if name in models and ":" not in name else name
 
+    def report_source(self, text: str) -> str | Path:
+        """What `write_report` takes for a visitor's text. Raises `UsageError`."""
+        return self.place(resolved(self.settings, text))
+
     def stamp(self, name: str) -> float:
         """When a folder's config was written; 0 for other models."""
         place = self.place(name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,7 +21,8 @@ from gantl_zoo.studio.settings import Settings
 PATIENCE = 300.0  # seconds
 PAUSE = 0.2  # seconds between two looks at the visitor
 Gone = Callable[[], Awaitable[bool]]
-NAMES = {"why": "Why", "estimate": "Time and memory", "recipe": "Recipe", "data": "Images"}
+NAMES = {"estimate": "Time and memory", "data": "Images"}
+FIRST = "Time and memory"
 
 
 class Left(Exception):
@@ -48,7 +48,7 @@ async def plan_of(settings: Settings, order: Order, gone: Gone) -> list[tuple[st
         raise
     if process.returncode:
         raise UsageError(message_in(err.decode(errors="replace")))
-    return rows_of(out.decode(errors="replace"))
+    return sorted(rows_of(out.decode(errors="replace")), key=lambda row: row[0] != FIRST)
 
 
 async def wait_for(reading: asyncio.Future[tuple[bytes, bytes]], gone: Gone) -> tuple[bytes, bytes]:
@@ -69,16 +69,18 @@ def message_in(text: str) -> str:
     return printable(lines[-1].partition(": ")[2] if lines else "the plan could not be computed", 600)
 
 
-def rows_of(text: str, width: int = LABEL) -> list[tuple[str, str]]:
+def rows_of(text: str, width: int = LABEL, hanging: str = "  ") -> list[tuple[str, str]]:
     """The rows of a text with labels in its first `width` columns, such as that of a dry run.
 
-    A row whose label is empty continues the one above.
+    A line that begins with `hanging` after these columns continues the one above; another one without a label
+    is a new line of the same row.
     """
     rows: list[tuple[str, str]] = []
     for line in text.splitlines():
-        label, value = line[:width].strip(), re.sub(r"\s+", " ", line[width:].strip())
+        label, rest = line[:width].strip(), line[width:]
         if label or not rows:
-            rows.append((NAMES.get(label, label.capitalize()), value))
+            rows.append((NAMES.get(label, label.capitalize()), rest.strip()))
         else:
-            rows[-1] = (rows[-1][0], f"{rows[-1][1]} {value}")
+            joint = " " if rest.startswith(hanging) else "\n"
+            rows[-1] = (rows[-1][0], rows[-1][1] + joint + rest.strip())
     return rows

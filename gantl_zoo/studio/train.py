@@ -87,7 +87,7 @@ async def check(request: Request) -> Response:
     name = data_for(studio.settings, query(request).get("data", ""))
     place = name if name in datasets else studio.settings.root / name
     report = await run_in_threadpool(check_data, place)
-    rows = [row for row in rows_of(str(report), CHECK_LABEL) if row[0] != "Next"]
+    rows = [row for row in rows_of(str(report), CHECK_LABEL, "")[1:] if row[0] != "Next"]
     return page(request, "check", report=report, rows=rows)
 
 
