@@ -30,7 +30,7 @@ from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
 
 VERBS = ["list", "info", "sample", "train", "transfer", "resume", "doctor", "report", "evaluate", "plugins",
          "push", "pull", "env", "classify train", "classify transfer", "classify evaluate",
-         "bench stacked-mnist", "bench transfer", "bench classifiers"]  # fmt: skip
+         "bench stacked-mnist", "bench transfer", "bench classifiers", "studio"]  # fmt: skip
 
 
 @pytest.mark.parametrize("flag", ["--help", "--help-all"])

@@ -44,6 +44,9 @@ MAY_IMPORT = {
     "bench": {"runs", "latent"},
     "__init__": {"runs", "zoo", "convert", "latent", "testing"},
     "cli": {"bench", "convert", "testing", "scaffold"},
+    "studio": {"runs", "latent"},
+    "__init__": {"runs", "zoo", "convert", "latent"},
+    "cli": {"bench", "convert", "studio"},
     "__main__": {"cli"},
 }
 FLOORS = 9

@@ -41,6 +41,7 @@ VERBS = {
     "adapter": "adapter",
     "import": "import_",
     "bench": "bench",
+    "studio": "studio",
     "push": "share",
     "pull": "share",
     "plugins": "plugins",

@@ -33,15 +33,18 @@ class Pushed:
     deleted: tuple[str, ...] = ()
     url: str = ""
     files: Mapping[str, Path | bytes] = field(default_factory=dict, repr=False)
+    space: str = ""  # the address of the Space that was pushed, too
 
     def __str__(self) -> str:
         if not self.commit:
             return self.plan()
         if not self.changed and not self.deleted:
-            return f"nothing was sent: nothing has changed since commit {self.commit} of {self.repo}"
+            space = f"{self.space}\n" if self.space else ""
+            return f"{space}nothing was sent: nothing has changed since commit {self.commit} of {self.repo}"
         lines = [f"sent {', '.join(self.changed)}"] if self.changed else []
         lines += [f"deleted {', '.join(self.deleted)}"] if self.deleted else []
-        return f"{'; '.join(lines)}\n{self.url}\n{self.repo}@{self.commit}"
+        places = [self.url, self.space] if self.space else [self.url]
+        return "\n".join(["; ".join(lines), *places, f"{self.repo}@{self.commit}"])
 
     def plan(self) -> str:
         """The files that a dry run would send, with SHA-256 and size, and the card."""
