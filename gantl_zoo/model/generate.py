@@ -17,14 +17,14 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.base import Model
 from gantl_zoo.model.sampling import (
     CHUNK,
+    batch_size_of,
     check_count,
     drawn_classes,
     factor,
-    labels_of,
+    known_labels,
     latents,
     scale,
     seeds_of,
-    whole,
 )
 from gantl_zoo.networks import mapping
 from gantl_zoo.networks.base import evaluating, num_classes_of
@@ -139,9 +139,7 @@ class Sampler(Model):
         noise = noise if mapped else self.check_latents(noise)
         known = self._labels_for(labels, len(noise), mapped)
         step = edit(direction, strength)
-        size = CHUNK if batch_size is None else whole("batch_size", batch_size)
-        if size < 1:
-            raise UsageError(f"batch_size must be at least 1, not {size}")
+        size = batch_size_of(batch_size)
         images = torch.empty(len(noise), *self.image_shape, dtype=torch.float32)
         network = evaluating(self.generator)
         for start in range(0, len(noise), size):
@@ -200,21 +198,8 @@ class Sampler(Model):
 
     def check_labels(self, labels: Any, count: int) -> Tensor | None:
         """Convert labels to a tensor (`count`,); None for an unconditional model. Raises `UsageError`."""
-        if not self.num_classes:
-            if labels is not None:
-                raise UsageError(f"{self.name} is unconditional, so it takes no labels")
-            return None
-        classes = None if labels is None else labels_of(labels, count)
-        names = enumerate(self.classes)
-        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
-        there = f"{self.name} has the {self.num_classes} classes {', '.join(numbered[:12])}"
-        there += ", …" if len(numbered) > 12 else ""
-        if classes is None or len(classes) != count:
-            given = "none" if classes is None else f"labels of shape {tuple(classes.shape)}"
-            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-        if wrong := [label for label in classes.tolist() if not 0 <= label < self.num_classes]:
-            raise UsageError(f"{there}; there is no class {wrong[0]}")
-        return classes
+        found = known_labels(self.name, self.classes if self.num_classes else (), labels, count)
+        return None if found is None else torch.tensor(found, dtype=torch.long)
 
     def _labels_for(self, labels: Any, count: int, mapped: bool) -> Tensor | None:
         """The labels (`count`,) for noise, None for intermediate latents. Raises `UsageError`."""
