@@ -36,12 +36,14 @@ MAY_IMPORT = {
     "hub": {"model"},
     "convert": {"model"},
     "latent": {"model", "metrics"},
+    "export": {"model"},
+    "serve": {"export"},
     "zoo": {"hub"},
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
     "bench": {"runs", "latent"},
-    "__init__": {"runs", "zoo", "convert", "latent"},
-    "cli": {"bench", "convert"},
+    "__init__": {"runs", "zoo", "convert", "latent", "export"},
+    "cli": {"bench", "convert", "serve"},
     "__main__": {"cli"},
 }
 FLOORS = 9

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from gantl_zoo.model.sampling import (
     factor,
     known_labels,
     latents,
+    parts_of,
     scale,
     seeds_of,
 )
@@ -86,6 +87,23 @@ class Sampler(Model):
             seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size, **moved
         )
         return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
+
+    def stream(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        seeds: Iterable[int] | None = None,
+        labels: int | Iterable[int] | None = None,
+        **settings: Any,
+    ) -> Iterator[Images]:
+        """Generate the images of `sample` in parts, so that they need not fit into memory at once.
+
+        `settings` are further arguments of `sample`. Raises what `generate` raises.
+        """
+        numbers = seeds_of(n, seed, seeds)
+        for part, chosen in parts_of(numbers, labels):
+            yield self.sample(seeds=part, labels=chosen, **settings)
 
     def generate(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gantl_zoo.errors import UsageError
@@ -13,8 +13,7 @@ from gantl_zoo.errors import UsageError
 # A fixed batch size: convolutions may round differently for another one, and the image of a seed must not
 # depend on how many others are generated with it.
 CHUNK = 16
-
-
+STREAMED = 16 * CHUNK  # images of a part of a stream
 MOST_BYTES = 1 << 40
 BOOLS = ("bool", "torch.bool")  # dtypes
 SEEDS = 1 << 32  # torch's CPU generator ignores higher bits
@@ -103,6 +102,21 @@ def known_labels(name: str, classes: Sequence[str], labels: Any, count: int) -> 
     if wrong := [label for label in found if not 0 <= label < len(classes)]:
         raise UsageError(f"{there}; there is no class {wrong[0]}")
     return found
+
+
+def parts_of(
+    seeds: Sequence[int], labels: Any, size: int = STREAMED
+) -> Iterator[tuple[Sequence[int], Any]]:
+    """The seeds in parts of `size`, each with its labels: None, one label for all, or a list of as many.
+
+    Raises `UsageError` if there are labels for some of the images only.
+    """
+    many = isinstance(labels, Iterable) and len(getattr(labels, "shape", (0,)))
+    chosen = label_numbers(labels, len(seeds)) if many else labels
+    if many and len(chosen) != len(seeds):
+        raise UsageError(f"{len(seeds)} image(s) need as many labels, not {len(chosen)}")
+    for start in range(0, len(seeds), size):
+        yield seeds[start : start + size], chosen[start : start + size] if many else chosen
 
 
 def batch_size_of(value: Any) -> int:
