@@ -39,6 +39,8 @@ VERBS = {
     "classify": "classify",
     "adapter": "adapter",
     "import": "import_",
+    "export": "export",
+    "serve": "serve",
     "bench": "bench",
     "push": "share",
     "pull": "share",

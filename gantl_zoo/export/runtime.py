@@ -91,6 +91,11 @@ class OnnxGAN(OnnxModel):
         """The size Z of a latent."""
         return int(self.metadata["latent_dim"])
 
+    @property
+    def has_mapping(self) -> bool:
+        """Whether the generator has an intermediate latent space."""
+        return TRUNCATION in self._session.inputs
+
     def generate(
         self,
         n: int | None = None,
@@ -152,7 +157,7 @@ class OnnxGAN(OnnxModel):
         """
         noise = self.check_latents(latents)
         known = known_labels(self.name, self.classes, labels, len(noise))
-        inner = TRUNCATION in self._session.inputs
+        inner = self.has_mapping
         psi, size = scale(truncation, inner=inner), batch_size_of(batch_size)
         images = np.empty((len(noise), *self.image_shape), np.float32)
         for start in range(0, len(noise), size):

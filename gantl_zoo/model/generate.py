@@ -63,6 +63,11 @@ class Sampler(Model):
         return num_classes_of(self.generator)
 
     @property
+    def has_mapping(self) -> bool:
+        """Whether the generator has an intermediate latent space."""
+        return isinstance(self.generator, mapping.MappedGenerator)
+
+    @property
     def main(self) -> nn.Module:
         """The network that samples: the generator."""
         network: nn.Module = self.generator
@@ -152,7 +157,7 @@ class Sampler(Model):
         label for all images; intermediate latents contain the class already. See `generate` for the other
         arguments. Raises `UsageError`.
         """
-        inner_space = isinstance(self.generator, mapping.MappedGenerator)
+        inner_space = self.has_mapping
         mapped, psi = mapped and inner_space, scale(truncation, inner=inner_space)
         noise = noise if mapped else self.check_latents(noise)
         known = self._labels_for(labels, len(noise), mapped)
@@ -194,7 +199,7 @@ class Sampler(Model):
         Without an intermediate latent space these are noise (N, Z), and a class-conditional generator needs
         `labels`; intermediate latents contain the class already. Raises `UsageError`.
         """
-        network, mapped = evaluating(self.generator), isinstance(self.generator, mapping.MappedGenerator)
+        network, mapped = evaluating(self.generator), self.has_mapping
         latents = latents if mapped else self.check_latents(latents)
         known = self._labels_for(labels, len(latents), mapped)
         known = None if known is None else known.to(self.device)

@@ -15,6 +15,7 @@ from gantl_zoo.errors import UsageError
 CHUNK = 16
 STREAMED = 16 * CHUNK  # images of a part of a stream
 MOST_BYTES = 1 << 40
+MOST_SEEDS = 100_000  # of a text
 BOOLS = ("bool", "torch.bool")  # dtypes
 SEEDS = 1 << 32  # torch's CPU generator ignores higher bits
 
@@ -71,6 +72,24 @@ def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
     if wrong := [number for number in numbers if not 0 <= number < SEEDS]:
         raise UsageError(f"a seed must be from 0 to {SEEDS - 1:,}, not {wrong[0]}")
     return numbers
+
+
+def seeds_in(text: str, option: str, most: int = MOST_SEEDS) -> list[int]:
+    """`0-15,40` as numbers, at most `most`. Raises `UsageError` for an empty, reversed or unreadable range."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(
+                f"{option} {text[:80]!r}: {part[:80]!r} is not a valid seed; write numbers and ranges, such as 0-15,40"
+            )
+        if dash and int(last) < int(first):
+            raise UsageError(f"{option} {text[:80]!r}: the range {part} runs backwards; write {last}-{first}")
+        count = len(found) + int(last or first) - int(first) + 1
+        if count > most or int(last or first) >= 1 << 32:
+            raise UsageError(f"{option} {text[:80]!r}: at most {most:,} at once, each below 2³²")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def label_numbers(labels: Any, count: int) -> list[int]:

@@ -122,11 +122,7 @@ class Images(Sequence["Image"]):
         the name. `scale` is a factor by which images are enlarged; None enlarges small ones only. Raises
         `DataError` if a file can't be written.
         """
-        names = [f"seed{seed:04d}" for seed in self._seeds or ()]
-        if self._labels is not None and len(set(names)) < len(names):
-            names = [f"{name}-class{label}" for name, label in zip(names, self._labels, strict=True)]
-        if not names or len(set(names)) < len(names):
-            names = [f"image{number:04d}" for number in range(len(self))]
+        names = file_names(len(self), self._seeds, self._labels)
         paths = [Path(folder) / f"{name}.png" for name in names]
         return [save_picture(self[i : i + 1].grid(scale=scale), path) for i, path in enumerate(paths)]
 
@@ -167,6 +163,16 @@ class Images(Sequence["Image"]):
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         return buffer.getvalue()
+
+
+def file_names(count: int, seeds: Sequence[int] | None, labels: Sequence[int] | None) -> list[str]:
+    """A name without suffix for each of `count` images: by seed, by seed and class, or by number."""
+    names = [f"seed{seed:04d}" for seed in seeds or ()]
+    if labels is not None and len(set(names)) < len(names):
+        names = [f"{name}-class{label}" for name, label in zip(names, labels, strict=True)]
+    if not names or len(set(names)) < len(names):
+        names = [f"image{number:04d}" for number in range(count)]
+    return names
 
 
 def _checked(tensor: Any) -> Array:
