@@ -34,4 +34,5 @@ def to_float_array(images: Array) -> Array:
 def to_uint8_array(images: Array) -> Array:
     """The same as `to_uint8`, of an array."""
     pixels = np.rint((images.astype(np.float32) + np.float32(1)) * np.float32(127.5))
-    return np.nan_to_num(pixels, nan=0.0).clip(0, 255).astype(np.uint8)
+    result: Array = np.nan_to_num(pixels, nan=0.0).clip(0, 255).astype(np.uint8)
+    return result

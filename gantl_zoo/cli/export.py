@@ -35,7 +35,9 @@ def export(
         ),
     ],
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of the new files.", callback=expand)],
-    format: Annotated[str, typer.Option(metavar="NAME", help="onnx, or torch-export (a .pt2 file).")] = "onnx",
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="onnx, or torch-export (a .pt2 file).")
+    ] = "onnx",
     quantize: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Store the weights as fp16 or int8; prints the distance."),

@@ -73,7 +73,7 @@ class Graph:
 
 
 class Whole(nn.Module):
-    """Latents (N, Z), labels (N,) if class-conditional, and a truncation -> images (N, C, H, W) in [-1, 1]."""
+    """Latents (N, Z), labels (N,) if class-conditional, a truncation -> images (N, C, H, W) in [-1, 1]."""
 
     def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()

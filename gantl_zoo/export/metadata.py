@@ -41,7 +41,9 @@ def read(pairs: Mapping[str, str], file: str) -> dict[str, Any]:
         facts = untrusted.parse(text.encode())
         untrusted.walk(facts)
     except (ValueError, RecursionError) as error:
-        raise ExportError(f"{file}: its metadata is not valid JSON: {error}; export the model again") from None
+        raise ExportError(
+            f"{file}: its metadata is not valid JSON: {error}; export the model again"
+        ) from None
     if wrong := problem(facts):
         raise ExportError(f"{file}: its metadata {wrong}; export the model again")
     return dict(facts)

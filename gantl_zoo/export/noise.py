@@ -18,6 +18,7 @@ from gantl_zoo.pixels import Array
 
 BLOCK = 16  # numbers that torch transforms at once
 F32 = np.float32
+Number = np.float32 | float
 # minimax polynomials, highest power first
 LOG = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
@@ -78,7 +79,7 @@ def box_muller(uniform: Array) -> Array:
     return np.stack([radius * cosine, radius * sine], 2).reshape(uniform.shape)
 
 
-def fused(a: Array, b: Array | float, c: Array | float) -> Array:
+def fused(a: Array, b: Array | Number, c: Array | Number) -> Array:
     """`a * b + c` of float32 values, rounded once: the product of two of them is exact in float64."""
     exact = a.astype(np.float64) * np.asarray(b, np.float64) + np.asarray(c, np.float64)
     return exact.astype(F32)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from gantl_zoo.errors import ExportError, UsageError
 from gantl_zoo.export.metadata import TRUNCATION, text_of
@@ -61,19 +62,39 @@ def model_of(graph: Graph) -> onnx.ModelProto:
                 output_names=[graph.output],
                 opset_version=OPSET,
                 external_data=False,
+                optimize=False,
                 verbose=False,
                 custom_translation_table=translations(),
             )
     except Exception as error:
         raise ExportError(f"the {graph.part} can't be exported to ONNX: {cause(error)}") from error
     assert program is not None
-    model = program.model_proto
+    model = simplified(program.model)
     if model.ByteSize() > LARGEST:
         raise ExportError(
             f"the {graph.part} has {model.ByteSize():,} bytes, but one ONNX file holds 2 GiB at most; "
             "choose the format torch-export"
         )
     return model
+
+
+def simplified(model: Any) -> onnx.ModelProto:
+    """The model after what needs no rules: inlined functions, folded constants, no unused operations.
+
+    The exporter's own optimization also applies rewriting rules, and one of them takes an addition of 1e-8 (in
+    a normalization) for an addition of 0. onnxruntime fuses operations when it loads a file.
+    """
+    from onnx_ir.passes import common
+    from onnxscript import ir, optimizer
+
+    optimizer.inline(model)
+    optimizer.fold_constants(model)
+    optimizer.remove_unused_nodes(model)
+    common.RemoveUnusedFunctionsPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    proto: onnx.ModelProto = ir.serde.serialize_model(model)
+    return proto
 
 
 def cause(error: BaseException) -> str:
@@ -86,33 +107,52 @@ def cause(error: BaseException) -> str:
 
 def translations() -> dict[Any, Any]:
     """ONNX of operations that torch's own translations lack and that networks here use."""
-    from onnxscript import opset18 as op
-
-    def resize(
-        maps: Any, size: Any, align_corners: bool, first: Any = None, second: Any = None
-    ) -> Any:  # antialiased
-        mode = "align_corners" if align_corners else "half_pixel"
-        return op.Resize(
-            maps,
-            None,
-            None,
-            op.Constant(value_ints=list(size)),
-            axes=(2, 3),
-            mode="linear",
-            antialias=1,
-            coordinate_transformation_mode=mode,
-        )
-
-    def copysign(values: Any, signs: Any) -> Any:
-        size = op.Abs(values)
-        return op.Where(op.Less(signs, op.CastLike(op.Constant(value_float=0.0), signs)), op.Neg(size), size)
-
     aten = torch.ops.aten
     return {
-        aten._upsample_bilinear2d_aa.vec: resize,
-        aten._upsample_bilinear2d_aa.default: resize,
+        aten._upsample_bilinear2d_aa.vec: resized,
+        aten._upsample_bilinear2d_aa.default: resized,
         aten.copysign.Tensor: copysign,
     }
+
+
+def resized(maps: Any, size: Any, align_corners: bool, *scales: Any) -> Any:
+    """Antialiased bilinear resampling, as products with two matrices.
+
+    onnxruntime's own operation (`Resize` with `antialias`) gives other values than torch.
+    """
+    op, (height, width) = operations(), maps.shape[2:]
+    rows, columns = (
+        resizing(old, new, align_corners) for old, new in zip((height, width), size, strict=True)
+    )
+    return op.MatMul(op.MatMul(constant(rows), maps), constant(columns.T))
+
+
+def resizing(old: int, new: int, align_corners: bool) -> Tensor:
+    """The matrix (new, old) that resamples a column of pixels."""
+    unit = torch.eye(old)[None, None]  # (1, 1, old, old)
+    settings: Any = {"mode": "bilinear", "antialias": True, "align_corners": align_corners}
+    return torch.nn.functional.interpolate(unit, size=(new, old), **settings)[0, 0]
+
+
+def copysign(values: Any, signs: Any) -> Any:
+    """The sizes of values with the signs of others."""
+    op, size = operations(), operations().Abs(values)
+    zero = op.CastLike(op.Constant(value_float=0.0), signs)
+    return op.Where(op.Less(signs, zero), op.Neg(size), size)
+
+
+def constant(tensor: Tensor) -> Any:
+    """A tensor as a constant of the graph."""
+    from onnx import numpy_helper
+
+    return operations().Constant(value=numpy_helper.from_array(tensor.contiguous().numpy()))
+
+
+def operations() -> Any:
+    """The operations of ONNX, as functions."""
+    import onnxscript
+
+    return onnxscript.opset18
 
 
 def with_metadata(model: onnx.ModelProto, facts: Mapping[str, Any]) -> onnx.ModelProto:

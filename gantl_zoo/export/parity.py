@@ -39,7 +39,7 @@ def difference(graph: Graph, run: Run, batch: int, truncation: float) -> float:
     for start in range(0, SEEDS, batch):
         inputs = graph.inputs(range(start, min(start + batch, SEEDS)), truncation)
         expected, found = graph.expected(inputs), run(inputs)
-        if found.shape != expected.shape:
+        if found.shape != expected.shape or not found.isfinite().all():
             return float("inf")
         scale = expected.abs().max().clamp_min(1)
         worst = max(worst, float((found - expected).abs().max() / scale))

@@ -70,8 +70,8 @@ def output_axes(model: onnx.ModelProto) -> dict[str, int]:
     """The axis of the output channels of each weight, by its name; 0 for all that are not listed."""
     found: dict[str, int] = {}
     for node in model.graph.node:
-        if len(node.input) > 1 and node.op_type in ("ConvTranspose", "MatMul"):
-            found[node.input[1]] = 1
-        elif node.op_type == "Gemm" and not any(one.name == "transB" and one.i for one in node.attribute):
+        if (len(node.input) > 1 and node.op_type in ("ConvTranspose", "MatMul")) or (
+            node.op_type == "Gemm" and not any(one.name == "transB" and one.i for one in node.attribute)
+        ):
             found[node.input[1]] = 1
     return found

@@ -186,9 +186,7 @@ class OnnxGAN(OnnxModel):
             )
         return noise
 
-    def requested(
-        self, n: Any, seed: Any, seeds: Any, labels: Any
-    ) -> tuple[Sequence[int], list[int] | None]:
+    def requested(self, n: Any, seed: Any, seeds: Any, labels: Any) -> tuple[Sequence[int], list[int] | None]:
         """The seeds, and the labels of a class-conditional model, else None. Raises `UsageError`."""
         numbers = seeds_of(n, seed, seeds)
         check_count(len(numbers), self.image_shape)
@@ -214,9 +212,7 @@ class OnnxClassifier(OnnxModel):
         return self._session({IMAGES: array.astype(np.float32)})
 
 
-def runtime(
-    file: str | Path, *, device: str = "cpu", threads: int | None = None
-) -> OnnxGAN | OnnxClassifier:
+def runtime(file: str | Path, *, device: str = "cpu", threads: int | None = None) -> OnnxGAN | OnnxClassifier:
     """Load a file of `gantl-zoo export`, or of `GAN.export`, without torch.
 
     `device` is "cpu", "cuda" (with onnxruntime-gpu) or "auto". `threads` limits the threads of an operation;
@@ -237,8 +233,8 @@ def check_inputs(session: Session, facts: dict[str, Any], path: Path) -> None:
     """Raise unless the file takes and gives what its metadata states."""
     if facts["part"] not in ("generator", "classifier"):
         raise UsageError(
-            f"{path} is the {facts['part']} network of {facts['name']}, half of a generator; give the file of "
-            "the whole generator, or run both halves with onnxruntime"
+            f"{path} is the {facts['part']} network of {facts['name']}, half of a generator; give the file "
+            "of the whole generator, or run both halves with onnxruntime"
         )
     if facts["part"] == "classifier":
         expected = {IMAGES: facts["image"]}
@@ -247,8 +243,14 @@ def check_inputs(session: Session, facts: dict[str, Any], path: Path) -> None:
         expected |= {TRUNCATION: None} if TRUNCATION in session.inputs else {}
     found = {name: None if name == TRUNCATION else shape[1:] for name, shape in session.inputs.items()}
     outputs = [shape[1:] for shape in session.outputs.values()]
-    if found != expected or len(outputs) != 1 or (facts["part"] == "generator" and outputs != [facts["image"]]):
-        raise ExportError(f"{path}: its inputs or outputs are not those of its metadata; export the model again")
+    if (
+        found != expected
+        or len(outputs) != 1
+        or (facts["part"] == "generator" and outputs != [facts["image"]])
+    ):
+        raise ExportError(
+            f"{path}: its inputs or outputs are not those of its metadata; export the model again"
+        )
 
 
 def is_file(name: str | Path) -> bool:

@@ -30,7 +30,9 @@ class Session:
             self.session = runtime.InferenceSession(given, options, providers=[provider])
         except Exception as error:  # onnxruntime has no common base class of its errors
             what = "the model" if isinstance(source, bytes) else source
-            raise ExportError(f"{what} is not an ONNX file that onnxruntime can run: {short(error)}") from None
+            raise ExportError(
+                f"{what} is not an ONNX file that onnxruntime can run: {short(error)}"
+            ) from None
         self.inputs = {one.name: one.shape for one in self.session.get_inputs()}
         self.outputs = {one.name: one.shape for one in self.session.get_outputs()}
 
@@ -54,9 +56,7 @@ def library() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError(
-            f"onnxruntime is not installed: pip install 'gantl_zoo[export]' ({error})"
-        ) from None
+        raise UsageError(f"onnxruntime is not installed: pip install 'gantl_zoo[export]' ({error})") from None
     return onnxruntime
 
 

@@ -1,6 +1,7 @@
-"""`from_pretrained`, `save_pretrained` and `push_to_hub`, named as in the Hub's libraries, and `export`.
+"""`from_pretrained`, `save_pretrained`, `push_to_hub`, named as in the Hub's libraries, and `export`.
 
-`load_model`, `push` and `export` import models, so this file refers to them by `module:name`, as registries do.
+`load_model`, `push` and `export` import models, so this file refers to them by `module:name`, as
+registries do.
 """
 
 from __future__ import annotations

@@ -75,13 +75,17 @@ def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
 
 
 def seeds_in(text: str, option: str, most: int = MOST_SEEDS) -> list[int]:
-    """`0-15,40` as numbers, at most `most`. Raises `UsageError` for an empty, reversed or unreadable range."""
+    """`0-15,40` as at most `most` numbers.
+
+    Raises `UsageError` for an empty, reversed or unreadable range.
+    """
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(
-                f"{option} {text[:80]!r}: {part[:80]!r} is not a valid seed; write numbers and ranges, such as 0-15,40"
+                f"{option} {text[:80]!r}: {part[:80]!r} is not a valid seed; write numbers and "
+                "ranges, such as 0-15,40"
             )
         if dash and int(last) < int(first):
             raise UsageError(f"{option} {text[:80]!r}: the range {part} runs backwards; write {last}-{first}")
@@ -123,9 +127,7 @@ def known_labels(name: str, classes: Sequence[str], labels: Any, count: int) -> 
     return found
 
 
-def parts_of(
-    seeds: Sequence[int], labels: Any, size: int = STREAMED
-) -> Iterator[tuple[Sequence[int], Any]]:
+def parts_of(seeds: Sequence[int], labels: Any, size: int = STREAMED) -> Iterator[tuple[Sequence[int], Any]]:
     """The seeds in parts of `size`, each with its labels: None, one label for all, or a list of as many.
 
     Raises `UsageError` if there are labels for some of the images only.

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gantl_zoo.pixels import Array
@@ -46,7 +47,7 @@ def as_zip(images: Array, query: Query, name: str) -> bytes:
 
 def as_json(images: Array, query: Query, name: str) -> bytes:
     """An object with the seed, the class and the PNG (Base64) of each image."""
-    labels = query.labels or [None] * len(images)
+    labels: Sequence[int | None] = query.labels or [None] * len(images)
     rows = [
         {"seed": seed, "class": label, "png": base64.b64encode(png(images[i : i + 1])).decode()}
         for i, (seed, label) in enumerate(zip(query.seeds, labels, strict=True))

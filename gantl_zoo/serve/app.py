@@ -71,7 +71,9 @@ def application(
         Route("/metrics", metrics),
         Route("/openapi.json", openapi),
     ]
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)] if hosts else []
+    guards = (
+        [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)] if hosts else []
+    )
     handlers: Any = {HTTPException: refused, Exception: failed}
     app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers, lifespan=lifespan)
     app.state.service = service
@@ -149,7 +151,9 @@ async def page(request: Request) -> Response:
     """The description of the service for people."""
     service = service_of(request)
     text = pages.page(service.source, service.most)
-    return answer(request, text.encode(), "text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+    return answer(
+        request, text.encode(), "text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY}
+    )
 
 
 def answer(

@@ -59,4 +59,9 @@ class Counts:
         bounds = [*map(str, BOUNDS), "+Inf"]
         below = list(accumulate(self.times))
         rows = [f'{name}_bucket{{le="{bound}"}} {n}' for bound, n in zip(bounds, below, strict=True)]
-        return [f"# TYPE {name} histogram", *rows, f"{name}_sum {self.seconds:.6f}", f"{name}_count {below[-1]}"]
+        return [
+            f"# TYPE {name} histogram",
+            *rows,
+            f"{name}_sum {self.seconds:.6f}",
+            f"{name}_count {below[-1]}",
+        ]

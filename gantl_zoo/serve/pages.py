@@ -45,7 +45,9 @@ def parameters(source: Source, most: int) -> list[tuple[str, dict[str, Any], str
         rows.append(("class", schema, "Class number of all images. By default each seed has a class."))
     rows.append(("truncation", {"type": "number", "default": 1}, "Below 1: less variety."))
     formats = {"type": "string", "enum": list(FORMATS)}
-    rows.append(("format", formats, "A picture of all images, an archive of PNGs, or JSON with PNGs in Base64."))
+    rows.append(
+        ("format", formats, "A picture of all images, an archive of PNGs, or JSON with PNGs in Base64.")
+    )
     return rows
 
 
@@ -66,7 +68,9 @@ def openapi(source: Source, most: int) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": source.name, "version": VERSION, "description": "Images of a GAN by seed."},
         "paths": {
-            "/generate": {"get": {"summary": "Generate images.", "parameters": query, "responses": described}},
+            "/generate": {
+                "get": {"summary": "Generate images.", "parameters": query, "responses": described}
+            },
             "/health": plain("What is served."),
             "/metrics": plain("Counters in the text format of Prometheus.", "text/plain"),
         },
@@ -75,7 +79,9 @@ def openapi(source: Source, most: int) -> dict[str, Any]:
 
 def plain(summary: str, kind: str = "application/json") -> dict[str, Any]:
     """A path without parameters."""
-    return {"get": {"summary": summary, "responses": {"200": {"description": summary, "content": {kind: {}}}}}}
+    return {
+        "get": {"summary": summary, "responses": {"200": {"description": summary, "content": {kind: {}}}}}
+    }
 
 
 ERROR = {
@@ -102,12 +108,12 @@ def page(source: Source, most: int) -> str:
 <button>Generate</button></form>
 <p><img src="/generate?seeds=0-15" alt="Images of the seeds 0 to 15"></p>
 <h2>GET <code>/generate</code></h2><table>{rows}</table>
-<p>Without <code>format</code> the <code>Accept</code> header decides. Errors are JSON: <code>{{"error": "…"}}</code>;
-429 means: wait for <code>Retry-After</code> seconds.</p>
+<p>Without <code>format</code> the <code>Accept</code> header decides. Errors are JSON:
+<code>{{"error": "…"}}</code>; 429 means: wait for <code>Retry-After</code> seconds.</p>
 <h2>Others</h2><table>
 <tr><td><a href="/health"><code>/health</code></a></td><td>What is served</td></tr>
 <tr><td><a href="/metrics"><code>/metrics</code></a></td><td>Counters for Prometheus</td></tr>
-<tr><td><a href="/openapi.json"><code>/openapi.json</code></a></td><td>This description, for programs</td></tr>
+<tr><td><a href="/openapi.json"><code>/openapi.json</code></a></td><td>This page, for programs</td></tr>
 </table></body></html>
 """
 

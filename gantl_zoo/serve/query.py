@@ -42,7 +42,9 @@ def parse(pairs: Sequence[tuple[str, str]], accept: str, source: Source, most: i
     label = given.get("class")
     if label is not None and not (label.isascii() and label.isdecimal() and len(label) < 10):
         raise UsageError(f"class must be a whole number, not {label[:80]!r}")
-    labels = known_labels(source.name, source.classes[: source.num_classes], chosen(label, seeds, source), len(seeds))
+    labels = known_labels(
+        source.name, source.classes[: source.num_classes], chosen(label, seeds, source), len(seeds)
+    )
     return Query(seeds, labels, truncation_of(given.get("truncation", "1"), source), format_of(given, accept))
 
 

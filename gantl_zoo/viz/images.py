@@ -39,7 +39,11 @@ class Images(Sequence["Image"]):
     """
 
     def __init__(
-        self, tensor: Tensor | Array, *, seeds: Iterable[int] | None = None, labels: Iterable[int] | None = None
+        self,
+        tensor: Tensor | Array,
+        *,
+        seeds: Iterable[int] | None = None,
+        labels: Iterable[int] | None = None,
     ) -> None:
         self._array = _checked(tensor)
         self._seeds = _numbers("seeds", seeds, len(self._array))
