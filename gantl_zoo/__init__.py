@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import (
     DataError,
+    ExportError,
     HubError,
     NameTakenError,
     PluginError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from gantl_zoo import latent, metrics, testing
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
+    from gantl_zoo.export.export import Exported
+    from gantl_zoo.export.runtime import OnnxClassifier, OnnxGAN, runtime
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
     from gantl_zoo.hub.search import HubModel, hub_models, search_hub
@@ -83,6 +86,7 @@ _LAZY = {
     "DataSpec": "runs.spec",
     "Diagnosis": "runs.diagnosis.diagnosis",
     "Discriminator": "networks.base",
+    "Exported": "export.export",
     "Finding": "runs.diagnosis.diagnosis",
     "Formula": "training.presets",
     "GAN": "model.gan",
@@ -93,6 +97,8 @@ _LAZY = {
     "Images": "viz.images",
     "Metric": "metrics.metric",
     "ModelInfo": "registry.model_info",
+    "OnnxClassifier": "export.runtime",
+    "OnnxGAN": "export.runtime",
     "Plan": "strategy.base",
     "Recipe": "training.recipe",
     "Regularizer": "training.regularizers.base",
@@ -118,6 +124,7 @@ _LAZY = {
     "pull": "hub.pull",
     "push": "hub.push",
     "resume": "runs.resume",
+    "runtime": "export.runtime",
     "search_hub": "hub.search",
     "testing": "testing",
     "train": "runs.train",
@@ -139,6 +146,8 @@ __all__ = [
     "DataSpec",
     "Diagnosis",
     "Discriminator",
+    "ExportError",
+    "Exported",
     "Finding",
     "Formula",
     "Generator",
@@ -151,6 +160,8 @@ __all__ = [
     "Metric",
     "ModelInfo",
     "NameTakenError",
+    "OnnxClassifier",
+    "OnnxGAN",
     "Plan",
     "PluginError",
     "Preset",
@@ -195,6 +206,7 @@ __all__ = [
     "push",
     "regularizers",
     "resume",
+    "runtime",
     "search_hub",
     "starting_weights",
     "strategies",

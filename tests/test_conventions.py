@@ -36,6 +36,8 @@ MAY_IMPORT = {
     "hub": {"model"},
     "convert": {"model"},
     "latent": {"model", "metrics"},
+    "export": {"model"},
+    "serve": {"export"},
     "zoo": {"hub"},
     "training": {"strategy", "surgery", "data"},
     "runs": {"training", "metrics", "zoo"},
@@ -47,6 +49,8 @@ MAY_IMPORT = {
     "studio": {"runs", "latent"},
     "__init__": {"runs", "zoo", "convert", "latent"},
     "cli": {"bench", "convert", "studio"},
+    "__init__": {"runs", "zoo", "convert", "latent", "export"},
+    "cli": {"bench", "convert", "serve"},
     "__main__": {"cli"},
 }
 FLOORS = 9

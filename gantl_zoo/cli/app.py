@@ -40,6 +40,8 @@ VERBS = {
     "classify": "classify",
     "adapter": "adapter",
     "import": "import_",
+    "export": "export",
+    "serve": "serve",
     "bench": "bench",
     "studio": "studio",
     "push": "share",
