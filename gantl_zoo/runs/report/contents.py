@@ -87,7 +87,7 @@ class Contents:
         """Rows of a table: networks, images, time, engine."""
         shape = self.model.get("image") or {}
         image = (
-            f"{shape.get('height')}×{shape.get('width')}, {COLOURS.get(shape.get('channels'), 'other')}"
+            f"{shape.get('height')}×{shape.get('width')}, {COLOURS.get(int(shape.get('channels') or 0), 'other')}"
             if shape
             else ""
         )
