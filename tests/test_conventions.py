@@ -44,13 +44,9 @@ MAY_IMPORT = {
     "testing": {"training", "metrics", "zoo"},
     "scaffold": {"model"},
     "bench": {"runs", "latent"},
-    "__init__": {"runs", "zoo", "convert", "latent", "testing"},
-    "cli": {"bench", "convert", "testing", "scaffold"},
     "studio": {"runs", "latent"},
-    "__init__": {"runs", "zoo", "convert", "latent"},
-    "cli": {"bench", "convert", "studio"},
-    "__init__": {"runs", "zoo", "convert", "latent", "export"},
-    "cli": {"bench", "convert", "serve"},
+    "__init__": {"runs", "zoo", "convert", "latent", "testing", "export"},
+    "cli": {"bench", "convert", "testing", "scaffold", "studio", "serve"},
     "__main__": {"cli"},
 }
 FLOORS = 9

@@ -34,7 +34,7 @@ def check_plugins(name: str | None, as_json: str | None) -> None:
     if as_json != "-":
         for plugin in plugins(name):
             print("".join(f"{line}\n" for line in [*broken(plugin), *newer(plugin.name)]), end="")
-        print(f"{count} checks, {wrong} failures" if count else "no names of plug-ins to check")
+        print(f"{count} checks, {wrong} failure{'' if wrong == 1 else 's'}")
     if wrong or any(plugin.wrong for plugin in plugins(name)):
         raise typer.Exit(1)
 

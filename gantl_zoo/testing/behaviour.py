@@ -71,7 +71,7 @@ def gradients(subject: Network) -> str:
     network = copy.deepcopy(subject.built).train()
     with torch.enable_grad():
         output = outputs_of_training(Probe(subject.kind, network), subject)
-        output.square().sum().backward()
+        output.square().sum().backward()  # type: ignore[no-untyped-call]
     named = {id(p): name for name, p in network.named_parameters()}
     for block in network.blocks:
         for parameter in (p for p in block.parameters() if p.requires_grad):

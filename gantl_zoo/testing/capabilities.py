@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.base import call, eval_view, num_classes_of
+from gantl_zoo.networks.base import blocks, call, eval_view, num_classes_of
 from gantl_zoo.networks.contract import Probe
 from gantl_zoo.networks.mapping import MappedGenerator
 from gantl_zoo.registry.plugins import singular
@@ -110,7 +110,7 @@ def trains(subject: Network) -> str:
         return f"the loss of {wrong[0]} is not finite after two steps"
     changed = set(differing(before, network.state_dict()))
     names = {id(p): name for name, p in network.named_parameters()}
-    for i, block in enumerate(network.blocks):
+    for i, block in enumerate(blocks(network)):
         own = {names[id(p)] for p in block.parameters() if id(p) in names and p.requires_grad}
         if own and not own & changed:
             return f"block {i} has not changed"

@@ -62,12 +62,12 @@ def is_function(subject: Dataset) -> str:
     function = subject.registry.load(subject.name)
     if not callable(function):
         return f"it is a {type(function).__name__}; register a function"
-    first, *others = [*inspect.signature(function).parameters.values(), None]
-    if first is None or first.kind is first.KEYWORD_ONLY:
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
         return "its first argument is not the split; write `def name(split: str, *, root: Path)`"
     known = ("root", "image_size", "fit", "data_seed")
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    needed = [p.name for p in others if p and p.default is p.empty and p.kind not in several]
+    needed = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in several]
     other = [name for name in needed if name not in known]
     return f"{other[0]!r} has no default; it is called with {', '.join(known)}" if other else ""
 

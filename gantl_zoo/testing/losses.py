@@ -42,7 +42,7 @@ class Setting(Subject):
     def trainer(self) -> Trainer:
         """A trainer of a small GAN with this setting."""
         option = {"losses": "loss", "augmentations": "aug", "regularizers": "regularizer"}[self.kind]
-        settings = {option: self.name, f"{option}_config": dict(self.config)}
+        settings: dict[str, Any] = {option: self.name, f"{option}_config": dict(self.config)}
         needs = self.kind == "regularizers" and self.built.latent_space
         return trainer_of(mapped_gan() if needs else small_gan(), **settings)
 

@@ -32,6 +32,11 @@ def named_entries(name: str) -> list[Entry]:
     return [registry.entry(name) for registry in REGISTRIES.values() if name in registry]
 
 
+def name_of(entry: Entry) -> str:
+    """The name of an entry, with its owner if another one has the bare name, too."""
+    return entry.name if REGISTRIES[entry.kind].lookup(entry.name) == [entry] else entry.qualified
+
+
 def expected_of(entry: Entry) -> dict[str, str]:
     """The expected failures of a name that its plug-in declares in its top-level package:
 
@@ -44,7 +49,7 @@ def expected_of(entry: Entry) -> dict[str, str]:
 
 def declared_by(entries: Iterable[Entry]) -> dict[str, str]:
     """The expected failures of all names, as `NAME-CHECK`."""
-    found = {}
+    found: dict[str, str] = {}
     for entry in entries:
         with suppress(PluginError):
             entry.load()
@@ -56,7 +61,7 @@ def checked(entry: Entry) -> list[CheckResult]:
     """The results of all checks of a registered name, with the failures that its plug-in expects."""
     with suppress(PluginError):  # the check "loads" reports it
         entry.load()
-    checks, subject = checks_for(entry.kind, entry.qualified if entry.owner != "script" else entry.name)
+    checks, subject = checks_for(entry.kind, name_of(entry))
     known = {check.name for check in checks}
     expected = {check: reason for check, reason in expected_of(entry).items() if check in known}
     return run(checks, subject, on_fail=None, expected_failures=expected)
@@ -83,7 +88,7 @@ def parametrize_checks(
     entries, parameters = entries_of(plugin), []
     expected = dict(declared_by(entries) if expected_failures is None else expected_failures)
     for entry in entries:
-        checks, subject = checks_for(entry.kind, entry.qualified, (configs or {}).get(entry.name))
+        checks, subject = checks_for(entry.kind, name_of(entry), (configs or {}).get(entry.name))
         for check in checks:
             label = f"{entry.name}-{check.name}"
             reason = expected.pop(label, None)

@@ -57,7 +57,7 @@ class SmallGenerator(nn.Module):
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         first, last = self.blocks
         features = noise
-        for layer in first:  # type: ignore[union-attr]
+        for layer in first.children():
             features = layer(features, labels) if isinstance(layer, ByClass) else layer(features)
         images: Tensor = last(features)
         return images
@@ -78,7 +78,7 @@ class SmallDiscriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         first, last = self.blocks
         features = images
-        for layer in first:  # type: ignore[union-attr]
+        for layer in first.children():
             features = layer(features, labels) if isinstance(layer, ByClass) else layer(features)
         logits: Tensor = last(features)
         return logits

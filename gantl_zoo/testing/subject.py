@@ -27,6 +27,7 @@ ANCHORS = {
     "regularizers": "#a-regularizer-in-a-script",
     "presets": "#a-preset-in-a-script",
     "metrics": "#a-metric-in-a-script",
+    "datasets": "#a-data-set-in-a-script",
     "models": "#a-package",
     "formats": "#a-package",
     "weights": "#a-package",
@@ -47,7 +48,7 @@ class Subject:
     @property
     def guide(self) -> str:
         """Where the guide explains the conventions of this kind."""
-        return f"{GUIDE}{ANCHORS.get(self.kind, '')}" if self.kind != "datasets" else "docs/data.md"
+        return f"{GUIDE}{ANCHORS[self.kind]}"
 
     @property
     def registry(self) -> Registry:
