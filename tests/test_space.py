@@ -68,7 +68,7 @@ def test_the_application_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     class Part:
         def __init__(self, *given: Any, **settings: Any) -> None:
             self.settings = settings
-            made.append(self)
+            created.append(self)
 
         def __enter__(self) -> Part:
             return self
@@ -80,7 +80,7 @@ def test_the_application_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
         load = click
 
-    made: list[Part] = []
+    created: list[Part] = []
     calls: list[Any] = []
     parts = dict.fromkeys(
         ("Blocks", "Row", "Markdown", "Number", "Slider", "Dropdown", "Gallery", "Button"), Part

@@ -87,9 +87,9 @@ def answers(address: str) -> bool:
 @pytest.fixture
 def server(gan: gz.GAN, tmp_path: Path) -> Iterator[Server]:
     lively(gan).save(tmp_path / "small")
-    found = Server(tmp_path)
-    yield found
-    found.kill()
+    studio = Server(tmp_path)
+    yield studio
+    studio.kill()
     for state in (tmp_path / "runs" / ".studio").glob("*/state.json"):
         (state.parent / "stop").touch()
 
@@ -121,9 +121,9 @@ class Visit:
 @pytest.fixture
 def browser() -> Iterator[Any]:
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 def pixels(page: Any, canvas: str) -> str:

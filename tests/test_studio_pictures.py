@@ -108,9 +108,9 @@ def test_pictures_are_those_of_generate(visitor: Any, gan: gz.GAN) -> None:
 
 
 def test_directions_move_pictures(visitor: Any, gan: gz.GAN) -> None:
-    found = gz.latent.find_directions(gan, count=8)
+    directions = gz.latent.find_directions(gan, count=8)
     answer = visitor.get("/explore/save/wall?model=small&seeds=1&move=0:1.5,2:-2")
-    images = gan.generate(seeds=[1], direction=1.5 * found[0] - 2 * found[2])
+    images = gan.generate(seeds=[1], direction=1.5 * directions[0] - 2 * directions[2])
     expected = gz.Images(images).grid(1, scale=1)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), np.asarray(expected))
     assert visitor.get("/explore/directions?model=small").text.count('type="range"') == 8

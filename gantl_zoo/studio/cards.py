@@ -11,13 +11,13 @@ from gantl_zoo.storage.card.metadata import read
 
 def head_of(text: str) -> dict[str, str]:
     """The metadata at the top of a card that are single values or lists of them."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for key, value in read(text)[0].items():
         if isinstance(value, (str, int, float)):
-            found[str(key)] = str(value)
+            values[str(key)] = str(value)
         elif isinstance(value, list) and all(isinstance(one, (str, int, float)) for one in value):
-            found[str(key)] = ", ".join(map(str, value))
-    return found
+            values[str(key)] = ", ".join(map(str, value))
+    return values
 
 
 def html_of(text: str, pictures: dict[str, str]) -> str:

@@ -43,10 +43,10 @@ async def both(request: Request) -> Response:
     parsed(seeds)
     if label:
         whole("class", label)
-    found = await studio.newest.run(
+    result = await studio.newest.run(
         "", 0, lambda: facts(studio.models, values.get("a", ""), values.get("b", ""))
     )
-    return page(request, "both", seeds=seeds, label=label, **found)
+    return page(request, "both", seeds=seeds, label=label, **result)
 
 
 def pair(models: Models, a: str, b: str) -> tuple[str, str]:

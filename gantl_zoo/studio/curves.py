@@ -39,9 +39,9 @@ class Plot:
 def plots_of(stats: Sequence[dict[str, Any]], metrics: Sequence[dict[str, Any]]) -> list[Plot]:
     """The plot of the losses, then one for each of the first metrics; without those that lack points."""
     losses = [key for key in keys(stats) if key in ("generator", "discriminator") or key.endswith("_loss")]
-    found = [plot("Losses", stats, losses[:LINES])]
-    found += [plot(name, metrics, [name]) for name in keys(metrics)[:2]]
-    return [one for one in found if one is not None]
+    plots = [plot("Losses", stats, losses[:LINES])]
+    plots += [plot(name, metrics, [name]) for name in keys(metrics)[:2]]
+    return [one for one in plots if one is not None]
 
 
 def keys(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -87,10 +87,10 @@ class Axis:
 
 def points(rows: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     """Steps and finite values of a column, thinned to a few hundred."""
-    found = [(row["step"], float(row[name])) for row in rows if isinstance(row.get(name), (int, float))]
-    found = [pair for pair in found if math.isfinite(pair[1])]
-    stride = max(1, len(found) // POINTS)
-    return found[::stride] + ([found[-1]] if found and (len(found) - 1) % stride else [])
+    pairs = [(row["step"], float(row[name])) for row in rows if isinstance(row.get(name), (int, float))]
+    pairs = [pair for pair in pairs if math.isfinite(pair[1])]
+    stride = max(1, len(pairs) // POINTS)
+    return pairs[::stride] + ([pairs[-1]] if pairs and (len(pairs) - 1) % stride else [])
 
 
 def path_of(pairs: Sequence[tuple[int, float]], x: Axis, y: Axis) -> str:

@@ -73,8 +73,10 @@ async def model_part(request: Request) -> Response:
 async def directions_part(request: Request) -> Response:
     """A slider for each direction of a model."""
     studio, view = studio_of(request), View.of(query(request))
-    found = await studio.newest.run("", 0, lambda: studio.models.directions(view.model, view.method))
-    return page(request, "directions", shares=[float(value) for value in found.values], method=view.method)
+    directions = await studio.newest.run("", 0, lambda: studio.models.directions(view.model, view.method))
+    return page(
+        request, "directions", shares=[float(value) for value in directions.values], method=view.method
+    )
 
 
 async def picture_sheet(request: Request) -> Response:

@@ -37,8 +37,8 @@ LOCK, ALIVE, STOP, OUTPUT = "running.lock", "alive.lock", "stop", "output.txt"
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file, {} if it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
     return {}
 
 

@@ -108,14 +108,14 @@ class Models:
         with self.lock:
             name = resolved(self.settings, text)
             stamp = self.stamp(name)
-            found = self.kept.get(name)
-            if found is None or found.stamp != stamp:
-                found = Loaded(self.load(name), stamp)
-            self.kept[name] = found
+            loaded = self.kept.get(name)
+            if loaded is None or loaded.stamp != stamp:
+                loaded = Loaded(self.load(name), stamp)
+            self.kept[name] = loaded
             self.kept.move_to_end(name)
             while len(self.kept) > KEPT:
                 self.kept.popitem(last=False)
-            return found
+            return loaded
 
     def gan(self, text: str) -> GAN:
         """The GAN alone."""
@@ -123,8 +123,8 @@ class Models:
 
     def load(self, name: str) -> GAN:
         """Load a model without its discriminator; paths are those below the root."""
-        found = gan_named(self.place(name), discriminator=False)
-        return found.to(self.settings.device)
+        loaded = gan_named(self.place(name), discriminator=False)
+        return loaded.to(self.settings.device)
 
     def place(self, name: str) -> str | Path:
         """What `load_model` takes for a resolved name, wherever the studio was started."""

@@ -78,12 +78,12 @@ def amounts(form: Mapping[str, str]) -> dict[str, str]:
     steps, minutes = form.get("steps", "").strip(), form.get("minutes", "").strip()
     if steps and minutes:
         raise UsageError("give a number of steps or of minutes, not both")
-    found = {"steps": steps and str(whole("steps", steps, MOST_STEPS))}
-    found["minutes"] = minutes and f"{number('minutes', minutes, 0.1, 1e5):g}"
+    options = {"steps": steps and str(whole("steps", steps, MOST_STEPS))}
+    options["minutes"] = minutes and f"{number('minutes', minutes, 0.1, 1e5):g}"
     for key in ("shots", "image_size", "batch", "seed"):
         text = form.get(key, "").strip()
-        found[key.replace("_", "-")] = text and str(whole(key.replace("_", " "), text))
-    return found
+        options[key.replace("_", "-")] = text and str(whole(key.replace("_", " "), text))
+    return options
 
 
 def title_of(form: Mapping[str, str]) -> str:

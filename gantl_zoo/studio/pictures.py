@@ -57,12 +57,12 @@ class View:
 def number(name: str, text: str, least: float, most: float) -> float:
     """A number within limits. Raises `UsageError`."""
     try:
-        found = float(text)
+        value = float(text)
     except ValueError:
-        found = math.nan
-    if not least <= found <= most:
+        value = math.nan
+    if not least <= value <= most:
         raise UsageError(f"{name} must be a number from {least:g} to {most:g}")
-    return found
+    return value
 
 
 def whole(name: str, text: str, most: int = 1 << 31) -> int:

@@ -35,19 +35,19 @@ SEEDS = 1 << 32
 
 def parsed(text: str) -> list[str]:
     """The texts of pictures, which commas separate; `0-23` is a range of seeds. Raises `UsageError`."""
-    found: list[str] = []
+    texts: list[str] = []
     for part in text.split(","):
         limits = re.fullmatch(r"(\d{1,10})-(\d{1,10})", part.strip(), re.A)
         if limits and int(limits[1]) <= int(limits[2]) < int(limits[1]) + MOST:
-            found += map(str, range(int(limits[1]), int(limits[2]) + 1))
+            texts += map(str, range(int(limits[1]), int(limits[2]) + 1))
         else:
             check(part.strip())
-            found.append(part.strip())
-    if len(found) > MOST:
-        raise UsageError(f"at most {MOST} pictures at once, not {len(found)}")
-    if any(int(re.split(r"[~_]", one)[0]) >= SEEDS for one in found):
+            texts.append(part.strip())
+    if len(texts) > MOST:
+        raise UsageError(f"at most {MOST} pictures at once, not {len(texts)}")
+    if any(int(re.split(r"[~_]", one)[0]) >= SEEDS for one in texts):
         raise UsageError("a seed must be below 2³²")
-    return found
+    return texts
 
 
 def check(text: str) -> None:

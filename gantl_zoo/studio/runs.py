@@ -78,7 +78,7 @@ def view_of(settings: Settings, queue: Queue, name: str) -> RunView:
     steps, batch = sizes(config)
     stats, job = folder.rows("stats.jsonl"), queue.of_run(name)
     files = sorted(one.name for one in path.iterdir() if PICTURE.fullmatch(one.name) and not one.is_symlink())
-    fakes = [(int(found[1]), one) for one in files if (found := re.match(r"fakes(\d+)\.png", one))]
+    fakes = [(int(match[1]), one) for one in files if (match := re.match(r"fakes(\d+)\.png", one))]
     speed, step = (
         rate(stats),
         max([int(row["step"]) for row in stats[-1:]] + [one for one, _ in fakes[-1:]] + [0]),
@@ -138,13 +138,13 @@ def state_of(job: Entry | None, step: int, steps: int) -> str:
 
 def all_runs(settings: Settings, queue: Queue) -> list[RunView]:
     """The newest runs; folders that can't be read are left out."""
-    found = []
+    views = []
     for path in reversed(runs_in(settings.out)[-LISTED:]):
         try:
-            found.append(view_of(settings, queue, path.name))
+            views.append(view_of(settings, queue, path.name))
         except (ZooError, OSError, ValueError, TypeError):
             continue
-    return found
+    return views
 
 
 def picture_in(settings: Settings, name: str, file: str) -> Path:
@@ -160,8 +160,8 @@ def verdict(settings: Settings, name: str) -> list[dict[str, str]]:
     from gantl_zoo.runs.diagnosis.diagnosis import diagnose
 
     try:
-        found = diagnose(folder_named(settings, name))
+        diagnosis = diagnose(folder_named(settings, name))
     except ZooError:
         return []
-    rows = [{"title": one.title, "text": f"{one.evidence}; {one.advice}"} for one in found.findings]
-    return rows or [{"title": "", "text": found.summary}]
+    rows = [{"title": one.title, "text": f"{one.evidence}; {one.advice}"} for one in diagnosis.findings]
+    return rows or [{"title": "", "text": diagnosis.summary}]

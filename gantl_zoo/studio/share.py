@@ -54,8 +54,8 @@ def is_logged_in() -> bool:
 async def card(request: Request) -> Response:
     """The card that a push would write, and the commands."""
     studio, values = studio_of(request), query(request)
-    found = await studio.newest.run("", 0, lambda: preview(studio.models, values))
-    return page(request, "card", **found)
+    result = await studio.newest.run("", 0, lambda: preview(studio.models, values))
+    return page(request, "card", **result)
 
 
 def preview(models: Models, values: Mapping[str, str]) -> dict[str, Any]:
