@@ -190,7 +190,7 @@ def test_a_classifier_exports(tmp_path: Path) -> None:
     with pytest.raises(gz.UsageError, match=r"needs images \(N, 1, 28, 28\)"):
         ours(images[:, :, 1:].numpy())
     fresh = gz.build_classifier("cnn", name="fresh")
-    with pytest.raises(gz.UsageError, match="does not state the size.*--image-size"):
+    with pytest.raises(gz.UsageError, match=r"does not state the size.*--image-size"):
         fresh.export(tmp_path)
     assert fresh.export(tmp_path, image_size=20).file.name == "fresh.onnx"
 
@@ -268,7 +268,7 @@ def test_all_files_are_written_or_none(tmp_path: Path, monkeypatch: pytest.Monke
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(gz.ExportError, match="can't write .*No space left"):
+    with pytest.raises(gz.ExportError, match=r"can't write .*No space left"):
         gan.export(tmp_path / "new", split=True)
     assert not list((tmp_path / "new").iterdir())
 
