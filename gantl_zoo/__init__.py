@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gantl_zoo import latent, metrics, testing
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
-    from gantl_zoo.export.export import Exported
+    from gantl_zoo.model.exported import Exported
     from gantl_zoo.export.runtime import OnnxClassifier, OnnxGAN, runtime
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
@@ -86,7 +86,7 @@ _LAZY = {
     "DataSpec": "runs.spec",
     "Diagnosis": "runs.diagnosis.diagnosis",
     "Discriminator": "networks.base",
-    "Exported": "export.export",
+    "Exported": "model.exported",
     "Finding": "runs.diagnosis.diagnosis",
     "Formula": "training.presets",
     "GAN": "model.gan",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from gantl_zoo.export import onnx_file, parity, program
 from gantl_zoo.export.graph import Graph, classifier_graph, generator_graphs
 from gantl_zoo.export.quantize import KINDS, quantized
 from gantl_zoo.export.session import Session
+from gantl_zoo.model.exported import Exported
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import digest
 from gantl_zoo.storage.atomic import replace_file
@@ -26,32 +26,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}  # and the suffix of a file
 WHOLE = ("generator", "classifier")  # parts whose file has the model's name alone
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The files of an export, and how far their results are from torch's."""
-
-    files: tuple[Path, ...]
-    format: str
-    opset: int | None  # of ONNX
-    difference: float  # largest one, over 64 seeds in batches of 1, 3 and 16
-    tolerance: float
-    quantize: str | None = None
-    distance: dict[str, float] = field(default_factory=dict)  # of the quantized file: "largest", "mean"
-
-    @property
-    def file(self) -> Path:
-        """The file of the whole generator, or of the classifier."""
-        return self.files[0]
-
-    def __str__(self) -> str:
-        opset = f", opset {self.opset}" if self.opset else ""
-        line = f"{self.format}{opset}: differs from torch by {self.difference:.1g} at most"
-        if not self.quantize:
-            return line
-        largest, mean = self.distance["largest"], self.distance["mean"]
-        return f"{line}; as {self.quantize} by {largest:.2g} at most, {mean:.1g} on average"
 
 
 def export(

@@ -81,12 +81,13 @@ def model_of(graph: Graph) -> onnx.ModelProto:
 def simplified(model: Any) -> onnx.ModelProto:
     """The model after what needs no rules: inlined functions, folded constants, no unused operations.
 
-    The exporter's own optimization also applies rewriting rules, and one of them takes an addition of 1e-8 (in
-    a normalization) for an addition of 0. onnxruntime fuses operations when it loads a file.
+    The exporter's own optimization also applies rewriting rules, and one of them takes an addition of 1e-8
+    (in a normalization) for an addition of 0. onnxruntime fuses operations when it loads a file.
     """
-    from onnx_ir.passes import common
+    import onnx_ir.passes.common
     from onnxscript import ir, optimizer
 
+    common: Any = onnx_ir.passes.common
     optimizer.inline(model)
     optimizer.fold_constants(model)
     optimizer.remove_unused_nodes(model)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Self
 
-    from gantl_zoo.export.export import Exported
+    from gantl_zoo.model.exported import Exported
 
 LOAD = "gantl_zoo.zoo:load_kind"
 LOAD_ADAPTER = "gantl_zoo.zoo:load_adapter"

@@ -72,12 +72,15 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises `UsageError` if the address can't be used."""
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"a port is from 0 to 65,535, not {port}; choose another --port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"can't listen on {host} port {port}: {reason}; choose another --port") from None
+    except OSError as error:
+        raise UsageError(
+            f"can't listen on {host} port {port}: {error.strerror or error}; choose another --port"
+        ) from None
 
 
 def server(app: Any, ready: Callable[[], None]) -> Server:
