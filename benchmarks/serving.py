@@ -2,8 +2,8 @@
 
 The service is a process of its own on loopback. Every client asks again as soon as it has its answer, for
 --images seeds of its own as JSON, and compares each image with `generate`. The table has the answers, the
-errors and wrong images, the median and the 99th percentile of the time of an answer, and the images per second
-beside those of `generate` at batch 16 in one process, measured before and after, without load.
+errors and wrong images, the median and the 99th percentile of the time of an answer, and the images per
+second beside those of `generate` at batch 16 in one process, measured before and after, without load.
 """
 
 from __future__ import annotations

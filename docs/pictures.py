@@ -139,7 +139,7 @@ def targets(runs: Sequence[Path], columns: int = 3) -> None:
     whole = card(rows[0].width, sum(row.height for row in rows))
     for number, row in enumerate(rows):
         whole.paste(row, (0, number * rows[0].height), row)
-    save(whole.quantize(256), "targets")
+    save(whole, "targets")
 
 
 def side_by_side(panels: dict[str, Tensor], columns: int, size: int = 20) -> Image.Image:

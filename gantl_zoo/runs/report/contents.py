@@ -86,11 +86,8 @@ class Contents:
     def facts(self) -> list[tuple[str, str]]:
         """Rows of a table: networks, images, time, engine."""
         shape = self.model.get("image") or {}
-        image = (
-            f"{shape.get('height')}×{shape.get('width')}, {COLOURS.get(int(shape.get('channels') or 0), 'other')}"
-            if shape
-            else ""
-        )
+        colour = COLOURS.get(int(shape.get("channels") or 0), "several channels")
+        image = f"{shape.get('height')}×{shape.get('width')}, {colour}" if shape else ""
         networks = [self.model.get(part, {}).get("name") for part in ("generator", "discriminator")]
         rows = [
             ("images", image),
