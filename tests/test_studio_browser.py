@@ -198,7 +198,7 @@ def test_the_studio_in_a_browser(server: Server, browser: Any) -> None:
     explore(page, server.address)
     drop_and_start(page, server.address)
     state = server.root / "runs" / ".studio" / "00001" / "state.json"
-    wait_for(lambda: '"began"' in state.read_text())
+    wait_for(lambda: state.is_file() and '"began"' in state.read_text())
     visit.down = True
     server.kill()  # in the middle of the run
     wait_for(lambda: '"code"' in state.read_text(), 120)  # it ends without the studio

@@ -35,7 +35,7 @@ def write_report(*sources: str | Path, to: str | Path | None = None) -> Path:
     text = markdown(subjects) if path.suffix.lower() == ".md" else html(subjects)
     try:
         with replace_file(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror or error}") from error
     return path
