@@ -3,12 +3,15 @@
 python docs/pictures.py                  # samples and thumbnails of each released model
 python docs/pictures.py --demo RUN       # also demo.png, from the run folder that `make demo` wrote
 python docs/pictures.py --targets RUN …  # also targets.png, from transfers of one source to other images
+python docs/pictures.py --studio URL     # also studio.png, from a studio that runs there; needs Chromium
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -129,14 +132,14 @@ def targets(runs: Sequence[Path], columns: int = 3) -> None:
             above[f"source: {gan.lineage['base_model']}"], below[""] = before[:count], before[count:]
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         data = DataSpec.from_config(config["data"]).load()
-        title = config["title"]
+        title = config["title"].removeprefix("dcgan-")
         above[f"{len(data)} {title}"] = data.few(count, seed=1).images
         below[f"after transfer to {title}"] = gan.generate(count, seed=0)
     rows = [side_by_side(panels, columns, 15) for panels in (above, below)]
     whole = card(rows[0].width, sum(row.height for row in rows))
     for number, row in enumerate(rows):
         whole.paste(row, (0, number * rows[0].height), row)
-    save(whole.quantize(256), "targets")
+    save(whole, "targets")
 
 
 def side_by_side(panels: dict[str, Tensor], columns: int, size: int = 20) -> Image.Image:
@@ -155,10 +158,31 @@ def side_by_side(panels: dict[str, Tensor], columns: int, size: int = 20) -> Ima
     return whole
 
 
+def studio(address: str) -> None:
+    """The page Explore of a running studio, on a card."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1120, "height": 800})
+        page.goto(f"{address.rstrip('/')}/explore?model=dcgan-faces")
+        page.locator("[data-move]").first.wait_for()
+        for number, end in ((8, "a"), (17, "b")):
+            page.locator("#wall button").nth(number).click()
+            page.click(f"#use-{end}")
+        page.wait_for_timeout(1_000)
+        shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(200).convert("RGB")
+        browser.close()
+    whole = card(shown.width + 2 * MARGIN, shown.height + 2 * MARGIN)
+    whole.paste(shown, (MARGIN, MARGIN))
+    save(whole, "studio")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make the pictures of the guide from released models.")
     parser.add_argument("--demo", type=Path, metavar="RUN", help="the run folder that make demo wrote")
     parser.add_argument("--targets", type=Path, nargs="+", metavar="RUN", help="run folders of transfers")
+    parser.add_argument("--studio", metavar="URL", help="the address of a running gantl-zoo studio")
     chosen = parser.parse_args(arguments)
     PICTURES.mkdir(exist_ok=True)
     for name in gz.list_models():
@@ -168,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         demo(chosen.demo)
     if chosen.targets:
         targets(chosen.targets)
+    if chosen.studio is not None:
+        studio(chosen.studio)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.errors import (
     DataError,
+    ExportError,
     HubError,
     NameTakenError,
     PluginError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gantl_zoo import latent, metrics, testing
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
+    from gantl_zoo.export.runtime import OnnxClassifier, OnnxGAN, runtime
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
     from gantl_zoo.hub.search import HubModel, hub_models, search_hub
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from gantl_zoo.metrics.result import Result
     from gantl_zoo.model.adapter import Adapter
     from gantl_zoo.model.classifier import Classifier, build_classifier
+    from gantl_zoo.model.exported import Exported
     from gantl_zoo.model.gan import GAN, build_gan
     from gantl_zoo.networks.base import Discriminator, Generator
     from gantl_zoo.registry.model_info import ModelInfo
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from gantl_zoo.runs.classify_report import ClassifierReport
     from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, Finding, diagnose as doctor
     from gantl_zoo.runs.evaluate import evaluate
+    from gantl_zoo.runs.report.write import write_report
     from gantl_zoo.runs.resume import resume
     from gantl_zoo.runs.spec import DataSpec
     from gantl_zoo.runs.train import train
@@ -82,6 +86,7 @@ _LAZY = {
     "DataSpec": "runs.spec",
     "Diagnosis": "runs.diagnosis.diagnosis",
     "Discriminator": "networks.base",
+    "Exported": "model.exported",
     "Finding": "runs.diagnosis.diagnosis",
     "Formula": "training.presets",
     "GAN": "model.gan",
@@ -92,6 +97,8 @@ _LAZY = {
     "Images": "viz.images",
     "Metric": "metrics.metric",
     "ModelInfo": "registry.model_info",
+    "OnnxClassifier": "export.runtime",
+    "OnnxGAN": "export.runtime",
     "Plan": "strategy.base",
     "Recipe": "training.recipe",
     "Regularizer": "training.regularizers.base",
@@ -117,10 +124,12 @@ _LAZY = {
     "pull": "hub.pull",
     "push": "hub.push",
     "resume": "runs.resume",
+    "runtime": "export.runtime",
     "search_hub": "hub.search",
     "testing": "testing",
     "train": "runs.train",
     "transfer": "runs.transfer",
+    "write_report": "runs.report.write",
 }
 _RENAMED = {"doctor": "diagnose", "load_data": "load"}
 
@@ -137,6 +146,8 @@ __all__ = [
     "DataSpec",
     "Diagnosis",
     "Discriminator",
+    "ExportError",
+    "Exported",
     "Finding",
     "Formula",
     "Generator",
@@ -149,6 +160,8 @@ __all__ = [
     "Metric",
     "ModelInfo",
     "NameTakenError",
+    "OnnxClassifier",
+    "OnnxGAN",
     "Plan",
     "PluginError",
     "Preset",
@@ -193,6 +206,7 @@ __all__ = [
     "push",
     "regularizers",
     "resume",
+    "runtime",
     "search_hub",
     "starting_weights",
     "strategies",
@@ -200,6 +214,7 @@ __all__ = [
     "train",
     "transfer",
     "weights",
+    "write_report",
 ]
 
 

@@ -43,6 +43,10 @@ class DataError(ZooError):
     """A data set is missing, empty or damaged, or its images don't have the model's shape."""
 
 
+class ExportError(ZooError):
+    """A model can't be exported, or an exported file can't be used."""
+
+
 class TrainingError(ZooError):
     """A run can't start, resume or be saved."""
 

@@ -14,6 +14,7 @@ import torch
 from helpers import SMALL
 from loopback_hub import LoopbackHub
 from PIL import Image
+from studio_fixtures import secret, settings, visitor  # noqa: F401
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData

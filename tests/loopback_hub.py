@@ -171,7 +171,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.user():
             raise Answer(401)
         asked = json.loads(self.body)
-        name = "/".join(filter(None, [asked.get("organization") or "me", asked["name"]]))
+        kind = ["spaces"] if asked.get("type") == "space" else []
+        name = "/".join([*kind, *filter(None, [asked.get("organization") or "me", asked["name"]])])
         url = {"url": f"{self.hub.endpoint}/{name}"}
         if name in self.hub.repos:
             return 409, url, {}
@@ -283,7 +284,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, content, headers
 
 
-MODEL = r"/api/models/([\w.-]+/[\w.-]+)"
+MODEL, SPACE = r"/api/models/([\w.-]+/[\w.-]+)", r"/api/(spaces/[\w.-]+/[\w.-]+)"
 ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/api/repos/create", Handler.create),
     ("POST", "/api/validate-yaml", lambda _: (200, {"errors": [], "warnings": []}, {})),
@@ -293,6 +294,9 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", MODEL + "/preupload/(.+)", Handler.preupload),
     ("POST", MODEL + "/commit/(.+)", Handler.commit),
     ("POST", MODEL + "/(branch|tag)/(.+)", Handler.refer),
+    ("GET", SPACE + "(?:/revision/(?:.+))?", Handler.info),
+    ("POST", SPACE + "/preupload/(.+)", Handler.preupload),
+    ("POST", SPACE + "/commit/(.+)", Handler.commit),
     ("POST", r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", Handler.batch),
     ("PUT", "/lfs/([0-9a-f]{64})", Handler.put),
     *((method, r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", Handler.file) for method in ("HEAD", "GET")),

@@ -28,9 +28,9 @@ from gantl_zoo.strategy.auto import AUTO
 from gantl_zoo.training.classifier_recipe import CHOSEN, ClassifierRecipe
 from gantl_zoo.training.recipe import VERBS as OF_VERBS, Recipe
 
-VERBS = ["list", "info", "sample", "train", "transfer", "resume", "doctor", "evaluate", "plugins", "push",
-         "pull", "env", "classify train", "classify transfer", "classify evaluate",
-         "bench stacked-mnist", "bench transfer", "bench classifiers"]  # fmt: skip
+VERBS = ["list", "info", "sample", "train", "transfer", "resume", "doctor", "report", "evaluate", "plugins",
+         "push", "pull", "env", "classify train", "classify transfer", "classify evaluate",
+         "bench stacked-mnist", "bench transfer", "bench classifiers", "studio"]  # fmt: skip
 
 
 @pytest.mark.parametrize("flag", ["--help", "--help-all"])
@@ -58,6 +58,7 @@ def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 0 and all(name in out for name in ("dcgan-mnist", "backbone", "partial", "resize-conv"))
     _, out, _ = run(capsys, "list", "dcgan*", "--kind", "models", "--json")
     names = ["dcgan-faces", "dcgan-fashion-mnist", "dcgan-mnist", "dcgan-mnist-conditional"]
+    names += ["dcgan-peeps", "dcgan-portraits"]
     assert [row["name"] for row in json.loads(out)] == names
 
 

@@ -24,6 +24,7 @@ from gantl_zoo.registry.field_help import field_help
 from gantl_zoo.registry.summary import first, summary
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training import processor
 from gantl_zoo.training.classifier_recipe import ClassifierRecipe
 from gantl_zoo.training.recipe import Recipe
 
@@ -311,8 +312,8 @@ def test_env_holds_what_a_bug_report_needs(
 
 def test_processor_features_are_read_from_linux() -> None:
     text = "model name\t: A Processor\nflags\t\t: fpu avx2 amx_bf16\n\nmodel name\t: Another\n"
-    assert env.named(text) == "A Processor" and {"avx2", "amx_bf16"} <= env.features(text)
-    assert env.named("") == "" and isinstance(env.features(""), set)
+    assert processor.processor_name(text) == "A Processor" and {"avx2", "amx_bf16"} <= env.features(text)
+    assert processor.processor_name("") and isinstance(env.features(""), set)
 
 
 def complete(*words: str) -> list[str]:

@@ -19,7 +19,8 @@ import gantl_zoo as gz
 from gantl_zoo import registry
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData, load
-from gantl_zoo.runs.recorder import RunRecorder, picture
+from gantl_zoo.runs.pictures import picture
+from gantl_zoo.runs.recorder import RunRecorder
 from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import checkpoint, engine
 from gantl_zoo.training.recipe import Recipe

@@ -1,145 +1,173 @@
-"""`Report`: as data, as a table, as Markdown and as a picture."""
+"""The report: one page about a run or a model, which loads nothing."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import TINY, run as command
+from pages import browser, opened
 from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
-from gantl_zoo.metrics import picture
-from gantl_zoo.metrics.classification import wilson
+from gantl_zoo.runs.report import page as pages
+from gantl_zoo.runs.report.contents import comparison_of, duration, seconds_of
+from gantl_zoo.runs.report.pictures import encoded, spread
+from gantl_zoo.runs.report.words import MEANINGS, meanings
 
-HOW: dict[str, Any] = {
-    "on": "100 samples against 40 test images of cats | dogs", "floor_on": "40 train images against the same",
-    "samples": 100, "real": 40, "split": "test", "data_fingerprint": "abc", "extractor": "pixels",
-    "extractor_sha256": "none", "convention": "as floats", "seed": 1_000_000,
-}  # fmt: skip
-
-
-def result(metric: str, value: float, **more: Any) -> Any:
-    return HOW | {"name": f"{metric}_pixels", "metric": metric, "value": value, "better": "lower"} | more
+HOSTILE = "<script>alert(1)</script>"
+TINY_RUN: dict[str, Any] = {k: v for k, v in TINY.items() if not k.endswith("_config")} | {"strategy": "full"}
+PARTS = (
+    "mine &amp; yours", "The same seeds before and after", "Samples during the run", "Metrics", "Curves",
+    "Against training from scratch", "nearest training images", "How it was made", "too few steps",
+)  # fmt: skip
 
 
 @pytest.fixture
-def report() -> gz.Report:
-    results = [
-        result("fd", 30.0, floor=2.0),
-        result("kd", 0.5, low=0.25, high=0.75, floor=-0.01),
-        result("precision", 0.875, floor=0.9, better="higher"),
-        *(result(f"fd[{i} of $x$]", 10.0 - i, floor=1.0) for i in range(25)),
+def run(photos: Path, gan: gz.GAN, tmp_path: Path) -> Path:
+    """A short transfer that was compared with training from scratch."""
+    settings = {"steps": 4, "metrics": "kd", "compare_scratch": True, "image_size": 28, "channels": 1}
+    out = tmp_path / "runs"
+    kept = gz.transfer(gan, data=photos, **TINY_RUN | settings, title="mine & yours", out=out, quiet=True)
+    return kept.folder.parent  # type: ignore[union-attr,no-any-return]
+
+
+def test_a_run_writes_its_report(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    for part in PARTS:
+        assert part in text, part
+    assert "report: " in (run / "log.txt").read_text()
+    loaded = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)
+    assert text.count("<style") == 1  # that of an SVG would be the whole page's
+    assert not loaded and "@import" not in text and "url(http" not in text
+    scratch = next(run.glob("00000-*")) / "report.html"
+    assert "Samples during the run" in scratch.read_text(encoding="utf-8")
+    assert comparison_of(run)[0].split()[0].startswith("kd_")
+
+
+def test_no_report_is_written_if_none_is_wanted(gan: gz.GAN, images: ImageData, tmp_path: Path) -> None:
+    kept: Any = gz.transfer(gan, data=images, **TINY_RUN, out=tmp_path, quiet=True, report=False)
+    assert not (kept.folder.parent / "report.html").exists()
+    gz.resume(kept.folder.parent, data=images, source=gan, quiet=True)
+    assert (kept.folder.parent / "report.html").is_file()
+
+
+def test_names_of_strangers_are_text(run: Path, tmp_path: Path) -> None:
+    config = json.loads((run / "model/config.json").read_text())
+    config["name"] = HOSTILE
+    config["license"] = HOSTILE
+    config["training"]["command"] = HOSTILE
+    config["lineage"]["data"]["name"] = HOSTILE
+    config["metrics"][0]["name"] = f"kd_{HOSTILE}"
+    (run / "model/config.json").write_text(json.dumps(config))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 4, f"kd_{HOSTILE}": 1.0}) + "\n")
+    text = gz.write_report(run, to=tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "alert(1)" in text and HOSTILE not in text and text.count("<script>") == 1
+    words = gz.write_report(run, to=tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "alert(1)" in words and "<script>" not in words.replace(f"\n{HOSTILE}\n", "")  # in a code block
+
+
+def test_a_released_model_and_a_run_are_compared(run: Path, tmp_path: Path) -> None:
+    path = gz.write_report("dcgan-mnist", run, to=tmp_path / "both.html")
+    text = path.read_text(encoding="utf-8")
+    assert (
+        "2 models compared" in text and text.count("<article") == 2 and "Samples of the first seeds" in text
+    )
+    assert len(text) < 3_000_000
+    assert gz.write_report("dcgan-mnist", to=tmp_path / "one.html").stat().st_size < 3_000_000
+
+
+def test_the_scores_of_each_class_are_folded(tmp_path: Path) -> None:
+    text = gz.write_report("dcgan-mnist-conditional", to=tmp_path / "page.html").read_text(encoding="utf-8")
+    whole, folded = text.split("<details>")
+    assert "fd_cnn-mnist" in whole and "fd[3 - three]" not in whole and "fd[3 - three]_cnn-mnist" in folded
+    assert whole.index("Samples of the first seeds") < whole.index("Metrics")
+
+
+def test_two_runs_share_a_curve(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "again")
+    text = gz.write_report(run, tmp_path / "again", to=tmp_path / "two.html").read_text(encoding="utf-8")
+    assert 'class="curves one"' in text and "mine &amp; yours (2)" in text
+
+
+def test_what_cant_be_reported_is_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for error, sources, to in (
+        (gz.UsageError, (), None),
+        (gz.UsageError, (run,), "page.pdf"),
+        (gz.UsageError, (run,), "file/page.html"),
+        (gz.UnknownNameError, ("nothing-like-this",), None),
+    ):
+        with pytest.raises(error):
+            gz.write_report(*sources, to=to)
+    assert not list(tmp_path.glob("*.html"))
+    code, out, _ = command(capsys, "report", "dcgan-mnist", "--to", "page.md")
+    assert (
+        code == 0
+        and out.strip() == "page.md"
+        and "gz.load_model('dcgan-mnist')" in Path("page.md").read_text()
+    )
+
+
+def test_damaged_and_missing_pictures_are_left_out(run: Path) -> None:
+    (run / "nearest.png").write_bytes(b"\x89PNG broken")
+    (run / "reals.png").unlink()
+    text = gz.write_report(run).read_text(encoding="utf-8")
+    assert "nearest training images" not in text and "Training images" not in text
+
+
+def test_pictures_stay_within_their_bytes() -> None:
+    noise = Image.effect_noise((400, 400), 90).convert("RGB")
+    few = encoded([("a", noise)] * 4, 200_000)
+    assert len(few) == 4 and sum(len(one.uri) for one in few) <= 200_000
+    data = base64.b64decode(few[0].uri.partition(",")[2])
+    assert Image.open(io.BytesIO(data)).size == (few[0].width, few[0].height)
+    assert encoded([("a", noise)], 100) == []
+    assert [step for step, _ in spread([(i, Path()) for i in range(100)], 3)] == [0, 50, 99]
+
+
+def test_times_and_meanings() -> None:
+    rows = [{"step": 0, "images": 0}, {"step": 1, "images": 100, "images_per_second": 50.0},
+            {"step": 2, "images": 300, "images_per_second": 100.0}]  # fmt: skip
+    assert seconds_of(rows) == 4.0
+    assert [duration(seconds) for seconds in (0, 5, 600, 9000)] == ["", "5 s", "10 min", "2.5 h"]
+    kinds = [
+        kind
+        for kind, _ in meanings(["fd_a-pca64", "precision_a", "complement_precision_a", "fd[cat]_a", "other"])
     ]
-    return gz.Report(results, ["warning: <few> images"], "mine")
+    assert kinds == ["fd", "complement_precision", "precision"]
+    assert all(text.endswith(".") for text in MEANINGS.values())
 
 
-def test_a_report_is_a_container_of_its_results(report: gz.Report) -> None:
-    assert report["fd"] == report["fd_pixels"] == 30.0 and report.result("kd")["low"] == 0.25
-    assert "precision" in report and "precision_pixels" in report and "recall" not in report
-    assert len(report) == 28 and [one["metric"] for one in report][:3] == ["fd", "kd", "precision"]
-    for error in (KeyError, gz.UnknownNameError):
-        with pytest.raises(error, match=r"^unknown metric 'precison'; did you mean precision"):
-            report["precison"]
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_works_in_a_browser(run: Path, width: int, tmp_path: Path) -> None:
+    both = gz.write_report(run, next(run.glob("00000-*")), to=tmp_path / "both.html")
+    with browser() as chromium:
+        for path in (run / "report.html", both):
+            shown = opened(chromium, path, width, "dark" if width < 500 else "light")
+            page = shown.page
+            assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            slider = page.locator(".frames input").first
+            slider.evaluate("(input) => { input.value = 0; input.dispatchEvent(new Event('input')); }")
+            assert page.locator(".frames .caption").first.inner_text() == "step 0"
+            assert page.locator(".frames").first.locator("img:visible").count() == 1
+            assert not shown.errors
+            assert all(address.startswith(("data:", "file:")) for address in shown.requests)
 
 
-def test_the_table_is_aligned_and_says_how_it_was_measured(report: gz.Report) -> None:
-    title, head, first, second, *_ = lines = str(report).splitlines()
-    assert title == "mine"
-    column = head.index("value") + len("value")
-    assert first[:column].endswith(" 30") and second[:column].endswith(" 0.5")
-    assert "0.25 to 0.75" in second and second.index("-0.01") > second.index("0.25")
-    assert "lower is better (15.0 × real images)" in first and "×" not in second
-    assert lines[-4] == f"measured on {HOW['on']} (fingerprint abc)"
-    assert lines[-2].startswith("extractor pixels") and lines[-1] == "warning: <few> images"
-    assert str(gz.Report()) == "nothing was measured"
-    assert repr(report).startswith("<Report mine: fd_pixels 30, kd_pixels 0.5, precision_pixels 0.875, ")
-    assert repr(gz.Report()) == "<Report: nothing was measured>"
-
-
-def test_markdown_shows_every_text_as_it_is(report: gz.Report) -> None:
-    text = report.to_markdown()
-    assert text == report._repr_markdown_()
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 30 and all(row.replace("\\|", "").count("|") == 6 for row in rows)
-    assert r"fd\[3 of \$x\$\]\_pixels" in text and r"cats \| dogs" in text
-    assert r"> warning: \<few\> images" in text
-
-
-def test_a_report_survives_json(report: gz.Report) -> None:
-    kept = json.loads(json.dumps(report.to_dict()))
-    assert gz.Report.from_dict(kept) == report
-    report.to_dict()["results"][0]["value"] = 0.0
-    assert report["fd"] == 30.0
-
-
-@pytest.mark.parametrize(
-    ("kept", "text"),
-    [
-        ([], "no list of results"),
-        ({"results": {}}, "no list of results"),
-        ({"results": [7]}, "7 is not a result"),
-        ({"results": [{"name": "fd", "metric": "fd"}]}, "a result without on"),
-        ({"results": [result("fd", float("nan"))]}, "not a number"),
-        ({"results": [result("fd", 1.0, low="x")]}, "not a number"),
-        ({"results": [], "notes": "x"}, "must be texts"),
-        ({"results": [], "model": 3}, "must be texts"),
-    ],
-)
-def test_what_is_not_a_report_is_refused(kept: Any, text: str) -> None:
-    with pytest.raises(gz.UsageError, match=f"not a valid report: .*{text}"):
-        gz.Report.from_dict(kept)
-
-
-def test_the_picture_has_a_panel_for_each_metric(report: gz.Report, tmp_path: Path) -> None:
-    figure = report.plot(tmp_path / "report.png")
-    titles = [axes.get_title() for axes in figure.axes]
-    assert len(titles) == 4 and "Fréchet distance (fd)" in titles[0] and "higher is better" in titles[2]
-    assert "the 20 worst of 25" in titles[3] and len(figure.axes[3].get_yticklabels()) == picture.MOST
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["model", "real images"]
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [30.0, 2.0]
-    with Image.open(tmp_path / "report.png") as saved:
-        assert saved.size[0] > 1000
-    assert figure._repr_png_().startswith(b"\x89PNG")
-
-
-def test_a_picture_that_cant_be_drawn_or_saved_is_an_error(report: gz.Report, tmp_path: Path) -> None:
-    with pytest.raises(gz.UsageError, match="nothing was measured"):
-        gz.Report().plot()
-    with pytest.raises(gz.UsageError, match=r"must end in \.png or"):
-        report.plot(tmp_path / "report.exe")
-    with pytest.raises(gz.UsageError, match=r"can't write .*No such file"):
-        report.plot(tmp_path / "none" / "report.png")
-
-
-def test_a_classifiers_report_has_an_interval(images: ImageData) -> None:
-    report = gz.classify_evaluate("cnn-mnist", data=ten_classes(images))
-    found = report.result("accuracy")
-    low, high = found.get("low"), found.get("high")
-    assert report.model == "cnn-mnist" and low is not None and high is not None
-    assert 0 <= low <= report["accuracy"] <= high <= 1 and "accuracy" in str(report)
-    assert report.plot().axes[0].get_title().startswith("accuracy")
-
-
-def ten_classes(images: ImageData) -> ImageData:
-    """The images with the names of ten classes."""
-    return ImageData(images.images[:], images.labels, tuple("0123456789"), "halves")
-
-
-@pytest.mark.parametrize(
-    ("share", "count", "interval"),
-    [(0.5, 100, (0.4038, 0.5962)), (0.0, 10, (0.0, 0.2775)), (1.0, 1, (0.2065, 1.0))],
-)
-def test_wilsons_interval(share: float, count: int, interval: tuple[float, float]) -> None:
-    assert wilson(share, count) == pytest.approx(interval, abs=1e-4)
-
-
-def test_metrics_that_a_model_folder_keeps_make_a_report() -> None:
-    for name in gz.models.names():
-        kept = gz.models.info(name).metrics
-        if not kept and gz.models.entry(name).owner != "gantl_zoo":
-            continue  # a plug-in's
-        assert all(f"{one['value']:.4g}" in str(gz.Report(kept)) for one in kept)
-        assert gz.Report(kept).plot().axes
+def test_the_template_is_in_the_package() -> None:
+    files = {path.name for path in pages.HERE.glob("page.*")}
+    assert files >= {"page.html.j2", "page.css", "page.js"}

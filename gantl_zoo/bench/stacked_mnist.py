@@ -95,7 +95,7 @@ def measured(out: Path, name: str, settings: Recipe, key: str, quiet: bool) -> R
     seed, steps = settings["seed"], settings["steps"]
     place = folder(out, f"{name}-{steps}-{seed}", key)
     settings |= {"title": f"{name}-{seed}", "out": place, "quiet": quiet}
-    gan, _ = trained(place, lambda: train("dcgan", data=DATA, **settings), quiet)
+    gan, _ = trained(place, lambda: train("dcgan", data=DATA, report=False, **settings), quiet)
     scores = evaluate(
         gan,
         data=DATA,

@@ -267,7 +267,8 @@ def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     """Train a cell from the source's weights, or the baseline from scratch with the source's architecture."""
     if cell.strategy != SCRATCH:
         strategy, config = spelled(cell.strategy)
-        return transfer(source, data=cell.pair.data, strategy=strategy, strategy_config=config, **settings)
+        method: dict[str, Any] = {"strategy": strategy, "strategy_config": config}
+        return transfer(source, data=cell.pair.data, report=False, **method, **settings)
     gan = gan_named(source)
     size = gan.image_shape[1]
     images = load(cell.pair.data, image_size=size, root=settings["data_root"])
@@ -275,7 +276,8 @@ def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     networks = {f"{role}_config": part["config"] for role, part in parts.items()}
     generator, discriminator = (parts[part]["name"] for part in ("generator", "discriminator"))
     settings = settings | {"image_size": size, "conditional": bool(gan.num_classes) or None}
-    return train(generator, data=cell.pair.data, discriminator=discriminator, **networks, **settings)
+    networks["discriminator"] = discriminator
+    return train(generator, data=cell.pair.data, report=False, **networks, **settings)
 
 
 def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:
@@ -292,6 +294,6 @@ def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | Non
     recipe |= {"extractor": pair.extractor, "data_root": data_root, "out": place, "quiet": quiet}
     with FileLock(place / "lock"):  # other processes wait for its training
         if not (done := place / "done").is_file():
-            _, run = trained(place, lambda: train("dcgan", data=pair.learn, **recipe), quiet)
+            _, run = trained(place, lambda: train("dcgan", data=pair.learn, report=False, **recipe), quiet)
             write_text(done, run.path.name)
     return str(place / done.read_text(encoding="utf-8"))

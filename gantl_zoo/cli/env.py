@@ -14,6 +14,7 @@ import typer
 
 from gantl_zoo.cli.options import Json
 from gantl_zoo.cli.printing import facts, print_page, section, write_json
+from gantl_zoo.training.processor import available, processor_name, processor_text
 from gantl_zoo.version import VERSION
 
 EPILOG = """Examples:
@@ -73,32 +74,12 @@ def system() -> dict[str, str]:
     present = features(text)
     return {
         "system": f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}".rstrip(", "),
-        "processor": named(text) or platform.processor() or platform.machine(),
+        "processor": processor_name(text),
         "cores": f"{len(available())} usable of {os.cpu_count()}",
         "features": ", ".join(name for name in FEATURES if name in present) or "unknown",
         "memory": memory(),
         "executable": home_as_tilde(sys.executable),
     }
-
-
-def available() -> set[int]:
-    """The processor cores that this process may use."""
-    ask = getattr(os, "sched_getaffinity", None)
-    return set(ask(0)) if ask else set(range(os.cpu_count() or 1))
-
-
-def processor_text() -> str:
-    """Linux's description of the processor; "" on other systems."""
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def named(text: str) -> str:
-    """The processor's name in Linux's description."""
-    lines = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return lines[0] if lines else ""
 
 
 def features(text: str) -> set[str]:

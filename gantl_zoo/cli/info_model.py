@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,21 +20,7 @@ from gantl_zoo.cli.printing import (
 )
 from gantl_zoo.registry.builtins import models
 from gantl_zoo.storage.card.facts import expression
-
-RECIPE = {
-    "steps": "{:,} steps",
-    "epochs": "{:,} epochs",
-    "batch": "{:,} images per step",
-    "loss": "{} loss",
-    "lr": "learning rate {:g}",
-    "discriminator_lr": "{:g} for the discriminator",
-    "r1": "R1 {:g}",
-    "regularizer": "regularizer {}",
-    "aug": "augmentation {}",
-    "seed": "seed {}",
-    "best_step": "kept step {:,}",
-}
-UNSAID = (None, 0.0, "none")  # settings that are turned off
+from gantl_zoo.storage.card.words import lineage, recipe_words
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -117,41 +102,6 @@ def origin(found: Mapping[str, Any]) -> str:
         return "a folder"
     built_in = found["owner"] == "gantl_zoo"
     return "gantl_zoo, built in" if built_in else f"the plug-in {found['owner']} {found['version']}".rstrip()
-
-
-def lineage(found: Mapping[str, Any], name: str) -> list[str]:
-    """The chain of models from the first one to this, each with its data and strategy."""
-    base = found.get("base_model")
-    before = lineage(found.get("base_lineage", {}), str(base)) if base else []
-    data = found.get("data", {})
-    how = [f"strategy {found['strategy']}"] if found.get("strategy") else []
-    origin = found.get("imported")
-    how += [f"imported from {origin.get('file')}"] if isinstance(origin, Mapping) else []
-    if data:
-        count = data.get("images")
-        how.append(
-            f"{data.get('name')}, {count:,} images" if isinstance(count, int) else str(data.get("name"))
-        )
-    how += fitted_size(found)
-    return [*before, f"{name} ({'; '.join(how)})" if how else name]
-
-
-def fitted_size(found: Mapping[str, Any]) -> list[str]:
-    """What fitting the source's generator to another image size changed; [] if nothing."""
-    fitted = found.get("fitted")
-    report = fitted.get("generator") if isinstance(fitted, Mapping) else None
-    note = report.get("size") if isinstance(report, Mapping) else None
-    return [note] if isinstance(note, str) else []
-
-
-def recipe_words(training: Mapping[str, Any]) -> Iterator[str]:
-    """The settings of a training in words; those that are turned off are left out."""
-    for key, words in RECIPE.items():
-        value = training.get(key)
-        if value in UNSAID and not (key == "seed" and value == 0):
-            continue
-        number = isinstance(value, (int, float))  # an untrusted config may hold anything
-        yield words.format(value) if number else str(value).join(re.split(r"\{[^}]*\}", words))
 
 
 def metrics(found: list[Mapping[str, Any]]) -> list[str]:

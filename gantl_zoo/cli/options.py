@@ -198,6 +198,15 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", help="Write nothing but results and errors.", rich_help_panel=OUTPUT),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html at the end.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
 Json = Annotated[
     str | None,
     typer.Option(
@@ -215,22 +224,9 @@ JsonFile = Annotated[
     ),
 ]
 
-MOST_SEEDS = 100_000  # their images lie in memory
-
 
 def seeds(text: str, option: str = "--seeds") -> list[int]:
     """`0-15,40` as numbers. Raises `UsageError` for an empty, reversed or unreadable range."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(
-                f"{option} {text!r}: {part!r} is not a valid seed; write numbers and ranges, such as 0-15,40"
-            )
-        if dash and int(last) < int(first):
-            raise UsageError(f"{option} {text!r}: the range {part} runs backwards; write {last}-{first}")
-        count = len(found) + int(last or first) - int(first) + 1
-        if count > MOST_SEEDS or int(last or first) >= 1 << 32:
-            raise UsageError(f"{option} {text!r}: at most {MOST_SEEDS:,} at once, each below 2³²")
-        found += range(int(first), int(last or first) + 1)
-    return found
+    from gantl_zoo.model.seeds import seeds_in
+
+    return seeds_in(text, option)

@@ -30,9 +30,10 @@ def resume(
     run: Annotated[Path, typer.Argument(help="A run folder.", callback=o.expand)],
     data: MovedData = "",
     quiet: o.Quiet = False,
+    report: o.Report = True,
     as_json: o.JsonFile = None,
 ) -> None:
     """Continue a run from its newest checkpoint. The last line on standard output is its folder."""
     from gantl_zoo.runs import resume as runs
 
-    print_run(lambda: runs.resume(run, data=data or None, quiet=quiet), as_json)
+    print_run(lambda: runs.resume(run, data=data or None, quiet=quiet, report=report), as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,9 @@ EPILOG = """Examples:
 
   gantl-zoo sample runs/00003-mine --seeds 1,5-9 --separate images
 
-  gantl-zoo sample dcgan-mnist --adapter me/my-adapter:0.7 --out grid.png"""
+  gantl-zoo sample dcgan-mnist --adapter me/my-adapter:0.7 --out grid.png
+
+  gantl-zoo sample exported/dcgan-mnist.onnx --seeds 0-15 --out grid.png"""
 
 
 def add(app: typer.Typer) -> None:
@@ -28,7 +31,11 @@ def add(app: typer.Typer) -> None:
 
 
 Name = Annotated[
-    str, typer.Argument(help="A released model, a model folder or a run folder.", callback=options.expand)
+    str,
+    typer.Argument(
+        help="A released model, a model folder, a run folder, or an exported .onnx file.",
+        callback=options.expand,
+    ),
 ]
 Seeds = Annotated[str, typer.Option(help="One image per seed: 0-15,40.", rich_help_panel=WHAT)]
 Truncation = Annotated[
@@ -107,25 +114,68 @@ def sample(
         )
     if columns is not None and out is None:
         raise UsageError("--columns is for the picture of all images: give --out, too")
+    settings: dict[str, Any] = {"truncation": truncation, "batch_size": batch_size}
+    if name.lower().endswith(".onnx"):
+        unusable = {"--adapter": adapter, "--direction": direction, "--latents": latents}
+        source = exported(name, device, [option for option, value in unusable.items() if value])
+    else:
+        source = loaded(name, device, adapter)
+        settings["strength"] = strength
+        settings["direction"] = None if direction is None else direction_in(direction, source)
+    if latents is not None:
+        write(images_of(source, latents, label, settings), out, columns, separate)
+    elif out is None and len(numbers) == len(set(numbers)):  # no name of a file depends on other images
+        write_parts(source.stream(seeds=numbers, labels=label, **settings), len(numbers), separate)
+    else:
+        write(source.sample(seeds=numbers, labels=label, **settings), out, columns, separate)
+
+
+def exported(file: str, device: str, unusable: list[str]) -> Any:
+    """The GAN of an exported file. Raises `UsageError` for options that need the model itself."""
+    from gantl_zoo.export.runtime import OnnxGAN, runtime
+
+    if unusable:
+        raise UsageError(f"{', '.join(unusable)} can't be used with an exported file: name the model itself")
+    found = runtime(file, device=device)
+    if not isinstance(found, OnnxGAN):
+        raise UsageError(f"{file} is a classifier, not a GAN")
+    return found
+
+
+def loaded(name: str, device: str, adapters: list[str] | None) -> Any:
+    """The GAN of that name, with its adapters. Raises `UsageError` for a classifier."""
     from gantl_zoo.model.gan import GAN
     from gantl_zoo.zoo import load_model
 
     gan = load_model(name, discriminator=False, device=device)
     if not isinstance(gan, GAN):
         raise UsageError(f"{name} is a classifier, not a GAN; gantl-zoo list --kind models shows all models")
-    for word in adapter or ():
+    for word in adapters or ():
         gan = gan.with_adapter(*weighted(word))
-    settings: dict[str, Any] = {"truncation": truncation, "strength": strength, "batch_size": batch_size}
-    settings["direction"] = None if direction is None else direction_in(direction, gan)
-    if latents is None:
-        images = gan.sample(seeds=numbers, labels=label, **settings)
-    else:
-        images = images_of(gan, latents, label, settings)
+    return gan
+
+
+def write(images: Any, out: Path | None, columns: int | None, separate: Path | None) -> None:
+    """Write one picture of all images, or one of each, and print the paths."""
     if out is not None:
         print(images.save(out, columns))
     if separate is not None:
         images.save_each(separate, scale=None)
         print(separate)
+
+
+def write_parts(parts: Iterator[Any], count: int, folder: Path | None) -> None:
+    """Write one picture of each image, in bounded memory, with a bar if there are many."""
+    from gantl_zoo.model.seeds import STREAMED
+    from gantl_zoo.runs.progress import Progress, progress_of
+
+    done = 0
+    with progress_of(count, "sample", images=1) if count > STREAMED else Progress() as shown:
+        for images in parts:
+            images.save_each(folder, scale=None)
+            done += len(images)
+            shown.update(done)
+    print(folder)
 
 
 def direction_in(word: str, gan: Any) -> Any:

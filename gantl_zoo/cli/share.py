@@ -16,7 +16,9 @@ PUSH_EPILOG = """Examples:
 
   gantl-zoo push my-gan me/my-gan --license mit --dry-run
 
-  gantl-zoo push my-gan team/their-gan --create-pr"""
+  gantl-zoo push my-gan team/their-gan --create-pr
+
+  gantl-zoo push my-gan me/my-gan --space me/my-gan-samples"""
 PULL_EPILOG = """Examples:
 
   gantl-zoo pull me/my-gan
@@ -74,6 +76,14 @@ Card = Annotated[
 ]
 
 
+Space = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER/NAME", help="Also push a small Gradio application for the model to this Space."
+    ),
+]
+
+
 def push(
     source: Source,
     repo: Repo,
@@ -84,6 +94,7 @@ def push(
     license: License = None,
     own_weights: OwnWeights = False,
     card: Card = None,
+    space: Space = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Share a model on the Hub, in one commit. Log in first, with hf auth login or HF_TOKEN. The last line on
@@ -103,6 +114,7 @@ def push(
         license=license,
         own_weights=own_weights,
         card_file=card,
+        space=space,
         endpoint=endpoint,
     )
     print(done)

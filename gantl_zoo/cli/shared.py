@@ -52,6 +52,7 @@ RUN: Group = {
     **MEASURING,
     **field_options(Recipe, o.OUTPUT, only=INTERVALS),
     **OUTPUT,
+    "report": (o.Report, True),
 }
 CLASSIFIER: Group = {
     **field_options(ClassifierRecipe, o.TRAINING),

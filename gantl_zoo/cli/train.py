@@ -162,7 +162,7 @@ def perform(context: typer.Context, name: str, settings: dict[str, Any]) -> None
         print(dry(verb, name, settings))
         return
     if settings["resume"] is not None:
-        settings = {"quiet": settings["quiet"]} | given
+        settings = {key: settings[key] for key in ("quiet", "report")} | given
     print_run(lambda: (train if verb == "train" else transfer)(name or None, **settings), as_json)
 
 
@@ -174,7 +174,7 @@ def dry(verb: str, name: str, settings: Any) -> str:
 
     if settings.pop("resume") is not None:
         raise UsageError("--dry-run describes a new run, so --resume can't be used with it")
-    data = settings.pop("data")
+    data, _ = settings.pop("data"), settings.pop("report")
     if verb == "train":
         return dry_run(prepare_train(name or None, data, settings))
     return dry_run(prepare_transfer(name, data, settings.pop("strategy"), settings))

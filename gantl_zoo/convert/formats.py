@@ -14,9 +14,8 @@ class ImportedNetworks:
     """The networks that a format found in a file.
 
     `generator` and `discriminator` are `{"name": registered name, "config": builder's arguments}`, as in
-    `config.json`; no discriminator is None. The weights have the names of our networks' state dicts. What the
-    file states is in
-    `latent_dim` and `classes` (0 if unconditional), else None, and the networks must
+    `config.json`; no discriminator is None. The weights have the names of our networks' state dicts.
+    `latent_dim` and `classes` (0 if unconditional) are what the file states, else None; the networks must
     agree.
     `notes` are lines about what was left out or changed.
     """

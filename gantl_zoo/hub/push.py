@@ -18,6 +18,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.hub import fetch
 from gantl_zoo.hub.client import ask, endpoint_of
 from gantl_zoo.hub.errors import Asked
+from gantl_zoo.hub.space import push_space, space_for
 from gantl_zoo.hub.target import Content, Done, Target
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.model.load import load_any
@@ -44,6 +45,7 @@ def push(
     license: str | None = None,
     own_weights: bool = False,
     card_file: str | Path | None = None,
+    space: str | None = None,
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
@@ -54,7 +56,8 @@ def push(
     card is completed from the folder, and text that a person wrote is kept. `license` is an id such as "mit",
     needed unless `config.json` has one; `card_file` holds the card's text if it is not the folder's
     README.md. `own_weights` confirms that nobody else trained the weights that the model comes from, so that
-    terms for files of that format don't restrict the licence. `token` is used instead of the stored one.
+    terms for files of that format don't restrict the licence. `space` is the name of a Space that gets a
+    small Gradio application for the model (`gantl_zoo.hub.space`). `token` is used instead of the stored one.
     `dry_run` sends no request.
 
     Raises `UsageError`, `WeightsError`, `HubError`.
@@ -63,12 +66,14 @@ def push(
     if isinstance(source, Shared):
         options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
         options |= {"dry_run": dry_run, "license": license, "own_weights": own_weights}
-        options |= {"card_file": card_file, "token": token, "endpoint": endpoint}
+        options |= {"card_file": card_file, "space": space, "token": token, "endpoint": endpoint}
         return _push_from_memory(source, repo, options)
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
+    app = space_for(space, name, folder, create_pr or revision not in (None, "main"))
     if dry_run:
-        return Pushed(name, files=prepared(source, name, text=text, license=license, own_weights=own_weights))
+        files = prepared(source, name, text=text, license=license, own_weights=own_weights)
+        return Pushed(name, files=files | {f"spaces/{space}/{file}": text for file, text in app.items()})
     asked = Asked("push to", name, endpoint_of(endpoint), revision, token)
     config, files = contents(folder, license, own_weights)
     target = Target(asked, private, create_pr)
@@ -79,7 +84,8 @@ def push(
         return theirs if card.same(completed, theirs) else completed
 
     done = ask(asked, lambda: _commit(target, config, files, complete), again=not create_pr)
-    return Pushed(name, done.commit, done.changed, done.deleted, done.url)
+    page = push_space(str(space), app, asked, private=private) if app else ""
+    return Pushed(name, done.commit, done.changed, done.deleted, done.url, space=page)
 
 
 def _commit(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,14 +17,15 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.model.base import Model
 from gantl_zoo.model.sampling import (
     CHUNK,
+    batch_size_of,
     check_count,
     drawn_classes,
     factor,
-    labels_of,
+    known_labels,
     latents,
+    parts_of,
     scale,
     seeds_of,
-    whole,
 )
 from gantl_zoo.networks import mapping
 from gantl_zoo.networks.base import evaluating, num_classes_of
@@ -62,6 +63,11 @@ class Sampler(Model):
         return num_classes_of(self.generator)
 
     @property
+    def has_mapping(self) -> bool:
+        """Whether the generator has an intermediate latent space."""
+        return isinstance(self.generator, mapping.MappedGenerator)
+
+    @property
     def main(self) -> nn.Module:
         """The network that samples: the generator."""
         network: nn.Module = self.generator
@@ -86,6 +92,23 @@ class Sampler(Model):
             seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size, **moved
         )
         return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
+
+    def stream(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        seeds: Iterable[int] | None = None,
+        labels: int | Iterable[int] | None = None,
+        **settings: Any,
+    ) -> Iterator[Images]:
+        """Generate the images of `sample` in parts, so that they need not fit into memory at once.
+
+        `settings` are further arguments of `sample`. Raises what `generate` raises.
+        """
+        numbers = seeds_of(n, seed, seeds)
+        for part, chosen in parts_of(numbers, labels):
+            yield self.sample(seeds=part, labels=chosen, **settings)
 
     def generate(
         self,
@@ -134,14 +157,12 @@ class Sampler(Model):
         label for all images; intermediate latents contain the class already. See `generate` for the other
         arguments. Raises `UsageError`.
         """
-        inner_space = isinstance(self.generator, mapping.MappedGenerator)
+        inner_space = self.has_mapping
         mapped, psi = mapped and inner_space, scale(truncation, inner=inner_space)
         noise = noise if mapped else self.check_latents(noise)
         known = self._labels_for(labels, len(noise), mapped)
         step = edit(direction, strength)
-        size = CHUNK if batch_size is None else whole("batch_size", batch_size)
-        if size < 1:
-            raise UsageError(f"batch_size must be at least 1, not {size}")
+        size = batch_size_of(batch_size)
         images = torch.empty(len(noise), *self.image_shape, dtype=torch.float32)
         network = evaluating(self.generator)
         for start in range(0, len(noise), size):
@@ -178,7 +199,7 @@ class Sampler(Model):
         Without an intermediate latent space these are noise (N, Z), and a class-conditional generator needs
         `labels`; intermediate latents contain the class already. Raises `UsageError`.
         """
-        network, mapped = evaluating(self.generator), isinstance(self.generator, mapping.MappedGenerator)
+        network, mapped = evaluating(self.generator), self.has_mapping
         latents = latents if mapped else self.check_latents(latents)
         known = self._labels_for(labels, len(latents), mapped)
         known = None if known is None else known.to(self.device)
@@ -200,21 +221,8 @@ class Sampler(Model):
 
     def check_labels(self, labels: Any, count: int) -> Tensor | None:
         """Convert labels to a tensor (`count`,); None for an unconditional model. Raises `UsageError`."""
-        if not self.num_classes:
-            if labels is not None:
-                raise UsageError(f"{self.name} is unconditional, so it takes no labels")
-            return None
-        classes = None if labels is None else labels_of(labels, count)
-        names = enumerate(self.classes)
-        numbered = [name if name.startswith(str(i)) else f"{i} {name}" for i, name in names]
-        there = f"{self.name} has the {self.num_classes} classes {', '.join(numbered[:12])}"
-        there += ", …" if len(numbered) > 12 else ""
-        if classes is None or len(classes) != count:
-            given = "none" if classes is None else f"labels of shape {tuple(classes.shape)}"
-            raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-        if wrong := [label for label in classes.tolist() if not 0 <= label < self.num_classes]:
-            raise UsageError(f"{there}; there is no class {wrong[0]}")
-        return classes
+        found = known_labels(self.name, self.classes if self.num_classes else (), labels, count)
+        return None if found is None else torch.tensor(found, dtype=torch.long)
 
     def _labels_for(self, labels: Any, count: int, mapped: bool) -> Tensor | None:
         """The labels (`count`,) for noise, None for intermediate latents. Raises `UsageError`."""

@@ -1,25 +1,43 @@
-"""Latents and classes as functions of a seed, and checks of what users pass as seeds and labels."""
+"""Latents and classes as functions of a seed, as tensors."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gantl_zoo.errors import UsageError
+from gantl_zoo.model.seeds import (
+    CHUNK,
+    batch_size_of,
+    check_count,
+    class_numbers,
+    factor,
+    known_labels,
+    label_numbers,
+    parts_of,
+    scale,
+    seeds_of,
+    whole,
+    whole_numbers,
+)
 
-# A fixed batch size: convolutions may round differently for another one, and the image of a seed must not
-# depend on how many others are generated with it.
-CHUNK = 16
-
-
-MOST_BYTES = 1 << 40
-SEEDS = 1 << 32  # torch's CPU generator ignores higher bits
+__all__ = [
+    "CHUNK",
+    "batch_size_of",
+    "check_count",
+    "drawn_classes",
+    "factor",
+    "known_labels",
+    "labels_of",
+    "latents",
+    "parts_of",
+    "scale",
+    "seeds_of",
+    "whole",
+    "whole_numbers",
+]
 
 
 def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
@@ -32,92 +50,9 @@ def latents(seeds: Sequence[int], latent_dim: int) -> Tensor:
 
 def drawn_classes(seeds: Sequence[int], num_classes: int) -> Tensor:
     """The default class (N,) of each seed, which does not depend on its latent."""
-    digests = [hashlib.sha256(f"class of seed {seed}".encode()).digest() for seed in seeds]
-    return torch.tensor([int.from_bytes(d[:8], "big") % num_classes for d in digests], dtype=torch.long)
-
-
-def whole(name: str, value: Any) -> int:
-    """Convert an integer of Python, NumPy or torch to an int. Raises `UsageError` for any other value, also
-    for booleans and floats.
-    """
-    try:
-        if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
-            raise TypeError
-        return operator.index(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"{name} must be a whole number, not {str(value)[:80]!r}") from None
-
-
-def whole_numbers(name: str, values: Any) -> list[int]:
-    """Convert a list, range, array, tensor or iterator of integers to ints. Raises `UsageError`."""
-    shape = getattr(values, "shape", (0,))
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or len(shape) != 1:
-        raise UsageError(
-            f"{name}s must be a list of whole numbers, such as [0, 1, 2], not {str(values)[:80]!r}"
-        )
-    return [whole(f"a {name}", value) for value in values]
-
-
-def check_count(count: int, image_shape: tuple[int, int, int]) -> None:
-    """Raise `UsageError` for more images than fit into any memory."""
-    if (size := 4 * count * math.prod(image_shape)) > MOST_BYTES:
-        raise UsageError(f"{count:,} images take {size / 2**30:,.0f} GiB: generate fewer at a time")
-
-
-def seeds_of(n: Any, seed: Any, seeds: Any) -> Sequence[int]:
-    """The seeds `seed`, `seed` + 1, … of `n` images, or those in `seeds`; by default only seed 0.
-
-    Raises `UsageError`.
-    """
-    if seeds is not None and (n is not None or seed is not None):
-        raise UsageError("generate takes n and seed, or seeds, but not both")
-    if seeds is None:
-        count, first = whole("n", 1 if n is None else n), whole("seed", 0 if seed is None else seed)
-        if count < 0 or first < 0:
-            raise UsageError(f"generate needs n and seed >= 0, not {count}, {first}")
-        if first + count > SEEDS:
-            raise UsageError(f"a seed must be from 0 to {SEEDS - 1:,}, not {first + count - 1:,}")
-        return range(first, first + count)
-    numbers = whole_numbers("seed", seeds)
-    if wrong := [number for number in numbers if not 0 <= number < SEEDS]:
-        raise UsageError(f"a seed must be from 0 to {SEEDS - 1:,}, not {wrong[0]}")
-    return numbers
+    return torch.tensor(class_numbers(seeds, num_classes), dtype=torch.long)
 
 
 def labels_of(labels: Any, count: int) -> Tensor:
-    """Convert labels to a tensor (N,): one label for all `count` images, or a list, array or tensor.
-
-    Raises `UsageError`.
-    """
-    if isinstance(labels, Iterable) and len(getattr(labels, "shape", (0,))):
-        return torch.tensor(whole_numbers("label", labels), dtype=torch.long)
-    return torch.full((count,), whole("a label", labels), dtype=torch.long)
-
-
-def scale(value: Any, *, inner: bool = False) -> float:
-    """Convert a truncation to a float. Raises `UsageError` unless it is finite.
-
-    `inner`: it acts in an intermediate latent space, about its mean, so it may be 0 or below. Elsewhere it
-    scales the noise: it must be positive, because noise of length 0 is unlike any in training.
-    """
-    number = _finite(value)
-    if number is None or (number <= 0 and not inner):
-        limit = "" if inner else " > 0, since it scales the noise of a network without a space W"
-        raise UsageError(f"truncation must be a finite number{limit}, not {str(value)[:80]!r}")
-    return number
-
-
-def factor(name: str, value: Any) -> float:
-    """Convert a finite number to a float. Raises `UsageError` for other values."""
-    number = _finite(value)
-    if number is None:
-        raise UsageError(f"{name} must be a finite number, not {str(value)[:80]!r}")
-    return number
-
-
-def _finite(value: Any) -> float | None:
-    try:
-        number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    """Convert labels to a tensor (N,); see `label_numbers`. Raises `UsageError`."""
+    return torch.tensor(label_numbers(labels, count), dtype=torch.long)

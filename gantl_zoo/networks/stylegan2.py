@@ -117,7 +117,7 @@ class SynthesisBlock(nn.Module):
     def forward(self, maps: Tensor | None, latents: Tensor, noise: str) -> Tensor:
         """`latents` are (N, 2, W), or (N, 1, W) for the first block."""
         if self.const is not None:
-            maps = self.const.expand(len(latents), -1, -1, -1)
+            maps = self.const.expand(latents.shape[0], -1, -1, -1)  # len() would fix the batch in an export
             maps = maps.contiguous(memory_format=torch.channels_last)
         else:
             maps = self.conv0(maps, latents[:, 0], noise)  # (N, K, h, w) -> (N, K', 2h, 2w)

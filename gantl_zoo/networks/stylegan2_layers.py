@@ -231,5 +231,7 @@ class ToImage(nn.Conv2d):
         weight = (self.weight[:, :, 0, 0] * style[:, None]).to(maps.dtype)  # (C, I), (N, 1, I) -> (N, C, I)
         pixels = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (N, I, h, w) -> (N, hw, I)
         image = exact(torch.baddbmm(self.bias.to(maps.dtype), pixels, weight.mT))
-        image = image.view(len(maps), *maps.shape[2:], -1).permute(0, 3, 1, 2)  # (N, hw, C) -> (N, C, h, w)
+        image = image.view(maps.shape[0], *maps.shape[2:], -1).permute(
+            0, 3, 1, 2
+        )  # (N, hw, C) -> (N, C, h, w)
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)

@@ -117,6 +117,8 @@ models = Releases(
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",
         "dcgan-mnist": "gantl_zoo.released:dcgan_mnist",
         "dcgan-mnist-conditional": "gantl_zoo.released:dcgan_mnist_conditional",
+        "dcgan-peeps": "gantl_zoo.released:dcgan_peeps",
+        "dcgan-portraits": "gantl_zoo.released:dcgan_portraits",
         "timm-mobilenetv3-cifar10": "gantl_zoo.released:timm_mobilenetv3_cifar10",
     },
 )

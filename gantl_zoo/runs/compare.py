@@ -15,6 +15,7 @@ from gantl_zoo.runs.folder import RunFolder, begun_in
 from gantl_zoo.runs.job import Job, Networks
 from gantl_zoo.runs.prepare import from_job
 from gantl_zoo.runs.prepared import Prepared
+from gantl_zoo.runs.report.write import write_report
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.viz.grid import save_picture, side_by_side
@@ -22,7 +23,13 @@ from gantl_zoo.viz.grid import save_picture, side_by_side
 SHOWN = 36  # images of each kind in `comparison.png`
 
 
-def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Sequence[Callback] = ()) -> None:
+def compare(
+    run: Prepared,
+    folder: RunFolder,
+    transferred: GAN,
+    callbacks: Sequence[Callback] = (),
+    report: bool = True,
+) -> None:
     """Train the from-scratch baseline of the transfer in `folder`, then write `comparison.png` and a table.
 
     The baseline has the source's architecture, random initial weights, and the data, recipe and metrics of
@@ -38,12 +45,14 @@ def compare(run: Prepared, folder: RunFolder, transferred: GAN, callbacks: Seque
     else:
         beside = folder_of(baseline, folder.path, "scratch", folder.quiet)
     try:
-        scratch = execute(baseline, beside, resume=earlier is not None, callbacks=callbacks)
+        scratch = execute(baseline, beside, resume=earlier is not None, callbacks=callbacks, report=report)
     except Stopped as stopped:  # the folder to resume is the transfer's, which includes the comparison
         raise Stopped("stopped in the run from scratch", folder.path) from stopped
     if processes.main:
         gans = {"before": source, "after transfer": transferred, "from scratch": scratch}
         conclude(folder, beside, run.data.train, gans)
+        if report:
+            write_report(folder.path)  # again, with the comparison
 
 
 def scratch_of(job: Job, source: GAN) -> Job:

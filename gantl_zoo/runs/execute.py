@@ -21,6 +21,7 @@ from gantl_zoo.training.checkpoint import newest
 from gantl_zoo.training.losses import build_loss, chance_level
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.observer import Observer
+from gantl_zoo.training.processor import machine
 from gantl_zoo.training.setup import ANYWAY, Setup
 from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz.grid import grid, save_picture
@@ -33,17 +34,24 @@ def folder_of(run: Prepared, out: str | Path, name: str, quiet: bool) -> RunFold
 
 
 def execute(
-    run: Prepared, folder: RunFolder, *, resume: bool = False, callbacks: Sequence[Callback] = ()
+    run: Prepared,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    report: bool = True,
 ) -> GAN:
     """Train in `folder`, and return the kept model.
 
-    All processes return the same model; only the main process calls `callbacks`.
+    All processes return the same model; only the main process calls `callbacks` and writes a `report`.
     """
     with training_modes(), run.engine.applied():
-        return _execute(run, folder, resume, callbacks)
+        return _execute(run, folder, resume, callbacks, report)
 
 
-def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence[Callback]) -> GAN:
+def _execute(
+    run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence[Callback], report: bool
+) -> GAN:
     processes, images = run.engine.processes, run.data.train
     folder = folder if processes.main else RunFolder(folder.path, mute=True)
     if processes.from_main(lambda: images.fingerprint) != images.fingerprint:
@@ -66,7 +74,7 @@ def _execute(run: Prepared, folder: RunFolder, resume: bool, callbacks: Sequence
         folder.log(f"estimate: {cost}")
     if resume and newest(folder.path, run.job.recipe.steps) == run.job.recipe.steps:
         folder.log(f"this run had finished its {run.job.recipe.steps:,} steps: nothing is trained")
-    observer = recorder_of(run, setup, folder, resume) if processes.main else Observer()
+    observer = recorder_of(run, setup, folder, resume, report) if processes.main else Observer()
     with folder.begin(resume, UsageError), observer:  # some combinations of strategies fail at the first step
         trainer.run(observer, folder.path, resume, callbacks)
         observer.finish()
@@ -85,7 +93,7 @@ def described(run: Prepared, folder: RunFolder) -> GAN:
     return replace(gan, name=job.title or folder.path.name, about=about)
 
 
-def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) -> RunRecorder:
+def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool, report: bool) -> RunRecorder:
     """The recorder that writes the run's statistics, pictures and the kept model."""
     job, images, monitor = run.job, run.data.train, run.monitor
     if not resume:
@@ -97,7 +105,7 @@ def recorder_of(run: Prepared, setup: Setup, folder: RunFolder, resume: bool) ->
         for note in monitor.evaluator.notes(monitor.backbones) + monitor.evaluator.evaluator.notes():
             folder.log(note)
     health = health_monitor(job, images, monitor.held_out)
-    return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb)
+    return RunRecorder(folder, job.recipe, monitor.evaluator, health, job.verb, report)
 
 
 def facts(run: Prepared, setup: Setup) -> dict[str, Any]:
@@ -115,6 +123,8 @@ def facts(run: Prepared, setup: Setup) -> dict[str, Any]:
         "held_out": 0 if held_out is None else len(held_out),
         "trained": {role: [trained + own, total + own] for role, (trained, own, total) in counts.items()},
         "chance": chance_level(build_loss(recipe.loss, recipe.loss_config)),
+        "engine": str(run.engine),
+        "machine": machine(),
     }
 
 

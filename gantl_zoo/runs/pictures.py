@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gantl_zoo.model.gan import GAN
 from gantl_zoo.viz import timelapse
-from gantl_zoo.viz.grid import save_picture
+from gantl_zoo.viz.grid import grid, save_picture
 
+GRID = 64  # images in `fakes….png`
 FEW = 20  # pictures in a run, more or less
 MINUTE = 60.0  # seconds between two pictures at first
 GROWTH = 25  # as many pictures would fill a run if the time between two grew from the start
@@ -65,3 +67,13 @@ class Pictures:
         for number, path in self.found():
             if number > step:
                 path.unlink(missing_ok=True)
+
+
+def picture(gan: GAN) -> Any:
+    """A grid of samples from the first seeds; for a class-conditional model one row per class."""
+    if not gan.num_classes:
+        return grid(gan.generate(GRID, seed=0))
+    classes = min(gan.num_classes, GRID)
+    seeds = GRID // classes
+    labels = [label for label in range(classes) for _ in range(seeds)]
+    return grid(gan.generate(seeds=list(range(seeds)) * classes, labels=labels), seeds)

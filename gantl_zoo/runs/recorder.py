@@ -15,8 +15,9 @@ from gantl_zoo.runs.diagnosis.diagnosis import Diagnosis, diagnose, examine
 from gantl_zoo.runs.diagnosis.records import Records
 from gantl_zoo.runs.evaluate import SHOWN, ModelEvaluator
 from gantl_zoo.runs.folder import RunFolder
-from gantl_zoo.runs.pictures import Pictures
+from gantl_zoo.runs.pictures import Pictures, picture
 from gantl_zoo.runs.progress import progress_of
+from gantl_zoo.runs.report.write import write_report
 from gantl_zoo.storage.schema import read_config
 from gantl_zoo.training.conditioning import with_labels
 from gantl_zoo.training.health import HealthMonitor
@@ -28,7 +29,6 @@ from gantl_zoo.training.trainer import Trainer
 from gantl_zoo.viz import curves
 from gantl_zoo.viz.grid import grid, save_picture
 
-GRID = 64  # images in `fakes….png`
 BUDGET = 0.1  # maximum fraction of a run's time for metrics if `metrics_every` is 0
 ROUND = 50  # steps; metrics are then computed at multiples of it
 SILENT = ("_gradient", "_update")  # ends of the names of numbers that are not shown beside the losses
@@ -44,8 +44,10 @@ class RunRecorder(Observer):
         evaluator: ModelEvaluator | None,
         health: HealthMonitor | None,
         title: str,
+        report: bool = False,
     ) -> None:
         self.folder, self.recipe, self.evaluator, self.health = folder, recipe, evaluator, health
+        self.report_wanted = report
         self.best = Best()
         self.best_step = 0
         self.seconds = 0.0  # spent on metrics
@@ -194,6 +196,8 @@ class RunRecorder(Observer):
             rows = self.evaluator.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
             picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
             self.say(f"samples (left) and their nearest training images: {picture}")
+        if self.report_wanted:
+            self.say(f"report: {write_report(self.folder.path)}")
         self.diagnosis = diagnose(self.folder.path)
         self.say(f"verdict: {self.diagnosis.summary}")
 
@@ -204,16 +208,6 @@ class RunRecorder(Observer):
     def __exit__(self, *exception: object) -> None:
         self.folder.close_board()
         self.progress.__exit__(*exception)
-
-
-def picture(gan: GAN) -> Any:
-    """A grid of samples from the first seeds; for a class-conditional model one row per class."""
-    if not gan.num_classes:
-        return grid(gan.generate(GRID, seed=0))
-    classes = min(gan.num_classes, GRID)
-    seeds = GRID // classes
-    labels = [label for label in range(classes) for _ in range(seeds)]
-    return grid(gan.generate(seeds=list(range(seeds)) * classes, labels=labels), seeds)
 
 
 def summary(rows: list[dict[str, Any]], best_step: int, floors: dict[str, float | None]) -> str:

@@ -35,20 +35,21 @@ def resume(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     progress: bool | None = None,
+    report: bool = True,
 ) -> GAN | Classifier:
     """Continue the run in the folder `run` from its newest checkpoint.
 
     The result equals that of an uninterrupted run. `data` is the new place of the images if they were moved.
     Images, a source or a strategy that were given as objects must be given again. `progress=False` (or
-    `quiet`) prints nothing. Raises `TrainingError` if the run does not exist, or if its images have changed;
-    `Stopped` after Ctrl-C.
+    `quiet`) prints nothing, `report=False` writes no report at the end. Raises `TrainingError` if the run
+    does not exist, or if its images have changed; `Stopped` after Ctrl-C.
     """
     check_path("run", run)
     quiet = silent(quiet, progress)
     folder, config = RunFolder.open(run, quiet)
     if config.get("kind") == CLASSIFIER:
         return resume_classifier(run, data=data, callbacks=callbacks, quiet=quiet)
-    return _resume(Job.from_config(config, run), folder, data, source, strategy, callbacks)
+    return _resume(Job.from_config(config, run), folder, data, source, strategy, callbacks, report)
 
 
 def check_and_resume(
@@ -60,6 +61,7 @@ def check_and_resume(
     strategy: str | TransferStrategy | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    report: bool = True,
 ) -> GAN:
     """`resume` for `train` and `transfer`. Raises `UsageError` if their arguments differ from the run's own.
 
@@ -73,7 +75,7 @@ def check_and_resume(
     check_settings(job, run, given({**settings, "name": name or None, "strategy": strategy}))
     source = name if isinstance(name, GAN) else None
     method = strategy if isinstance(strategy, TransferStrategy) else None
-    return _resume(job, folder, data or None, source, method, callbacks)
+    return _resume(job, folder, data or None, source, method, callbacks, report)
 
 
 def _resume(
@@ -83,6 +85,7 @@ def _resume(
     source: GAN | None,
     strategy: TransferStrategy | None,
     callbacks: Sequence[Callback],
+    report: bool,
 ) -> GAN:
     images = find_images(job.data, job.fingerprint, folder.path, data)
     try:
@@ -91,9 +94,9 @@ def _resume(
         raise UnknownNameError(
             f"{error}; give {folder.path} its source or strategy again if that was given as an object"
         ) from error
-    result = execute(run, folder, resume=True, callbacks=callbacks)
+    result = execute(run, folder, resume=True, callbacks=callbacks, report=report)
     if job.compare_scratch:
-        compare(run, folder, result, callbacks)
+        compare(run, folder, result, callbacks, report)
     return result
 
 

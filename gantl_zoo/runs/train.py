@@ -48,6 +48,7 @@ def train(
     out: str | Path = "runs",
     quiet: bool = False,
     progress: bool | None = None,
+    report: bool = True,
     **settings: Unpack[TrainSettings],
 ) -> GAN:
     """Train a GAN from scratch on `data`, and return the kept model.
@@ -63,6 +64,7 @@ def train(
     `minutes` replaces `steps`: the run has as many steps as this machine takes in that time. `callbacks` are
     called during training (`Callback`). The run writes to a new numbered folder in `out`. With
     `progress=False` (or `quiet`) nothing is printed; messages go only to the logger `gantl_zoo`.
+    At the end the run writes `report.html`, unless `report=False`.
 
     `resume` continues the run in a folder; other arguments must agree with the settings of that run.
 
@@ -70,15 +72,17 @@ def train(
     is created; `TrainingError` if a run can't be written or resumed; `Stopped` after Ctrl-C, with the command
     that continues the run.
     """
-    check_known(settings, TrainSettings, *GENERAL)
+    check_known(settings, TrainSettings, *GENERAL, "report")
     quiet = silent(quiet, progress)
     check_path("out", out)
     if resume is not None:
-        return check_and_resume(resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet)
+        return check_and_resume(
+            resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet, report=report
+        )
     check_callbacks(callbacks)
     run = prepare_train(generator, data, settings)
     folder = folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet)
-    return execute(run, folder, callbacks=callbacks)
+    return execute(run, folder, callbacks=callbacks, report=report)
 
 
 def prepare_train(generator: str | None, data: Data | None, settings: TrainSettings) -> Prepared:

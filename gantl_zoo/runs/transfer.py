@@ -49,6 +49,7 @@ def transfer(
     out: str | Path = "runs",
     quiet: bool = False,
     progress: bool | None = None,
+    report: bool = True,
     **settings: Unpack[TransferSettings],
 ) -> GAN:
     """Fine-tune `source` on `data` with a strategy, and return the kept model.
@@ -67,19 +68,26 @@ def transfer(
 
     `settings`, `callbacks` and errors are as for `train`. Also raises `WeightsError` for a damaged source.
     """
-    check_known(settings, TransferSettings, *GENERAL, "strategy")
+    check_known(settings, TransferSettings, *GENERAL, "strategy", "report")
     quiet = silent(quiet, progress)
     check_path("out", out)
     if resume is not None:
         return check_and_resume(
-            resume, settings, name=source, data=data, strategy=strategy, callbacks=callbacks, quiet=quiet
+            resume,
+            settings,
+            name=source,
+            data=data,
+            strategy=strategy,
+            callbacks=callbacks,
+            quiet=quiet,
+            report=report,
         )
     check_callbacks(callbacks)
     run = prepare_transfer(source, data, strategy, settings)
     folder = folder_of(run, out, run_name(run), quiet)
-    result = execute(run, folder, callbacks=callbacks)
+    result = execute(run, folder, callbacks=callbacks, report=report)
     if run.job.compare_scratch:
-        compare(run, folder, result, callbacks)
+        compare(run, folder, result, callbacks, report)
     return result
 
 

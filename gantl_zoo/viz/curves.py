@@ -28,8 +28,7 @@ def draw(
     is the discriminator's loss if it can't tell real images from fakes. Returns `path`, or None if there is
     nothing to draw.
     """
-    panels = [(stats, panel) for panel in panels_of(stats)]
-    panels += [(metrics, metric_panel(name, (floors or {}).get(name))) for name in names(metrics)]
+    panels = panels_with_rows(stats, metrics, floors or {})
     if not panels:
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,6 +47,14 @@ def draw(
     with replace_file(path) as beside:
         figure.savefig(beside, dpi=100)
     return path
+
+
+def panels_with_rows(
+    stats: Rows, metrics: Rows, floors: Mapping[str, float | None]
+) -> list[tuple[Rows, Panel]]:
+    """The panels of a run, each with the rows that it draws: those of `metrics` come last."""
+    panels = [(stats, panel) for panel in panels_of(stats)]
+    return panels + [(metrics, metric_panel(name, floors.get(name))) for name in names(metrics)]
 
 
 def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:

@@ -1,4 +1,7 @@
-"""`Images`: generated images as a sequence of pictures that save, show and draw themselves."""
+"""`Images`: generated images as a sequence of pictures that save, show and draw themselves.
+
+They are stored as an array, so that images without a tensor need no torch.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from gantl_zoo.errors import UsageError
-from gantl_zoo.pixels import to_float
-from gantl_zoo.viz.grid import grid, save_picture
+from gantl_zoo.pixels import Array, to_float_array, to_uint8_array
+from gantl_zoo.viz.sheet import save_picture, sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 PREVIEW = 64  # images that a notebook shows at once
 PREVIEW_SIDE = 1024  # pixels of that picture's longer side, at most
@@ -29,22 +32,34 @@ CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 class Images(Sequence["Image"]):
     """A sequence of PIL images with the tensor that they come from.
 
-    `Images(tensor)` takes (N, C, H, W), floats in [-1, 1] or uint8, with 1, 3 or 4 channels. `seeds` and
+    `Images(tensor)` takes a tensor or an array (N, C, H, W), floats in [-1, 1] or uint8, with 1, 3 or 4
+    channels. `seeds` and
     `labels` hold one number for each image, or are None if the images have none. A slice and a sum are
     `Images`, too. Raises `UsageError` for any other tensor.
     """
 
     def __init__(
-        self, tensor: Tensor, *, seeds: Iterable[int] | None = None, labels: Iterable[int] | None = None
+        self,
+        tensor: Tensor | Array,
+        *,
+        seeds: Iterable[int] | None = None,
+        labels: Iterable[int] | None = None,
     ) -> None:
-        self._tensor = _checked(tensor)
-        self._seeds = _numbers("seeds", seeds, len(self._tensor))
-        self._labels = _numbers("labels", labels, len(self._tensor))
+        self._array = _checked(tensor)
+        self._seeds = _numbers("seeds", seeds, len(self._array))
+        self._labels = _numbers("labels", labels, len(self._array))
 
     @property
     def tensor(self) -> Tensor:
-        """The images (N, C, H, W), float32 in [-1, 1], on the CPU."""
-        return self._tensor
+        """The images (N, C, H, W), float32 in [-1, 1], on the CPU. It shares the memory of `array`."""
+        import torch
+
+        return torch.from_numpy(self._array)
+
+    @property
+    def array(self) -> Array:
+        """The images (N, C, H, W), float32 in [-1, 1]."""
+        return self._array
 
     @property
     def seeds(self) -> tuple[int, ...] | None:
@@ -57,7 +72,7 @@ class Images(Sequence["Image"]):
         return self._labels
 
     def __len__(self) -> int:
-        return len(self._tensor)
+        return len(self._array)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Image: ...
@@ -67,20 +82,20 @@ class Images(Sequence["Image"]):
         if isinstance(index, slice):
             numbers = range(len(self))[index]
             seeds, labels = (values and values[index] for values in (self._seeds, self._labels))
-            return Images(self._tensor[list(numbers)], seeds=seeds, labels=labels)
+            return Images(self._array[list(numbers)], seeds=seeds, labels=labels)
         number = range(len(self))[operator.index(index)]  # raises IndexError, which ends iteration
-        return grid(self._tensor[number : number + 1], scale=1)
+        return sheet(to_uint8_array(self._array[number : number + 1]), scale=1)
 
     def __add__(self, other: Images) -> Images:
         if not isinstance(other, Images):
             return NotImplemented
-        if self._tensor.shape[1:] != other._tensor.shape[1:]:
+        if self._array.shape[1:] != other._array.shape[1:]:
             raise UsageError(
                 f"images of different shapes can't be joined: {_shape(self)} and {_shape(other)}"
             )
         pairs = ((self._seeds, other._seeds), (self._labels, other._labels))
         seeds, labels = (None if a is None or b is None else a + b for a, b in pairs)
-        return Images(torch.cat([self._tensor, other._tensor]), seeds=seeds, labels=labels)
+        return Images(np.concatenate([self._array, other._array]), seeds=seeds, labels=labels)
 
     def grid(self, columns: int | None = None, *, gap: int = 0, scale: int | None = None) -> Image:
         """All images in one picture, row by row; as many columns as rows unless `columns` is given.
@@ -93,7 +108,7 @@ class Images(Sequence["Image"]):
         for name, value, least in (("columns", columns, 1), ("gap", gap, 0), ("scale", scale, 1)):
             if value is not None and (type(value) is not int or value < least):
                 raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        return grid(self._tensor, columns, gap=gap, scale=scale)
+        return sheet(to_uint8_array(self._array), columns, gap=gap, scale=scale)
 
     def save(
         self, path: str | Path, columns: int | None = None, *, gap: int = 0, scale: int | None = None
@@ -111,11 +126,7 @@ class Images(Sequence["Image"]):
         the name. `scale` is a factor by which images are enlarged; None enlarges small ones only. Raises
         `DataError` if a file can't be written.
         """
-        names = [f"seed{seed:04d}" for seed in self._seeds or ()]
-        if self._labels is not None and len(set(names)) < len(names):
-            names = [f"{name}-class{label}" for name, label in zip(names, self._labels, strict=True)]
-        if not names or len(set(names)) < len(names):
-            names = [f"image{number:04d}" for number in range(len(self))]
+        names = file_names(len(self), self._seeds, self._labels)
         paths = [Path(folder) / f"{name}.png" for name in names]
         return [save_picture(self[i : i + 1].grid(scale=scale), path) for i, path in enumerate(paths)]
 
@@ -146,7 +157,7 @@ class Images(Sequence["Image"]):
         """
         if not len(self):
             return None
-        side = max(self._tensor.shape[2:])
+        side = max(self._array.shape[2:])
         shown = self[: min(PREVIEW, max(1, 2 * PREVIEW_SIDE // side) ** 2)]
         columns = columns or math.ceil(math.sqrt(len(shown)))
         scale = min(PREVIEW_SIDE // 2 // (columns * side), LARGEST_TILE // side)
@@ -158,17 +169,31 @@ class Images(Sequence["Image"]):
         return buffer.getvalue()
 
 
-def _checked(tensor: Any) -> Tensor:
-    """Images (N, C, H, W) as float32 in [-1, 1] on the CPU. Raises `UsageError`."""
-    if not isinstance(tensor, Tensor) or tensor.ndim != 4 or tensor.shape[1] not in CHANNELS:
-        what = (
-            f"a tensor {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
-        )
+def file_names(count: int, seeds: Sequence[int] | None, labels: Sequence[int] | None) -> list[str]:
+    """A name without suffix for each of `count` images: by seed, by seed and class, or by number."""
+    names = [f"seed{seed:04d}" for seed in seeds or ()]
+    if labels is not None and len(set(names)) < len(names):
+        names = [f"{name}-class{label}" for name, label in zip(names, labels, strict=True)]
+    if not names or len(set(names)) < len(names):
+        names = [f"image{number:04d}" for number in range(count)]
+    return names
+
+
+def _checked(tensor: Any) -> Array:
+    """Images (N, C, H, W) as an array of float32 in [-1, 1]. Raises `UsageError`."""
+    shape = tuple(getattr(tensor, "shape", ()))
+    is_array = isinstance(tensor, np.ndarray)
+    if not (is_array or hasattr(tensor, "detach")) or len(shape) != 4 or shape[1] not in CHANNELS:
+        what = f"a tensor {shape}" if shape else f"a {type(tensor).__name__}"
         raise UsageError(f"Images takes a tensor (N, C, H, W) of 1, 3 or 4 channels, not {what}")
-    if tensor.dtype != torch.uint8 and not tensor.is_floating_point():
+    floats = np.issubdtype(tensor.dtype, np.floating) if is_array else tensor.is_floating_point()
+    stored = str(tensor.dtype).removeprefix("torch.")
+    if not floats and stored != "uint8":
         raise UsageError(f"Images takes floats in [-1, 1] or uint8, not {tensor.dtype}")
-    tensor = tensor.detach().cpu()
-    return to_float(tensor) if tensor.dtype == torch.uint8 else tensor.float()
+    if not is_array:
+        tensor = tensor.detach().cpu()
+        tensor = (tensor.float() if floats else tensor).numpy()  # NumPy has no bfloat16
+    return to_float_array(tensor) if stored == "uint8" else np.asarray(tensor, np.float32)
 
 
 def _numbers(name: str, values: Iterable[int] | None, count: int) -> tuple[int, ...] | None:
@@ -179,7 +204,7 @@ def _numbers(name: str, values: Iterable[int] | None, count: int) -> tuple[int, 
 
 
 def _shape(images: Images) -> str:
-    return "×".join(map(str, images.tensor.shape[1:]))
+    return "×".join(map(str, images.array.shape[1:]))
 
 
 def _range(numbers: Sequence[int]) -> str:

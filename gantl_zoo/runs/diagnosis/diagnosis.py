@@ -38,6 +38,15 @@ class Diagnosis:
         return not self.problems
 
     @property
+    def headline(self) -> str:
+        """The verdict in a few words."""
+        if not self.absent and not self.findings:
+            return "nothing is known yet"
+        if self.problems:
+            return ", ".join(finding.title for finding in self.problems)
+        return "healthy" if self.done >= FEW else "too few steps to judge"
+
+    @property
     def summary(self) -> str:
         """The verdict in one line."""
         if not self.absent and not self.findings:
