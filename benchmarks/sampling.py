@@ -3,9 +3,9 @@
 onnxruntime (`gz.runtime`), torch in float32 and in bfloat16 (one call of the network for the batch), and
 `generate` with exact seeds (padded batches of 16) and without (`batch_size`). All take turns in one process,
 so that their ratios hold on a busy machine, too. Latents are drawn before the clock starts, except in the
-rows of `generate` and of the runtime's `generate`, which draw their own. `share` is the rate of floating-point
-operations, of the rate of one large convolution in the same run. To use one thread: OMP_NUM_THREADS=1, and
---threads 1 for onnxruntime.
+rows of `generate` and of the runtime's `generate`, which draw their own. `share` is the rate of
+floating-point operations, of the rate of one large convolution in the same run. To use one thread:
+OMP_NUM_THREADS=1, and --threads 1 for onnxruntime.
 
 A model is a name, a folder, or stylegan2:SIDE for a StyleGAN2 with random weights.
 """

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from gantl_zoo import latent
     from gantl_zoo.convert.imported import import_weights
     from gantl_zoo.data import ImageData, check_data, load as load_data
-    from gantl_zoo.model.exported import Exported
     from gantl_zoo.export.runtime import OnnxClassifier, OnnxGAN, runtime
     from gantl_zoo.hub.pull import pull
     from gantl_zoo.hub.push import push
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from gantl_zoo.metrics.result import Result
     from gantl_zoo.model.adapter import Adapter
     from gantl_zoo.model.classifier import Classifier, build_classifier
+    from gantl_zoo.model.exported import Exported
     from gantl_zoo.model.gan import GAN, build_gan
     from gantl_zoo.networks.base import Discriminator, Generator
     from gantl_zoo.registry.model_info import ModelInfo
