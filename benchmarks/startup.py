@@ -22,6 +22,13 @@ COMMANDS = {
         "--out",
         "{tmp}/grid.png",
     ],
+    "gantl-zoo sample dcgan-mnist.onnx": [
+        str(BIN / "gantl-zoo"),
+        "sample",
+        "{tmp}/dcgan-mnist.onnx",
+        "--out",
+        "{tmp}/grid.png",
+    ],
 }
 
 
@@ -30,6 +37,8 @@ def main() -> None:
 
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:
+        export = [str(BIN / "gantl-zoo"), "export", "dcgan-mnist", "--to", folder]
+        subprocess.run(export, check=True, capture_output=True)
         for round_number in range(ROUNDS + 1):
             for name, words in COMMANDS.items():
                 start = time.perf_counter()

@@ -116,6 +116,7 @@ def test_a_png_holds_the_images_row_by_row(service: Address, gan: gz.GAN) -> Non
         picture[28:, :56] == np.hstack(images[3:])
     ).all()
     assert (pixels(service.get("/generate")[2]) == expected(gan, [0])[0]).all()
+    assert (pixels(service.get("/generate?seeds=0&class=")[2]) == expected(gan, [0])[0]).all()
 
 
 def test_zip_and_json_hold_each_image(service: Address, gan: gz.GAN) -> None:

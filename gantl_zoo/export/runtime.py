@@ -215,9 +215,9 @@ class OnnxClassifier(OnnxModel):
 def runtime(file: str | Path, *, device: str = "cpu", threads: int | None = None) -> OnnxGAN | OnnxClassifier:
     """Load a file of `gantl-zoo export`, or of `GAN.export`, without torch.
 
-    `device` is "cpu", "cuda" (with onnxruntime-gpu) or "auto". `threads` limits the threads of an operation;
-    by default it has one for each core. Raises `UnknownNameError` if there is no such file, `ExportError` for
-    another file, and `UsageError` for a device that can't be used.
+    `device` is "cpu", "cuda" (with onnxruntime-gpu) or "auto". `threads` is the number of threads of an
+    operation; the default is one for each core. Raises `UnknownNameError` if there is no such file,
+    `ExportError` for another file, and `UsageError` for a device that can't be used.
     """
     path = Path(os.path.expanduser(file))
     if not path.is_file():

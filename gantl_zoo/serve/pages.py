@@ -17,7 +17,7 @@ table { border-collapse: collapse; width: 100%; } td, th { text-align: left; pad
 td, th { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); vertical-align: top; }
 form { display: flex; flex-wrap: wrap; gap: .8rem; align-items: end; }
 label { display: flex; flex-direction: column; font-size: .85rem; }
-input, select, button { font: inherit; padding: .35rem .5rem; }
+input, select, button { font: inherit; padding: .35rem .5rem; height: 2.4rem; box-sizing: border-box; }
 img { max-width: 100%; image-rendering: pixelated; min-width: 12rem; border-radius: .3rem; }
 code { font-size: .9em; }
 """
@@ -96,17 +96,18 @@ def page(source: Source, most: int) -> str:
         f"<tr><td><code>{key}</code></td><td>{html.escape(text)}</td></tr>"
         for key, _, text in parameters(source, most)
     )
+    seeds = f"0-{min(most, 16) - 1}"
     licence = f", licence {html.escape(source.license)}" if source.license else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body><h1>{name}</h1><p>{shape} images{licence}. Each seed always gives the same image.</p>
 <form action="/generate" method="get">
-<label>Seeds <input name="seeds" value="0-15"></label>{chooser(source)}
+<label>Seeds <input name="seeds" value="{seeds}"></label>{chooser(source)}
 <label>Truncation <input name="truncation" value="1" size="5" inputmode="decimal"></label>
 <label>Format <select name="format"><option>png<option>zip<option>json</select></label>
 <button>Generate</button></form>
-<p><img src="/generate?seeds=0-15" alt="Images of the seeds 0 to 15"></p>
+<p><img src="/generate?seeds={seeds}" alt="Images of the seeds {seeds}"></p>
 <h2>GET <code>/generate</code></h2><table>{rows}</table>
 <p>Without <code>format</code> the <code>Accept</code> header decides. Errors are JSON:
 <code>{{"error": "…"}}</code>; 429 means: wait for <code>Retry-After</code> seconds.</p>
@@ -125,4 +126,5 @@ def chooser(source: Source) -> str:
     options = "".join(
         f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(source.classes)
     )
-    return f'<label>Class <select name="class">{options}</select></label>'
+    own = '<option value="">each seed\'s own</option>'
+    return f'<label>Class <select name="class">{own}{options}</select></label>'

@@ -39,7 +39,7 @@ def parse(pairs: Sequence[tuple[str, str]], accept: str, source: Source, most: i
         if len(value) > LONGEST:
             raise UsageError(f"{name} has more than {LONGEST:,} characters")
     seeds = seeds_in(given.get("seeds", "0"), "seeds", most)
-    label = given.get("class")
+    label = given.get("class") or None  # a form sends an empty one
     if label is not None and not (label.isascii() and label.isdecimal() and len(label) < 10):
         raise UsageError(f"class must be a whole number, not {label[:80]!r}")
     labels = known_labels(

@@ -56,9 +56,7 @@ class SmallGenerator(nn.Module):
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         first, last = self.blocks
-        features = noise
-        for layer in first.children():
-            features = layer(features, labels) if isinstance(layer, ByClass) else layer(features)
+        features = through(first, noise, labels)
         images: Tensor = last(features)
         return images
 
@@ -77,11 +75,16 @@ class SmallDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         first, last = self.blocks
-        features = images
-        for layer in first.children():
-            features = layer(features, labels) if isinstance(layer, ByClass) else layer(features)
+        features = through(first, images, labels)
         logits: Tensor = last(features)
         return logits
+
+
+def through(layers: nn.Module, features: Tensor, labels: Tensor | None) -> Tensor:
+    """The output of layers one after the other; those of a class also get the labels (N,)."""
+    for layer in layers.children():
+        features = layer(features, labels) if isinstance(layer, ByClass) else layer(features)
+    return features
 
 
 class ByClass(nn.Module):

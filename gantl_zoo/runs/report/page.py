@@ -9,9 +9,10 @@ from typing import Any
 
 from gantl_zoo.runs.report.contents import Contents, comparison_of
 from gantl_zoo.runs.report.pictures import WIDE, Figure, encoded, figures, spread
-from gantl_zoo.runs.report.svg import curves, names_of, together
+from gantl_zoo.runs.report.svg import curves, together
 from gantl_zoo.runs.report.words import FLOOR, meanings
 from gantl_zoo.version import VERSION
+from gantl_zoo.viz.curves import names
 
 HERE = Path(__file__).parent
 LIMIT = 2_600_000  # bytes of all pictures of a page, so that it stays under 3 MB
@@ -113,14 +114,12 @@ def compared(all_contents: Sequence[Contents]) -> dict[str, Any] | None:
     """A table of several runs or models, and the curve of a metric that more than one has."""
     if len(all_contents) < 2:
         return None
-    shared = [
-        name for name in names_of([one.floors for one in all_contents]) if is_shared(name, all_contents)
-    ]
+    shared = [name for name in names([one.floors for one in all_contents]) if is_shared(name, all_contents)]
     rows = [{name: value_of(one, name) for name in shared} for one in all_contents]
     table = [(f"p{i}", one, row) for i, (one, row) in enumerate(zip(all_contents, rows, strict=True))]
     runs = distinct({f"{i}": one for i, one in enumerate(all_contents)})
     metric = next(
-        (name for name in shared if sum(name in names_of(r.records.metrics) for r in all_contents) > 1), ""
+        (name for name in shared if sum(name in names(r.records.metrics) for r in all_contents) > 1), ""
     )
     curve = together({k: one.records.metrics for k, one in runs.items() if one.is_run}, metric,
                      all_contents[0].floors.get(metric)) if metric else ""  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gantl_zoo.viz.curves import Rows, panels_with_rows, plot
@@ -84,8 +84,3 @@ def words(text: str) -> str:
     from html import escape
 
     return escape(" ".join(text.split()), quote=True)
-
-
-def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The metrics in rows."""
-    return [key for key in dict.fromkeys(key for row in rows for key in row) if key != "step"]
