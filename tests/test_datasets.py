@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 import torch
 from helpers import TINY
-from test_plugins import Install, install
+from test_plugins import Install
 
 import gantl_zoo as gz
 from gantl_zoo import data
 from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData, builtin
-
-assert install  # the fixture
 
 SQUARES = """
 import torch
