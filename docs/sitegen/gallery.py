@@ -1,0 +1,2 @@
+def write(g): 
+    (g/"gallery.md").write_text("# Gallery\n")
