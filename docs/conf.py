@@ -27,6 +27,7 @@ nitpick_ignore_regex = [
 
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"

@@ -17,6 +17,11 @@ MADE = {"Reference": ["generated/gallery", "generated/api/index"]}
 LAST = ["generated/benchmarks/README", "generated/CONTRIBUTING", "generated/CHANGELOG"]
 ITEM = re.compile(r"^(?:\d+\.|-) \[[^\]]*\]\(([^)#]+)\)", re.M)
 ROOMS = "<!-- the site shows the picture of the rooms here -->"
+PICTURE = """
+![The rooms of the package on their floors, and what they import](generated/rooms.svg)
+
+Each line leads down to a room that the upper one imports from. A line is left out if a path of others shows it.
+"""
 REFERENCE = """
 Reference:
 
@@ -55,7 +60,7 @@ def prepared(page: str, text: str) -> str:
         return text.replace("\nBackground:", f"{REFERENCE}\nBackground:") + contents(text)
     if inner := children(page):
         text += toctree(inner)
-    return text.replace(ROOMS, "![The rooms of the package on their floors, and what they import](generated/rooms.svg)")
+    return text.replace(ROOMS, PICTURE)
 
 
 def groups(index: str) -> dict[str, list[str]]:
