@@ -1,4 +1,4 @@
-"""Settings of the site that `make docs` builds from the guide. What is made at build time is in `sitegen/`."""
+"""Settings of the site that `make docs` builds from the guide. `sitegen/` makes pages at build time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ exclude_patterns = ["_build", "sitegen"]
 # Markdown: anchors as GitHub makes them
 myst_heading_anchors = 6
 suppress_warnings = ["myst.header"]  # a model card's parts begin at the second level
+
+smartquotes = False  # "cpu" is to be typed so
 
 # every reference leads somewhere, but for types of other projects, which have no pages here
 nitpicky = True

@@ -1,9 +1,9 @@
 """Parts of the site that are made at build time, as a Sphinx extension.
 
-`pages.py` copies Markdown from outside of `docs/` and makes the contents, `links.py` leads its links to pages of
-the site, `tour.py` converts the notebook, `gallery.py` walks the released models, `reference.py` lists the public
-names, `docstrings.py` converts their docstrings, and `rooms.py` draws the rooms of the package. All made pages
-are in `docs/generated`, which git ignores.
+`pages.py` copies Markdown from outside of `docs/` and makes the contents. `links.py` leads links to pages of
+the site. `tour.py` converts the notebook. `gallery.py` walks the released models. `reference.py` lists the
+public names, and `docstrings.py` converts their docstrings. `rooms.py` draws the rooms of the package. The
+made pages are in `docs/generated`, which git ignores.
 """
 
 from __future__ import annotations

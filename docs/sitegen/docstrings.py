@@ -1,7 +1,7 @@
 """Docstrings as reStructuredText, which autodoc reads.
 
-The docstrings are plain text: code is between single backticks, an indented block is code, and lines that begin
-with a name in backticks and a colon are a list. The trailing comments of a dataclass's fields are its list.
+The docstrings are plain text: code is between single backticks, an indented block is code, and lines that
+begin with a name in backticks and a colon are a list. A dataclass's fields with a comment are a list, too.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def blocks(lines: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def listed(block: list[str], item: re.Pattern[str]) -> list[str]:
-    """A block whose items are lines that match, as a list with bullets. The lines after an item belong to it."""
+    """A block whose items are lines that match, as a list with bullets. Lines after an item belong to it."""
     done: list[str] = []
     inside = False
     for line in block:

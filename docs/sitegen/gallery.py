@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from pathlib import Path
 
 from gantl_zoo import registry
 from gantl_zoo.registry.model_info import ModelInfo
-from sitegen.links import DOCS, ROOT
+from sitegen.links import DOCS, ROOT, rewritten
 
 GROUPS = {"gan": "GANs", "backbone": "Classifiers"}
 LOADED = {
@@ -47,21 +45,21 @@ def entry(info: ModelInfo, generated: Path) -> str:
     rows = {
         "images (C×H×W)": "×".join(map(str, info.image_shape or ())),
         "size": size(info),
-        "data": data(info, text_of(card)),
-        "licence of the weights": info.license,
+        "licence": info.license,
         "package": "" if info.owner == "gantl_zoo" else f"[{info.owner}](plugins/{info.owner}.md)",
         "card": f"[{info.name}](models/{info.name}.md)" if card and card.parent.name == "model_cards" else "",
     }
-    made = f"Made with:\n\n```sh\n{info.training['command']}\n```" if info.training.get("command") else ""
+    command = info.training.get("command")
     parts = [
         f"### {info.name}",
         picture(info, generated),
         f"{info.description[0].upper()}{info.description[1:]}.",
         f"```sh\n{LOADED[info.kind].format(name=info.name)}\n```",
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {text} |" for key, text in rows.items() if text)]),
-        made,
+        f"Training data: {data(info, text_of(card))}",
+        f"Trained with:\n\n```sh\n{command}\n```" if command else "",
     ]
-    return "\n\n".join(filter(None, parts))
+    return rewritten("\n\n".join(filter(None, parts)), generated / "gallery.md", "generated/gallery")
 
 
 def size(info: ModelInfo) -> str:
@@ -84,8 +82,8 @@ def text_of(card: Path | None) -> str:
 
 def data(info: ModelInfo, card: str) -> str:
     """What a card says about the training data, its licence and its artist; else the name of the data."""
-    if told := re.search(r"^Training data: (.+?)(?:\n\n|\Z)", card, re.M | re.S):
-        return " ".join(told[1].split())
+    if words := re.search(r"^Training data: (.+?)(?:\n\n|\Z)", card, re.M | re.S):
+        return " ".join(words[1].split())
     terms = re.search(r"^\| licence of the data \| (.+?) \|$", card, re.M)
     name = str(info.lineage.get("data", {}).get("name", ""))
     return f"{name}. {terms[1]}" if terms else name
@@ -106,10 +104,9 @@ def picture(info: ModelInfo, generated: Path) -> str:
 
 def draw(name: str, path: Path) -> None:
     """Write the samples of a GAN as `docs/pictures.py` does."""
-    import gantl_zoo as gz
-
-    sys.path.insert(0, str(DOCS))
     import pictures
+
+    import gantl_zoo as gz
 
     model = gz.load_model(name, discriminator=False)
     pictures.sheet(pictures.drawn(model, 24, seed=0), columns=8).save(path)

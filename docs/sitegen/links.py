@@ -1,7 +1,7 @@
 """Links of a Markdown file of the repository, as links within the site.
 
-A page names its neighbours as GitHub wants it: `metrics.md`, `../benchmarks/transfer.md`, `../LICENSE`. In the
-site, Markdown leads to the page that was made of it, pictures and other files to the file itself.
+A page names its neighbours as GitHub wants it: `metrics.md`, `../benchmarks/transfer.md`, `../LICENSE`. In
+the site, a link to Markdown leads to the page that was made of it, and a link to another file to that file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 CODE = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1\s*?$|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)", re.M | re.S)
 TARGET = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)(#[^)\s]*)?\)")
+ADDRESS = re.compile(r"(?<![(<\[\"'\w])(https?://[^\s)>\]]+[^\s)>\].,;:])")  # GitHub makes links of these
 PICTURES = {".png", ".svg", ".jpg", ".gif", ".webp"}
 
 # a file of the repository, and the page that is made of it
@@ -48,7 +49,8 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
 
 
 def rewritten(text: str, file: Path, page: str) -> str:
-    """The Markdown of `file` for the site's `page`. Links to addresses stay; others lead to pages or files."""
+    """The Markdown of `file` for the site's `page`. Addresses become links, as on GitHub; other links lead to
+    pages or files."""
     folder = (DOCS / page).parent
 
     def link(found: re.Match[str]) -> str:
@@ -62,4 +64,4 @@ def rewritten(text: str, file: Path, page: str) -> str:
         scheme = "" if target.suffix in PICTURES else "path:"
         return f"]({scheme}{os.path.relpath(target, folder)})"
 
-    return outside_code(text, lambda part: TARGET.sub(link, part))
+    return outside_code(text, lambda part: ADDRESS.sub(r"<\1>", TARGET.sub(link, part)))

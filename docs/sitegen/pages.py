@@ -1,6 +1,6 @@
 """The contents of the site, and pages made of Markdown that is outside of `docs/`.
 
-The contents are the list of `index.md`: each of its lists is a group of the side bar. So a new page of the guide
+The contents are those of `index.md`: each of its lists is a group of the side bar. So a new page of the guide
 enters one list, for GitHub and for the site.
 """
 
@@ -14,13 +14,19 @@ from sitegen.links import DOCS, ROOT, page_of, rewritten
 
 COPIED = ["CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "model_cards/*.md", "plugins/*/README.md"]
 MADE = {"Reference": ["generated/gallery", "generated/api/index"]}
+MADE_BELOW = {
+    "generated/benchmarks/README": "benchmarks/*.md",
+    "generated/gallery": "model_cards/*.md",
+    "plugins": "plugins/*/README.md",
+}
 LAST = ["generated/benchmarks/README", "generated/CONTRIBUTING", "generated/CHANGELOG"]
 ITEM = re.compile(r"^(?:\d+\.|-) \[[^\]]*\]\(([^)#]+)\)", re.M)
 ROOMS = "<!-- the site shows the picture of the rooms here -->"
 PICTURE = """
 ![The rooms of the package on their floors, and what they import](generated/rooms.svg)
 
-Each line leads down to a room that the upper one imports from. A line is left out if a path of others shows it.
+Each line leads down to a room that the upper one imports from. If a path of other lines shows an import, the
+line is left out.
 """
 REFERENCE = """
 Reference:
@@ -76,7 +82,7 @@ def contents(index: str) -> str:
     """The side bar: the lists of `index.md`, the made pages before the last list, and pages in no list."""
     *first, (last, background) = groups(index).items()
     listed = {page for _, pages in [*first, (last, background)] for page in pages}
-    others = sorted(page for page in of_the_guide() if page not in listed and not parent(page))
+    others = [page for page in of_the_guide() if page not in listed and not parent(page)]
     parts = [*first, ("More", others), *MADE.items(), (last, [*background, *LAST])]
     return "".join(toctree(pages, title) for title, pages in parts if pages)
 
@@ -85,26 +91,31 @@ def of_the_guide() -> list[str]:
     """All pages in `docs/` but the index."""
     files = (file.relative_to(DOCS) for file in DOCS.rglob("*.md"))
     kept = (file for file in files if file.parts[0] not in ("generated", "_build", "sitegen"))
-    return [page for file in kept if (page := file.with_suffix("").as_posix()) != "index"]
+    return sorted(page for file in kept if (page := file.with_suffix("").as_posix()) != "index")
 
 
 def parent(page: str) -> str | None:
-    """The page that a page of a folder stands below in the side bar: `authors` for `authors/loss`."""
+    """The page above a page of a folder in the side bar: the one with the most links to the folder."""
     folder = page.rpartition("/")[0]
-    above = [name for name in (f"{folder}/index", folder) if folder and (DOCS / f"{name}.md").exists()]
-    return next((name for name in above if name != page), None)
+    if not folder:
+        return None
+    links = {name: text_of(name).count(f"]({folder}/") for name in of_the_guide() if "/" not in name}
+    best = max(links, key=lambda name: links[name])
+    return best if links[best] else None
 
 
 def children(page: str) -> list[str]:
-    """The pages that stand below a page in the side bar."""
-    made = {
-        "generated/benchmarks/README": "benchmarks/*.md",
-        "generated/gallery": "model_cards/*.md",
-        "plugins": "plugins/*/README.md",
-    }
-    files = sorted(ROOT.glob(made[page])) if page in made else []
-    found = [place for file in files if (place := page_of(file)) is not None and place != page]
-    return [*(other for other in sorted(of_the_guide()) if parent(other) == page), *found]
+    """The pages that stand below a page in the side bar, in the order in which it links to them."""
+    text = text_of(page) if "/" not in page else ""
+    below = [other for other in of_the_guide() if parent(other) == page]
+    below.sort(key=lambda other: (f"]({other}.md" not in text, text.find(f"]({other}.md"), other))
+    files = sorted(ROOT.glob(MADE_BELOW[page])) if page in MADE_BELOW else []
+    return below + [place for file in files if (place := page_of(file)) is not None and place != page]
+
+
+def text_of(page: str) -> str:
+    """The Markdown of a page of the guide."""
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
 
 
 def toctree(pages: Iterable[str], title: str = "") -> str:

@@ -1,6 +1,6 @@
 """The reference of Python: which public name is on which page.
 
-A name that is on no page stops the build, so a new public name needs a place here. The texts are the docstrings.
+A name that is on no page stops the build, so a new public name needs a place here. The texts are docstrings.
 """
 
 from __future__ import annotations
@@ -24,53 +24,127 @@ FOREIGN = "Module, Exception, ValueError, Sequence, dict, tuple, object"
 
 @dataclass(frozen=True)
 class Subject:
-    """A page: its file, its title, a sentence, the names that it describes, and the guide's page about them."""
+    """A page: its file, title and first sentence, the names on it, and the guide's page about them."""
 
     file: str
     title: str
     text: str
-    names: tuple[str, ...]
-    guide: str
+    listed: str
+    guide: str = ""
 
-
-def subject(file: str, title: str, text: str, names: str, guide: str = "") -> Subject:
-    """A subject whose names are in one string."""
-    return Subject(file, title, text, tuple(names.split()), guide)
+    @property
+    def names(self) -> list[str]:
+        """The names without `gantl_zoo.`; `latent.*` in the list means the `__all__` of that module."""
+        found = []
+        for name in self.listed.split():
+            module = name.removesuffix(".*")
+            inside = getattr(gz, module).__all__ if name.endswith(".*") else []
+            found += [f"{module}.{inner}" for inner in inside] or [name]
+        return found
 
 
 SUBJECTS = [
-    subject("models", "Models", "Load, build, sample, inspect and save a GAN or a classifier.",
-            "load_model list_models GAN Classifier Images ModelInfo build_gan build_classifier", "models"),
-    subject("adapters", "Adapters", "A fine-tuned generator as its difference from the base.",
-            "Adapter load_adapter", "sharing"),
-    subject("training", "Train and transfer", "The verbs that train, and the settings that they take.",
-            "train transfer classify_train classify_transfer resume Recipe ClassifierRecipe DataSpec Preset Formula "
-            "Callback RunView", "training"),
-    subject("metrics", "Evaluate", "Scores of a model, and metrics of your own.",
-            "evaluate Report Result classify_evaluate ClassifierReport Metric metrics", "metrics"),
-    subject("data", "Data", "Images from a name, a folder, a zip or memory.",
-            "load_data check_data ImageData data.DataReport data.Stream data.to_float data.to_uint8", "data"),
-    subject("reports", "Report and diagnosis", "What a run's records say.",
-            "write_report doctor Diagnosis Finding", "doctor"),
-    subject("latent", "Look inside", "Latents, directions, projection, truncation and blocks: `gantl_zoo.latent`.",
-            "latent latent.*", "latent"),
-    subject("strategies", "Strategies", "What a transfer trains. Derive from `TransferStrategy` for one of your own.",
-            "TransferStrategy Plan Group Batch build_strategy", "strategies"),
-    subject("networks", "Networks and parts of training", "Base classes of networks, augmentations and regularizers.",
-            "Generator Discriminator Augment Regularizer starting_weights", "plugins"),
-    subject("registries", "Registries", "Names, and the objects that they refer to: one registry for each kind.",
-            "registry.Registry models generators discriminators backbones strategies presets losses augmentations "
-            "regularizers weights datasets formats LazyModel", "plugins"),
-    subject("sharing", "Share and import", "The Hugging Face Hub, and weights of other projects.",
-            "push pull search_hub hub_models HubModel import_weights", "sharing"),
-    subject("export", "Export", "ONNX and torch.export. `gantl-zoo serve` has the HTTP service.",
-            "Exported runtime OnnxGAN OnnxClassifier", "export"),
-    subject("testing", "Conformance checks", "Checks that a plug-in keeps the conventions: `gantl_zoo.testing`.",
-            "testing testing.*", "plugins"),
-    subject("errors", "Errors", "Every error that a user can cause is a `ZooError`.",
-            "ZooError UsageError UnknownNameError NameTakenError DataError WeightsError PluginError TrainingError "
-            "HubError ExportError"),
-]  # fmt: skip
+    Subject(
+        "models",
+        "Models",
+        "Load, build, sample, inspect and save a GAN or a classifier.",
+        "load_model list_models GAN Classifier Images ModelInfo build_gan build_classifier",
+        "models",
+    ),
+    Subject(
+        "adapters",
+        "Adapters",
+        "A fine-tuned generator as its difference from the base.",
+        "Adapter load_adapter",
+        "sharing",
+    ),
+    Subject(
+        "training",
+        "Train and transfer",
+        "The verbs that train, and the settings that they take.",
+        "train transfer classify_train classify_transfer resume Recipe ClassifierRecipe DataSpec "
+        "Preset Formula Callback RunView",
+        "training",
+    ),
+    Subject(
+        "metrics",
+        "Evaluate",
+        "Scores of a model, and metrics of your own.",
+        "evaluate Report Result classify_evaluate ClassifierReport Metric metrics",
+        "metrics",
+    ),
+    Subject(
+        "data",
+        "Data",
+        "Images from a name, a folder, a zip or memory.",
+        "load_data check_data ImageData data.DataReport data.Stream data.to_float data.to_uint8",
+        "data",
+    ),
+    Subject(
+        "reports",
+        "Report and diagnosis",
+        "What a run's records say.",
+        "write_report doctor Diagnosis Finding",
+        "doctor",
+    ),
+    Subject(
+        "latent",
+        "Look inside",
+        "Latents, directions, projection, truncation and blocks: `gantl_zoo.latent`.",
+        "latent latent.*",
+        "latent",
+    ),
+    Subject(
+        "strategies",
+        "Strategies",
+        "What a transfer trains. Derive from `TransferStrategy` for one of your own.",
+        "TransferStrategy Plan Group Batch build_strategy",
+        "strategies",
+    ),
+    Subject(
+        "networks",
+        "Networks and parts of training",
+        "Base classes of networks, augmentations and regularizers.",
+        "Generator Discriminator Augment Regularizer starting_weights",
+        "plugins",
+    ),
+    Subject(
+        "registries",
+        "Registries",
+        "Names, and the objects that they refer to: one registry for each kind.",
+        "registry.Registry models generators discriminators backbones strategies presets losses "
+        "augmentations regularizers weights datasets formats LazyModel",
+        "plugins",
+    ),
+    Subject(
+        "sharing",
+        "Share and import",
+        "The Hugging Face Hub, and weights of other projects.",
+        "push pull search_hub hub_models HubModel import_weights",
+        "sharing",
+    ),
+    Subject(
+        "export",
+        "Export",
+        "ONNX and torch.export. `gantl-zoo serve` has the HTTP service.",
+        "Exported runtime OnnxGAN OnnxClassifier",
+        "export",
+    ),
+    Subject(
+        "testing",
+        "Conformance checks",
+        "Checks that a plug-in keeps the conventions: `gantl_zoo.testing`.",
+        "testing testing.*",
+        "plugins",
+    ),
+    Subject(
+        "errors",
+        "Errors",
+        "Every error that a user can cause is a `ZooError`.",
+        "ZooError UsageError UnknownNameError NameTakenError DataError WeightsError PluginError "
+        "TrainingError HubError ExportError",
+    ),
+]
 
 
 def public() -> set[str]:
@@ -83,19 +157,9 @@ def short(module: ModuleType) -> str:
     return module.__name__.removeprefix("gantl_zoo.")
 
 
-def names_of(one: Subject) -> list[str]:
-    """The names of a page. `latent.*` means all in the `__all__` of that module."""
-    found = []
-    for name in one.names:
-        module = name.removesuffix(".*")
-        inside = getattr(gz, module).__all__ if name.endswith(".*") else []
-        found += [f"{module}.{inner}" for inner in inside] or [name]
-    return found
-
-
 def check() -> None:
     """Raise `ValueError` unless each public name is on exactly one page."""
-    listed = Counter(name for one in SUBJECTS for name in names_of(one))
+    listed = Counter(name for one in SUBJECTS for name in one.names)
     missing, unknown = sorted(public() - set(listed)), sorted(set(listed) - public())
     twice = [name for name, times in listed.items() if times > 1]
     if missing or unknown or twice:
@@ -116,7 +180,7 @@ def index() -> str:
     """The page with all subjects and their names."""
     lines = ["# Python reference", "", "`import gantl_zoo as gz` gives all of these names.", ""]
     for one in SUBJECTS:
-        names = ", ".join(f"{{py:obj}}`~gantl_zoo.{name}`" for name in names_of(one))
+        names = ", ".join(f"{{py:obj}}`~gantl_zoo.{name}`" for name in one.names)
         lines += [f"## [{one.title}]({one.file}.md)", "", f"{one.text} {names}.", ""]
     tree = "\n".join(one.file for one in SUBJECTS)
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", tree, "```", ""])
@@ -126,7 +190,7 @@ def page(one: Subject) -> str:
     """The Markdown of a page: a directive of autodoc for each name."""
     guide = f" The guide has more: [{one.guide}](../../{one.guide}.md)." if one.guide else ""
     parts = [f"# {one.title}", f"{one.text}{guide}"]
-    parts += [f"```{{eval-rst}}\n{directive(name)}\n```" for name in names_of(one)]
+    parts += [f"```{{eval-rst}}\n{directive(name)}\n```" for name in one.names]
     return "\n\n".join([*parts, ""])
 
 

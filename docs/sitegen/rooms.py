@@ -1,7 +1,7 @@
-"""A picture of the rooms of the package: each on its floor, with a line down to each room that it imports from.
+"""A picture of the rooms of the package: each on its floor, with lines down to what it imports from.
 
-The floors are those of the table in `how-it-is-built.md`; the lines come from the imports. An import that a path
-of other lines already shows is left out.
+The floors are those of the table in `how-it-is-built.md`; the lines come from the imports. An import that a
+path of other lines already shows is left out.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from sitegen.links import DOCS, ROOT
 
 PACKAGE = ROOT / "gantl_zoo"
-WIDTH, ROW, BOX, LEFT, GAP, LETTER = 920, 74, 30, 60, 16, 8.2  # pixels
+WIDTH, ROW, BOX, LEFT, GAP, LETTER = 760, 68, 28, 34, 6, 7.8  # pixels
 SWEEPS = 24  # passes that order the rooms of each floor
 DOOR = "__init__"  # the public names; the picture calls it by the package
 
@@ -32,6 +34,7 @@ def floors() -> dict[str, int]:
     return found
 
 
+@cache
 def imports() -> Lines:
     """The rooms that each room imports from, also within functions, but not for type checkers alone.
 
@@ -51,7 +54,7 @@ def imported(path: Path, *, typing: bool) -> set[str]:
     left_out = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING" and not typing
         for inner in ast.walk(node)
     }
     found: set[str] = set()
@@ -66,6 +69,7 @@ def imported(path: Path, *, typing: bool) -> set[str]:
 def shortest(lines: Lines) -> Lines:
     """The lines without those that a path of others shows."""
 
+    @cache
     def below(room: str) -> set[str]:
         return lines[room].union(*map(below, lines[room]))
 
@@ -94,11 +98,12 @@ def layout(floor_of: dict[str, int], lines: Lines) -> tuple[dict[int, list[Place
     ways = []
     for room, others in lines.items():
         for other in sorted(others):
-            passed = [Place(10.0) for floor in range(floor_of[room] - 1, floor_of[other], -1) if floor in rows]
-            for place, floor in zip(passed, range(floor_of[room] - 1, floor_of[other], -1), strict=True):
+            between = range(floor_of[room] - 1, floor_of[other], -1)
+            passed = [Place(10.0) for _ in between]
+            for place, floor in zip(passed, between, strict=True):
                 rows[floor].append(place)
             ways.append(way := [rooms[room], *passed, rooms[other]])
-            for upper, lower in zip(way, way[1:], strict=False):
+            for upper, lower in pairwise(way):
                 upper.near.append(lower)
                 lower.near.append(upper)
     arrange(list(rows.values()))
@@ -111,8 +116,13 @@ def arrange(rows: list[list[Place]]) -> None:
         spread(row)
     for _ in range(SWEEPS):
         for row in [*rows, *reversed(rows)]:
-            row.sort(key=lambda place: sum(p.x for p in place.near) / len(place.near) if place.near else place.x)
+            row.sort(key=wanted)
             spread(row)
+
+
+def wanted(place: Place) -> float:
+    """Where a place would be best: in the middle of its neighbours."""
+    return sum(other.x for other in place.near) / len(place.near) if place.near else place.x
 
 
 def spread(row: list[Place]) -> None:
@@ -139,16 +149,17 @@ def drawn(floor_of: dict[str, int], lines: Lines) -> str:
     for floor in rows:
         start = (top - floor) * ROW
         if floor % 2:
-            parts.append(f'<rect x="8" y="{start}" width="{WIDTH - 16}" height="{ROW}" rx="6" fill="#4c555e"/>')
-        parts.append(f'<text x="26" y="{start + ROW / 2 + 5}" fill="#d0d7de">{floor}</text>')
+            parts.append(f'<rect x="6" y="{start}" width="{WIDTH - 12}" height="{ROW}" fill="#4c555e"/>')
+        parts.append(f'<text x="16" y="{start + ROW / 2 + 5}" fill="#d0d7de">{floor}</text>')
     parts += [f'<path d="{curve(way, y)}" fill="none" stroke="#c3cbd3" stroke-width="1.2"/>' for way in ways]
     for place in (place for row in rows.values() for place in row if place.label):
         left, upper = place.x - place.width / 2, y[id(place)] - BOX / 2
         name = "gantl_zoo" if place.label == DOOR else place.label
-        parts.append(
-            f'<rect x="{left:.1f}" y="{upper}" width="{place.width:.1f}" height="{BOX}" rx="6" fill="#24292f"/>'
-            f'<text x="{place.x:.1f}" y="{upper + 20}" fill="white" text-anchor="middle">{escape(name)}</text>'
-        )
+        size = f'width="{place.width:.1f}" height="{BOX}"'
+        parts += [
+            f'<rect x="{left:.1f}" y="{upper}" {size} rx="6" fill="#24292f"/>',
+            f'<text x="{place.x:.1f}" y="{upper + 19}" fill="#fff" text-anchor="middle">{escape(name)}</text>',
+        ]
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -156,12 +167,10 @@ def curve(way: list[Place], y: dict[int, float]) -> str:
     """The path of a line through its places."""
     first = way[0]
     parts = [f"M{first.x:.1f} {y[id(first)]}"]
-    for upper, lower in zip(way, way[1:], strict=False):
+    for upper, lower in pairwise(way):
         y0, y1 = y[id(upper)] + BOX / 2, y[id(lower)] - BOX / 2
         middle = (y0 + y1) / 2
-        parts.append(
-            f"L{upper.x:.1f} {y0} C{upper.x:.1f} {middle} {lower.x:.1f} {middle} {lower.x:.1f} {y1}"
-        )
+        parts.append(f"L{upper.x:.1f} {y0} C{upper.x:.1f} {middle} {lower.x:.1f} {middle} {lower.x:.1f} {y1}")
     return " ".join([*parts, f"L{way[-1].x:.1f} {y[id(way[-1])]}"])
 
 
