@@ -6,7 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from xml.etree import ElementTree
 
@@ -223,8 +226,7 @@ def chromium() -> Iterator[Any]:
         yield program
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize(
     "page", ["index", "how-it-is-built", "generated/gallery", "generated/tour", "generated/api/models"]
 )
@@ -243,6 +245,15 @@ def test_the_built_site_loads_nothing_from_elsewhere(
 
 
 def test_the_search_of_the_built_site_finds_a_name(chromium: Any) -> None:
-    shown = opened(chromium, (SITE / "search.html").as_uri() + "?q=truncation")
-    shown.page.locator("#search-results li").first.wait_for(timeout=20_000)
-    assert shown.errors == [] and all(address.startswith("file:") for address in shown.requests)
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        home = f"http://127.0.0.1:{server.server_port}"
+        shown = opened(chromium, f"{home}/search.html?q=truncation_sweep")
+        shown.page.locator("#search-results li").first.wait_for(timeout=20_000)
+        shown.page.wait_for_load_state("networkidle")
+        server.shutdown()
+    assert "gantl_zoo.latent.truncation_sweep" in shown.page.inner_text("#search-results")
+    assert shown.errors == [] and all(address.startswith(home) for address in shown.requests)
