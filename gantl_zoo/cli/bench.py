@@ -83,38 +83,46 @@ def stacked(
     print(path)
 
 
+Gans = Annotated[list[str], typer.Argument(metavar="GAN...", help="The GANs.", callback=expand_all)]
+Images = Annotated[
+    str, typer.Option(metavar="DATA", help="Folder or zip of their images.", callback=o.expand)
+]
+Table = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="Table of the factors, separated by tabs: a line 'file', factor, …, then a line per image.",
+        callback=o.expand,
+    ),
+]
+Factors = Annotated[
+    list[str],
+    typer.Option(
+        "--factor", "--factors", metavar="NAME", help="A factor whose values make modes; may be repeated."
+    ),
+]
+Classifier = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Pretrained classifier to fine-tune for each factor; by default a CNN is trained.",
+        callback=o.expand,
+    ),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Size of the images, if they have different ones.")
+]
+
+
 @app.command("modes", epilog=EPILOG)
 @with_options(QUIET)
 def modes(
-    gans: Annotated[list[str], typer.Argument(metavar="GAN...", help="The GANs.", callback=expand_all)],
-    data: Annotated[
-        str, typer.Option(metavar="DATA", help="Folder or zip of their images.", callback=o.expand)
-    ],
-    table: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Table of the factors, separated by tabs: a line 'file', factor, …, then a line per image.",
-            callback=o.expand,
-        ),
-    ],
-    factor: Annotated[
-        list[str],
-        typer.Option(
-            "--factor", "--factors", metavar="NAME", help="A factor whose values make modes; may be repeated."
-        ),
-    ],
-    source: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Pretrained classifier to fine-tune for each factor; by default a CNN is trained.",
-            callback=o.expand,
-        ),
-    ] = "",
-    image_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Size of the images, if they have different ones.")
-    ] = None,
+    gans: Gans,
+    data: Images,
+    table: Table,
+    factor: Factors,
+    source: Classifier = "",
+    image_size: ImageSize = None,
     samples: Samples = 10_000,
     out: Annotated[
         Path, out_option("Folder of the report and of the classifiers, which are trained once.")

@@ -111,29 +111,22 @@ def from_source(
     ready = with_networks(ready, networks, recipe.seed)
     chosen, method = _strategy(strategy, plain(strategy_config or {}), recipe, gan, ready, data.train)
     recipe, why = recipe_for(recipe, choosing, data.train)
-    name, place = source_name(source, gan)
     job = Job(
-        verb="transfer",
-        name=name,
-        place=place,
-        source_given=isinstance(source, GAN) and gan.folder is None,
-        data=spec,
-        recipe=recipe,
-        networks=networks,
-        strategy=chosen.strategy,
-        strategy_config=chosen.settings,
-        conditional=conditional,
-        latent_dim=latent_dim,
-        measuring=measuring or Measuring(),
-        title=title,
-        compare_scratch=compare_scratch,
-        **origin(data, choosing),
-    )
+        verb="transfer", **source_fields(source, gan), data=spec, recipe=recipe, networks=networks,
+        strategy=chosen.strategy, strategy_config=chosen.settings, conditional=conditional,
+        latent_dim=latent_dim, measuring=measuring or Measuring(), title=title,
+        compare_scratch=compare_scratch, **origin(data, choosing),
+    )  # fmt: skip
     run = _assembled(job, data, ready, method)
-    advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    reasons = [chosen.why, advice, fresh_words(gan, run.setup), why, without_effect(recipe)]
-    run = replace(run, why="\n".join(filter(None, reasons)))
+    run = replace(run, why=transfer_reasons(run, gan, chosen, why))
     return within_budget(without_r1(run, choosing), choosing.minutes)
+
+
+def transfer_reasons(run: Prepared, gan: GAN, chosen: Advice, values: str) -> str:
+    """The lines that explain a transfer: its strategy, its networks and the `values` of its recipe."""
+    advice = "" if chosen.far is None else nearness(gan, run.data.train, chosen.far)
+    recipe = without_effect(run.job.recipe)
+    return "\n".join(filter(None, [chosen.why, advice, fresh_words(gan, run.setup), values, recipe]))
 
 
 def origin(data: RunData, choosing: Open) -> dict[str, Any]:
@@ -194,6 +187,12 @@ def _assembled(
     frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values(), *used])
     monitor = monitor_of(job, data, frozen, avoid)
     return Prepared(job, data, setup, machine, monitor, source)
+
+
+def source_fields(source: str | Path | GAN, gan: GAN) -> dict[str, Any]:
+    """The fields of a job that say where its source comes from."""
+    name, place = source_name(source, gan)
+    return {"name": name, "place": place, "source_given": isinstance(source, GAN) and gan.folder is None}
 
 
 def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:
