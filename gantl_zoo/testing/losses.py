@@ -24,7 +24,7 @@ from gantl_zoo.testing.probes import (
     train,
     trainer_of,
 )
-from gantl_zoo.testing.subject import Subject, begun
+from gantl_zoo.testing.subject import Subject, begun, check_class
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.losses import build_loss, is_adversarial
@@ -106,9 +106,7 @@ def values(subject: Setting) -> tuple[dict[str, Any], Tensor, SmallDiscriminator
 @AUGMENTATIONS.check("augmentation", "builds")
 def is_augmentation(subject: Setting) -> str:
     """An augmentation is a `gz.Augment`."""
-    if isinstance(subject.built, Augment):
-        return ""
-    return f"it is a {type(subject.built).__name__}; derive its class from gz.Augment"
+    return check_class(subject.built, Augment, "gz.Augment")
 
 
 @AUGMENTATIONS.check("shape", "augmentation")
@@ -153,9 +151,7 @@ def differentiable(subject: Setting) -> str:
 @REGULARIZERS.check("regularizer", "builds")
 def is_regularizer(subject: Setting) -> str:
     """A regularizer is a `gz.Regularizer`."""
-    if isinstance(subject.built, Regularizer):
-        return ""
-    return f"it is a {type(subject.built).__name__}; derive its class from gz.Regularizer"
+    return check_class(subject.built, Regularizer, "gz.Regularizer")
 
 
 @REGULARIZERS.check("latent-space", "regularizer")

@@ -34,6 +34,13 @@ ANCHORS = {
 }
 
 
+def check_class(made: Any, kind: type, name: str) -> str:
+    """ "" if an object has the class `kind`; else what is wrong, with the public `name` of the class."""
+    if isinstance(made, kind):
+        return ""
+    return f"it is a {type(made).__name__}; derive its class from {name}"
+
+
 @dataclass
 class Subject:
     """A name of a registry, with the arguments that it is checked with."""
