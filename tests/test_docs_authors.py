@@ -53,7 +53,9 @@ def test_the_package_that_is_shown_passes_its_checks(
     project = blocks(PACKAGE, "toml")[0]
     assert module.count("\n") + project.count("\n") < LONGEST
     (name,) = re.findall(r'^name = "(.*)"$', project, re.M)
-    ((group, points),) = re.findall(r'^\[project.entry-points."gantl_zoo.(\w+)"\]\n(.*?)\n\n', project, re.M | re.S)
+    ((group, points),) = re.findall(
+        r'^\[project.entry-points."gantl_zoo.(\w+)"\]\n(.*?)\n\n', project, re.M | re.S
+    )
     install(name, module, **{group: dict(re.findall(r'^([\w-]+) = "(.*)"$', points, re.M))})
     code, out, err = run(capsys, "plugins", name, "--check")
     assert code == 0 and "last-only" in out + err
@@ -63,4 +65,6 @@ def test_the_package_that_is_shown_passes_its_checks(
 
 
 def test_the_package_page_names_every_group_of_entry_points() -> None:
-    assert {f"gantl_zoo.{kind}" for kind in REGISTRIES} <= set(re.findall(r"`(gantl_zoo\.\w+)`", text_of(PACKAGE)))
+    assert {f"gantl_zoo.{kind}" for kind in REGISTRIES} <= set(
+        re.findall(r"`(gantl_zoo\.\w+)`", text_of(PACKAGE))
+    )
