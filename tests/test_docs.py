@@ -25,7 +25,8 @@ from gantl_zoo.strategy import auto
 
 ROOT = Path(__file__).parent.parent
 DOCS, PICTURES = ROOT / "docs", ROOT / "docs" / "pictures"
-GUIDE = sorted(DOCS.glob("*.md"))
+AUTHORS = DOCS / "authors"  # test_docs_authors.py runs these pages
+GUIDE = sorted([*DOCS.glob("*.md"), *AUTHORS.glob("*.md")])
 PAGES = [ROOT / "README.md", *GUIDE]
 LINKED = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"))]
 LINKED += sorted((ROOT / "plugins").glob("*/README.md"))
@@ -95,7 +96,8 @@ def test_readme_is_short_and_opens_with_the_demo() -> None:
 
 def test_every_page_is_listed() -> None:
     for page in GUIDE:
-        for index in (ROOT / "README.md", DOCS / "index.md"):
+        indices = [DOCS / "plugins.md"] if page.parent == AUTHORS else [ROOT / "README.md", DOCS / "index.md"]
+        for index in indices:
             place = page.relative_to(index.parent).as_posix()
             assert page.name == "index.md" or f"]({place})" in text_of(index), f"{named(index)} omits {place}"
 
@@ -269,7 +271,7 @@ def brief(verb: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=named)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p.parent != AUTHORS], ids=named)
 def test_python_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
     """All blocks of a page in one folder, but for those that need a downloaded data set or an earlier run."""
     photos.rename(tmp_path / "my-photos")

@@ -68,7 +68,7 @@ def test_a_broken_generator_is_refused_before_a_run_folder_is_made(
         gz.PluginError, match=rf"^plug-in bad-one 0.3: generator 'bad' fails the check {text}"
     ):
         gz.build_gan("bad", "dcgan", discriminator_config={"width": 4})
-    assert "(docs/plugins.md)" in err
+    assert "(docs/authors/generator.md)" in err
 
 
 def test_a_backbone_without_a_pyramid_is_refused(install: Install) -> None:
