@@ -33,6 +33,7 @@ SITE = DOCS / "_build" / "html"
         ("[a](#below), `[a](../x.md)` and\n```\n[a](../x.md)\n```", None),
         ("[a](https://example.org/x.md)", None),
         ("see https://example.org/x.", "see <https://example.org/x>."),
+        ("(https://example.org/x), at", "(<https://example.org/x>), at"),
         ("<https://example.org> and `https://example.org`", None),
     ],
 )
@@ -140,7 +141,9 @@ def test_the_gallery_has_every_released_model_of_the_repository(tmp_path: Path) 
         info = gz.models.info(name)
         assert f"| {info.license} |" in part[1] and f"models/{name}.md" in part[1]
         assert f"{name}.png" in part[1] and f" {name}" in part[1] and " MB as float16" in part[1]
-        assert info.training["command"] in part[1] and re.search(r"^Training data: \S", part[1], re.M)
+        assert info.training["command"] in re.sub(r" \\\n *", " ", part[1]) and re.search(
+            r"^Training data: \S", part[1], re.M
+        )
     assert "Lisa Wischofsky, CC BY 4.0" in text and "told" not in text
 
 

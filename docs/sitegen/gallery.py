@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from gantl_zoo import registry
 from gantl_zoo.registry.model_info import ModelInfo
 from sitegen.links import DOCS, ROOT, rewritten
 
+WIDTH = 76  # characters of a line of code
 GROUPS = {"gan": "GANs", "backbone": "Classifiers"}
 LOADED = {
     "gan": "gantl-zoo sample {name} --seeds 0-15 --out grid.png",
@@ -57,9 +59,15 @@ def entry(info: ModelInfo, generated: Path) -> str:
         f"```sh\n{LOADED[info.kind].format(name=info.name)}\n```",
         "\n".join(["| | |", "|---|---|", *(f"| {key} | {text} |" for key, text in rows.items() if text)]),
         f"Training data: {data(info, text_of(card))}",
-        f"Trained with:\n\n```sh\n{command}\n```" if command else "",
+        f"Trained with:\n\n```sh\n{in_lines(command)}\n```" if command else "",
     ]
     return rewritten("\n\n".join(filter(None, parts)), generated / "gallery.md", "generated/gallery")
+
+
+def in_lines(command: str) -> str:
+    """A long command in several lines that a shell reads as one."""
+    lines = textwrap.wrap(command, WIDTH, break_on_hyphens=False, break_long_words=False)
+    return " \\\n  ".join(lines)
 
 
 def size(info: ModelInfo) -> str:
@@ -109,4 +117,5 @@ def draw(name: str, path: Path) -> None:
     import gantl_zoo as gz
 
     model = gz.load_model(name, discriminator=False)
+    assert isinstance(model, gz.GAN)
     pictures.sheet(pictures.drawn(model, 24, seed=0), columns=8).save(path)

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 CODE = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1\s*?$|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)", re.M | re.S)
 TARGET = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)(#[^)\s]*)?\)")
-ADDRESS = re.compile(r"(?<![(<\[\"'\w])(https?://[^\s)>\]]+[^\s)>\].,;:])")  # GitHub makes links of these
+ADDRESS = re.compile(
+    r"(?<!\]\()(?<![<\[\"'\w])(https?://[^\s)>\]]+[^\s)>\].,;:])"
+)  # GitHub makes links of these
 PICTURES = {".png", ".svg", ".jpg", ".gif", ".webp"}
 
 # a file of the repository, and the page that is made of it

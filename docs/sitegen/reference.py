@@ -180,7 +180,7 @@ def index() -> str:
     """The page with all subjects and their names."""
     lines = ["# Python reference", "", "`import gantl_zoo as gz` gives all of these names.", ""]
     for one in SUBJECTS:
-        names = ", ".join(f"{{py:obj}}`~gantl_zoo.{name}`" for name in one.names)
+        names = ", ".join(f"{{py:obj}}`{name} <gantl_zoo.{name}>`" for name in one.names)
         lines += [f"## [{one.title}]({one.file}.md)", "", f"{one.text} {names}.", ""]
     tree = "\n".join(one.file for one in SUBJECTS)
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", tree, "```", ""])

@@ -154,11 +154,11 @@ def drawn(floor_of: dict[str, int], lines: Lines) -> str:
     parts += [f'<path d="{curve(way, y)}" fill="none" stroke="#c3cbd3" stroke-width="1.2"/>' for way in ways]
     for place in (place for row in rows.values() for place in row if place.label):
         left, upper = place.x - place.width / 2, y[id(place)] - BOX / 2
-        name = "gantl_zoo" if place.label == DOOR else place.label
+        name = "gantl_zoo" if place.label == DOOR else escape(place.label)
         size = f'width="{place.width:.1f}" height="{BOX}"'
         parts += [
             f'<rect x="{left:.1f}" y="{upper}" {size} rx="6" fill="#24292f"/>',
-            f'<text x="{place.x:.1f}" y="{upper + 19}" fill="#fff" text-anchor="middle">{escape(name)}</text>',
+            f'<text x="{place.x:.1f}" y="{upper + 19}" fill="#fff" text-anchor="middle">{name}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
 
