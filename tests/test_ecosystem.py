@@ -96,7 +96,7 @@ class Unsafe(ast.NodeVisitor):
 
 
 def unpickles(module: str) -> bool:
-    return module.partition(".")[0] in ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+    return module.partition(".")[0] in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
 
 
 def unsafe(code: str) -> list[str]:
@@ -185,10 +185,7 @@ def test_the_snippet_is_the_code_of_the_card(kind: str) -> None:
 def test_the_snippet_runs(kind: str, gan: gz.GAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {"images": torch.zeros(2, 1, 28, 28)}
-    if kind == "backbone":
-        name = "cnn-mnist"
-    else:
-        name = str(gan.save("base"))
+    name = "cnn-mnist" if kind == "backbone" else str(gan.save("base"))
     if kind == "adapter":
         tuned = gz.load_model(name)
         with torch.no_grad():
