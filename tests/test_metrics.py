@@ -499,7 +499,7 @@ def test_a_report_is_shown_even_if_its_file_cant_be_written(
 ) -> None:
     from gantl_zoo.cli.app import main
 
-    words = ["--data", "glyphs", "--metrics", "kd", "--samples", "60", "--extractor", "pixels"]
+    words = ["--data", "digits", "--metrics", "kd", "--samples", "60", "--extractor", "pixels"]
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "dcgan-mnist", *words, "--json", str(tmp_path / "no" / "x.json")])
     said = capsys.readouterr()

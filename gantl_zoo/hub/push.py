@@ -73,7 +73,8 @@ def push(
     app = space_for(space, name, folder, create_pr or revision not in (None, "main"))
     pages = {f"spaces/{space}/{file}": page for file, page in app.items()}
     if dry_run:
-        return Pushed(name, files=prepared(source, name, text, license, own_weights) | pages)
+        files = prepared(source, name, text=text, license=license, own_weights=own_weights)
+        return Pushed(name, files=files | pages)
     target = Target(Asked("push to", name, endpoint_of(endpoint), revision, token), private, create_pr)
     done = _send(target, contents(folder, license, own_weights), text, source, own_card=bool(card_file))
     page = push_space(str(space), app, target.asked, private=private) if app else ""
