@@ -15,7 +15,7 @@ LARGEST = 1e15  # larger weights are finite, but mean that the run has diverged
 
 
 class Guard:
-    """Counts skipped steps, and undoes the changes of skipped and failed ones to the statistics of `modules`."""
+    """Counts skipped steps. Undoes what they, or a failed step, changed in the statistics of `modules`."""
 
     def __init__(self, players: Sequence[Player], modules: Iterable[nn.Module], processes: Processes) -> None:
         self.players, self.processes = players, processes
@@ -56,7 +56,7 @@ class Guard:
 
     @torch.no_grad()
     def take_back(self) -> bool:
-        """Undo a step that raised. Returns False if that is not possible: a network has been updated in it."""
+        """Undo a step that raised. Returns False if a network was updated in it, which can't be undone."""
         if self.updates != [player.updates for player in self.players]:
             return False
         for buffer, old in zip(self.buffers, self.before, strict=False):  # none before the first forward pass
