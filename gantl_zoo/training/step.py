@@ -43,6 +43,7 @@ class Player:
     ) -> None:
         self.role, self.network, self.plan, self.engine = role, network, plan, engine
         self.optimizer = optimizer
+        self.updates = 0  # calls of the optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.failed = torch.zeros((), device=engine.device)  # 1 if the last gradient was not finite
         self.gradient = torch.zeros((), device=engine.device)  # norm of the last gradient
@@ -103,6 +104,7 @@ class Player:
         if gradients:
             norms = torch.stack(torch._foreach_norm(gradients))
             self.failed, self.gradient = (~norms.sum().isfinite()).float(), norms.norm()
+        self.updates += 1
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
