@@ -64,10 +64,11 @@ def test_pages_from_outside_of_the_guide_have_links_that_lead_somewhere(tmp_path
 def test_contents_have_every_page_of_the_guide_once() -> None:
     index = links.rewritten((DOCS / "index.md").read_text(), DOCS / "index.md", "index")
     above = pages.contents(index)
-    parents = {*pages.of_the_guide(), *pages.MADE_BELOW}
+    parents = {*pages.of_the_guide(DOCS), *pages.MADE_BELOW}
     listed = re.findall(r"^/(.+)$", above, re.M) + [page for one in parents for page in pages.children(one)]
     assert len(listed) == len(set(listed))
-    assert {*pages.of_the_guide(), "generated/tour", "generated/models/dcgan-faces"} <= set(listed)
+    assert {*pages.of_the_guide(DOCS), "generated/tour", "generated/models/dcgan-faces"} <= set(listed)
+    assert {"generated/SECURITY", "generated/CHANGELOG"} <= set(listed)
     assert list(pages.groups(index)) == re.findall(r"^([^\n:]+):$", index, re.M)
     assert ":caption: More" not in above
     assert ":caption: More\n\n/studio\n" in pages.contents(index.replace("[Studio](studio.md)", "Studio"))
@@ -89,6 +90,12 @@ def test_a_page_in_a_folder_stands_below_the_page_that_lists_it(
     assert pages.children("more") == ["kinds/b", "kinds/a"]
     assert pages.prepared("more", "# More").endswith(":hidden:\n\n/kinds/b\n/kinds/a\n```\n")
     assert "kinds" not in pages.contents((tmp_path / "index.md").read_text())
+
+
+def test_an_item_of_the_index_may_list_several_pages() -> None:
+    items = "- [A](a.md), [b](b.md),\n  [c](kinds/c.md): as in [d](d.md).\n- [E](e.md)\n"
+    index = f"All:\n\n{items}\nEnd:\n\n1. [F](f.md): f\n"
+    assert pages.groups(index) == {"All": ["a", "b", "kinds/c", "e"], "End": ["f"]}
 
 
 def test_the_tour_has_the_cells_and_the_outputs_of_the_notebook(tmp_path: Path) -> None:
