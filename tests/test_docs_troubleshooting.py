@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: a section for each condition of the doctor, with its thresholds and real options."""
+"""docs/troubleshooting.md: each condition of the doctor, with its thresholds and real options."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_condition_has_a_section(condition: Condition) -> None:
     assert condition.title.lower() in first
     assert condition.note is ("note" in first)
     assert all(part in text for part in PARTS)
-    plain = text.replace(" %", "%")
+    plain = " ".join(text.split()).replace(" %", "%")
     assert all(number in plain for number in THRESHOLDS.get(condition.name, []))
 
 
