@@ -14,6 +14,7 @@ import torch
 from helpers import SMALL
 from loopback_hub import LoopbackHub
 from PIL import Image
+from quick_runs import full_runs, quick_runs  # noqa: F401
 from studio_fixtures import secret, settings, visitor  # noqa: F401
 
 import gantl_zoo as gz

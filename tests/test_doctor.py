@@ -239,6 +239,7 @@ def test_an_animation_is_thinned_out_and_small(tmp_path: Path) -> None:
     assert [step for step, _ in timelapse.thinned(pictures, 4)] == [0, 20, 39, 59]
 
 
+@pytest.mark.usefixtures("full_runs")
 def test_curves_have_titles_units_and_what_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those of a run with one row."""
     from matplotlib.axes import Axes

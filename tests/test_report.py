@@ -31,7 +31,7 @@ PARTS = (
 
 
 @pytest.fixture
-def run(photos: Path, gan: gz.GAN, tmp_path: Path) -> Path:
+def run(full_runs: None, photos: Path, gan: gz.GAN, tmp_path: Path) -> Path:
     """A short transfer that was compared with training from scratch."""
     settings = {"steps": 4, "metrics": "kd", "compare_scratch": True, "image_size": 28, "channels": 1}
     out = tmp_path / "runs"

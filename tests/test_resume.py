@@ -123,7 +123,7 @@ def test_a_resumed_training_with_regularizers_that_have_a_state(
     assert "--regularizer-arg lecam.weight=0.1" in command
 
 
-def test_fifty_kills_at_random_moments_lose_no_more_than_an_interval(photos: Path, tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_no_more_than_an_interval(photos: Path, tmp_path: Path) -> None:
     """SIGKILL, also while a checkpoint is being written; at the end the run is the unbroken run."""
     every = 4
     settings: dict[str, Any] = TINY | PHOTOS | {"generator": "dcgan", "data": str(photos), "steps": 100_000}
@@ -136,7 +136,7 @@ def test_fifty_kills_at_random_moments_lose_no_more_than_an_interval(photos: Pat
     settings |= {"watch_every": 100_000}
     run, writing = tmp_path / "killed" / "00000-dcgan-photos", 0
     before = 0
-    for moment in children.moments(50, seed=3):
+    for moment in children.moments(20, seed=3):
         done = children.CONTEXT.Value("l", 0, lock=False)  # a killed process would keep the lock
         process = children.start(children.train, done, settings)
         while done.value <= before + every and process.is_alive():  # it gets somewhere on a slow machine, too

@@ -29,9 +29,24 @@ from gantl_zoo.training.trainer import Trainer
 # `projected` has one block, the heads, so most strategies refuse it (test_projected.py)
 DISCRIMINATORS = [name for name in registry.discriminators.names() if name != "projected"]
 WITHOUT_NORMS = ("r3",)
-PAIRS = [(g, d) for g in registry.generators.names() for d in DISCRIMINATORS]
-PAIRS = [pair for pair in PAIRS if "grown" not in pair or pair == ("grown", "grown")]
-PAIRS = [(g, d) for g, d in PAIRS if d not in ("packed", "san") or g == "dcgan"]  # whose inner one is dcgan's
+PACKED = [("dcgan", name) for name in DISCRIMINATORS if name in ("packed", "san")]  # with dcgan inside
+TOGETHER = [("grown", "grown"), *PACKED]  # networks that only one other fits
+
+
+def covering(strategy: int) -> list[tuple[str, str]]:
+    """Pairs of networks for the strategy of this number.
+
+    Each strategy trains each generator and each discriminator; all strategies together train every pair.
+    """
+    alone = {name for pair in TOGETHER for name in pair} - {"dcgan"}
+    made, judged = (
+        [n for n in names if n not in alone] for names in (registry.generators.names(), DISCRIMINATORS)
+    )
+    count = max(len(made), len(judged))
+    return [(made[i % len(made)], judged[(i + strategy) % len(judged)]) for i in range(count)] + TOGETHER
+
+
+CASES = [(name, *pair) for i, name in enumerate(registry.strategies.names()) for pair in covering(i)]
 
 
 def pair(generator: str, discriminator: str, size: int) -> gz.GAN:
@@ -70,8 +85,7 @@ def frozen_tensors(network: nn.Module, learning: set[int]) -> set[str]:
     return frozen
 
 
-@pytest.mark.parametrize(("generator", "discriminator"), PAIRS)
-@pytest.mark.parametrize("name", registry.strategies.names())
+@pytest.mark.parametrize(("name", "generator", "discriminator"), CASES)
 def test_only_what_the_plan_lists_moves(
     name: str, generator: str, discriminator: str, images: ImageData
 ) -> None:
@@ -101,6 +115,12 @@ def test_only_what_the_plan_lists_moves(
                 assert not moved(start, trainer.average) & frozen, "frozen weights are averaged to themselves"
             if step == 2 and (role == "generator" or trainer.plan.discriminator is None):
                 assert {names[i] for i in learning} <= changed, "listed, but did not move"
+
+
+def test_all_strategies_together_train_every_pair_of_networks() -> None:
+    alone = {name for pair in TOGETHER for name in pair} - {"dcgan"}
+    made, judged = (set(names) - alone for names in (registry.generators.names(), DISCRIMINATORS))
+    assert {case[1:] for case in CASES} == {(g, d) for g in made for d in judged} | set(TOGETHER)
 
 
 def test_full_moves_running_statistics_too(gan: gz.GAN, images: ImageData) -> None:

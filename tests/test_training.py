@@ -57,6 +57,7 @@ def test_each_epoch_is_a_shuffle_and_joins_the_next() -> None:
     assert len(next(order_of(3, Recipe(steps=1, batch=10), 0))) == 10
 
 
+@pytest.mark.usefixtures("full_runs")
 def test_a_run_folder_holds_what_people_look_for(photos: Path, tmp_path: Path) -> None:
     settings = TINY | {"metrics": ("kd",), "extractor": "pixels", "samples": 20}
     gan = gz.train("dcgan", data=photos, image_size=28, out=tmp_path, **settings)

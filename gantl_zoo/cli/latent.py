@@ -42,21 +42,24 @@ def group() -> None:
     """Look inside a GAN."""
 
 
+Classes = Annotated[str | None, typer.Option("--classes", metavar="N,N,…", help="The class of each seed.")]
+Curve = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="slerp, lerp or vp-lerp; by default slerp in z and lerp in w."),
+]
+Space = Annotated[
+    str | None, typer.Option(metavar="NAME", help="z, or w for a network that has it (its default).")
+]
+
+
 @app.command(epilog=EPILOG)
 def interpolate(
     name: Name,
     seeds: Seeds = "0-3",
-    classes: Annotated[
-        str | None, typer.Option("--classes", metavar="N,N,…", help="The class of each seed.")
-    ] = None,
+    classes: Classes = None,
     steps: Annotated[int, typer.Option(metavar="N", help="Images from one seed to the next.")] = 8,
-    method: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="slerp, lerp or vp-lerp; by default slerp in z and lerp in w."),
-    ] = None,
-    space: Annotated[
-        str | None, typer.Option(metavar="NAME", help="z, or w for a network that has it (its default).")
-    ] = None,
+    method: Curve = None,
+    space: Space = None,
     grid: Annotated[bool, typer.Option("--grid", help="A square between four seeds.")] = False,
     loop: Annotated[bool, typer.Option("--loop", help="Go on from the last seed to the first.")] = False,
     fps: Annotated[float, typer.Option(metavar="X", help="Frames per second of an animation.")] = 16.0,
@@ -97,32 +100,35 @@ def labels_of(text: str | None, count: int) -> list[int] | None:
     return [int(part) for part in parts] * (count // len(parts))
 
 
+Count = Annotated[int | None, typer.Option(metavar="N", help="Number of directions; by default 10.")]
+Layers = Annotated[
+    str | None, typer.Option(metavar="N,N-N,…", help="Only these layers, if each has its own latent.")
+]
+Strength = Annotated[float, typer.Option(metavar="X", help="Ends of the strips, in standard deviations.")]
+Change = Annotated[
+    str, typer.Option(metavar="NAME", help="Measure of the change: mse, pd_CLASSIFIER or auto.")
+]
+Classifier = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Classifier whose changes of class are counted, such as cnn-mnist.",
+        callback=o.expand,
+    ),
+]
+
+
 @app.command(epilog=EPILOG)
 def directions(
     name: Name,
     method: Annotated[str, typer.Option(metavar="NAME", help="sefa or ganspace.")] = "sefa",
-    count: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of directions; by default 10.")
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(metavar="N,N-N,…", help="Only these layers, if each has its own latent.")
-    ] = None,
+    count: Count = None,
+    layers: Layers = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the strips, one row each.")] = "0-3",
     label: Label = None,
-    strength: Annotated[
-        float, typer.Option(metavar="X", help="Ends of the strips, in standard deviations.")
-    ] = 3.0,
-    distance: Annotated[
-        str, typer.Option(metavar="NAME", help="Measure of the change: mse, pd_CLASSIFIER or auto.")
-    ] = "auto",
-    classifier: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Classifier whose changes of class are counted, such as cnn-mnist.",
-            callback=o.expand,
-        ),
-    ] = None,
+    strength: Strength = 3.0,
+    distance: Change = "auto",
+    classifier: Classifier = None,
     truncation: Truncation = 1.0,
     out: Annotated[Path, out_option("Folder of the pictures and the file.", "FOLDER")] = Path("directions"),
     device: Device = "cpu",
@@ -160,31 +166,35 @@ def extractor_named(name: str, shape: tuple[int, int, int]) -> Any:
     return found
 
 
+Targets = Annotated[
+    str,
+    typer.Option(
+        metavar="DATA", help="An image, a folder or zip of images, or a data set.", callback=o.expand
+    ),
+]
+LatentSpace = Annotated[
+    str | None, typer.Option(metavar="NAME", help="z, or w or w+ for a network that has them.")
+]
+Distance = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="mse, pd_CLASSIFIER or mse+pd_CLASSIFIER; auto: mse, and both from 96 pixels.",
+    ),
+]
+Tries = Annotated[int, typer.Option(metavar="N", help="Random latents of which these are the best.")]
+
+
 @app.command(epilog=EPILOG)
 def project(
     name: Name,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="DATA", help="An image, a folder or zip of images, or a data set.", callback=o.expand
-        ),
-    ],
+    data: Targets,
     count: Annotated[int, typer.Option(metavar="N", help="The first N images of the data.")] = 8,
-    space: Annotated[
-        str | None, typer.Option(metavar="NAME", help="z, or w or w+ for a network that has them.")
-    ] = None,
-    distance: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="mse, pd_CLASSIFIER or mse+pd_CLASSIFIER; auto: mse, and both from 96 pixels.",
-        ),
-    ] = "auto",
+    space: LatentSpace = None,
+    distance: Distance = "auto",
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of Adam.")] = 400,
     starts: Annotated[int, typer.Option(metavar="N", help="Starts for each image.")] = 4,
-    tries: Annotated[
-        int, typer.Option(metavar="N", help="Random latents of which these are the best.")
-    ] = 1_000,
+    tries: Tries = 1_000,
     label: Label = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random latents.")] = 0,
     out: Annotated[Path, out_option("Folder of the picture and the files.", "FOLDER")] = Path("projection"),

@@ -31,6 +31,12 @@ def plugin() -> None:
     """Write a plug-in of your own."""
 
 
+License = Annotated[str | None, typer.Option(metavar="ID", help="Licence of the package: mit, apache-2.0, …")]
+Folder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="The new folder. [./NAME]", callback=expand)
+]
+
+
 @app.command(epilog=EPILOG)
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the package.")],
@@ -44,20 +50,15 @@ def new(
     model: Annotated[
         bool, typer.Option("--model", help="With a released model: a small one, to be replaced by yours.")
     ] = False,
-    license: Annotated[
-        str | None, typer.Option(metavar="ID", help="Licence of the package: mit, apache-2.0, …")
-    ] = None,
+    license: License = None,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who has the copyright.")] = "",
-    to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The new folder. [./NAME]", callback=expand)
-    ] = None,
+    to: Folder = None,
 ) -> None:
     """Write a package that brings names of its own. Its tests pass at once, and nothing is written over.
 
     The last line on standard output is its folder.
     """
-    from gantl_zoo.errors import UsageError
-    from gantl_zoo.scaffold.package import LICENCES, check_package, new_package
+    from gantl_zoo.scaffold.package import check_package, new_package
 
     chosen = {
         "generator": generator,
@@ -70,12 +71,20 @@ def new(
         "model": model,
     }
     check_package(name)
-    if license is None:
-        listed = ", ".join(LICENCES)
-        if not sys.stdin.isatty():
-            raise UsageError(f"--license is missing; there are: {listed}")
-        license = typer.prompt(f"Licence of the package ({listed})", err=True)
     kinds = [kind for kind, wanted in chosen.items() if wanted]
-    folder = new_package(name, kinds, to, licence=license, author=author)
+    folder = new_package(
+        name, kinds, to, licence=asked_licence() if license is None else license, author=author
+    )
     print(f"next: pip install -e {folder}, gantl-zoo plugins {name} --check", file=sys.stderr)
     print(folder)
+
+
+def asked_licence() -> str:
+    """The licence that a person types at a prompt. Raises `UsageError` without a terminal."""
+    from gantl_zoo.errors import UsageError
+    from gantl_zoo.scaffold.package import LICENCES
+
+    listed = ", ".join(LICENCES)
+    if not sys.stdin.isatty():
+        raise UsageError(f"--license is missing; there are: {listed}")
+    return str(typer.prompt(f"Licence of the package ({listed})", err=True))

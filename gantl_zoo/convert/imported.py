@@ -58,38 +58,48 @@ def import_weights(
     is damaged, hostile or of another architecture. Then nothing is written.
     """
     folder, path = Path(os.path.expanduser(to)), Path(os.path.expanduser(file))
-    check_place(folder)
-    title = check_words(folder.name if name is None else name, licence)
+    title = check_target(folder, name, licence)
     second = None if discriminator_file is None else Path(os.path.expanduser(discriminator_file))
-    options: dict[str, Any] = {
-        "discriminator_file": None if second is None else str(second),
-        "key": key,
-        "generator": generator,
-        "generator_config": None if generator_config is None else dict(generator_config),
-        "discriminator": discriminator,
-        "discriminator_config": None if discriminator_config is None else dict(discriminator_config),
-        "mapping": os.path.expanduser(mapping) if isinstance(mapping, (str, Path)) else mapping,
-    }
-    reader = reader_of(format, options)
-    with located(path):
-        networks = reader.read(read(path))
-    gan = built(networks, path, second or path, title)
-    terms = str(getattr(reader, "terms", ""))
-    origin = {"format": format} | hashes(path, second) | {"license": licence or UNKNOWN}
-    origin |= {"terms": terms} if terms else {}
-    gan.about = {"lineage": {"imported": origin}, "license": licence or ""}
+    mapping = os.path.expanduser(mapping) if isinstance(mapping, (str, Path)) else mapping
+    options: dict[str, Any] = {"discriminator_file": second and str(second), "key": key, "mapping": mapping}
+    options |= {"generator": generator, "generator_config": generator_config}
+    options |= {"discriminator": discriminator, "discriminator_config": discriminator_config}
+    gan, networks, terms = read_gan(reader_of(format, options), path, second, title)
+    gan.about = origin(format, hashes(path, second), licence, terms)
     gan.save(folder)
     report(gan, networks, licence, terms)
     gan.folder = folder
     return gan
 
 
+def read_gan(reader: Format, path: Path, second: Path | None, name: str) -> tuple[GAN, ImportedNetworks, str]:
+    """The GAN in the files, the networks that the reader found, and the terms of files of this format."""
+    with located(path):
+        networks = reader.read(read(path))
+    return built(networks, path, second or path, name), networks, str(getattr(reader, "terms", ""))
+
+
+def origin(format: str, files: Mapping[str, str], licence: str | None, terms: str) -> dict[str, Any]:
+    """What `config.json` says about the origin of the weights and their licence."""
+    stated = {"format": format, **files, "license": licence or UNKNOWN}
+    return {
+        "lineage": {"imported": stated | ({"terms": terms} if terms else {})},
+        "license": licence or "",
+    }
+
+
 def reader_of(name: str, options: Mapping[str, Any]) -> Format:
     """The reader of a format, with the options that are given. Raises `UsageError` and `PluginError`."""
-    reader = registry.formats.build(name, **{k: v for k, v in options.items() if v is not None})
+    given = {key: copied(value) for key, value in options.items() if value is not None}
+    reader = registry.formats.build(name, **given)
     if not isinstance(reader, Format):
         raise PluginError(f"format {name!r} is a {type(reader).__name__}, without the method read")
     return reader
+
+
+def copied(value: Any) -> Any:
+    """A mapping as a dict of its own, and any other value as it is."""
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def hashes(path: Path, second: Path | None) -> dict[str, str]:
@@ -98,6 +108,12 @@ def hashes(path: Path, second: Path | None) -> dict[str, str]:
     if second is not None:
         found |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
     return found
+
+
+def check_target(folder: Path, name: str | None, licence: str | None) -> str:
+    """The name of the model, by default that of its folder. Raises `UsageError` for what can't be stored."""
+    check_place(folder)
+    return check_words(folder.name if name is None else name, licence)
 
 
 def check_place(folder: Path) -> None:

@@ -49,19 +49,21 @@ def load(
     _check_choice("split", split, SPLITS)
     _check_choice("split_by", split_by, SPLIT_BY)
     image_size, channels, fit = _size(image_size), _whole("channels", channels), check_fit(fit)
-    shots, data_seed = _whole("shots", shots), _whole("data_seed", data_seed)
-    _check_seed(data_seed)
-    place = source_of(source, image_size, fit)
-    if isinstance(place, ImageData):
-        images = place
-    else:
-        place, classes = chosen(place)
+    shots, data_seed = _whole("shots", shots), _seed(data_seed)
+    images = source_of(source, image_size, fit)
+    if not isinstance(images, ImageData):
+        place, classes = chosen(images)
         if is_name(place) and classes is None:
             _check_named(str(place), split, image_size, shots)
         wishes = {"image_size": image_size, "fit": fit, "data_seed": data_seed or 0}
         images = _placed(place, split, wishes, root=root, split_by=split_by)
         images = images if classes is None else images.of_classes(classes)
     images = images if shots is None else images.few(shots, data_seed)
+    return _fitted(images, image_size, channels, fit)
+
+
+def _fitted(images: ImageData, image_size: int | None, channels: int | None, fit: str) -> ImageData:
+    """The images at a size and a number of channels. Raises `DataError` if the memory can't hold them."""
     if image_size and images.shape[1:] != (image_size, image_size) and not isinstance(images.images, Stream):
         files.check_memory(images.name, len(images) * images.shape[0] * image_size**2, image_size)
     return images.fit(image_size, channels, fit)
@@ -72,9 +74,12 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise DataError(unknown(what, value, choices))
 
 
-def _check_seed(seed: int | None) -> None:
+def _seed(value: Any) -> Any:
+    """A `data_seed` as an int; None stays None. Raises `UsageError` if it is not valid."""
+    seed = _whole("data_seed", value)
     if seed is not None and not 0 <= seed < 1 << 31:
         raise UsageError(f"data_seed must be from 0 to {(1 << 31) - 1:,}, not {seed}")
+    return seed
 
 
 def estimate(

@@ -30,15 +30,14 @@ WHOLE = ("generator", "classifier")  # parts whose file has the model's name alo
 
 def export(
     model: GAN | Classifier,
-    to: str | Path,
-    *,
-    format: str = "onnx",
-    quantize: str | None = None,
-    split: bool = False,
-    image_size: int | None = None,
+    place: str | Path,
+    format: str,
+    quantize: str | None,
+    split: bool,
+    image_size: int | None,
 ) -> Exported:
-    """Write a model to the folder `to`; see `GAN.export`."""
-    to = Path(os.path.expanduser(to))
+    """Write a model to the folder `place`; `GAN.export` explains the settings and has their defaults."""
+    to = Path(os.path.expanduser(place))
     check_settings(model, format, quantize, split, image_size)
     if isinstance(model, GAN):
         graphs = generator_graphs(model, split)
@@ -119,7 +118,7 @@ def program_content(
     """The content of a torch.export file, and its difference from torch."""
     graph.expected(graph.inputs(range(1)))
     content = program.bytes_of(graph, {key: value for key, value in facts.items() if key != "opset"})
-    return content, parity.check(graph, program.Program(content), "torch.export"), {}
+    return content, parity.check(graph, program.Program(content), "torch.export", graph.expected), {}
 
 
 def runs(model: onnx.ModelProto) -> parity.Run:

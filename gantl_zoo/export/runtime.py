@@ -8,7 +8,7 @@ N images, C channels, H, W image size, Z latent size, L classes. Images are floa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from gantl_zoo.model.seeds import (
     check_count,
     class_numbers,
     known_labels,
-    parts_of,
     scale,
     seeds_of,
 )
+from gantl_zoo.model.stream import Streams
 from gantl_zoo.pixels import Array
 from gantl_zoo.viz.images import Images
 
@@ -80,7 +80,7 @@ class OnnxModel:
         return f"{type(self).__name__}({self.name!r}: {self.summary()}, {self.file})"
 
 
-class OnnxGAN(OnnxModel):
+class OnnxGAN(Streams, OnnxModel):
     """The generator of an exported GAN. Its methods are those of `GAN`, with arrays in the place of tensors.
 
     None of them changes it, so threads may share it.
@@ -128,20 +128,6 @@ class OnnxGAN(OnnxModel):
         numbers, known = self.requested(n, seed, seeds, labels)
         array = self.generate(seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size)
         return Images(array, seeds=numbers, labels=known)
-
-    def stream(
-        self,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        seeds: Iterable[int] | None = None,
-        labels: int | Iterable[int] | None = None,
-        **settings: Any,
-    ) -> Iterator[Images]:
-        """Generate the images of `sample` in parts, so that they need not fit into memory at once."""
-        numbers = seeds_of(n, seed, seeds)
-        for part, chosen in parts_of(numbers, labels):
-            yield self.sample(seeds=part, labels=chosen, **settings)
 
     def decode(
         self,

@@ -71,21 +71,33 @@ def push(
     folder = _folder(source)
     text = _text(card_file or folder / "README.md", must=card_file is not None)
     app = space_for(space, name, folder, create_pr or revision not in (None, "main"))
+    pages = {f"spaces/{space}/{file}": page for file, page in app.items()}
     if dry_run:
         files = prepared(source, name, text=text, license=license, own_weights=own_weights)
-        return Pushed(name, files=files | {f"spaces/{space}/{file}": text for file, text in app.items()})
-    asked = Asked("push to", name, endpoint_of(endpoint), revision, token)
-    config, files = contents(folder, license, own_weights)
-    target = Target(asked, private, create_pr)
+        return Pushed(name, files=files | pages)
+    target = Target(Asked("push to", name, endpoint_of(endpoint), revision, token), private, create_pr)
+    done = _send(target, contents(folder, license, own_weights), text, source, own_card=bool(card_file))
+    page = push_space(str(space), app, target.asked, private=private) if app else ""
+    return Pushed(name, done.commit, done.changed, done.deleted, done.url, space=page)
+
+
+def _send(
+    target: Target,
+    content: tuple[dict[str, Any], dict[str, Content]],
+    text: str,
+    source: str | Path,
+    own_card: bool,
+) -> Done:
+    """Send a config and its files. Unless `own_card`, the Hub's card may replace `text`."""
+    config, files = content
 
     def complete(theirs: str) -> str:
-        kept = text if card_file else card.choose(text, theirs)
-        completed = readme(config, kept, also=theirs, own=text, address=address(source, name))
+        kept = text if own_card else card.choose(text, theirs)
+        completed = readme(config, kept, also=theirs, own=text, address=address(source, target.asked.repo))
         return theirs if card.same(completed, theirs) else completed
 
-    done = ask(asked, lambda: _commit(target, config, files, complete), again=not create_pr)
-    page = push_space(str(space), app, asked, private=private) if app else ""
-    return Pushed(name, done.commit, done.changed, done.deleted, done.url, space=page)
+    again = not target.create_pr
+    return ask(target.asked, lambda: _commit(target, config, files, complete), again=again)
 
 
 def _commit(

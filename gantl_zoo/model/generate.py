@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,10 +23,10 @@ from gantl_zoo.model.sampling import (
     factor,
     known_labels,
     latents,
-    parts_of,
     scale,
     seeds_of,
 )
+from gantl_zoo.model.stream import Streams
 from gantl_zoo.networks import mapping
 from gantl_zoo.networks.base import evaluating, num_classes_of
 from gantl_zoo.viz.images import Images
@@ -35,7 +35,7 @@ SHOWN = 8  # samples in a notebook's view of a GAN
 QUICK = (256, 50_000_000)  # largest image side and parameter count with samples in that view
 
 
-class Sampler(Model):
+class Sampler(Streams, Model):
     """A model with a generator of images.
 
     All methods compute in the weights' dtype on their device. `generate` and `decode` return float32 on the
@@ -92,23 +92,6 @@ class Sampler(Model):
             seeds=numbers, truncation=truncation, labels=known, batch_size=batch_size, **moved
         )
         return Images(tensor, seeds=numbers, labels=None if known is None else known.tolist())
-
-    def stream(
-        self,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        seeds: Iterable[int] | None = None,
-        labels: int | Iterable[int] | None = None,
-        **settings: Any,
-    ) -> Iterator[Images]:
-        """Generate the images of `sample` in parts, so that they need not fit into memory at once.
-
-        `settings` are further arguments of `sample`. Raises what `generate` raises.
-        """
-        numbers = seeds_of(n, seed, seeds)
-        for part, chosen in parts_of(numbers, labels):
-            yield self.sample(seeds=part, labels=chosen, **settings)
 
     def generate(
         self,

@@ -152,6 +152,5 @@ class Pretrained(Shared):
 
         Raises `UsageError`, and `ExportError` if the network can't be exported.
         """
-        settings: dict[str, Any] = {"format": format, "quantize": quantize}
-        made: Exported = resolve(EXPORT)(self, to, split=split, image_size=image_size, **settings)
-        return made
+        exported: Exported = resolve(EXPORT)(self, to, format, quantize, split, image_size)
+        return exported

@@ -65,6 +65,7 @@ class BackboneDiscriminator(nn.Module):
     num_classes = 0
     any_size = True  # fits images of another size itself
     random_features = False  # True if built on a frozen backbone with random weights; loading keeps it
+    config: dict[str, Any]  # the arguments that build it, if they differ from those that were given
 
     def __init__(
         self, backbone: Any, image_shape: tuple[int, int, int], sees: int, width: int, freeze: bool, mix: bool
@@ -152,19 +153,31 @@ def discriminator(
     `backbone_config`: arguments of the backbone. Those whose names don't occur here can also be passed
         directly.
     """
-    sees = channels if sees is None else sees
     check_sizes("backbone", width=width)
-    if channels not in (1, sees):
-        raise UsageError(f"backbone: a backbone of {sees} channels can't take images of {channels}")
+    sees = input_channels(channels, sees)
     inner = backbone_arguments(backbone_config, further, sees)
     body, random = starting_body(backbone, inner, sees, weights, pretrained)
-    network: Any = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
+    network = BackboneDiscriminator(body, (channels, image_size, image_size), sees, width, freeze, mix)
     network.random_features = freeze and random
     if hasattr(body, "config"):  # its weights bring some of its arguments
-        own: dict[str, Any] = {"image_size": image_size, "channels": channels, "sees": sees, "width": width}
-        own |= {"backbone": backbone, "freeze": freeze, "mix": mix}
-        network.config = own | as_arguments(body.config, nested=backbone_config is not None)
-    return network  # type: ignore[no-any-return]
+        network.config = config_of(network, backbone, width, nested=backbone_config is not None)
+    return network
+
+
+def config_of(network: BackboneDiscriminator, backbone: str, width: int, nested: bool) -> dict[str, Any]:
+    """The arguments that build the network; with `nested` those of the backbone are in `backbone_config`."""
+    channels, size, _ = network.image_shape
+    own: dict[str, Any] = {"image_size": size, "channels": channels, "sees": network.sees, "width": width}
+    own |= {"backbone": backbone, "freeze": network.freeze, "mix": isinstance(network.mixing, Mixing)}
+    return own | as_arguments(network.backbone.config, nested=nested)
+
+
+def input_channels(channels: int, sees: int | None) -> int:
+    """The number of channels that a backbone takes. Raises `UsageError` if it can't take these images."""
+    sees = channels if sees is None else sees
+    if channels not in (1, sees):
+        raise UsageError(f"backbone: a backbone of {sees} channels can't take images of {channels}")
+    return sees
 
 
 def starting_body(

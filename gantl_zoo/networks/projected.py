@@ -213,23 +213,43 @@ def discriminator(
     `backbone_config`: arguments of an architecture.
     """
     check_sizes("projected", width=width, image_size=image_size)
-    release, inner, random = is_release(backbone), dict(backbone_config or {}), False
-    if release:
-        body = released(backbone, sha256)
-        kept: dict[str, Any] = {"sha256": digest(body.state_dict())}
-    else:
-        body, random = starting_body(backbone, inner, inner.pop("channels", channels), weights, pretrained)
-        kept = {"backbone_config": architecture(getattr(body, "config", backbone_config or {}), channels)}
-    check_images(backbone, body, channels)
+    body, kept, random = frozen_body(backbone, channels, backbone_config or {}, sha256, weights, pretrained)
     if resize is not None:
         set_side(backbone, body, resize)
-    shape = (channels, image_size, image_size)
-    classes = check_classes("projected", num_classes)
-    network: Any = ProjectedDiscriminator(body, shape, width, release, classes)
+    classes, shape = check_classes("projected", num_classes), (channels, image_size, image_size)
+    network: Any = ProjectedDiscriminator(body, shape, width, is_release(backbone), classes)
     network.random_features = random
-    kept |= {"backbone": backbone, "image_size": image_size, "channels": channels, "width": width}
-    network.config = kept | {"resize": resize} | ({"num_classes": classes} if classes else {})
+    network.config = kept | config_of(network, backbone, width, resize)
     return network  # type: ignore[no-any-return]
+
+
+def config_of(
+    network: ProjectedDiscriminator, backbone: str, width: int, resize: int | None
+) -> dict[str, Any]:
+    """The arguments that build the network, except those of its backbone's weights."""
+    channels, size, _ = network.image_shape
+    own: dict[str, Any] = {"backbone": backbone, "image_size": size, "channels": channels, "width": width}
+    return own | {"resize": resize} | ({"num_classes": network.num_classes} if network.num_classes else {})
+
+
+def frozen_body(
+    backbone: str,
+    channels: int,
+    config: Mapping[str, Any],
+    sha256: str,
+    weights: str | None,
+    pretrained: bool,
+) -> tuple[Any, dict[str, Any], bool]:
+    """The backbone for images of `channels`, arguments that build it, and whether its weights are random."""
+    if is_release(backbone):
+        body, random = released(backbone, sha256), False
+        kept: dict[str, Any] = {"sha256": digest(body.state_dict())}
+    else:
+        inner = dict(config)
+        body, random = starting_body(backbone, inner, inner.pop("channels", channels), weights, pretrained)
+        kept = {"backbone_config": architecture(getattr(body, "config", config), channels)}
+    check_images(backbone, body, channels)
+    return body, kept, random
 
 
 def architecture(config: Mapping[str, Any], channels: int) -> dict[str, Any]:

@@ -165,13 +165,18 @@ def discriminator(
     check_sizes("stylegan2", channels=channels, mbstd_group=mbstd_group, mapping_layers=mapping_layers)
     classes, clamp = check_classes("stylegan2", num_classes), check_clamp(conv_clamp)
     last, *widths = channel_widths(image_size, channel_base, channel_max)
-    pairs = list(zip(reversed(widths), [*reversed(widths[:-1]), last], strict=True))
+    check_deviations(mbstd_channels, last)
+    pairs = zip(reversed(widths), [*reversed(widths[:-1]), last], strict=True)
     downs = [DownBlock(0 if number else channels, *pair, clamp) for number, pair in enumerate(pairs)]
     mapping = Mapping(0, classes, last, mapping_layers, average=False) if classes else None
-    if mbstd_channels < 0 or (mbstd_channels and last % mbstd_channels):
+    head = Head(Epilogue(last, last if classes else 1, mbstd_group, mbstd_channels, clamp), mapping)
+    return StyleGAN2Discriminator(downs, head, channels, classes)
+
+
+def check_deviations(maps: int, channels: int) -> None:
+    """Raise `UsageError` if the last map has no equal groups of `channels` for that many deviations."""
+    if maps < 0 or (maps and channels % maps):
         raise UsageError(
-            f"stylegan2: mbstd_channels must divide the {last} channels of the last map, or be 0, "
-            f"not {mbstd_channels}"
+            f"stylegan2: mbstd_channels must divide the {channels} channels of the last map, or be 0, "
+            f"not {maps}"
         )
-    b4 = Epilogue(last, last if classes else 1, mbstd_group, mbstd_channels, clamp)
-    return StyleGAN2Discriminator(downs, Head(b4, mapping), channels, classes)

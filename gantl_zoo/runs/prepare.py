@@ -38,7 +38,7 @@ from gantl_zoo.training import engine
 from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import check_engine, check_latent_space, set_up
+from gantl_zoo.training.setup import check_engine, check_needs, set_up
 from gantl_zoo.zoo import gan_named
 
 
@@ -111,29 +111,22 @@ def from_source(
     ready = with_networks(ready, networks, recipe.seed)
     chosen, method = _strategy(strategy, plain(strategy_config or {}), recipe, gan, ready, data.train)
     recipe, why = recipe_for(recipe, choosing, data.train)
-    name, place = source_name(source, gan)
     job = Job(
-        verb="transfer",
-        name=name,
-        place=place,
-        source_given=isinstance(source, GAN) and gan.folder is None,
-        data=spec,
-        recipe=recipe,
-        networks=networks,
-        strategy=chosen.strategy,
-        strategy_config=chosen.settings,
-        conditional=conditional,
-        latent_dim=latent_dim,
-        measuring=measuring or Measuring(),
-        title=title,
-        compare_scratch=compare_scratch,
-        **origin(data, choosing),
-    )
+        verb="transfer", **source_fields(source, gan), data=spec, recipe=recipe, networks=networks,
+        strategy=chosen.strategy, strategy_config=chosen.settings, conditional=conditional,
+        latent_dim=latent_dim, measuring=measuring or Measuring(), title=title,
+        compare_scratch=compare_scratch, **origin(data, choosing),
+    )  # fmt: skip
     run = _assembled(job, data, ready, method)
-    advice = "" if chosen.far is None else nearness(gan, data.train, chosen.far)
-    reasons = [chosen.why, advice, fresh_words(gan, run.setup), why, without_effect(recipe)]
-    run = replace(run, why="\n".join(filter(None, reasons)))
+    run = replace(run, why=transfer_reasons(run, gan, chosen, why))
     return within_budget(without_r1(run, choosing), choosing.minutes)
+
+
+def transfer_reasons(run: Prepared, gan: GAN, chosen: Advice, values: str) -> str:
+    """The lines that explain a transfer: its strategy, its networks and the `values` of its recipe."""
+    advice = "" if chosen.far is None else nearness(gan, run.data.train, chosen.far)
+    recipe = without_effect(run.job.recipe)
+    return "\n".join(filter(None, [chosen.why, advice, fresh_words(gan, run.setup), values, recipe]))
 
 
 def origin(data: RunData, choosing: Open) -> dict[str, Any]:
@@ -171,7 +164,7 @@ def _assembled(
     recipe = job.recipe
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
-    check_latent_space(recipe, gan.generator)
+    check_needs(recipe, gan.generator)
     source = gan if job.verb == "transfer" else None
     loss = build_loss(recipe.loss, recipe.loss_config)
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed, loss)
@@ -194,6 +187,12 @@ def _assembled(
     frozen = frozen_backbones([*setup.networks.values(), *setup.plan.modules.values(), *used])
     monitor = monitor_of(job, data, frozen, avoid)
     return Prepared(job, data, setup, machine, monitor, source)
+
+
+def source_fields(source: str | Path | GAN, gan: GAN) -> dict[str, Any]:
+    """The fields of a job that say where its source comes from."""
+    name, place = source_name(source, gan)
+    return {"name": name, "place": place, "source_given": isinstance(source, GAN) and gan.folder is None}
 
 
 def source_name(source: str | Path | GAN, gan: GAN) -> tuple[str, str | None]:

@@ -19,6 +19,7 @@ from gantl_zoo.runs.choice import Open
 from gantl_zoo.runs.job import Networks
 from gantl_zoo.runs.measuring import Measuring
 from gantl_zoo.runs.spec import DataSpec
+from gantl_zoo.training.callback import check_callbacks
 from gantl_zoo.training.presets import formulas_of
 from gantl_zoo.training.recipe import Recipe, open_settings
 
@@ -157,6 +158,13 @@ def spelled(kind: Any) -> str:
     """A type in words: `int | None` is "a whole number"."""
     kinds = [one for one in get_args(kind) or (kind,) if one is not type(None)]
     return " or ".join(WORDS.get(one, str(one)) for one in kinds)
+
+
+def check_run(settings: Mapping[str, Any], kind: type, *own: str, out: Any, callbacks: Any) -> None:
+    """Raise `UsageError` for arguments of `train` or `transfer` that are not valid; see `check_known`."""
+    check_known(settings, kind, *GENERAL, *own)
+    check_path("out", out)
+    check_callbacks(callbacks)
 
 
 def check_path(name: str, value: Any) -> None:

@@ -18,12 +18,10 @@ from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.resume import check_and_resume
 from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import (
-    GENERAL,
     Data,
     RunSettings,
     TrainSettings,
-    check_known,
-    check_path,
+    check_run,
     data_spec,
     measuring_of,
     networks_of,
@@ -31,7 +29,7 @@ from gantl_zoo.runs.settings import (
     recipe_of,
 )
 from gantl_zoo.runs.spec import RunData
-from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.presets import with_preset
 from gantl_zoo.training.recipe import VERBS, Recipe
 
@@ -72,17 +70,13 @@ def train(
     is created; `TrainingError` if a run can't be written or resumed; `Stopped` after Ctrl-C, with the command
     that continues the run.
     """
-    check_known(settings, TrainSettings, *GENERAL, "report")
+    check_run(settings, TrainSettings, "report", out=out, callbacks=callbacks)
     quiet = silent(quiet, progress)
-    check_path("out", out)
+    how: Any = {"callbacks": callbacks, "report": report}
     if resume is not None:
-        return check_and_resume(
-            resume, settings, name=generator, data=data, callbacks=callbacks, quiet=quiet, report=report
-        )
-    check_callbacks(callbacks)
+        return check_and_resume(resume, settings, name=generator, data=data, quiet=quiet, **how)
     run = prepare_train(generator, data, settings)
-    folder = folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet)
-    return execute(run, folder, callbacks=callbacks, report=report)
+    return execute(run, folder_of(run, out, f"{run.job.name}-{run.data.train.name}", quiet), **how)
 
 
 def prepare_train(generator: str | None, data: Data | None, settings: TrainSettings) -> Prepared:

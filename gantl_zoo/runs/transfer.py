@@ -20,12 +20,10 @@ from gantl_zoo.runs.prepared import Prepared
 from gantl_zoo.runs.resume import check_and_resume
 from gantl_zoo.runs.setting_help import with_settings
 from gantl_zoo.runs.settings import (
-    GENERAL,
     Data,
     RunSettings,
     TransferSettings,
-    check_known,
-    check_path,
+    check_run,
     data_spec,
     measuring_of,
     open_of,
@@ -33,7 +31,7 @@ from gantl_zoo.runs.settings import (
 )
 from gantl_zoo.strategy.auto import AUTO
 from gantl_zoo.strategy.base import TransferStrategy
-from gantl_zoo.training.callback import Callback, check_callbacks
+from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.presets import with_preset
 from gantl_zoo.training.recipe import VERBS, Recipe
 
@@ -68,21 +66,11 @@ def transfer(
 
     `settings`, `callbacks` and errors are as for `train`. Also raises `WeightsError` for a damaged source.
     """
-    check_known(settings, TransferSettings, *GENERAL, "strategy", "report")
+    check_run(settings, TransferSettings, "strategy", "report", out=out, callbacks=callbacks)
     quiet = silent(quiet, progress)
-    check_path("out", out)
     if resume is not None:
-        return check_and_resume(
-            resume,
-            settings,
-            name=source,
-            data=data,
-            strategy=strategy,
-            callbacks=callbacks,
-            quiet=quiet,
-            report=report,
-        )
-    check_callbacks(callbacks)
+        given: Any = {"name": source, "data": data, "strategy": strategy, "callbacks": callbacks}
+        return check_and_resume(resume, settings, **given, quiet=quiet, report=report)
     run = prepare_transfer(source, data, strategy, settings)
     folder = folder_of(run, out, run_name(run), quiet)
     result = execute(run, folder, callbacks=callbacks, report=report)

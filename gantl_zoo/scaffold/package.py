@@ -38,12 +38,8 @@ def new_package(
     SPDX id such as mit. Raises `UsageError` for a name that is taken or not valid, and for a folder that is
     not empty; nothing is written then.
     """
-    module = check_package(name)
-    base = short(name)
-    if not kinds:
-        raise UsageError(f"choose what the package brings: {', '.join(f'--{kind}' for kind in KINDS)}")
-    if wrong := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(unknown("kind", wrong, KINDS))
+    module, base = check_package(name), short(name)
+    check_kinds(kinds)
     check_base(base, kinds)
     if licence.lower() not in LICENCES:
         raise UsageError(unknown("licence", licence, LICENCES))
@@ -94,6 +90,14 @@ def check_package(name: str) -> str:
 def short(name: str) -> str:
     """The registered name of what a package brings: its own, without "gantl-zoo-" before it."""
     return name.removeprefix("gantl-zoo-") or name
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raise `UsageError` for kinds that don't exist, and if there are none."""
+    if not kinds:
+        raise UsageError(f"choose what the package brings: {', '.join(f'--{kind}' for kind in KINDS)}")
+    if wrong := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(unknown("kind", wrong, KINDS))
 
 
 def check_base(base: str, kinds: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from gantl_zoo.testing.probes import (
     train,
     trainer_of,
 )
-from gantl_zoo.testing.subject import Subject, begun
+from gantl_zoo.testing.subject import Subject, begun, check_class
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.losses import build_loss, is_adversarial
@@ -43,12 +43,12 @@ class Setting(Subject):
         """A trainer of a small GAN with this setting."""
         option = {"losses": "loss", "augmentations": "aug", "regularizers": "regularizer"}[self.kind]
         settings: dict[str, Any] = {option: self.name, f"{option}_config": dict(self.config)}
-        needs = self.kind == "regularizers" and self.built.latent_space
+        needs = self.kind == "regularizers" and (self.built.latent_space or self.built.stages)
         return trainer_of(mapped_gan() if needs else small_gan(), **settings)
 
 
 def mapped_gan() -> GAN:
-    """A small GAN whose generator has an intermediate latent space."""
+    """A small GAN whose generator has an intermediate latent space, and an image for each stage."""
     small = {"image_size": 8, "channels": 1, "channel_base": 32, "channel_max": 4}
     own = small | {"w_dim": 8, "latent_dim": 8, "mapping_layers": 1}
     with seeded(0):
@@ -106,9 +106,7 @@ def values(subject: Setting) -> tuple[dict[str, Any], Tensor, SmallDiscriminator
 @AUGMENTATIONS.check("augmentation", "builds")
 def is_augmentation(subject: Setting) -> str:
     """An augmentation is a `gz.Augment`."""
-    if isinstance(subject.built, Augment):
-        return ""
-    return f"it is a {type(subject.built).__name__}; derive its class from gz.Augment"
+    return check_class(subject.built, Augment, "gz.Augment")
 
 
 @AUGMENTATIONS.check("shape", "augmentation")
@@ -153,9 +151,7 @@ def differentiable(subject: Setting) -> str:
 @REGULARIZERS.check("regularizer", "builds")
 def is_regularizer(subject: Setting) -> str:
     """A regularizer is a `gz.Regularizer`."""
-    if isinstance(subject.built, Regularizer):
-        return ""
-    return f"it is a {type(subject.built).__name__}; derive its class from gz.Regularizer"
+    return check_class(subject.built, Regularizer, "gz.Regularizer")
 
 
 @REGULARIZERS.check("latent-space", "regularizer")

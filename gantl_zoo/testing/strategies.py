@@ -30,7 +30,7 @@ from gantl_zoo.testing.probes import (
     train,
     trainer_of,
 )
-from gantl_zoo.testing.subject import Subject, begun
+from gantl_zoo.testing.subject import Subject, begun, check_class
 from gantl_zoo.training.trainer import Trainer
 
 STEPS = 4
@@ -68,9 +68,7 @@ SUITE = begun()
 @SUITE.check("strategy", "builds")
 def is_strategy(subject: Strategy) -> str:
     """A strategy is a `gz.TransferStrategy`."""
-    if isinstance(subject.built, TransferStrategy):
-        return ""
-    return f"it is a {type(subject.built).__name__}; derive its class from gz.TransferStrategy"
+    return check_class(subject.built, TransferStrategy, "gz.TransferStrategy")
 
 
 @SUITE.check("plan", "strategy")

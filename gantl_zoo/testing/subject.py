@@ -20,6 +20,13 @@ from gantl_zoo.testing.check import Suite
 UNNAMED = "under-test"  # the temporary name of an object that is not registered
 
 
+def check_class(made: Any, kind: type, name: str) -> str:
+    """ "" if an object has the class `kind`; else what is wrong, with the public `name` of the class."""
+    if isinstance(made, kind):
+        return ""
+    return f"it is a {type(made).__name__}; derive its class from {name}"
+
+
 @dataclass
 class Subject:
     """A name of a registry, with the arguments that it is checked with."""

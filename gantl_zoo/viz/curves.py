@@ -59,6 +59,8 @@ def panels_with_rows(
 
 def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
     """Draw one panel."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     lowest = float("inf")
     for name in panel.columns:
         points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
@@ -74,6 +76,9 @@ def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
         axes.axhline(low, color=GOOD, linestyle="--", label=panel.meaning)
     if panel.logarithmic and lowest > 0:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(panel.title, fontsize=11, loc="left")
     axes.set_xlabel("step")
     axes.set_ylabel(panel.unit)

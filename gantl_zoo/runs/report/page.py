@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantl_zoo.runs.report.contents import Contents, comparison_of
 from gantl_zoo.runs.report.pictures import WIDE, Figure, encoded, figures, spread
@@ -13,6 +14,9 @@ from gantl_zoo.runs.report.svg import curves, together
 from gantl_zoo.runs.report.words import FLOOR, meanings
 from gantl_zoo.version import VERSION
 from gantl_zoo.viz.curves import names
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HERE = Path(__file__).parent
 LIMIT = 2_600_000  # bytes of all pictures of a page, so that it stays under 3 MB
@@ -46,17 +50,11 @@ class Part:
 
 def html(all_contents: Sequence[Contents]) -> str:
     """One self-contained page about a few runs or models."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["number"] = number
     parts = [part_of(one, f"p{i}", LIMIT // len(all_contents)) for i, one in enumerate(all_contents)]
     files = {name: Markup((HERE / f"page.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
-    return environment.get_template("page.html.j2").render(
+    return template().render(
         parts=parts,
         title=" and ".join(one.title for one in all_contents[:3]) + (" …" if len(all_contents) > 3 else ""),
         compared=compared(all_contents),
@@ -65,6 +63,19 @@ def html(all_contents: Sequence[Contents]) -> str:
         svg=Markup,
         **files,
     )
+
+
+@cache
+def template() -> Template:
+    """The template of the page, which takes longer to compile than to fill."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["number"] = number
+    return environment.get_template("page.html.j2")
 
 
 def part_of(about: Contents, key: str, limit: int) -> Part:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import SMALL, moved, new_trainer, state
 from PIL import Image
+from quick_runs import full_runs, quick_runs  # noqa: F401
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
