@@ -9,7 +9,7 @@ import typer
 from test_docs import DOCS, text_of
 
 from gantl_zoo.cli.app import app
-from gantl_zoo.data.files import CORRUPT_LIMIT
+from gantl_zoo.data.decoding import CORRUPT_LIMIT
 from gantl_zoo.data.split import HELD_OUT
 from gantl_zoo.runs.diagnosis import amount, discriminator, samples, settings
 from gantl_zoo.runs.diagnosis.condition import Condition
