@@ -97,10 +97,8 @@ def test_readme_is_short_and_opens_with_the_demo() -> None:
 
 def test_every_page_is_listed() -> None:
     for page in GUIDE:
-        for index in (
-            DOCS / "plugins.md" if page.parent == AUTHORS else ROOT / "README.md",
-            DOCS / "index.md",
-        ):
+        beside = DOCS / "plugins.md" if page.parent == AUTHORS else ROOT / "README.md"
+        for index in (beside, DOCS / "index.md"):
             place = page.relative_to(index.parent).as_posix()
             assert page.name == "index.md" or f"]({place})" in text_of(index), f"{named(index)} omits {place}"
 

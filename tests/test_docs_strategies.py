@@ -17,7 +17,7 @@ RATIO = re.compile(r"\b\d\.\d\d\b")
 
 
 def measured() -> dict[tuple[str, str, str], str]:
-    """The ratios to scratch of transfer-short.md, by pair, number of images and strategy with its settings."""
+    """The ratios to scratch of transfer-short.md, by pair, number of images and strategy."""
     found, pair, images = {}, "", ""
     for line in text_of(ROOT / "benchmarks" / "transfer-short.md").splitlines():
         if line.startswith("## "):

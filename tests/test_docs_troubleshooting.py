@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: a section for each condition of the doctor, with its thresholds and real options."""
+"""docs/troubleshooting.md: each condition of the doctor, with its thresholds and real options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from test_docs import DOCS, text_of
 
 from gantl_zoo.cli.app import app
-from gantl_zoo.data.files import CORRUPT_LIMIT
+from gantl_zoo.data.decoding import CORRUPT_LIMIT
 from gantl_zoo.data.split import HELD_OUT
 from gantl_zoo.runs.diagnosis import amount, discriminator, samples, settings
 from gantl_zoo.runs.diagnosis.condition import Condition
@@ -46,7 +46,7 @@ def test_a_condition_has_a_section(condition: Condition) -> None:
     assert condition.title.lower() in first
     assert condition.note is ("note" in first)
     assert all(part in text for part in PARTS)
-    plain = text.replace(" %", "%")
+    plain = " ".join(text.split()).replace(" %", "%")
     assert all(number in plain for number in THRESHOLDS.get(condition.name, []))
 
 
