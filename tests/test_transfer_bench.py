@@ -227,7 +227,7 @@ def test_defaults_of_pairs_above_32_pixels() -> None:
     assert bench.budget_for(grey) == bench.Budget() == bench.budget_for((*grey, *colour))
     budget = bench.budget_for(colour, batch=8, steps=None)
     assert (budget.steps, budget.batch, budget.looks, budget.samples) == (600, 8, 4, 500)
-    assert bench.choose_pairs((), "", "") == bench.PAIRS[:3]
+    assert bench.choose_pairs((), "", "") == bench.GREY_PAIRS == bench.PAIRS[:3]
     pair = bench.choose_pairs((), "dcgan-faces", "portraits", pool=20)[0]
     assert (pair.preset, pair.pool, pair.note) == ("transfer-64", 20, "20 images to draw from, 80 held out")
     assert bench.shots_of((pair,)) == (0,) and bench.shots_of(grey) == bench.SHOTS
