@@ -71,7 +71,7 @@ def main() -> None:
         some = {"part": bench.choose_part(options.part), "out": OUT, "data_root": options.data_root}
         for budget, trials, shots, strategies in PHASES:
             bench.transfer_table(
-                bench.PAIRS, strategies, shots, trials=trials, budget=budget, say=print, **some
+                bench.GREY_PAIRS, strategies, shots, trials=trials, budget=budget, say=print, **some
             )
     shutil.copy(cells, HERE / "transfer.jsonl")
     for name, budget in REPORTS.items():

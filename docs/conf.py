@@ -37,6 +37,7 @@ toc_object_entries_show_parents = "hide"
 # nothing comes from another host: Furo has no fonts or scripts from elsewhere
 html_theme = "furo"
 html_title = f"gantl_zoo {VERSION}"
+html_favicon = "../gantl_zoo/studio/static/icon.svg"
 html_static_path = ["sitegen/static"]
 html_css_files = ["site.css"]
 html_copy_source = False

@@ -194,6 +194,7 @@ class Handler(BaseHTTPRequestHandler):
         data = ModelCard(readme).data.to_dict() if readme else {}
         siblings = [self.entry(path, content) | {"rfilename": path} for path, content in files.items()]
         tags = [*data.get("tags", []), data.get("library_name", "")]
+        name = name.removeprefix("datasets/")
         return {"id": name, "modelId": name, "sha": commit, "private": repo.private, "siblings": siblings,
                 "tags": tags, "cardData": data, "pipeline_tag": data.get("pipeline_tag")}  # fmt: skip
 
@@ -204,6 +205,28 @@ class Handler(BaseHTTPRequestHandler):
             oid = hashlib.sha256(content).hexdigest()
             result["lfs"] = {"oid": oid, "sha256": oid, "size": len(content), "pointerSize": 134}
         return result
+
+    def tree(self, name: str, revision: str, folder: str = "") -> Any:
+        repo, commit = self.at(name, revision)
+        files = repo.commits[commit]
+        inside = f"{folder}/" if folder else ""
+        found = [self.entry(path, content) for path, content in files.items() if path.startswith(inside)]
+        if folder and not found:
+            raise Answer(404, "EntryNotFound")
+        if self.query.get("recursive") != ["True"] and self.query.get("recursive") != ["true"]:
+            deep = [entry for entry in found if "/" in entry["path"][len(inside) :]]
+            tops = {inside + entry["path"][len(inside) :].partition("/")[0] for entry in deep}
+            found = [entry for entry in found if entry not in deep]
+            found += [{"type": "directory", "path": top, "oid": git_hash(top.encode())} for top in tops]
+        return 200, found, {}
+
+    def paths_info(self, name: str, revision: str) -> Any:
+        repo, commit = self.at(name, revision)
+        files, wanted = repo.commits[commit], parse_qs(self.body.decode()).get("paths", [])
+        found = [self.entry(path, files[path]) for path in wanted if path in files]
+        folders = [path for path in wanted if any(file.startswith(f"{path}/") for file in files)]
+        found += [{"type": "directory", "path": path, "oid": git_hash(path.encode())} for path in folders]
+        return 200, found, {}
 
     def models(self) -> Any:
         wanted, search = self.query.get("filter", []), self.query.get("search", [""])[0]
@@ -277,13 +300,14 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(404, "EntryNotFound", **{"X-Repo-Commit": commit})
         etag = hashlib.sha256(content).hexdigest() if self.hub.is_large(path) else git_hash(content)
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
-            start = int(asked[1])
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            return 206, content[start:], headers
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, part = int(asked[1]), content[int(asked[1]) : int(asked[2] or len(content)) + 1]
+            headers["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+            return 206, part, headers
         return 200, content, headers
 
 
+DATASET = r"/api/(datasets/[\w.-]+/[\w.-]+)"
 MODEL, SPACE = r"/api/models/([\w.-]+/[\w.-]+)", r"/api/(spaces/[\w.-]+/[\w.-]+)"
 ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/api/repos/create", Handler.create),
@@ -299,5 +323,13 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("POST", SPACE + "/commit/(.+)", Handler.commit),
     ("POST", r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", Handler.batch),
     ("PUT", "/lfs/([0-9a-f]{64})", Handler.put),
-    *((method, r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", Handler.file) for method in ("HEAD", "GET")),
+    ("GET", DATASET, Handler.info),
+    ("GET", DATASET + "/revision/(.+)", Handler.info),
+    ("GET", DATASET + "/tree/([^/]+)", Handler.tree),
+    ("GET", DATASET + "/tree/([^/]+)/(.+)", Handler.tree),
+    ("POST", DATASET + "/paths-info/([^/]+)", Handler.paths_info),
+    *(
+        (method, r"/((?:datasets/)?[\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", Handler.file)
+        for method in ("HEAD", "GET")
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Fixtures that make short runs fast: curves and health checks take most of the time of a few small steps."""
+"""Fixtures that make short runs fast: what surrounds the training takes most of the time of a few steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gantl_zoo.runs import prepare
 from gantl_zoo.runs.report import svg
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.training import health
@@ -22,8 +23,9 @@ def full_runs() -> None:
 
 @pytest.fixture(autouse=True)
 def quick_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves are blank pictures and health checks draw few samples, unless the test uses `full_runs`."""
+    """Runs draw no curves, check few samples and name no other source, unless the test uses `full_runs`."""
     if "full_runs" not in request.fixturenames:
+        monkeypatch.setattr(prepare, "nearness", lambda source, images, far: "")
         monkeypatch.setattr(curves, "draw", blank_picture)
         monkeypatch.setattr(svg, "drawn", blank_svg)
         monkeypatch.setattr(health, "LOOKED_AT", 32)

@@ -81,7 +81,7 @@ def test_declared_sizes_are_those_of_the_images(name: str) -> None:
 def test_declared_sizes_of_glyphs_are_those_of_the_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing all 24,000 letters takes long, so few are drawn."""
     sizes = sizes_of("glyphs")
-    assert sizes is not None and glyphs.COUNTS == {"train": sizes.train, "test": sizes.test}
+    assert sizes is not None and {"train": sizes.train, "test": sizes.test} == glyphs.COUNTS
     monkeypatch.setattr(glyphs, "COUNTS", {"train": 52, "test": 26})
     monkeypatch.setattr(glyphs, "load", glyphs.load.__wrapped__)
     train, test = (data.load("glyphs", split=split) for split in ("train", "test"))

@@ -22,7 +22,7 @@ from gantl_zoo.cli.app import main
 from gantl_zoo.data import ImageData
 from gantl_zoo.networks.base import BlockDiscriminator
 from gantl_zoo.registry.releases import release_folder
-from gantl_zoo.runs import choice, estimate, prepared
+from gantl_zoo.runs import choice, estimate, prepare, prepared
 from gantl_zoo.runs.choice import Open, choose_recipe
 from gantl_zoo.runs.dry_run import dry_run
 from gantl_zoo.runs.job import Job
@@ -322,6 +322,14 @@ def test_a_far_target_is_told_which_release_is_nearer(images: ImageData) -> None
     noise = ImageData(torch.randint(0, 256, (60, 1, 28, 28), dtype=torch.uint8))
     far = choice.nearness(digits, noise, 5.0)
     assert far.startswith("no released model is near these images (") and "--compare-scratch" in far
+
+
+def test_the_advice_is_a_reason_of_the_run(
+    gan: gz.GAN, images: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "nearness", lambda source, images, far: f"another source, {far > 0}")
+    assert "another source, True" in prepare_transfer(gan, images, None, {"steps": 2}).why.splitlines()
+    assert "another source" not in prepare_transfer(gan, images, "full", {"steps": 2}).why
 
 
 def test_training_on_few_images_without_augmentation_is_advised(images: ImageData) -> None:

@@ -6,7 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from xml.etree import ElementTree
 
@@ -61,10 +64,11 @@ def test_pages_from_outside_of_the_guide_have_links_that_lead_somewhere(tmp_path
 def test_contents_have_every_page_of_the_guide_once() -> None:
     index = links.rewritten((DOCS / "index.md").read_text(), DOCS / "index.md", "index")
     above = pages.contents(index)
-    parents = {*pages.of_the_guide(), *pages.MADE_BELOW}
+    parents = {*pages.of_the_guide(DOCS), *pages.MADE_BELOW}
     listed = re.findall(r"^/(.+)$", above, re.M) + [page for one in parents for page in pages.children(one)]
     assert len(listed) == len(set(listed))
-    assert {*pages.of_the_guide(), "generated/tour", "generated/models/dcgan-faces"} <= set(listed)
+    assert {*pages.of_the_guide(DOCS), "generated/tour", "generated/models/dcgan-faces"} <= set(listed)
+    assert {"generated/SECURITY", "generated/CHANGELOG"} <= set(listed)
     assert list(pages.groups(index)) == re.findall(r"^([^\n:]+):$", index, re.M)
     assert ":caption: More" not in above
     assert ":caption: More\n\n/studio\n" in pages.contents(index.replace("[Studio](studio.md)", "Studio"))
@@ -86,6 +90,12 @@ def test_a_page_in_a_folder_stands_below_the_page_that_lists_it(
     assert pages.children("more") == ["kinds/b", "kinds/a"]
     assert pages.prepared("more", "# More").endswith(":hidden:\n\n/kinds/b\n/kinds/a\n```\n")
     assert "kinds" not in pages.contents((tmp_path / "index.md").read_text())
+
+
+def test_an_item_of_the_index_may_list_several_pages() -> None:
+    items = "- [A](a.md), [b](b.md),\n  [c](kinds/c.md): as in [d](d.md).\n- [E](e.md)\n"
+    index = f"All:\n\n{items}\nEnd:\n\n1. [F](f.md): f\n"
+    assert pages.groups(index) == {"All": ["a", "b", "kinds/c", "e"], "End": ["f"]}
 
 
 def test_the_tour_has_the_cells_and_the_outputs_of_the_notebook(tmp_path: Path) -> None:
@@ -223,8 +233,7 @@ def chromium() -> Iterator[Any]:
         yield program
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize(
     "page", ["index", "how-it-is-built", "generated/gallery", "generated/tour", "generated/api/models"]
 )
@@ -243,6 +252,15 @@ def test_the_built_site_loads_nothing_from_elsewhere(
 
 
 def test_the_search_of_the_built_site_finds_a_name(chromium: Any) -> None:
-    shown = opened(chromium, (SITE / "search.html").as_uri() + "?q=truncation")
-    shown.page.locator("#search-results li").first.wait_for(timeout=20_000)
-    assert shown.errors == [] and all(address.startswith("file:") for address in shown.requests)
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        home = f"http://127.0.0.1:{server.server_port}"
+        shown = opened(chromium, f"{home}/search.html?q=truncation_sweep")
+        shown.page.locator("#search-results li").first.wait_for(timeout=20_000)
+        shown.page.wait_for_load_state("networkidle")
+        server.shutdown()
+    assert "gantl_zoo.latent.truncation_sweep" in shown.page.inner_text("#search-results")
+    assert shown.errors == [] and all(address.startswith(home) for address in shown.requests)

@@ -145,9 +145,15 @@ def test_a_run_whose_job_is_killed_is_found_and_stopped(
 def test_a_job_whose_process_is_lost(settings: Settings) -> None:
     place = settings.jobs / "00001"
     place.mkdir(parents=True)
-    job.write_json(place / "job.json", {"words": ["transfer"], "label": "x", "created": 0.0})
-    job.write_json(place / "state.json", {"pid": 1, "began": 1.0})
-    assert Queue(settings).named(1).state == "lost"
+    asked = {"words": ["transfer", "./small"], "label": "x", "created": 0.0, "out": str(settings.out)}
+    job.write_json(place / "job.json", asked)
+    job.write_json(place / "state.json", {"pid": 1, "began": 1.0, "first": 1})
+    for number in (0, 1):
+        run = settings.out / f"{number:05d}-small"
+        run.mkdir(parents=True)
+        assert Queue(settings).named(1).state == "lost" and not Queue(settings).named(1).run
+        job.write_json(run / "config.json", {"verb": "transfer", "name": "./small"})
+    assert Queue(settings).named(1).run == "00001-small"  # it had not been noted
     (place / "job.json").write_text("{damaged")
     assert Queue(settings).entries()[0].label == "a run"
     with pytest.raises(UsageError, match="no job 7"):

@@ -159,6 +159,7 @@ def test_a_colour_pair_has_its_own_recipe_networks_and_samples(colours: Path, tm
     config = {"image_size": 16, "channels": 3, "width": 4}
     source = gz.build_gan("dcgan", "dcgan", generator_config=config, discriminator_config={"width": 4})
     own: dict[str, Any] = {"pool": 12, "image_size": 32, "metric": "kd", "preset": "transfer-64"}
+    own["extractor"] = "pixels"
     pair = bench.Pair("colours", str(colours), str(source.save(tmp_path / "source")), **own)
     budget = bench.Budget(steps=2, batch=4, looks=1, samples=20)
     wide = "scratch generator=dcgan generator.width=3 discriminator=dcgan discriminator.width=2 lr=1e-3"
@@ -226,7 +227,7 @@ def test_defaults_of_pairs_above_32_pixels() -> None:
     assert bench.budget_for(grey) == bench.Budget() == bench.budget_for((*grey, *colour))
     budget = bench.budget_for(colour, batch=8, steps=None)
     assert (budget.steps, budget.batch, budget.looks, budget.samples) == (600, 8, 4, 500)
-    assert bench.choose_pairs((), "", "") == bench.PAIRS[:3]
+    assert bench.choose_pairs((), "", "") == bench.GREY_PAIRS == bench.PAIRS[:3]
     pair = bench.choose_pairs((), "dcgan-faces", "portraits", pool=20)[0]
     assert (pair.preset, pair.pool, pair.note) == ("transfer-64", 20, "20 images to draw from, 80 held out")
     assert bench.shots_of((pair,)) == (0,) and bench.shots_of(grey) == bench.SHOTS
@@ -303,7 +304,7 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
         ),
         (("--source", "dcgan-faces", "--data", "portraits", "--pool", "-1"), "--pool must be at least 1"),
         (("--pair", "faces-portraits", "--shots", "60"), "--shots 60: the images of faces-portraits are"),
-        (("--strategy", "full loss=hing"), "unknown loss 'hing'; did you mean 'hinge'?"),
+        (("--strategy", "full loss=hing"), "unknown loss 'hing'; did you mean hinge?"),
         (("--strategy", "full r1=-1"), "r1 must be 0 or more, not -1"),
         (("--strategy", "scratch first=1"), "scratch: first is not a setting of the recipe; networks are"),
         (

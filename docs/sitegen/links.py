@@ -28,7 +28,7 @@ PLACES = [
     (r"model_cards/(.+)\.md", r"generated/models/\1"),
     (r"plugins/([^/]+)/README\.md", r"generated/plugins/\1"),
     (r"README\.md", "index"),
-    (r"([A-Z]+)\.md", r"generated/\1"),
+    (r"([A-Z_]+)\.md", r"generated/\1"),
 ]
 
 

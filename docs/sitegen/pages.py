@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from sitegen.links import DOCS, ROOT, page_of, rewritten
 
-COPIED = ["CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "model_cards/*.md", "plugins/*/README.md"]
+COPIED = ["*.md", "benchmarks/*.md", "model_cards/*.md", "plugins/*/README.md"]
 MADE = {"Reference": ["generated/gallery", "generated/api/index"]}
 MADE_BELOW = {
     "generated/benchmarks/README": "benchmarks/*.md",
     "generated/gallery": "model_cards/*.md",
     "plugins": "plugins/*/README.md",
 }
-LAST = ["generated/benchmarks/README", "generated/CONTRIBUTING", "generated/CHANGELOG"]
-ITEM = re.compile(r"^(?:\d+\.|-) \[[^\]]*\]\(([^)#]+)\)", re.M)
+LAST = ["benchmarks/README.md", "*.md"]
+ITEM = re.compile(r"^(?:\d+\.|-) (.+(?:\n {2,}.+)*)", re.M)
+PAGE = re.compile(r"\]\(([^)#]+)\.md\)")
 ROOMS = "<!-- the site shows the picture of the rooms here -->"
 PICTURE = """
 ![The rooms of the package on their floors, and what they import](generated/rooms.svg)
@@ -38,14 +40,18 @@ Reference:
 
 def write(generated: Path) -> None:
     """Copy the Markdown from outside of `docs/`, with its links led to pages."""
-    for pattern in COPIED:
-        for file in sorted(ROOT.glob(pattern)):
-            page = page_of(file)
-            assert page is not None, file
-            target = generated.parent / f"{page}.md"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            text = titled(without_head(file.read_text(encoding="utf-8")), file.stem)
-            target.write_text(rewritten(text, file, page), encoding="utf-8")
+    for page, file in copied(COPIED).items():
+        target = generated.parent / f"{page}.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = titled(without_head(file.read_text(encoding="utf-8")), file.stem)
+        target.write_text(rewritten(text, file, page), encoding="utf-8")
+
+
+def copied(patterns: Iterable[str]) -> dict[str, Path]:
+    """The pages that are made of the files that match, and these files. `README.md` is not one of them."""
+    files = [file for pattern in patterns for file in sorted(ROOT.glob(pattern))]
+    places = {page_of(file): file for file in files}
+    return {page: file for page, file in places.items() if page is not None and page != "index"}
 
 
 def without_head(text: str) -> str:
@@ -70,11 +76,12 @@ def prepared(page: str, text: str) -> str:
 
 
 def groups(index: str) -> dict[str, list[str]]:
-    """The pages of each list of `index.md`, by the line above the list."""
-    found = {}
+    """The pages of each list of `index.md`, by the line above it. Links after a colon are not in the list."""
+    found: dict[str, list[str]] = {}
     for part in re.split(r"\n(?=[^\n]+:\n\n(?:\d+\.|-) )", index):
-        if items := [item.removesuffix(".md") for item in ITEM.findall(part)]:
-            found[part.strip().partition(":")[0]] = items
+        heads = [item.partition("): ")[0] + ")" for item in ITEM.findall(part)]
+        if pages := [page for head in heads for page in PAGE.findall(head)]:
+            found[part.strip().partition(":")[0]] = pages
     return found
 
 
@@ -82,40 +89,46 @@ def contents(index: str) -> str:
     """The side bar: the lists of `index.md`, the made pages before the last list, and pages in no list."""
     *first, (last, background) = groups(index).items()
     listed = {page for _, pages in [*first, (last, background)] for page in pages}
-    others = [page for page in of_the_guide() if page not in listed and not parent(page)]
-    parts = [*first, ("More", others), *MADE.items(), (last, [*background, *LAST])]
+    below = {page for pages in families(DOCS).values() for page in pages}
+    others = [page for page in of_the_guide(DOCS) if page not in listed | below]
+    parts = [*first, ("More", others), *MADE.items(), (last, [*background, *copied(LAST)])]
     return "".join(toctree(pages, title) for title, pages in parts if pages)
 
 
-def of_the_guide() -> list[str]:
+def of_the_guide(docs: Path) -> list[str]:
     """All pages in `docs/` but the index."""
-    files = (file.relative_to(DOCS) for file in DOCS.rglob("*.md"))
+    files = (file.relative_to(docs) for file in docs.rglob("*.md"))
     kept = (file for file in files if file.parts[0] not in ("generated", "_build", "sitegen"))
     return sorted(page for file in kept if (page := file.with_suffix("").as_posix()) != "index")
 
 
-def parent(page: str) -> str | None:
-    """The page above a page of a folder in the side bar: the one with the most links to the folder."""
-    folder = page.rpartition("/")[0]
-    if not folder:
-        return None
-    links = {name: text_of(name).count(f"]({folder}/") for name in of_the_guide() if "/" not in name}
-    best = max(links, key=lambda name: links[name])
-    return best if links[best] else None
+@cache
+def families(docs: Path) -> dict[str, list[str]]:
+    """The pages that stand below another one in the side bar, in the order in which that one links to them.
+
+    These are the pages that `index.md` does not list. They are in a folder, and stand below the page that has
+    the most links to the folder.
+    """
+    texts = {
+        page: (docs / f"{page}.md").read_text(encoding="utf-8") for page in ["index", *of_the_guide(docs)]
+    }
+    listed = {page for pages in groups(texts.pop("index")).values() for page in pages}
+    found: dict[str, list[str]] = {}
+    for folder in sorted({page.rpartition("/")[0] for page in texts if page not in listed} - {""}):
+        best = max(
+            (page for page in texts if "/" not in page), key=lambda page: texts[page].count(f"]({folder}/")
+        )
+        links = PAGE.findall(texts[best])
+        inside = [page for page in texts if page.rpartition("/")[0] == folder and page not in listed]
+        if any(page in links for page in inside):
+            found.setdefault(best, []).extend(sorted(inside, key=[*links, *inside].index))
+    return found
 
 
 def children(page: str) -> list[str]:
-    """The pages that stand below a page in the side bar, in the order in which it links to them."""
-    text = text_of(page) if "/" not in page else ""
-    below = [other for other in of_the_guide() if parent(other) == page]
-    below.sort(key=lambda other: (f"]({other}.md" not in text, text.find(f"]({other}.md"), other))
-    files = sorted(ROOT.glob(MADE_BELOW[page])) if page in MADE_BELOW else []
-    return below + [place for file in files if (place := page_of(file)) is not None and place != page]
-
-
-def text_of(page: str) -> str:
-    """The Markdown of a page of the guide."""
-    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    """The pages that stand below a page in the side bar."""
+    made = copied([MADE_BELOW[page]]) if page in MADE_BELOW else {}
+    return [*families(DOCS).get(page, []), *(place for place in made if place != page)]
 
 
 def toctree(pages: Iterable[str], title: str = "") -> str:

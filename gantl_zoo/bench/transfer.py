@@ -30,6 +30,7 @@ from gantl_zoo.bench.transfer_cells import (
 from gantl_zoo.bench.transfer_draw import count_images
 from gantl_zoo.bench.transfer_pairs import (
     GREY,
+    GREY_PAIRS,
     LOSS,
     PAIRS,
     Pair,
@@ -51,6 +52,7 @@ from gantl_zoo.strategy.combine import rehearse
 from gantl_zoo.zoo import gan_named
 
 __all__ = [
+    "GREY_PAIRS",
     "PAIRS",
     "RESULTS",
     "Budget",
@@ -114,7 +116,7 @@ def check_pool(pair: Pair, shots: Sequence[int], data_root: str | Path | None) -
 
 
 def transfer_table(
-    pairs: Sequence[Pair] = PAIRS,
+    pairs: Sequence[Pair] = GREY_PAIRS,
     strategies: Sequence[str] = ("full", "freeze-d"),
     shots: Sequence[int] = SHOTS,
     *,

@@ -6,6 +6,7 @@ import io
 import random
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from gantl_zoo.data import ImageData, is_name, load
@@ -37,11 +38,11 @@ def of_files(source: Path) -> list[Entry]:
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
-    found = []
+    found: list[Entry] = []
     for number, name in enumerate(sorted(laid_out.paths)):
         folder = laid_out.labels.get(name, "")
         path = PurePosixPath(folder, f"{number:06}{PurePosixPath(name).suffix}")
-        found.append((str(path), lambda name=name: read(name)))
+        found.append((str(path), partial(read, name)))
     return found
 
 
@@ -53,11 +54,11 @@ def of_images(images: ImageData) -> list[Entry]:
         sheet(images.images[number : number + 1].numpy(), 1, scale=1).save(file, "png")
         return file.getvalue()
 
-    found = []
+    found: list[Entry] = []
     for number in range(len(images)):
         folder = "" if images.labels is None else images.classes[int(images.labels[number])]
         path = PurePosixPath(folder, f"{images.split}{number:06}.png")
-        found.append((str(path), lambda number=number: png(number)))
+        found.append((str(path), partial(png, number)))
     return found
 
 

@@ -65,20 +65,21 @@ class Pair:
         return {key: value for key, value in asdict(self).items() if key not in unset & set(LATER)}
 
 
-PAIRS = (
+GREY_PAIRS = (
     Pair("mnist-fashion", "fashion-mnist", learn="mnist", note="far: digits to clothes"),
     Pair("mnist-glyphs", "glyphs", learn="mnist", note="near: digits to printed letters"),
     Pair("digits", "mnist:5-9", learn="mnist:0-4", note="nearest: digits 0–4 to digits 5–9"),
-    Pair(
-        "faces-portraits",
-        "portraits",
-        "dcgan-faces",
-        note="near, in colour: drawn faces to line drawings of faces",
-        metric="kd",
-        preset=COLOUR,
-        pool=50,
-    ),
 )
+FACES = Pair(
+    "faces-portraits",
+    "portraits",
+    "dcgan-faces",
+    note="near, in colour: drawn faces to line drawings of faces",
+    metric="kd",
+    preset=COLOUR,
+    pool=50,
+)
+PAIRS = (*GREY_PAIRS, FACES)
 
 
 def choose_pairs(
@@ -99,7 +100,7 @@ def choose_pairs(
     known = {pair.name: pair for pair in PAIRS}
     if strange := sorted(set(names) - set(known)):
         raise UsageError(unknown("pair", strange, known))
-    return tuple(known[name] for name in names) or tuple(pair for pair in PAIRS if not pair.preset)
+    return tuple(known[name] for name in names) or GREY_PAIRS
 
 
 def own_pair(

@@ -143,7 +143,8 @@ def table(rows: Sequence[Row]) -> str:
         "core seconds",
     ]
     floors: dict[str, float | None] = next((row["floors"] for row in rows if row["floors"]), {})
-    real = [number(floors[key], key) if floors.get(key) is not None else "" for key in measured(rows)]
+    values = [floors.get(key) for key in measured(rows)]
+    real = ["" if one is None else number(one, key) for one, key in zip(values, measured(rows), strict=True)]
     last = [row_of(["real images", "", real[0], "", *real[1:], "", "", ""])] if floors else []
     return "\n".join([row_of(head), "|---" * len(head) + "|", *lines, *last])
 

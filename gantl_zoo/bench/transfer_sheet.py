@@ -22,9 +22,9 @@ GAP, HEAD, SIDE = 8, 24, 90  # pixels: between panels, of the titles above and o
 
 def save_pictures(folder: Path, gan: GAN, settings: Mapping[str, Any]) -> None:
     """Write samples of a cell's best model, and some of its training images, into the cell's folder."""
-    few = {key: settings.get(key) for key in ("shots", "data_seed") if key in settings}
+    few: dict[str, Any] = {key: settings.get(key) for key in ("shots", "data_seed") if key in settings}
     images = load(settings["data"], image_size=gan.image_shape[1], root=settings["data_root"], **few)
-    images = images.few(min(SAMPLES, len(images)), 0).fit(channels=gan.image_shape[0])
+    images = images.few(min(SAMPLES, len(images))).fit(None, gan.image_shape[0])
     for name, pixels in ((SAMPLE, gan.generate(SAMPLES, seed=0)), (TRAINING, images.images)):
         save_picture(grid(pixels, COLUMNS, scale=1), folder / name)
 

@@ -20,12 +20,20 @@ JUNK = {
 }  # fmt: skip
 
 
+TRAIN = ("train", "training")  # folders and splits for training
+# the first of these that exists holds the test split
+TESTS = ("test", "testing", "val", "valid", "validation", "dev", "eval")
+
+
 class Archive(ABC):
     """Files that may be images. `source` is the address that a user gives.
 
     A file's name is what the archive calls it; its path is relative to the archive, with "/" on every system.
-    The folders of the paths are splits and classes.
+    The folders of the paths are splits and classes. `pinned` says whether `address` leads to files that can't
+    change.
     """
+
+    pinned = False
 
     def __init__(self, source: Path) -> None:
         self.source = source
@@ -52,9 +60,23 @@ class Archive(ABC):
         """The address that finds the same archive from any working directory, and later."""
         return os.path.abspath(place)
 
-    def origin(self) -> dict[str, object]:
-        """Facts for the lineage on where the files come from, such as a commit."""
-        return {}
+    @property
+    def name(self) -> str:
+        """The name of the data, also for a folder such as "." or ".."."""
+        source = self.source
+        return source.absolute().name if source.name not in ("", "..") else source.resolve().name
+
+    def damage(self) -> str:
+        """A warning about damaged parts of the archive, which are left out; "" if there are none."""
+        return ""
+
+    def labels(self) -> tuple[dict[str, str], tuple[str, ...]] | None:
+        """`{name: class}` and the classes in order, if the archive has a table of them."""
+        return None
+
+    def origin(self) -> str:
+        """The address for the lineage, if it leads to the same files on any machine; else ""."""
+        return ""
 
 
 class Folder(Archive):

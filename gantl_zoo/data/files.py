@@ -47,6 +47,7 @@ def load(
     their files if there is none. `split_by` says how images are held out: by their "content", by their
     "path", or by content within each "class". Raises `DataError`.
     """
+    archive = archive_of(source)
     images, tables = image_files(source)
     laid_out = layout(source, images, tables, reader(source))
     listed = laid_out.part(split) if laid_out.splits else list(laid_out.paths)
@@ -62,7 +63,8 @@ def load(
     labels, classes = _labelled(laid_out, decoding.kept)
     ids = ids_of(hashed[name] for name in decoding.kept)
     treatment = Treatment.of(decoding.sizes, decoding.transparent, fit)
-    return ImageData(cast(Tensor, pixels), labels, classes, _name(source), split, ids, treatment)
+    about = {"name": archive.name, "split": split, "ids": ids, "origin": archive.origin()}
+    return ImageData(cast(Tensor, pixels), labels, classes, treatment=treatment, **about)
 
 
 def _in_memory(wanted: Wanted, one: int) -> tuple[Decoding, Tensor]:
@@ -140,11 +142,6 @@ def _part(source: Path, laid_out: Layout, split: str, split_by: str, hashed: dic
     if not names:
         raise DataError(f"{source} has {len(paths)} images; a test split needs {least}")
     return names
-
-
-def _name(source: Path) -> str:
-    """The name of the folder or zip, also for a folder such as "." or ".."."""
-    return Path(source).absolute().name if source.name not in ("", "..") else source.resolve().name
 
 
 def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int, fast: bool = False) -> Tensor:

@@ -26,7 +26,8 @@ class ImageData:
 
     `images` may be a `Stream` in place of a tensor if they don't fit into memory. `ids` (N,) int64 identify
     images by the content of their files, wherever these are; None for images that don't come from files.
-    `treatment` records the original sizes; None for images that were not changed.
+    `treatment` records the original sizes; None for images that were not changed. `origin` is an address that
+    leads to the same images on any machine, if there is one.
     """
 
     images: Tensor
@@ -36,6 +37,7 @@ class ImageData:
     split: str = "train"
     ids: Tensor | None = None
     treatment: Treatment | None = None
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """Raise `DataError` for tensors of other types or shapes."""
@@ -85,6 +87,7 @@ class ImageData:
         """The data's entry in the lineage; `trained_on` is the sketch that `overlap` compares with."""
         optional: dict[str, object] = {} if self.ids is None else {"trained_on": self.sketch()}
         optional |= {} if self.treatment is None else {"fit": self.treatment.fit}
+        optional |= {"origin": self.origin} if self.origin else {}
         return {
             "name": self.name,
             "split": self.split,

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gantl_zoo.console import warn
+from gantl_zoo.data.archive import TESTS, TRAIN
 from gantl_zoo.data.labels import labels_of, sharded
+from gantl_zoo.data.places import archive_of
 from gantl_zoo.data.split import shared_folders
 from gantl_zoo.errors import DataError
-
-TRAIN = ("train", "training")
-# the first of these that exists holds the test split
-TESTS = ("test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,14 @@ def layout(
         return Layout(paths, splits, labels, tuple(sorted(set(labels.values()), key=int)))
     if tables:
         warn(f"{source}: {min(tables)} is neither beside nor above all images, so it is not used")
+    if (labelled := archive_of(source).labels()) is not None:
+        labels, names = labelled
+        if absent := [name for name in paths if name not in labels]:
+            raise DataError(
+                f"{source}: {len(absent)} of {len(paths)} images have no label, such as {absent[0]}; add "
+                "their labels, or leave out all of them"
+            )
+        return Layout(paths, splits, {name: labels[name] for name in paths}, names)
     within = _below_splits(paths)
     classes = {name: _parted(path)[0][:-1] or "." for name, path in within.items()}
     if len(set(classes.values())) < 2 or sharded(list(within.values())):

@@ -89,6 +89,8 @@ def image_files(source: Path, *, warned: bool = True) -> tuple[dict[str, str], d
     if not listed.images:
         remedy = f"; it has {listed.summary}: convert, rename or unpack them" if listed.summary else ""
         raise DataError(f"{source} contains no images such as .png, .jpg or .webp{remedy}")
+    if warned and (damage := archive_of(source).damage()):
+        warn(f"{damage}; left out")
     if listed.summary and warned:
         warn(f"{source}: {listed.summary} are left out")
     return listed.images, listed.tables

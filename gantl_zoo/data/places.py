@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from gantl_zoo.data.archive import Archive, Folder, Zip
+from gantl_zoo.data.hub_rows import HubRows
+from gantl_zoo.data.shards import Shards
 
-KINDS: tuple[type[Archive], ...] = (Folder, Zip)  # the first that accepts an address reads it
+KINDS: tuple[type[Archive], ...] = (
+    Folder,
+    HubRows,
+    Shards,
+    Zip,
+)  # the first that accepts an address reads it
 
 
 def kind_of(place: str | Path) -> type[Archive] | None:

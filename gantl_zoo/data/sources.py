@@ -11,6 +11,7 @@ from gantl_zoo.data import files, registered
 from gantl_zoo.data.arrays import source_of
 from gantl_zoo.data.fit import CROP, check_fit
 from gantl_zoo.data.images import ImageData
+from gantl_zoo.data.places import kind_of
 from gantl_zoo.data.stream import Stream
 from gantl_zoo.errors import DataError, UsageError, unknown
 from gantl_zoo.registry.builtins import datasets
@@ -95,7 +96,7 @@ def estimate(
         if classes is not None:
             return None
         if not is_name(place):
-            return files.estimate(Path(place), split, image_size, channels) if os.path.exists(place) else None
+            return files.estimate(Path(place), split, image_size, channels) if kind_of(place) else None
         if (sizes := registered.sizes_of(str(place))) is None:
             return None
         count, (depth, height, width) = sizes.test if split == "test" else sizes.train, sizes.shape
@@ -158,14 +159,14 @@ def _placed(
     """The images of a data set name, or of an existing folder or zip. Raises `DataError` for neither."""
     if isinstance(place, str) and place in datasets:
         return registered.read(place, split, root=root, **wishes)
-    if not os.path.exists(place) and str(place) in datasets:
+    if kind_of(place) is None and str(place) in datasets:
         return registered.read(str(place), split, root=root, **wishes)
     return files.load(existing(place), split, wishes["image_size"], fit=wishes["fit"], split_by=split_by)
 
 
 def existing(place: str | Path) -> Path:
-    """The folder or zip at `place`. If there is none, raises a `DataError` that lists the data sets."""
-    if os.path.exists(place):
+    """The archive at `place`. If there is none, raises a `DataError` that lists the data sets."""
+    if kind_of(place):
         return Path(place)
     name = str(place)
     if len(datasets.lookup(name)) > 1:
@@ -182,9 +183,9 @@ def existing(place: str | Path) -> Path:
 def chosen(source: str | Path) -> tuple[str | Path, str | None]:
     """Split `"mnist:0-4"` into `("mnist", "0-4")`, or None without classes. Both may contain colons."""
     text = str(source)
-    whole = os.path.exists(source) or text in datasets
+    whole = kind_of(source) or text in datasets
     ends = [] if whole else [at for at, letter in enumerate(text) if letter == ":"]
     for at in reversed(ends):
-        if text[:at] in datasets or (at and os.path.exists(text[:at])):
+        if text[:at] in datasets or (at and kind_of(text[:at])):
             return text[:at], text[at + 1 :]
     return source, None

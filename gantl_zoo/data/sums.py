@@ -84,14 +84,8 @@ def _file(place: str) -> Path | None:
 
 def _load(place: str) -> Table:
     """The stored table of a folder; empty if there is none, or if it is damaged."""
-    path = _file(place)
-    try:
-        held: Any = json.loads(path.read_bytes()) if path else {}
-        if held.get("format") == FORMAT and held["folder"] == place:
-            return {name: row for name, row in held["files"].items() if _is_row(row)}
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    return {}
+    files = _stored(place)
+    return {name: row for name, row in files.items() if _is_row(row)} if isinstance(files, dict) else {}
 
 
 def _is_row(row: Any) -> bool:
@@ -100,10 +94,35 @@ def _is_row(row: Any) -> bool:
 
 def _save(place: str, table: Table) -> None:
     """Write a folder's table, without files that have gone. A cache that can't be written only costs time."""
+    _store(place, {name: row for name, row in table.items() if os.path.lexists(f"{place}/{name}")})
+
+
+def kept_json(path: str, unchanged: Stamp, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make()` reads of a file, JSON values, which are kept while the file's stamp is `unchanged`."""
+    place = os.path.abspath(path)
+    held = _stored(place)
+    if isinstance(held, dict) and held.get("stamp") == [*unchanged] and isinstance(held.get("value"), dict):
+        return dict(held["value"])
+    value = make()
+    if time.time_ns() - max(unchanged[1:]) > SETTLED and unchanged[0] >= WORTH:
+        _store(place, {"stamp": unchanged, "value": value})
+    return value
+
+
+def _stored(place: str) -> Any:
+    """What the cache has about a file or folder; None if there is nothing, or if it is damaged."""
+    path = _file(place)
+    try:
+        held: Any = json.loads(path.read_bytes()) if path else {}
+        return held["content"] if held["format"] == FORMAT and held["place"] == place else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _store(place: str, content: Any) -> None:
     path = _file(place)
     if path is None:
         return
-    held = {"format": FORMAT, "folder": place}
-    there = {name: row for name, row in table.items() if os.path.lexists(f"{place}/{name}")}
     with contextlib.suppress(OSError), replace_file(path) as beside:
-        beside.write_text(json.dumps(held | {"files": there}), encoding="utf-8")
+        held = {"format": FORMAT, "place": place, "content": content}
+        beside.write_text(json.dumps(held), encoding="utf-8")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gantl_zoo.data import source_of
+from gantl_zoo.data.places import kind_of
+from gantl_zoo.data.sources import chosen
 from gantl_zoo.errors import DataError, TrainingError, UsageError
 from gantl_zoo.runs.settings import Data
 from gantl_zoo.runs.spec import DataSpec, RunData
@@ -59,7 +61,10 @@ def _given(spec: DataSpec, fingerprint: str | None, run: Path) -> RunData:
 
 
 def _places(spec: DataSpec) -> Iterator[str | Path]:
-    """Possible places of the images: the source as it was given, and its absolute path."""
-    yield spec.source if isinstance(spec.source, str | Path) else spec.name
-    if spec.place is not None:
-        yield spec.place
+    """Possible places of the images: the source as it was given, and its address, a pinned one first."""
+    given = spec.source if isinstance(spec.source, str | Path) else spec.name
+    if spec.place is None:
+        yield given
+    else:
+        kind = kind_of(chosen(spec.place)[0])
+        yield from (spec.place, given) if kind and kind.pinned else (given, spec.place)

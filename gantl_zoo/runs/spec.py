@@ -32,7 +32,7 @@ class DataSpec:
     `data_seed`: seed of that subset.
     `fit`: how images that are not square become square: crop to the centre, or pad.
     `split_by`: how held-out images are chosen: by content, class or path, as in `gantl_zoo.data.load`.
-    `place`: absolute path of a source on disk, so that a run finds its images from any working directory.
+    `place`: absolute path of a source on disk, or its commit, so that a run finds the same images again.
     `memory`: whether the images were given in memory.
     """
 
@@ -100,18 +100,17 @@ class DataSpec:
 
 
 def place_of(source: str | Path | ImageData) -> str | None:
-    """The absolute path of a source that is a folder or a zip on disk."""
+    """The address of an archive, such as a folder, from any working directory: its absolute path, say."""
     from gantl_zoo.data import ImageData, is_name
+    from gantl_zoo.data.places import kind_of
+    from gantl_zoo.data.sources import chosen
 
-    if isinstance(source, ImageData):
+    if isinstance(source, ImageData) or is_name(source):
         return None
-    if is_name(source):
+    place, classes = chosen(os.path.expanduser(source))  # "folder:classes" is a part of the folder
+    if (kind := kind_of(place)) is None:
         return None
-    expanded = os.path.expanduser(source)
-    folder, colon, classes = expanded.rpartition(":")
-    if not os.path.exists(expanded) and os.path.exists(folder):  # "folder:classes", a part of the folder
-        return os.path.abspath(folder) + colon + classes
-    return os.path.abspath(expanded) if os.path.exists(expanded) else None
+    return kind.address(str(place)) + ("" if classes is None else f":{classes}")
 
 
 def fit_of(lineage: Mapping[str, Any]) -> str:

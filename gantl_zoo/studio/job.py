@@ -127,8 +127,8 @@ class Job:
 
     def run(self) -> None:
         """Run the command to its end, and pass on a request to stop."""
-        before = runs_in(Path(self.asked["out"]))
-        self.note(began=time.time())
+        first = 1 + max(map(number_of, runs_in(Path(self.asked["out"]))), default=-1)
+        self.note(began=time.time(), first=first)
         with open(self.folder / OUTPUT, "wb") as output, locked(self.folder / WORKING) as passed:
             words = [sys.executable, "-c", PROGRAM, *self.asked["words"]]
             settings: dict[str, Any] = {
@@ -144,24 +144,12 @@ class Job:
             if self.wants_stop() and not asked:
                 process.terminate()
                 asked = True
-            if "run" not in self.state and (run := self.new_run(before)):
+            if "run" not in self.state and (run := new_run(self.asked, first)):
                 self.note(run=run)
             time.sleep(PAUSE)
-        if "run" not in self.state and (run := self.new_run(before)):
+        if "run" not in self.state and (run := new_run(self.asked, first)):
             self.state["run"] = run
         self.note(ended=time.time(), code=process.returncode)
-
-    def new_run(self, before: set[str]) -> str:
-        """The name of the run folder that the command has created; "" before that."""
-        verb, name, *_ = self.asked["words"]
-        if verb == "resume":
-            return Path(name).name
-        out = Path(self.asked["out"])
-        for run in sorted(runs_in(out) - before):
-            config = read_json(out / run / "config.json")
-            if config.get("verb") == verb and config.get("name") == name:
-                return run
-        return ""
 
 
 @contextlib.contextmanager
@@ -183,6 +171,28 @@ def locked(lock: Path) -> Iterator[dict[str, Any]]:
 def runs_in(out: Path) -> set[str]:
     """The names of the run folders."""
     return {path.name for path in out.glob("[0-9]*-*")} if out.is_dir() else set()
+
+
+def number_of(run: str) -> int:
+    """The number at the start of a run folder's name; -1 for another folder."""
+    number = run.partition("-")[0]
+    return int(number) if number.isdecimal() else -1
+
+
+def new_run(asked: dict[str, Any], first: int) -> str:
+    """The name of the run folder that a job's command has created, with the number `first` or a later one.
+
+    "" before that. `asked` is the content of job.json.
+    """
+    verb, name, *_ = asked["words"]
+    if verb == "resume":
+        return Path(name).name
+    out = Path(asked["out"])
+    for run in sorted(one for one in runs_in(out) if number_of(one) >= first):
+        config = read_json(out / run / "config.json")
+        if config.get("verb") == verb and config.get("name") == name:
+            return run
+    return ""
 
 
 def main() -> None:

@@ -16,7 +16,16 @@ from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.storage.untrusted import printable
-from gantl_zoo.studio.job import OUTPUT, STOP, is_alive, is_orphan, is_starting, read_json, write_json
+from gantl_zoo.studio.job import (
+    OUTPUT,
+    STOP,
+    is_alive,
+    is_orphan,
+    is_starting,
+    new_run,
+    read_json,
+    write_json,
+)  # fmt: skip
 from gantl_zoo.studio.order import Order
 from gantl_zoo.studio.settings import Settings
 
@@ -90,9 +99,10 @@ class Queue:
         words = tuple(map(str, asked.get("words", ())))
         name = self.state_of(place, state)
         message = last_error(place / OUTPUT) if name == "failed" else ""
-        return Entry(
-            int(place.name), str(asked.get("label", "a run")), words, name, str(state.get("run", "")), message
-        )
+        run = str(state.get("run", ""))
+        if not run and "first" in state and {"words", "out"} <= set(asked):  # its job may have been killed
+            run = new_run(asked, int(state["first"]))
+        return Entry(int(place.name), str(asked.get("label", "a run")), words, name, run, message)
 
     def state_of(self, place: Path, state: dict[str, object]) -> str:
         """The state of a job in one word."""
