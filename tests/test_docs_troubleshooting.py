@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import typer
@@ -54,13 +55,16 @@ def test_the_sections_are_those_of_the_doctor() -> None:
     assert sorted(re.findall(r"^### `(.*?)`$", TEXT, re.M)) == sorted(c.name for c in CONDITIONS)
 
 
+def options(command: Any, context: Any) -> set[str]:
+    """The options of a command and of the verbs below it."""
+    found = {option for parameter in command.params for option in parameter.opts}
+    names = command.list_commands(context) if hasattr(command, "list_commands") else []
+    return found.union(*(options(command.get_command(context, name), context) for name in names))
+
+
 def test_every_option_exists() -> None:
     command = typer.main.get_command(app)
-    context = command.make_context("gantl-zoo", [], resilient_parsing=True)
-    known = {"--debug"}
-    for verb in ("train", "transfer", "evaluate", "resume"):
-        part = command.get_command(context, verb)  # type: ignore[attr-defined]
-        known |= {option for parameter in part.params for option in parameter.opts}
+    known = options(command, command.make_context("gantl-zoo", [], resilient_parsing=True))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", TEXT)) <= known
 
 
