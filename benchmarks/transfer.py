@@ -78,7 +78,7 @@ def main() -> None:
         text = bench.write_report(OUT, budget).read_text()
         for picture in OUT.glob("*.png"):
             shutil.copy(picture, HERE / f"{name}-{picture.name}")
-        (HERE / f"{name}.md").write_text(text.replace("![curves](", f"![curves]({name}-"))
+        (HERE / f"{name}.md").write_text(text.replace("](", f"]({name}-"))
 
 
 if __name__ == "__main__":

@@ -85,8 +85,9 @@ def main() -> None:
         bench.transfer_table((PAIR,), strategies, shots, budget=BUDGET, out=OUT, part=part, say=print)
     report = bench.write_report(OUT, BUDGET)
     shutil.copy(OUT / bench.RESULTS, HERE / "transfer-emoji.jsonl")
-    shutil.copy(OUT / f"{PAIR.name}.png", HERE / "transfer-emoji.png")
-    text = report.read_text().replace(f"]({PAIR.name}.png)", "](transfer-emoji.png)")
+    for picture in OUT.glob(f"{PAIR.name}*.png"):
+        shutil.copy(picture, HERE / f"transfer-{picture.name}")
+    text = report.read_text().replace(f"]({PAIR.name}", f"](transfer-{PAIR.name}")
     (HERE / "transfer-emoji.md").write_text(text)
 
 

@@ -124,7 +124,8 @@ def targets(runs: Sequence[Path], columns: int = 3) -> None:
     `runs` are the folders of the transfers, whose titles are the names of the targets.
     """
     count = columns * columns
-    above, below = {}, {}
+    above: dict[str, Tensor] = {}
+    below: dict[str, Tensor] = {}
     for run in runs:
         gan = cast(gz.GAN, gz.load_model(str(run)))
         if not above:

@@ -159,6 +159,12 @@ class Mapped(Layers):
         return images
 
 
+class Stages(Layers):
+    def stage_images(self, latents: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        images: Tensor = self(latents)
+        return [images, images[..., ::2, ::2]]
+
+
 class Terms(Layers):
     def self_supervised(self, images: Tensor) -> Any:
         logits = self(images)
@@ -258,6 +264,7 @@ def broken(kind: str) -> dict[str, Any]:
             "output-range": good(kind, Bytes),
             "by-seed": good(kind, Noisy),
             "mapped": good(kind, Mapped),
+            "stages": good(kind, Stages),
         },
         "discriminators": {"self-supervised": good(kind, Terms)},
         "backbones": {

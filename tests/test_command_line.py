@@ -18,7 +18,7 @@ from helpers import run
 import gantl_zoo as gz
 from gantl_zoo.cli import app, env, shared
 from gantl_zoo.cli.command import with_value
-from gantl_zoo.cli.options import arguments, sentence
+from gantl_zoo.cli.options import arguments, sentence, spellings
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.field_help import field_help
 from gantl_zoo.registry.summary import first, summary
@@ -384,3 +384,11 @@ def test_a_copy_is_moved_to_be_measured(gan: gz.GAN, photos: Path, monkeypatch: 
     gz.evaluate(gan, device="cpu", **settings)
     ((copied, place),) = moved
     assert place == "cpu" and copied is not gan and copied.generator is not gan.generator
+
+
+def test_no_option_has_the_same_spelling_twice() -> None:
+    for annotation in ("dict[str, float]", "dict[str, Any]", "bool", "int"):
+        for name in ("final", "engine_config"):
+            words = spellings(name, annotation)
+            assert len(set(words)) == len(words), words
+    assert spellings("engine_config", "dict[str, Any]") == ["--engine-arg", "--engine-config"]

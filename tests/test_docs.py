@@ -25,9 +25,11 @@ from gantl_zoo.strategy import auto
 
 ROOT = Path(__file__).parent.parent
 DOCS, PICTURES = ROOT / "docs", ROOT / "docs" / "pictures"
-GUIDE = sorted(DOCS.glob("*.md"))
+AUTHORS = DOCS / "authors"  # test_docs_authors.py runs these pages
+GUIDE = sorted([*DOCS.glob("*.md"), *AUTHORS.glob("*.md")])
 PAGES = [ROOT / "README.md", *GUIDE]
-LINKED = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"))]
+BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")
+LINKED = [*PAGES, *(ROOT / name for name in BESIDE)]
 LINKED += sorted((ROOT / "plugins").glob("*/README.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -95,7 +97,10 @@ def test_readme_is_short_and_opens_with_the_demo() -> None:
 
 def test_every_page_is_listed() -> None:
     for page in GUIDE:
-        for index in (ROOT / "README.md", DOCS / "index.md"):
+        for index in (
+            DOCS / "plugins.md" if page.parent == AUTHORS else ROOT / "README.md",
+            DOCS / "index.md",
+        ):
             place = page.relative_to(index.parent).as_posix()
             assert page.name == "index.md" or f"]({place})" in text_of(index), f"{named(index)} omits {place}"
 
@@ -269,7 +274,7 @@ def brief(verb: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=named)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p.parent != AUTHORS], ids=named)
 def test_python_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
     """All blocks of a page in one folder, but for those that need a downloaded data set or an earlier run."""
     photos.rename(tmp_path / "my-photos")

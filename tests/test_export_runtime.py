@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +87,19 @@ def test_a_stream_is_all_samples() -> None:
         assert parts[1].seeds == whole.seeds[256:] and parts[1].labels == whole.labels[256:]  # type: ignore[index]
     with pytest.raises(gz.UsageError, match="300 image"):
         next(gan.stream(300, labels=[1, 2]))
+
+
+@pytest.mark.parametrize("name", ["model", "three.onnx"])
+def test_a_stream_keeps_no_part_that_was_read(name: str, folder: Path) -> None:
+    gan: Any = gz.runtime(folder / name) if name.endswith(".onnx") else gz.load_model(folder / name)
+    read = list[weakref.ref[Any]]()
+    for images in gan.stream(900, batch_size=256):
+        assert len(images) <= 256
+        read.append(weakref.ref(images.array))
+        del images
+        gc.collect()
+        assert not any(part() is not None for part in read[:-1])
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from torch import Tensor
 import gantl_zoo as gz
 from gantl_zoo import data as data_room
 from gantl_zoo.data import ImageData, to_float
-from gantl_zoo.metrics import cache
 from gantl_zoo.metrics.catalogue import named
 from gantl_zoo.metrics.evaluator import Evaluator
 from gantl_zoo.metrics.extract import Images, extract
@@ -27,6 +26,7 @@ from gantl_zoo.metrics.extractors import ClassifierFeatures, Extractor, PixelFea
 from gantl_zoo.networks import pretrained
 from gantl_zoo.runs.evaluate import ModelEvaluator, samples_of
 from gantl_zoo.runs.extractor import choose_extractor
+from gantl_zoo.storage.cache import features_folder
 
 
 def extractor(trained_on: str = "mnist") -> ClassifierFeatures:
@@ -345,7 +345,7 @@ def test_the_cache_goes_by_content_and_survives_damage(images: ImageData) -> Non
     assert Counting.seen == 80
     extract(Counting(fitted.mean + 1, fitted.components), Images.part(images, 40))
     assert Counting.seen == 120
-    place = cache.folder()
+    place = features_folder()
     assert place is not None
     for file in place.iterdir():
         file.write_bytes(file.read_bytes()[:100])
@@ -361,7 +361,7 @@ def test_no_cache_when_it_is_off_or_cant_be_written(
     features = PixelFeatures.fit(images, 4)
     monkeypatch.setenv("GANTL_ZOO_CACHE", "off")
     whole = extract(features, Images.part(images, 40)).features
-    assert cache.folder() is None
+    assert features_folder() is None
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GANTL_ZOO_CACHE", str(tmp_path / "file" / "below"))
     assert torch.equal(extract(features, Images.part(images, 40)).features, whole)

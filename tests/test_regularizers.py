@@ -14,9 +14,11 @@ from torch import Tensor, nn
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.runs import estimate
+from gantl_zoo.surgery.fit import adapt
 from gantl_zoo.training import engine
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.regularizers.combined import build_regularizer
+from gantl_zoo.training.setup import check_engine
 
 IDENTITY = nn.Identity()
 
@@ -284,6 +286,69 @@ def test_latent_consistency_compares_images_of_near_latents() -> None:
         batch.step = 0
 
 
+def staged(*sides: int) -> list[Tensor]:
+    torch.manual_seed(3)
+    return [torch.randn(3, 2, side, side, dtype=torch.float64) for side in sides]
+
+
+def test_stage_consistency_is_the_squared_difference_to_the_averaged_final_images() -> None:
+    small, middle, final = staged(2, 4, 8)
+    batch = batch_of(final, final)
+    batch.stages = [small, middle, final]
+    averages = [final.unfold(2, k, k).unfold(3, k, k).mean((4, 5)) for k in (4, 2)]
+    squares = [(own - mean).square().mean() for own, mean in zip((small, middle), averages, strict=True)]
+    regularizer = build_regularizer("stage-consistency", {"weight": 3.0})
+    (term,) = regularizer.generator(Critic(Quadratic(4)), batch).values()
+    assert term.item() == pytest.approx(3.0 * sum(squares).item() / 2, abs=1e-12)  # type: ignore[union-attr]
+    batch.stages = [final]
+    assert regularizer.generator(Critic(Quadratic(4)), batch) == {}
+
+
+def test_stage_consistency_moves_the_stages_and_not_their_target() -> None:
+    regularizer = build_regularizer("stage-consistency")
+
+    def value(small: Tensor, middle: Tensor, final: Tensor) -> Tensor:
+        batch = batch_of(final, final)
+        batch.stages = [small, middle, final]
+        return regularizer.generator(Critic(Quadratic(4)), batch)["stage-consistency"]
+
+    images = [one.requires_grad_() for one in staged(2, 4, 8)]
+    final = images[2].detach()
+    assert torch.autograd.gradcheck(lambda small, middle: value(small, middle, final), images[:2])
+    slopes = torch.autograd.grad(value(*images), images, allow_unused=True)
+    assert slopes[2] is None and all(one is not None and one.any() for one in slopes[:2])
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_stages_of_a_step_end_with_its_fake_images(
+    grown: bool, images: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also together with style mixing, which replaces the intermediate latents of all stages."""
+    config = sized("generators", "stylegan2", **SMALL, image_size=16, channels=1)
+    gan = gz.build_gan("stylegan2", "dcgan", generator_config=config, discriminator_config={"width": 4})
+    if grown:
+        gan = adapt(gan, (1, 32, 32))[0]
+    name = "stage-consistency+style-mixing"
+    trainer = trainer_of(gan, images.fit(gan.image_shape[1], 1), regularizer=name)
+    part, batches = trainer.game.regularizer.parts["stage-consistency"], []
+    own = part.generator
+    monkeypatch.setattr(part, "generator", lambda critic, it: (batches.append(it), own(critic, it))[1])
+    assert "stage-consistency" in trainer.step(0, torch.arange(4))
+    sides = [one.shape[-1] for one in batches[0].stages]
+    assert sides == [4, 8, 16, 32][: 4 if grown else 3]
+    assert torch.equal(batches[0].stages[-1], batches[0].fake)
+
+
+def test_stage_consistency_needs_stages(gan: gz.GAN, images: ImageData) -> None:
+    with pytest.raises(
+        gz.UsageError, match="stage-consistency: the generator DCGANGenerator has no image for"
+    ):
+        trainer_of(gan, images, regularizer="stage-consistency")
+    machine = engine.choose("cpu", "fp32", {"compile": True})
+    with pytest.raises(gz.UsageError, match="compile or stage-consistency, not both"):
+        check_engine(gz.Recipe(regularizer="stage-consistency"), machine)
+
+
 def test_apa_replaces_real_images_by_fake_ones() -> None:
     real, fake = torch.zeros(400, 1, 2, 2), torch.arange(1.0, 401).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     apa = build_regularizer("apa", {"p": 0.3})
@@ -347,6 +412,7 @@ def test_top_k_keeps_fewer_images_over_time() -> None:
         ("latent-consistency", {"deviation": -1}, "latent-consistency: deviation must be 0 or more"),
         ("apa", {"p": 1.5}, r"apa: p must be from 0 to 1, not 1\.5"),
         ("apa", {"p": 0.5, "target": 0.6}, "apa: p fixes the probability, and target adapts it"),
+        ("stage-consistency", {"weight": -1}, "stage-consistency: weight must be 0 or more, not -1"),
         ("top-k", {"fraction": 0}, "top-k: fraction must be above 0, and at most 1, not 0"),
         ("top-k", {"steps": 0}, "top-k: steps must be at least 1, not 0"),
     ],
@@ -363,7 +429,8 @@ OWN = [name for name in gz.regularizers.names() if gz.regularizers.info(name).ow
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_every_regularizer_trains(name: str, norm: str, images: ImageData) -> None:
     family, networks = "dcgan", {"generator_config": dict(SMALL)}
-    if gz.regularizers.load(name).latent_space:
+    loaded = gz.regularizers.load(name)
+    if loaded.latent_space or loaded.stages:
         family, images = "stylegan2", images.fit(32, 1)
         networks["generator_config"] = sized("generators", family, **SMALL, image_size=32, channels=1)
     networks["discriminator_config"] = {"width": 4, "norm": norm}

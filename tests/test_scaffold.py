@@ -240,7 +240,8 @@ def test_expected_failures_are_declared_in_the_package(
     install: object, capsys: pytest.CaptureFixture[str], value: str, status: str, code: int
 ) -> None:
     install("odd", FAILING.format(value=value), metrics={"odd": "odd:Odd"})  # type: ignore[operator]
-    found, out, _ = run(capsys, "plugins", "odd", "--check", "--json")
+    found, out, err = run(capsys, "plugins", "odd", "--check", "--json")
+    assert "GANTL_ZOO_EXPECTED_FAILURES of odd: unknown check 'odd-other'" in err
     rows = {row["check"]: row["status"] for row in json.loads(out)}
     assert found == code and rows["values"] == status
     printed = run(capsys, "plugins", "odd", "--check")[1]

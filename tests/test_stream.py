@@ -125,7 +125,10 @@ def test_damaged_images_are_left_out_of_a_stream_too(
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_an_image_that_vanishes_is_named(photos: Path, no_memory: None, workers: int) -> None:
+def test_an_image_that_vanishes_is_named(
+    photos: Path, no_memory: None, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("GANTL_ZOO_CACHE", "off")
     images = load(photos, image_size=16).images
     assert isinstance(images, Stream)
     (photos / images.names[3]).unlink()

@@ -264,6 +264,28 @@ def test_dropped_images_are_checked_and_named(visitor: Any, settings: Settings) 
     assert drop(visitor, {"a.png": png()}, title="My photos!").json()["name"] == "My-photos-2"
 
 
+def test_sub_folders_of_dropped_folders_are_kept(visitor: Any, settings: Settings, secret: Path) -> None:
+    kinds = ("cats", "große Hunde")
+    files = {f"{kind}/{i}.png": png(i + len(kind)) for kind in kinds for i in range(4)}
+    files |= {"../../cats/evil.png": png(20), "a/b/c/d/e/deep.png": png(21), "cats\\win.png": png(22)}
+    files |= {"cats/notes.txt": b"x", "/etc/0.png": png(23), "c:?/0.png": png(24)}
+    result = drop(visitor, files, title="pets").json()
+    folder = settings.dropped / "pets"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {
+        *(f"{kind}/{i}.png" for kind in kinds for i in range(4)),
+        "cats/evil.png", "cats/win.png", "a/b/c/d/deep.png", "etc/0.png", "c-/0.png",
+    }  # fmt: skip
+    assert result["images"] == len(found)
+    assert [one["name"] for one in result["left_out"]] == ["cats/notes.txt"]
+    more = drop(visitor, {"cats/0.png": png(30)}, set="pets").json()
+    assert more["images"] == len(found) + 1 and (folder / "cats" / "0-2.png").is_file()
+    assert "cats" in visitor.get("/train/check", params={"data": result["folder"]}).text
+    (folder / "link").symlink_to(secret)
+    assert drop(visitor, {"link/0.png": png(31)}, set="pets").status_code == 400
+    assert not (secret / "0.png").exists()
+
+
 def test_dropped_images_are_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     few = replace(settings, most_images=2, most_bytes=10_000, most_sent=50_000)
     visitor = client_of(few)

@@ -18,6 +18,7 @@ import pytest
 from studio_fixtures import lively, png, wait_for
 
 import gantl_zoo as gz
+from gantl_zoo.studio.job import read_json
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("starlette", reason="the extra studio is not installed")
@@ -29,7 +30,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
-LONG = 60_000.0  # milliseconds
+LONG = 240_000.0  # milliseconds; for a busy machine
 DROP = """([place, files]) => {
   const data = new DataTransfer();
   for (const [name, bytes] of files) {
@@ -172,8 +173,8 @@ def explore(page: Any, address: str) -> None:
     assert page.locator("#wall button").nth(5).get_attribute("aria-label") == "Seed 5" and third
 
 
-def drop_and_start(page: Any, address: str) -> None:
-    """Drop ten images and a broken one, look at the plan, and start a run of 20 steps."""
+def drop_and_start(page: Any, address: str, folder: Path) -> None:
+    """Drop ten images and a broken one, choose a folder, look at the plan, and start a run of 20 steps."""
     page.goto(f"{address}/train")
     files = [(f"good {i}.png", list(png(i))) for i in range(10)]
     files.insert(4, ("broken.png", list(png(99)[:150])))
@@ -182,6 +183,15 @@ def drop_and_start(page: Any, address: str) -> None:
     assert "broken.png" in page.locator("#received .left-out").inner_text()
     page.locator("#check").get_by_text("10 images").wait_for(timeout=LONG)
     assert page.input_value("#data") == "./studio-images/my-images"
+    for kind in ("cats", "dogs"):
+        place = folder / "my pets" / kind
+        place.mkdir(parents=True)
+        for i in range(5):
+            (place / f"{i}.png").write_bytes(png(i + 50 * (kind == "dogs")))
+    page.set_input_files("#folder", folder / "my pets")
+    page.locator("#check").get_by_text("10 images, 2 classes").wait_for(timeout=LONG)
+    assert page.input_value("#data") == "./studio-images/my-pets"
+    page.fill("#data", "./studio-images/my-images")
     page.fill("#steps", "20")
     page.locator("summary", has_text="More settings").click()
     page.fill("#batch", "4")
@@ -192,16 +202,18 @@ def drop_and_start(page: Any, address: str) -> None:
     page.wait_for_url("**/jobs/1")
 
 
-def test_the_studio_in_a_browser(server: Server, browser: Any) -> None:
+def test_the_studio_in_a_browser(
+    server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     visit = Visit(browser)
     page = visit.page
     explore(page, server.address)
-    drop_and_start(page, server.address)
+    drop_and_start(page, server.address, tmp_path_factory.mktemp("chosen"))
     state = server.root / "runs" / ".studio" / "00001" / "state.json"
-    wait_for(lambda: state.is_file() and '"began"' in state.read_text())
+    wait_for(lambda: "began" in read_json(state))
     visit.down = True
     server.kill()  # in the middle of the run
-    wait_for(lambda: '"code"' in state.read_text(), 120)  # it ends without the studio
+    wait_for(lambda: "code" in read_json(state), 300)  # it ends without the studio
     server.start()
     visit.down = False
     page.wait_for_url("**/runs/00000-*", timeout=LONG)  # the page that was open finds it by itself

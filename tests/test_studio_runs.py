@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,28 @@ def test_one_job_at_a_time_and_found_again(settings: Settings, photos: Path, qui
     assert "error: refused" in visitor.get("/train/lists").text
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a lock can't be passed on")
+def test_a_run_whose_job_is_killed_is_found_and_stopped(
+    settings: Settings, photos: Path, quick: Path
+) -> None:
+    form = {"source": "small", "data": "photos", "steps": "9"}
+    first, second = (Queue(settings).add(order_for(settings, form)) for _ in range(2))
+    wait_for(lambda: Queue(settings).named(1).run)
+    os.kill(job.read_json(settings.jobs / "00001" / "state.json")["pid"], signal.SIGKILL)
+    wait_for(lambda: job.is_orphan(settings.jobs / "00001"))
+    assert Queue(settings).named(1).state == "running" and Queue(settings).named(2).state == "waiting"
+    visitor = client_of(settings)
+    assert 'id="stop"' in visitor.get("/runs/00000-run").text
+    assert visitor.post("/runs/00000-run/stop", headers=OWN).status_code == 303
+    wait_for(lambda: Queue(settings).named(1).state == "lost")
+    text = visitor.get("/runs/00000-run").text
+    assert 'id="resume"' in text and "stopped" in text and "resume it" in text
+    wait_for(lambda: Queue(settings).named(2).run)
+    assert first.number == 1 and Queue(settings).named(second.number).state == "running"
+    (settings.root / "end").touch()
+    wait_for(lambda: Queue(settings).named(2).state == "finished")
+
+
 def test_a_job_whose_process_is_lost(settings: Settings) -> None:
     place = settings.jobs / "00001"
     place.mkdir(parents=True)
@@ -162,5 +187,7 @@ def test_time_left_and_curves() -> None:
     assert plots_of([], []) == [] and plots_of([{"step": 0, "fd_x": float("nan")}], []) == []
     (metric,) = plots_of([], [{"step": 0, "fd_x": 2.0}, {"step": 9, "fd_x": 2.0}])
     assert metric.title == "fd_x" and metric.lines[0].last == "2"
+    (small,) = plots_of([{"step": s, "generator": 0.0004 + s} for s in range(3)], [])
+    assert [text for _, text in small.y_ticks] == ["0", "1", "2"]
     long = [{"step": s, "generator": 1.0} for s in range(5_000)]
     assert plots_of(long, [])[0].lines[0].path.count("L") < 400

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import gantl_zoo as gz
 from gantl_zoo import registry
-from gantl_zoo.registry.plugins import Entry
+from gantl_zoo.registry.plugins import Entry, guide
 from gantl_zoo.testing import (
     CheckResult,
     ConformanceError,
@@ -34,7 +34,7 @@ from gantl_zoo.testing import (
     check_regularizer,
     check_strategy,
 )
-from gantl_zoo.testing.subject import ANCHORS, UNNAMED
+from gantl_zoo.testing.subject import UNNAMED
 from gantl_zoo.testing.suite import SUITES
 
 NETWORKS = ("generators", "discriminators", "backbones")
@@ -98,12 +98,13 @@ def test_every_check_is_tested_here() -> None:
             assert {check.name for check in suite.checks} == {"loads", *BROKEN[kind]}, kind
 
 
-def test_the_guide_names_every_check_and_has_the_sections_that_errors_name() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
-    for _, suite in SUITES.values():
+def test_the_guide_names_every_check_and_has_the_pages_that_errors_name() -> None:
+    root = Path(__file__).parent.parent
+    text = (root / "docs" / "authors" / "package.md").read_text(encoding="utf-8")
+    for kind, (_, suite) in SUITES.items():
         assert {check.name for check in suite.checks} <= set(re.findall(r"`([\w-]+)`", text))
-    headings = {line.lower().strip("# ").replace(" ", "-") for line in text.splitlines() if line[:2] == "##"}
-    assert {anchor.strip("#") for anchor in ANCHORS.values()} <= headings and set(ANCHORS) == set(SUITES)
+        assert (root / guide(kind)).is_file(), kind
+    assert set(SUITES) == set(registry.REGISTRIES)
 
 
 @pytest.mark.parametrize("kind", GOOD)

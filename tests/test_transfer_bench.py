@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import runpy
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.bench import transfer as bench
+from gantl_zoo.bench.transfer_cells import Cell, method_of
+from gantl_zoo.bench.transfer_draw import drawn
 from gantl_zoo.bench.transfer_report import overtakes, table
 from gantl_zoo.cli.app import main
 
@@ -113,6 +119,119 @@ def test_scratch_and_strategies_share_the_augmentation(tmp_path: Path) -> None:
     }
 
 
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """A zip of 40 images 16×16 in colour, all different."""
+    path = tmp_path / "colours.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(40):
+            file = io.BytesIO()
+            Image.new("RGB", (16, 16), (6 * number, 250 - 6 * number, 5)).save(file, "png")
+            archive.writestr(f"{number:02}.png", file.getvalue())
+    return path
+
+
+def test_a_pool_holds_out_all_other_images(colours: Path, tmp_path: Path) -> None:
+    def ids(shots: int, seed: int, split: str) -> set[int]:
+        settings: dict[str, Any] = {"shots": shots, "pool": 12, "seed": seed, "most": 20}
+        path = tmp_path / f"{shots}-{seed}.zip"
+        drawn(path, str(colours), image_size=16, data_root=None, **settings)
+        found = gz.load_data(path, split=split).ids
+        assert found is not None
+        return set(found.tolist())
+
+    few, all_drawn, held_out = ids(4, 0, "train"), ids(0, 0, "train"), ids(4, 0, "test")
+    assert (len(few), len(all_drawn), len(held_out)) == (4, 12, 20)
+    assert few < all_drawn and not held_out & all_drawn
+    assert held_out == ids(0, 0, "test") and ids(4, 1, "train") != few
+    every = gz.load_data(colours, split="train").ids, gz.load_data(colours, split="test").ids
+    assert all_drawn | held_out < {one for part in every if part is not None for one in part.tolist()}
+
+
+def test_a_pool_of_a_named_data_set_keeps_its_classes(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"shots": 0, "pool": 200, "seed": 0, "most": 50}
+    path = drawn(tmp_path / "a.zip", "digits:3,8", image_size=8, data_root=None, **settings)
+    images = gz.load_data(path, split="train")
+    assert len(images) == 200 and images.classes == ("3", "8") and images.shape == (1, 8, 8)
+
+
+def test_a_colour_pair_has_its_own_recipe_networks_and_samples(colours: Path, tmp_path: Path) -> None:
+    config = {"image_size": 16, "channels": 3, "width": 4}
+    source = gz.build_gan("dcgan", "dcgan", generator_config=config, discriminator_config={"width": 4})
+    own: dict[str, Any] = {"pool": 12, "image_size": 32, "metric": "kd", "preset": "transfer-64"}
+    pair = bench.Pair("colours", str(colours), str(source.save(tmp_path / "source")), **own)
+    budget = bench.Budget(steps=2, batch=4, looks=1, samples=20)
+    wide = "scratch generator=dcgan generator.width=3 discriminator=dcgan discriminator.width=2 lr=1e-3"
+    path = bench.transfer_table(
+        (pair,), ("full loss=hinge", wide), (4,), trials=1, budget=budget, out=tmp_path / "out"
+    )
+    text = path.read_text()
+    assert "loss relativistic, lr 0.0004, r1 1.0, augmentation diffaugment" in text
+    assert f"- `scratch …`: `{wide}`" in text and "| `scratch …` | 1 |" in text
+    assert "| strategy | KID after 0 | KID after 2 |" in text and "![samples](colours-samples.png)" in text
+    assert "Each seed draws 12 images of the set" in text
+    configs = {
+        kept["recipe"]["loss"]: kept
+        for file in (tmp_path / "out").glob("colours-4-*/0*/config.json")
+        if "wide" not in (kept := json.loads(file.read_text())) and kept["recipe"]["lr"] == 4e-4
+    }
+    assert configs["hinge"]["verb"] == "transfer" and configs["relativistic"]["verb"] == "train"
+    names = {
+        (part["generator"]["name"], part["image"]["height"])
+        for file in (tmp_path / "out").glob("*/0*/model/config.json")
+        if (part := json.loads(file.read_text()))
+    }
+    assert names == {("grown", 32), ("dcgan", 32)}
+    with Image.open(tmp_path / "out" / "colours-samples.png") as sheet:
+        assert sheet.width > 4 * 3 * 32 and len(sheet.convert("RGB").getcolors(1 << 20) or ()) > 20
+    assert {row["images"] for row in rows(tmp_path / "out")} == {4}
+
+
+def test_a_word_belongs_to_the_strategy_or_to_the_recipe() -> None:
+    method = method_of("l2-sp+freeze-d first=2 lr=1e-3 loss=hinge")
+    assert (method.name, method.config) == ("l2-sp+freeze-d", {"first": 2})
+    assert method.recipe == {"lr": 1e-3, "loss": "hinge"}
+    scratch = method_of("scratch discriminator=projected discriminator.width=8 r1=0")
+    assert scratch.networks == {"discriminator": "projected", "discriminator_config": {"width": 8}}
+    assert scratch.recipe == {"r1": 0} and not scratch.config
+
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.parametrize("name", ["transfer", "transfer-emoji", "transfer-colour"])
+def test_keys_of_finished_cells_stay_valid(name: str) -> None:
+    for line in (BENCHMARKS / f"{name}.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        own = Cell(bench.Pair(**row["pair"]), row["shots"], row["strategy"], row["seed"])
+        assert own.key(bench.Budget(**row["budget"])) == row["key"]
+
+
+def test_finished_colour_cells_are_those_of_the_script() -> None:
+    script: Any = runpy.run_path(str(BENCHMARKS / "transfer_colour.py"))
+    keys = {
+        Cell(script["pair"](target), count, strategy, seed).key(script["BUDGET"])
+        for shots, trials, targets, strategies in script["PHASES"]
+        for count in shots
+        for target in targets
+        for strategy in ("scratch", *strategies)
+        for seed in range(trials)
+    }
+    lines = (BENCHMARKS / "transfer-colour.jsonl").read_text().splitlines()
+    assert len(lines) > 30 and {json.loads(line)["key"] for line in lines} <= keys
+
+
+def test_defaults_of_pairs_above_32_pixels() -> None:
+    grey, colour = bench.PAIRS[:1], bench.PAIRS[-1:]
+    assert bench.budget_for(grey) == bench.Budget() == bench.budget_for((*grey, *colour))
+    budget = bench.budget_for(colour, batch=8, steps=None)
+    assert (budget.steps, budget.batch, budget.looks, budget.samples) == (600, 8, 4, 500)
+    assert bench.choose_pairs((), "", "") == bench.PAIRS[:3]
+    pair = bench.choose_pairs((), "dcgan-faces", "portraits", pool=20)[0]
+    assert (pair.preset, pair.pool, pair.note) == ("transfer-64", 20, "20 images to draw from, 80 held out")
+    assert bench.shots_of((pair,)) == (0,) and bench.shots_of(grey) == bench.SHOTS
+
+
 def cell(strategy: str, curve: dict[str, float], fd: float, seed: int = 0) -> dict[str, Any]:
     scores = {"fd": fd, "kd": 1.0, "precision": 0.5, "recall": 0.5, "nn_distance": 1.0}
     floors = scores | {"fd": 1.0, "nn_distance": None}
@@ -174,6 +293,24 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
         (("--strategy", "freeze-d last=1"), "strategy 'freeze-d' takes no argument 'last'"),
         (("--strategy", ""), "unknown strategy ''"),
         (("--source", "cnn-mnist", "--data", "digits"), "cnn-mnist is a backbone, not a GAN"),
+        (
+            ("--pair", "digits", "--pool", "9"),
+            "--pool: only a pair of your own (--source, --data) takes this",
+        ),
+        (
+            ("--source", "dcgan-faces", "--data", "portraits", "--pool", "95"),
+            "a pool of 95 leaves 5 held-out",
+        ),
+        (("--source", "dcgan-faces", "--data", "portraits", "--pool", "-1"), "--pool must be at least 1"),
+        (("--pair", "faces-portraits", "--shots", "60"), "--shots 60: the images of faces-portraits are"),
+        (("--strategy", "full loss=hing"), "unknown loss 'hing'; did you mean 'hinge'?"),
+        (("--strategy", "full r1=-1"), "r1 must be 0 or more, not -1"),
+        (("--strategy", "scratch first=1"), "scratch: first is not a setting of the recipe; networks are"),
+        (
+            ("--strategy", "scratch generator.width=4"),
+            "arguments of a generator need its name, generator=NAME",
+        ),
+        (("--strategy", "scratch generator=dcgam"), "unknown generator 'dcgam'"),
     ],
 )
 def test_wrong_input_is_told(

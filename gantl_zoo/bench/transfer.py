@@ -1,16 +1,16 @@
 """Benchmark of transfer strategies: strategies × shots × seeds for pairs of source and target.
 
-All cells have the same networks, recipe, augmentation and number of steps. The first row of each table is the
-from-scratch baseline. The measured model of a cell is the best of its run by the pair's metric.
+All cells of a pair have the same networks, recipe, augmentation and number of steps, unless a method says
+otherwise. The first row of each table is the from-scratch baseline. The measured model of a cell is the best
+of its run by the pair's metric.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -19,87 +19,54 @@ from typing import Any
 from filelock import FileLock
 
 from gantl_zoo.bench.cells import RESULTS, Row, finished, folder, once, trained, write_text
+from gantl_zoo.bench.transfer_cells import (
+    SMALL,
+    Budget,
+    Cell,
+    budget_for,
+    choose_part,
+    method_of,
+)
+from gantl_zoo.bench.transfer_draw import count_images
+from gantl_zoo.bench.transfer_pairs import (
+    GREY,
+    LOSS,
+    PAIRS,
+    Pair,
+    check_held_out,
+    choose_pairs,
+)
 from gantl_zoo.bench.transfer_report import SCRATCH, report
+from gantl_zoo.bench.transfer_sheet import save_pictures
 from gantl_zoo.data import load
-from gantl_zoo.errors import TrainingError, UsageError, unknown
+from gantl_zoo.errors import TrainingError, UsageError
 from gantl_zoo.model.gan import GAN, build_gan
-from gantl_zoo.registry.arguments import from_words
 from gantl_zoo.runs.evaluate import evaluate
 from gantl_zoo.runs.networks import fitted_to
-from gantl_zoo.runs.prepare import check_baseline
 from gantl_zoo.runs.settings import TransferSettings
 from gantl_zoo.runs.train import train
 from gantl_zoo.runs.transfer import prepare_transfer, transfer
 from gantl_zoo.seeding import seeded
-from gantl_zoo.strategy.combine import build_strategy, rehearse
-from gantl_zoo.training.augment.build import build_augment
+from gantl_zoo.strategy.combine import rehearse
 from gantl_zoo.zoo import gan_named
 
+__all__ = [
+    "PAIRS",
+    "RESULTS",
+    "Budget",
+    "Pair",
+    "budget_for",
+    "choose_pairs",
+    "choose_part",
+    "transfer_table",
+]
+
 SHOTS = (10, 100, 1000, 0)  # 0: all
-LEAST = 10  # the fewest held-out images of a user's own pair
-ENOUGH = 1_000  # the fewest held-out images for the Fréchet distance; below, the kernel distance is used
-RECIPE: dict[str, Any] = {"lr": 8e-4, "r1": 0.5}
-LOSS = "non-saturating"
-SMALL: dict[str, Any] = {  # a source that trains quickly: 0.38 and 0.07 million parameters
-    "generator_config": {"width": 16},
-    "discriminator_config": {"width": 16, "flat": 1},
-}
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A source and a target. `source` is a model; if empty, one is first trained on the data `learn`."""
-
-    name: str
-    data: str
-    source: str = ""
-    learn: str = ""
-    note: str = ""
-    extractor: str = "auto"
-    metric: str = "fd"  # or "kd" if there are fewer held-out images than features
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics of a cell; the first one chooses its best model."""
-        return tuple(dict.fromkeys((self.metric, "auto")))
-
-
-PAIRS = (
-    Pair("mnist-fashion", "fashion-mnist", learn="mnist", note="far: digits to clothes"),
-    Pair("mnist-glyphs", "glyphs", learn="mnist", note="near: digits to printed letters"),
-    Pair("digits", "mnist:5-9", learn="mnist:0-4", note="nearest: digits 0–4 to digits 5–9"),
-)
-
-
-def choose_pairs(
-    names: Sequence[str], source: str, data: str, data_root: str | Path | None = None
-) -> tuple[Pair, ...]:
-    """The pairs with these names (all by default), or a user's own pair. Raises `UsageError`."""
-    if source or data:
-        if names or not (source and data):
-            raise UsageError("a pair of your own needs both --source and --data, without --pair")
-        return (own_pair(source, data, data_root),)
-    known = {pair.name: pair for pair in PAIRS}
-    if strange := sorted(set(names) - set(known)):
-        raise UsageError(unknown("pair", strange, known))
-    return tuple(known[name] for name in names or known)
-
-
-def own_pair(source: str, data: str, data_root: str | Path | None) -> Pair:
-    """A user's pair. Its name has the fingerprint of the images, so that other images get another table."""
-    gan = gan_named(source)
-    check_baseline(gan)
-    size = gan.image_shape[1]
-    images, held_out = (load(data, split=s, image_size=size, root=data_root) for s in ("train", "test"))
-    if len(held_out) < LEAST:
-        raise UsageError(
-            f"{images.name} has {len(held_out)} held-out images, but a table needs at least {LEAST}: "
-            "add images (one in ten is held out), or make folders train and test"
-        )
-    title = re.sub(r"[^a-z0-9]+", "-", f"{Path(source).name}-{Path(data).name}".lower())
-    metric = "fd" if len(held_out) >= ENOUGH else "kd"
-    note = f"{len(images):,} images, {len(held_out):,} held out"
-    return Pair(f"{title}-{images.fingerprint[:8]}", data, source, note=note, metric=metric)
+def shots_of(pairs: Sequence[Pair]) -> tuple[int, ...]:
+    """The numbers of training images by default: those of `SHOTS`, or all of a user's own pair or a pool."""
+    return (0,) if any(pair.pool or pair not in PAIRS for pair in pairs) else SHOTS
 
 
 def check(
@@ -113,14 +80,18 @@ def check(
 
     Such as a strategy that doesn't work with these networks, more shots than images, or too few samples.
     """
-    for strategy in strategies:
-        build_strategy(*spelled(strategy))
+    methods = [method for text in strategies if (method := method_of(text)).name != SCRATCH]
+    for method in methods:
+        method.strategy()
+    for pair in pairs:
+        check_pool(pair, shots, data_root)
     for pair, count in product(pairs, shots):
         with seeded(0):
             gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
         settings: TransferSettings = {
-            "shots": count or None,
+            "shots": count or pair.pool or None,
             "data_root": data_root,
+            "image_size": pair.image_size or None,
             "samples": budget.samples,
             "metrics": pair.metrics,
             "extractor": pair.extractor,
@@ -128,52 +99,18 @@ def check(
         }
         run = prepare_transfer(gan, pair.data, "full", settings)
         assert run.source is not None  # for the comparison
-        for strategy in strategies:
-            rehearse(build_strategy(*spelled(strategy)), run.source, run.data.train)
+        for method in methods:
+            rehearse(method.strategy(), run.source, run.data.train)
 
 
-def choose_part(text: str) -> tuple[int, int]:
-    """Parse `"2/3"` to (2, 3). Raises `UsageError`."""
-    if not (found := re.fullmatch(r"(\d+)/(\d+)", text)) or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"part {text!r} is not a valid I/N: give 1/2 and 2/2 for two processes")
-    return int(found[1]), int(found[2])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """The training budget of each cell, and how it is measured."""
-
-    steps: int = 4500  # here the curve of the from-scratch baseline on 1,000 images is nearly flat
-    batch: int = 32
-    looks: int = 20  # evaluations during training
-    samples: int = 2_000
-    source_steps: int = 8_000  # with batch 64, for a pair without `source`
-    aug: str = "diffaugment"  # also for the baseline, which is much weaker without
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, int) and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        build_augment(self.aug)  # raises for an unknown name before hours of training
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a table."""
-
-    pair: Pair
-    shots: int
-    strategy: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        strategy = re.sub(r"[^\w+]+", "-", self.strategy)
-        return f"{self.pair.name}-{self.shots or 'all'}-{strategy}-{self.seed}"
-
-    def key(self, budget: Budget) -> str:
-        """A key of everything that determines the result, except the code and the source's weights."""
-        return json.dumps([asdict(self), asdict(budget), RECIPE, SMALL], sort_keys=True)
+def check_pool(pair: Pair, shots: Sequence[int], data_root: str | Path | None) -> None:
+    """Raise `UsageError` if a pair's pool has fewer images than a cell needs, or leaves too few."""
+    if not pair.pool:
+        return
+    size = pair.image_size or gan_named(pair.source).image_shape[1]
+    check_held_out(pair.data, count_images(pair.data, size, data_root) - pair.pool, pair.pool)
+    if max(shots) > pair.pool:
+        raise UsageError(f"--shots {max(shots)}: the images of {pair.name} are drawn from {pair.pool} only")
 
 
 def transfer_table(
@@ -191,8 +128,9 @@ def transfer_table(
 ) -> Path:
     """Run the cells of the tables, from-scratch baselines first; returns the report's path.
 
-    Skips finished cells. A strategy may have settings: `"freeze-d first=2"`. `part` (i, n) runs every n-th
-    cell, so that n processes can share the work. The report has all finished cells of this budget in `out`.
+    Skips finished cells. A strategy may have settings, as in `method_of`: `"freeze-d first=2"`. `part` (i, n)
+    runs every n-th cell, so that n processes can share the work. The report has all finished cells of this
+    budget in `out`.
     Raises `UsageError`.
     """
     budget = budget or Budget()
@@ -215,47 +153,45 @@ def write_report(out: Path, budget: Budget) -> Path:
     return report(out, [row for row in finished(out / RESULTS).values() if row["budget"] == asdict(budget)])
 
 
-def spelled(strategy: str) -> tuple[str, dict[str, Any]]:
-    """Parse `"freeze-d first=2"` to a name and settings. Raises `UsageError`."""
-    name, *words = strategy.split() or [""]
-    return name, from_words(words, f"strategy {name}:")
-
-
 def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> Row:
     """Run a cell and measure its best model."""
-    source = source_of(cell.pair, budget, out, data_root, quiet)
-    few: dict[str, Any] = {"shots": cell.shots or None, "data_seed": cell.seed, "data_root": data_root}
-    settings: dict[str, Any] = (
-        RECIPE
-        | few
-        | {
-            "steps": budget.steps,
-            "batch": budget.batch,
-            "seed": cell.seed,
-            "aug": budget.aug,
-            "loss": LOSS,
-            "metrics": (cell.pair.metric,),
-            "metrics_every": max(1, budget.steps // budget.looks),
-            "samples": budget.samples,
-            "extractor": cell.pair.extractor,
-            "out": folder(out, cell.name, cell.key(budget)),
-            "quiet": quiet,
-        }
-    )
-    whole, clock = not settings["out"].exists(), time.process_time()
-    gan, run = trained(settings["out"], lambda: begin(cell, source, settings), quiet)
+    pair, place = cell.pair, folder(out, cell.name, cell.key(budget))
+    source = source_of(pair, budget, out, data_root, quiet)
+    size = pair.image_size or gan_named(source).image_shape[1]
+    few = cell.data(budget, out, size, data_root) | {"data_root": data_root}
+    measured = tuple(dict.fromkeys((pair.metric, "kd")))
+    settings: dict[str, Any] = {"loss": LOSS} | pair.recipe | few
+    settings |= {
+        "steps": budget.steps,
+        "batch": budget.batch,
+        "seed": cell.seed,
+        "aug": budget.aug,
+        "metrics": measured,
+        "metrics_every": max(1, budget.steps // budget.looks),
+        "samples": budget.samples,
+        "extractor": pair.extractor,
+        "out": place,
+        "quiet": quiet,
+    }
+    if pair.image_size:
+        settings["image_size"] = size
+    whole, clock = not place.exists(), time.process_time()
+    gan, run = trained(place, lambda: begin(cell, source, settings), quiet)
     seconds = time.process_time() - clock
-    few["extractor"] = cell.pair.extractor
-    scores = evaluate(gan, data=cell.pair.data, metrics=cell.pair.metrics, samples=budget.samples, **few)
-    curve = {str(row["step"]): row[next(k for k in row if k != "step")] for row in run.rows("metrics.jsonl")}
+    few["extractor"] = pair.extractor
+    scores = evaluate(gan, metrics=pair.metrics, samples=budget.samples, **few)
+    save_pictures(place, gan, settings)
+    curves = curves_of(run.rows("metrics.jsonl"), measured)
     return {
-        "pair": asdict(cell.pair),
+        "pair": pair.describe(),
         **{key: getattr(cell, key) for key in ("shots", "strategy", "seed")},
         "budget": asdict(budget),
         "images": gan.lineage["data"]["images"],
         "base_sha256": gan.lineage.get("base_sha256", ""),
         "best_step": gan.about["training"]["best_step"],
-        "curve": {step: round(value, 3) for step, value in curve.items()},
+        "curve": curves.pop(pair.metric),
+        "curves": curves,
+        "folder": place.name,
         "scores": {r["metric"]: float(f"{r['value']:.5g}") for r in reversed(scores.results)},
         "floors": {r["metric"]: r["floor"] for r in reversed(scores.results)},  # the first of a name counts
         "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
@@ -263,28 +199,39 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
     }
 
 
+def curves_of(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The values of each metric by step; a row has them by names such as "fd_EXTRACTOR"."""
+    curves: dict[str, dict[str, float]] = {metric: {} for metric in metrics}
+    for row in rows:
+        for name, value in row.items():
+            if (metric := name.partition("_")[0]) in curves:
+                curves[metric][str(row["step"])] = round(value, 4)
+    return curves
+
+
 def begin(cell: Cell, source: str, settings: dict[str, Any]) -> GAN:
     """Train a cell from the source's weights, or the baseline from scratch with the source's architecture."""
-    if cell.strategy != SCRATCH:
-        strategy, config = spelled(cell.strategy)
-        method: dict[str, Any] = {"strategy": strategy, "strategy_config": config}
-        return transfer(source, data=cell.pair.data, report=False, **method, **settings)
+    method = method_of(cell.strategy)
+    settings = settings | dict(method.recipe)
+    if method.name != SCRATCH:
+        chosen: dict[str, Any] = {"strategy": method.name, "strategy_config": method.config}
+        return transfer(source, report=False, **chosen, **settings)
     gan = gan_named(source)
-    size = gan.image_shape[1]
-    images = load(cell.pair.data, image_size=size, root=settings["data_root"])
+    size = settings.get("image_size", gan.image_shape[1])
+    images = load(settings["data"], image_size=size, root=settings["data_root"])
     parts = fitted_to(images, gan, None, 0).parts  # the networks that a transfer would train
-    networks = {f"{role}_config": part["config"] for role, part in parts.items()}
-    generator, discriminator = (parts[part]["name"] for part in ("generator", "discriminator"))
+    networks = {role: part["name"] for role, part in parts.items()}
+    networks |= {f"{role}_config": part["config"] for role, part in parts.items()}
+    networks |= method.networks
     settings = settings | {"image_size": size, "conditional": bool(gan.num_classes) or None}
-    networks["discriminator"] = discriminator
-    return train(generator, data=cell.pair.data, report=False, **networks, **settings)
+    return train(networks.pop("generator"), report=False, **networks, **settings)
 
 
 def source_of(pair: Pair, budget: Budget, out: Path, data_root: str | Path | None, quiet: bool) -> str:
     """The name or folder of the source model. Trains it first if the pair has none, and keeps it in `out`."""
     if pair.source:
         return pair.source
-    recipe: dict[str, Any] = RECIPE | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
+    recipe: dict[str, Any] = GREY | SMALL | {"steps": budget.source_steps, "batch": 64, "decay": 0.5}
     recipe |= {"metrics": (pair.metric,), "metrics_every": max(1, budget.source_steps // 8)}
     place = folder(out / "sources", pair.learn.replace(":", "-"), json.dumps(recipe, sort_keys=True))
     try:

@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from gantl_zoo.bench.cells import Row, spread, write_text
+from gantl_zoo.bench.transfer_sheet import sample_sheet
 from gantl_zoo.errors import TrainingError
 from gantl_zoo.storage.atomic import replace_file
 
 SCRATCH = "scratch"
+LONG = 40  # characters of a method's name, above which tables have its first word only
+FEW_LOOKS = 6  # evaluations of a run, up to which a table lists them all
 COLUMNS = {
     "fd": "fd",
     "kd": "KID",
@@ -35,12 +38,15 @@ def report(out: Path, rows: Sequence[Row]) -> Path:
     """Write `report.md` and a picture per pair into `out`. Raises `TrainingError` if it can't."""
     if not rows:
         raise TrainingError(f"{out} has no finished cells with this budget")
+    recipes, shown = {recipe_of(row) for row in rows}, short_names(names_of(rows))
     sections = [head(rows)]
     try:
         for name in dict.fromkeys(row["pair"]["name"] for row in rows):
             mine = [row for row in rows if row["pair"]["name"] == name]
-            picture = draw(out / f"{name}.png", mine)
-            sections.append(pair_section(mine, picture.name))
+            picture = draw(out / f"{name}.png", mine, shown)
+            text = pair_section(mine, picture.name, shown, one_recipe=len(recipes) == 1)
+            sheet = sample_sheet(out / f"{name}-samples.png", mine, shown)
+            sections += [text, f"![samples]({sheet.name})"] if sheet else [text]
         path = out / "report.md"
         write_text(path, "\n\n".join(sections) + "\n")
     except OSError as error:
@@ -53,29 +59,66 @@ def head(rows: Sequence[Row]) -> str:
     budget, how = rows[0]["budget"], rows[0]["how"]
     extractor = f"{how['extractor']} ({how['extractor_sha256']})"
     looks = f"{budget['looks']} evaluations with {budget['samples']:,} samples each"
-    recipe = ", ".join(f"{name} {value}" for name, value in json.loads(rows[0]["key"])[2].items())
+    recipes = {recipe_of(row) for row in rows}
+    recipe = f", {recipes.pop()}" if len(recipes) == 1 else ""
+    shown = short_names(names_of(rows))
+    long = "".join(f"\n- `{shown[name]}`: `{name}`" for name in shown if shown[name] != name)
     return (
         "# Comparison of transfer strategies\n\n"
-        f"Every run: {budget['steps']:,} steps of {budget['batch']} images, {recipe}, augmentation "
+        f"Every run: {budget['steps']:,} steps of {budget['batch']} images{recipe}, augmentation "
         f"{budget['aug']}, also from scratch; {looks}. Feature extractor: {extractor}.\n\n{LEGEND}"
+        + (f"\n\nMethods with long names:\n{long}" if long else "")
     )
 
 
-def pair_section(rows: Sequence[Row], picture: str) -> str:
-    """The section of a pair: its source, its curves, a table per number of shots."""
+def recipe_of(row: Row) -> str:
+    """The recipe of a cell in words; the settings of its method are not in it."""
+    return ", ".join(f"{name} {value}" for name, value in json.loads(row["key"])[2].items())
+
+
+def names_of(rows: Sequence[Row]) -> list[str]:
+    """The strategies of all rows, the baseline first, then those from scratch."""
+    names = dict.fromkeys(row["strategy"] for row in rows)
+    return sorted(names, key=lambda name: (name != SCRATCH, not name.startswith(f"{SCRATCH} ")))
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name as tables show it: long ones as their first word, unless another long one has the same."""
+    firsts = [name.split()[0] for name in names if len(name) > LONG]
+    alone = {first for first in firsts if firsts.count(first) == 1}
+    return {n: f"{n.split()[0]} …" if len(n) > LONG and n.split()[0] in alone else n for n in names}
+
+
+def pair_section(
+    rows: Sequence[Row], picture: str, shown: dict[str, str] | None = None, *, one_recipe: bool = True
+) -> str:
+    """The section of a pair: its source, its curves, tables per number of shots.
+
+    It also has the recipe, unless all pairs have the same. `shown` are the names of strategies in tables.
+    """
     pair = rows[0]["pair"]
+    shown = short_names(names_of(rows)) if shown is None else shown
     title = f"## {pair['name']}" + (f" ({pair['note']})" if pair["note"] else "")
     sources = sorted({row["base_sha256"][:12] for row in rows if row["base_sha256"]})
     steps = rows[0]["budget"]["source_steps"]
     source = pair["source"] or f"a small GAN, trained on {pair['learn']} for {steps:,} steps"
     text = f"{source} (sha256 {', '.join(sources) or 'none yet'}) → {pair['data']}."
+    if not one_recipe:
+        text += f" Recipe: {recipe_of(rows[0])}."
+    if pool := pair.get("pool"):
+        text += (
+            f" Each seed draws {pool} images of the set, from which the training images are taken; up to "
+            f"{rows[0]['budget']['samples']} of the others are held out."
+        )
     parts = [title, text, f"![curves]({picture})"]
     for shots in sorted({row["shots"] for row in rows}, key=lambda n: n or float("inf")):
         mine = [row for row in rows if row["shots"] == shots]
         parts += [
             f"### {shots or 'all'} images" + ("" if shots else f" ({mine[0]['images']:,})"),
-            table(mine),
+            renamed(table(mine), shown),
         ]
+        if len(rows[0]["curve"]) <= FEW_LOOKS:
+            parts.append(renamed(curve_table(mine), shown))
     return "\n\n".join(parts)
 
 
@@ -99,10 +142,35 @@ def table(rows: Sequence[Row]) -> str:
         "beats scratch at",
         "core seconds",
     ]
-    floors = rows[0]["floors"]
+    floors: dict[str, float | None] = next((row["floors"] for row in rows if row["floors"]), {})
     real = [number(floors[key], key) if floors.get(key) is not None else "" for key in measured(rows)]
-    last = ["real images", "", real[0], "", *real[1:], "", "", ""]
-    return "\n".join([row_of(head), "|---" * len(head) + "|", *lines, row_of(last)])
+    last = [row_of(["real images", "", real[0], "", *real[1:], "", "", ""])] if floors else []
+    return "\n".join([row_of(head), "|---" * len(head) + "|", *lines, *last])
+
+
+def renamed(text: str, shown: dict[str, str]) -> str:
+    """The text of a table with the strategies' names as they are shown."""
+    for name, short in shown.items():
+        text = text.replace(f"`{name}`", f"`{short}`")
+    return text
+
+
+def curve_table(rows: Sequence[Row]) -> str:
+    """A table of the mean distances at each evaluation, and of the kernel distance at the last one."""
+    metric = metric_of(rows)
+    steps = [step for step in rows[0]["curve"] if all(step in row["curve"] for row in rows)]
+    ends = metric != "kd" and all(row.get("curves", {}).get("kd") for row in rows)
+    head = ["strategy", *(f"{COLUMNS[metric]} after {int(step):,}" for step in steps)]
+    lines = [[*head, "KID at the end"] if ends else head]
+    lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
+    for name in names_of(rows):
+        mine = [row for row in rows if row["strategy"] == name]
+        values = [number(statistics.mean(row["curve"][step] for row in mine), metric) for step in steps]
+        if ends:
+            kernel = statistics.mean(list(row["curves"]["kd"].values())[-1] for row in mine)
+            values.append(number(kernel, "kd"))
+        lines.append([f"`{name}`", *values])
+    return "\n".join(map(row_of, lines))
 
 
 def row_of(cells: Sequence[str]) -> str:
@@ -117,7 +185,7 @@ def metric_of(rows: Sequence[Row]) -> str:
 
 def measured(rows: Sequence[Row]) -> list[str]:
     """The columns of the measured scores; first the metric that chose the best models."""
-    present = [key for key in COLUMNS if key in rows[0]["scores"]]
+    present = [key for key in COLUMNS if all(key in row["scores"] for row in rows)]
     return sorted(present, key=lambda key: key != metric_of(rows))
 
 
@@ -176,7 +244,7 @@ def number(value: float, key: str) -> str:
     return f"{value:.3g}" if key in ("fd", "kd") else f"{value:.2f}"
 
 
-def draw(path: Path, rows: Sequence[Row]) -> Path:
+def draw(path: Path, rows: Sequence[Row], shown: dict[str, str]) -> Path:
     """Plot the mean distance of each strategy against steps, with a panel per number of shots."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -194,7 +262,7 @@ def draw(path: Path, rows: Sequence[Row]) -> Path:
                 curve = mean_curve(mine)
                 width = 2.5 if name == SCRATCH else 1.3
                 colour = colours.get(name, "grey")
-                axes.plot(list(curve), list(curve.values()), label=name, color=colour, linewidth=width)
+                axes.plot(list(curve), list(curve.values()), label=shown[name], color=colour, linewidth=width)
         axes.set_yscale("log")
         axes.set_title(f"{shots or 'all'} images")
         axes.set_xlabel("step")
@@ -203,7 +271,13 @@ def draw(path: Path, rows: Sequence[Row]) -> Path:
     handles = {
         label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=9, fontsize=8)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=min(9, 3 * len(counts)),
+        fontsize=8,
+    )
     with replace_file(path) as beside:
         figure.savefig(beside, dpi=90)
     return path

@@ -48,6 +48,7 @@ VERBS = {
     "pull": "share",
     "plugins": "plugins",
     "plugin": "plugin",
+    "cache": "cache",
     "env": "env",
 }
 

@@ -19,7 +19,9 @@ EPILOG = """Examples:
 
   gantl-zoo bench transfer --pair digits --strategy freeze-d --shots 100
 
-  gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0"""
+  gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0
+
+  gantl-zoo bench transfer --source dcgan-faces --data cats.zip --pool 100 --shots 10 --shots 100"""
 
 ROOT = {"data_root": DATA["data_root"]}
 QUIET = {"quiet": (o.Quiet, False)}
@@ -146,7 +148,7 @@ StrategyNames = Annotated[
         "--strategy",
         "--strategies",
         metavar="NAME",
-        help="A strategy, such as full or 'freeze-d first=2'; may be repeated.",
+        help="A strategy, such as full or 'freeze-d first=2 lr=4e-4'; may be repeated.",
     ),
 ]
 Shots = Annotated[
@@ -156,7 +158,10 @@ Shots = Annotated[
 Pairs = Annotated[
     list[str] | None,
     typer.Option(
-        "--pair", "--pairs", metavar="NAME", help="mnist-fashion, mnist-glyphs or digits; by default all."
+        "--pair",
+        "--pairs",
+        metavar="NAME",
+        help="mnist-fashion, mnist-glyphs or digits (by default these), or faces-portraits, in colour.",
     ),
 ]
 Source = Annotated[
@@ -165,9 +170,41 @@ Source = Annotated[
 Data = Annotated[
     str, typer.Option(metavar="DATA", help="The images of a pair of your own.", callback=o.expand)
 ]
-Steps = Annotated[int, typer.Option(metavar="N", help="Training steps per run.")]
-Batch = Annotated[int, typer.Option(metavar="N", help="Images per step.")]
-Augmentation = Annotated[str, typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.")]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Network whose features are compared, for a pair of your own; not one that a strategy uses.",
+        callback=o.expand,
+    ),
+]
+Pool = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Draw the training images of your own pair from N images, and hold out all others.",
+        show_default="the split of the data",
+    ),
+]
+Size = Annotated[
+    int,
+    typer.Option(metavar="N", help="Size of the images of your own pair.", show_default="that of the source"),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Training steps per run.", show_default="4500; above 32 px 600"),
+]
+Batch = Annotated[int | None, typer.Option(metavar="N", help="Images per step.", show_default="32")]
+Evaluated = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Number of samples that are measured.", show_default="2000; above 32 px 500"
+    ),
+]
+Augmentation = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Augmentation: none, diffaugment or ada.", show_default="diffaugment"),
+]
 Part = Annotated[
     str, typer.Option(metavar="I/N", help="Only every N-th run, so that N processes share the work.")
 ]
@@ -181,11 +218,14 @@ def transfer(
     pair: Pairs = None,
     source: Source = "",
     data: Data = "",
+    extractor: Extractor = "",
+    pool: Pool = 0,
+    image_size: Size = 0,
     trials: Trials = 3,
-    steps: Steps = 4500,
-    batch: Batch = 32,
-    samples: Samples = 2_000,
-    aug: Augmentation = "diffaugment",
+    steps: Steps = None,
+    batch: Batch = None,
+    samples: Evaluated = None,
+    aug: Augmentation = None,
     part: Part = "1/1",
     out: Annotated[Path, out_option()] = Path("runs/transfer"),
     **settings: Any,
@@ -193,12 +233,14 @@ def transfer(
     """Compare strategies for several numbers of images. The last line is the report's path."""
     from gantl_zoo.bench import transfer as bench
 
+    own = {"extractor": extractor, "pool": pool, "image_size": image_size}
+    pairs = bench.choose_pairs(pair or (), source, data, settings["data_root"], **own)
     path = bench.transfer_table(
-        bench.choose_pairs(pair or (), source, data, settings["data_root"]),
+        pairs,
         strategy or ("full", "freeze-d"),
-        shots or ((0,) if source else bench.SHOTS),
+        shots or bench.shots_of(pairs),
         trials=trials,
-        budget=bench.Budget(steps=steps, batch=batch, samples=samples, aug=aug),
+        budget=bench.budget_for(pairs, steps=steps, batch=batch, samples=samples, aug=aug),
         part=bench.choose_part(part),
         out=out,
         say=print,

@@ -128,16 +128,11 @@ def caches() -> dict[str, str]:
     from huggingface_hub import constants
 
     from gantl_zoo.data.registered import root_of
-    from gantl_zoo.metrics.cache import folder
-    from gantl_zoo.storage.cache import models_folder
+    from gantl_zoo.storage.kept import KINDS
 
-    features_at, models_at = folder(), models_folder()
-    return {
-        "hub": sized(Path(constants.HF_HUB_CACHE)),
-        "data": sized(root_of(None)),
-        "features": "off" if features_at is None else sized(features_at),
-        "models": "off" if models_at is None else sized(models_at),
-    }
+    found = {"hub": sized(Path(constants.HF_HUB_CACHE)), "data": sized(root_of(None))}
+    places = {kind: folder() for kind, (folder, _, _) in KINDS.items()}
+    return found | {kind: "off" if place is None else sized(place) for kind, place in places.items()}
 
 
 def sized(folder: Path) -> str:

@@ -94,7 +94,8 @@ def spellings(name: str, annotation: str) -> list[str]:
     option = f"--{name.replace('_', '-')}"
     if annotation == "bool":
         return [f"{option}/--no-{option.removeprefix('--')}"]
-    return [option.replace("-config", "-arg"), option] if annotation.startswith("dict") else [option]
+    short = option.replace("-config", "-arg") if annotation.startswith("dict") else option
+    return [short, option] if short != option else [option]
 
 
 def default_of(field: Any) -> Any:

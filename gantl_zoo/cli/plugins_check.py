@@ -8,12 +8,13 @@ from typing import Any
 import typer
 
 from gantl_zoo.cli.printing import bold, paragraph, table, write_json
+from gantl_zoo.console import warn
 from gantl_zoo.errors import UnknownNameError, unknown
 from gantl_zoo.registry.builtins import REGISTRIES
 from gantl_zoo.registry.plugins import Entry, Plugin, installed, normalise, singular
 from gantl_zoo.scaffold.versions import newer
 from gantl_zoo.testing.check import CheckResult
-from gantl_zoo.testing.plugin import checked, named_entries
+from gantl_zoo.testing.plugin import checked, named_entries, unmatched
 
 
 def check_plugins(name: str | None, as_json: str | None) -> None:
@@ -31,6 +32,9 @@ def check_plugins(name: str | None, as_json: str | None) -> None:
             print("\n".join(page(what, results)), flush=True)
     if as_json is not None:
         write_json(rows, as_json)
+    for plugin in plugins(name):
+        for line in unmatched(plugin.name):
+            warn(line)
     if as_json != "-":
         for plugin in plugins(name):
             print("".join(f"{line}\n" for line in [*broken(plugin), *newer(plugin.name)]), end="")

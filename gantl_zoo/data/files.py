@@ -1,26 +1,25 @@
-"""Load a folder or a zip of images. Its sub-folders are classes; folders `train` and `test` are splits."""
+"""Load an archive of images. Its sub-folders are classes; folders `train` and `test` are splits."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gantl_zoo.console import warn
-from gantl_zoo.data.decode import Decoded, Pixels, decode, quiet, size_of
+from gantl_zoo.data.decode import Pixels, decode
+from gantl_zoo.data.decoded import Sink, Wanted, decoded
+from gantl_zoo.data.decoding import Decoding, bytes_of_one, decode_all
 from gantl_zoo.data.fit import CROP
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, below_shared, layout, splits_of
 from gantl_zoo.data.memory import free_memory, memory_limit
 from gantl_zoo.data.names import image_files
+from gantl_zoo.data.places import archive_of
 from gantl_zoo.data.split import (
     HELD_OUT,
     SMALLEST_CLASS,
@@ -34,68 +33,62 @@ from gantl_zoo.data.stream import Stream
 from gantl_zoo.data.treatment import Treatment
 from gantl_zoo.errors import DataError
 
-Result = TypeVar("Result")
-CHUNK = 256  # images that are decoded ahead, at most
-CORRUPT_LIMIT = 0.05  # a larger share of unreadable images is an error
 BATCH = 64  # images that must fit into the free memory together
-DARK = 64  # 16-bit images whose upper bytes are all below this probably hold fewer bits
-
-
-@dataclass
-class Decoding:
-    """The result of decoding all files. `arrays` stays empty if images are streamed."""
-
-    kept: list[str] = field(default_factory=list)
-    arrays: list[Pixels] = field(default_factory=list)
-    shapes: set[tuple[int, ...]] = field(default_factory=set)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    transparent: list[bool] = field(default_factory=list)
-    corrupt: list[str] = field(default_factory=list)
-    deep: bool = True  # whether every image has 16 bits a channel
-    brightest: int = 0
 
 
 def load(
     source: Path, split: str, image_size: int | None, *, fit: str = CROP, split_by: str = "content"
 ) -> ImageData:
-    """Load the images under `source` as squares of `image_size`, cropped or padded as `fit` says.
+    """Load the images of an archive as squares of `image_size`, cropped or padded as `fit` says.
 
     Without `image_size` all images must have one size. They become grey if every image is grey, else RGB on
     white. Unreadable files are left out with a warning that names them, up to a limit of 5 %. Images that
-    would need more than `memory_limit` are decoded once as a check, and then streamed. `split_by` says how
-    images are held out: by their "content", by their "path", or by content within each "class". Raises
-    `DataError`.
+    would need more than `memory_limit` are decoded once, and then streamed from the cache on disk, or from
+    their files if there is none. `split_by` says how images are held out: by their "content", by their
+    "path", or by content within each "class". Raises `DataError`.
     """
     images, tables = image_files(source)
-    read = reader(source)
-    laid_out = layout(source, images, tables, read)
+    laid_out = layout(source, images, tables, reader(source))
     listed = laid_out.part(split) if laid_out.splits else list(laid_out.paths)
     hashed = hashes(source, listed)
-    by_path = split_by == "path"
     names = listed if laid_out.splits else _part(source, laid_out, split, split_by, hashed)
-    one = bytes_of_one(read, names, image_size)
+    one = bytes_of_one(reader(source), names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
-    streams = len(names) * one > memory_limit()
-    decoding = _decode_all(
-        read, names, partial(decode, image_size=image_size, fit=fit), one, keep=not streams
-    )
-    _check_decoded(source, decoding, len(names))
-    shape = _common_shape(source, decoding.shapes)
-    pixels = (
-        _stream(
-            source,
-            decoding.kept,
-            shape,
-            partial(_as_tensor, image_size=image_size, fit=fit),
-            None if by_path else hashed,
-        )
-        if streams
-        else torch.from_numpy(_stack(decoding.arrays, shape))
-    )
+    wanted = Wanted(source, names, [hashed[name] for name in names], image_size, fit, len(names) * one)
+    read = _streamed if wanted.size > memory_limit() else _in_memory
+    decoding, pixels = read(wanted, one)
+    if isinstance(pixels, Stream) and split_by != "path":
+        pixels.hashed = [hashed[name] for name in decoding.kept]
     labels, classes = _labelled(laid_out, decoding.kept)
     ids = ids_of(hashed[name] for name in decoding.kept)
     treatment = Treatment.of(decoding.sizes, decoding.transparent, fit)
-    return ImageData(pixels, labels, classes, _name(source), split, ids, treatment)
+    return ImageData(cast(Tensor, pixels), labels, classes, _name(source), split, ids, treatment)
+
+
+def _in_memory(wanted: Wanted, one: int) -> tuple[Decoding, Tensor]:
+    """Decode all images into one tensor (N, C, H, W). Raises `DataError`."""
+    arrays: list[Pixels] = []
+    make = partial(decode, image_size=wanted.image_size, fit=wanted.fit)
+    decoding = decode_all(reader(wanted.source), [*wanted.names], make, one, arrays.append)
+    decoding.check(wanted.source)
+    return decoding, torch.from_numpy(_stack(arrays, decoding.shape(wanted.source)))
+
+
+def _streamed(wanted: Wanted, one: int) -> tuple[Decoding, Stream]:
+    """Decode all images at first use, and stream them from the cache or from their files."""
+    settings = {"image_size": wanted.image_size, "fit": wanted.fit}
+
+    def read_all(sink: Sink) -> Decoding:
+        make = partial(decode, **settings, fast=True)  # type: ignore[arg-type]  # one key is an int, one a str
+        return decode_all(reader(wanted.source), [*wanted.names], make, one, sink)
+
+    decoding, rows = decoded(wanted, read_all)
+    decoding.check(wanted.source)
+    shape = decoding.shape(wanted.source)
+    make = partial(_as_tensor, **settings, channels=shape[0])  # type: ignore[arg-type]
+    exact = make if decoding.reduced else None
+    fast = partial(make, fast=True)
+    return decoding, Stream(wanted.source, decoding.kept, shape, reader, fast, exact=exact, rows=rows)
 
 
 def _labelled(laid_out: Layout, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -129,8 +122,8 @@ def check_memory(name: str, needed: int, image_size: int | None) -> None:
 
 
 def reader(source: Path) -> Callable[[str], bytes]:
-    """A function from a file's name in the folder or zip to its content."""
-    return zipfile.ZipFile(source).read if source.is_file() else lambda name: (source / name).read_bytes()
+    """A function from a file's name in the archive to its content."""
+    return archive_of(source).read
 
 
 def _part(source: Path, laid_out: Layout, split: str, split_by: str, hashed: dict[str, bytes]) -> list[str]:
@@ -154,102 +147,9 @@ def _name(source: Path) -> str:
     return Path(source).absolute().name if source.name not in ("", "..") else source.resolve().name
 
 
-def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:
-    """Bytes of an RGB image of `image_size`, or else of the first readable image's size."""
-    if image_size is not None:
-        return 3 * image_size**2
-    for name in names:
-        try:
-            with quiet():
-                width, height = size_of(read(name))
-        except Exception:  # of Pillow, zipfile or zlib: decoding reports it
-            continue
-        return 3 * width * height
-    return 0
-
-
-def _decode_all(
-    read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Decoded], one: int, *, keep: bool
-) -> Decoding:
-    """Decode all images. `one` is the approximate size of an image in bytes; `keep` keeps the pixels."""
-    decoding = Decoding()
-    for name, decoded in each(read, names, make, one):
-        if isinstance(decoded, Exception):
-            decoding.corrupt.append(f"{name} ({decoded})")
-            continue
-        pixels, deep, size, transparent = decoded
-        decoding.kept.append(name)
-        decoding.sizes.append(size)
-        decoding.transparent.append(transparent)
-        decoding.shapes.add(pixels.shape)
-        decoding.deep = decoding.deep and deep
-        if decoding.deep:
-            decoding.brightest = max(decoding.brightest, int(pixels.max()))
-        if keep:
-            decoding.arrays.append(pixels)
-    return decoding
-
-
-def each(
-    read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Result], one: int
-) -> Iterator[tuple[str, Result | Exception]]:
-    """Yield each name with `make` of its content, or with the error. Threads read some files ahead."""
-
-    def attempt(name: str) -> Result | Exception:
-        try:
-            return make(read(name))
-        except Exception as error:  # damaged files make Pillow, zipfile and zlib raise anything
-            return error
-
-    step = min(CHUNK, max(8, memory_limit() // max(1, one)))
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), step):
-            chunk = names[start : start + step]
-            with quiet():
-                results = list(pool.map(attempt, chunk))
-            yield from zip(chunk, results, strict=True)
-
-
-def _stream(
-    source: Path,
-    names: list[str],
-    shape: tuple[int, int, int],
-    make: Callable[..., Tensor],
-    hashed: dict[str, bytes] | None,
-) -> Tensor:
-    """A `Stream` in place of a tensor that would be too large."""
-    make = partial(make, channels=shape[0])
-    hash_list = None if hashed is None else [hashed[name] for name in names]
-    return cast(Tensor, Stream(source, names, shape, reader, make, hash_list))
-
-
-def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int) -> Tensor:
-    pixels = decode(content, image_size, fit).pixels
+def _as_tensor(content: bytes, image_size: int | None, fit: str, channels: int, fast: bool = False) -> Tensor:
+    pixels = decode(content, image_size, fit, fast=fast).pixels
     return torch.from_numpy(np.array(np.broadcast_to(pixels, (channels, *pixels.shape[1:]))))
-
-
-def _check_decoded(source: Path, decoding: Decoding, count: int) -> None:
-    """Warn about unreadable and nearly black images. Raises `DataError` for too many unreadable ones."""
-    if corrupt := decoding.corrupt:
-        shown = ", ".join(corrupt[:3]) + (f" and {len(corrupt) - 3} more" if len(corrupt) > 3 else "")
-        text = f"{source}: {len(corrupt)} of {count} images can't be read: {shown}"
-        if len(corrupt) > max(1, CORRUPT_LIMIT * count) or len(corrupt) == count:
-            raise DataError(f"{text}; more than {CORRUPT_LIMIT:.0%} is too many: repair or remove them")
-        warn(f"{text}; left out")
-    if decoding.deep and decoding.brightest < DARK:
-        warn(
-            f"{source}: no image uses more than {decoding.brightest / 255:.0%} of the 16-bit range, so all "
-            "look nearly black; scale their values up"
-        )
-
-
-def _common_shape(source: Path, shapes: set[tuple[int, ...]]) -> tuple[int, int, int]:
-    sizes = sorted({shape[1:] for shape in shapes})
-    if len(sizes) > 1:
-        shown = ", ".join(f"{width}×{height}" for height, width in sizes[:4]) + ", …" * (len(sizes) > 4)
-        raise DataError(f"{source}: images of different sizes ({shown}); choose one with --image-size")
-    ((height, width),) = sizes
-    return max(shape[0] for shape in shapes), height, width
 
 
 def _stack(arrays: list[Pixels], shape: tuple[int, int, int]) -> Pixels:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gantl_zoo import console
-from gantl_zoo.data import files, names as naming, sources
+from gantl_zoo.data import decoding, files, names as naming, sources
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.layout import Layout, layout
 from gantl_zoo.data.look import Look, looks_of_files, looks_of_images
@@ -82,9 +82,9 @@ def of_files(source: Path, progress: Callable[[int, int], None]) -> Gathered:
     if not gathered.looks:
         name, why = next(iter(gathered.damaged.items()))
         raise DataError(f"{source}: none of {len(listed.images)} images can be read, such as {name} ({why})")
-    if len(gathered.damaged) > max(1, files.CORRUPT_LIMIT * len(listed.images)):
+    if len(gathered.damaged) > max(1, decoding.CORRUPT_LIMIT * len(listed.images)):
         gathered.problems.append(
-            f"more than {files.CORRUPT_LIMIT:.0%} of the images are damaged: replace them"
+            f"more than {decoding.CORRUPT_LIMIT:.0%} of the images are damaged: replace them"
         )
     return gathered
 

@@ -48,7 +48,7 @@ def layout(
     if tables:
         warn(f"{source}: {min(tables)} is neither beside nor above all images, so it is not used")
     within = _below_splits(paths)
-    classes = {name: PurePosixPath(path).parent.as_posix() for name, path in within.items()}
+    classes = {name: _parted(path)[0][:-1] or "." for name, path in within.items()}
     if len(set(classes.values())) < 2 or sharded(list(within.values())):
         return Layout(paths, splits, {}, ())
     if loose := sum(name == "." for name in classes.values()):
@@ -67,9 +67,18 @@ def layout(
 
 def below_shared(images: dict[str, str]) -> tuple[PurePosixPath, dict[str, str]]:
     """The innermost folder that holds all images, such as a zip's top folder, and their paths in it."""
-    folders = [PurePosixPath(path).parent.parts for path in images.values()]
-    top = PurePosixPath(*folders[0][: shared_folders(folders)])
-    return top, {name: PurePosixPath(path).relative_to(top).as_posix() for name, path in images.items()}
+    parted = {name: _parted(path) for name, path in images.items()}
+    parts = {folder: PurePosixPath(folder).parts for folder in {folder for folder, _ in parted.values()}}
+    shared = shared_folders(list(parts.values()))
+    top = PurePosixPath(*next(iter(parts.values()))[:shared])
+    inner = {folder: "".join(f"{part}/" for part in own[shared:]) for folder, own in parts.items()}
+    return top, {name: inner[folder] + file for name, (folder, file) in parted.items()}
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """The folder of a path, with the slash, and the name of the file. Paths are split often: this is fast."""
+    file = path.rpartition("/")[2]
+    return path[: len(path) - len(file)], file
 
 
 def splits_of(source: Path, paths: dict[str, str]) -> dict[str, str]:
@@ -77,7 +86,7 @@ def splits_of(source: Path, paths: dict[str, str]) -> dict[str, str]:
 
     Raises `DataError` if there are images beside the splits.
     """
-    tops = {name: PurePosixPath(path).parts[0].lower() for name, path in paths.items()}
+    tops = {name: path.partition("/")[0].lower() for name, path in paths.items()}
     kinds = set(tops.values())
     if kinds.isdisjoint(TRAIN) or kinds.isdisjoint(TESTS):
         return {}
@@ -91,10 +100,10 @@ def splits_of(source: Path, paths: dict[str, str]) -> dict[str, str]:
 
 def _below_splits(paths: dict[str, str]) -> dict[str, str]:
     """The paths without their split folders, if every image in a folder is in a split folder."""
-    parts = {name: PurePosixPath(path).parts for name, path in paths.items()}
-    if {part[0].lower() for part in parts.values() if len(part) > 1} <= {*TRAIN, *TESTS}:
-        parts = {name: part[1:] if len(part) > 1 else part for name, part in parts.items()}
-    return {name: PurePosixPath(*part).as_posix() for name, part in parts.items()}
+    tops = {path.partition("/")[0].lower() for path in paths.values() if "/" in path}
+    if not tops <= {*TRAIN, *TESTS}:
+        return paths
+    return {name: path.partition("/")[2] or path for name, path in paths.items()}
 
 
 def _above(tables: dict[str, str], top: PurePosixPath, split: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gantl_zoo.data import files
+from gantl_zoo.data import decoding, files
 from gantl_zoo.data.decode import Flat, Pixels, flattened, is_deep, is_grey, opened, orientation, stored_grey
 from gantl_zoo.data.images import ImageData
 from gantl_zoo.data.similar import SIDE
@@ -64,8 +64,8 @@ def looks_of_files(
 ) -> Iterator[tuple[str, Look | Exception]]:
     """Yield each name with the `Look` of its image, or with the error; few images are in memory at a time."""
     read = files.reader(source)
-    one = files.bytes_of_one(read, names, None)
-    for done, result in enumerate(files.each(read, names, look_at, one), 1):
+    one = decoding.bytes_of_one(read, names, None)
+    for done, result in enumerate(decoding.each(read, names, look_at, one), 1):
         progress(done, len(names))
         yield result
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from gantl_zoo.console import warn
+from gantl_zoo.data.archive import is_junk
+from gantl_zoo.data.places import archive_of
 from gantl_zoo.errors import DataError
 
-# Folders that operating systems put beside pictures. Hidden files and folders are skipped as well.
-JUNK = {
-    "@eadir", "@recycle", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
-    "system volume information", "lost+found", "__macosx",
-}  # fmt: skip
 # Formats in Pillow that are not still pictures: documents, video, scientific data, stubs without a decoder
 NOT_PICTURES = {"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 JPEG_TOO = {".jif", ".pjp", ".pjpeg"}  # JPEG files that Pillow opens, by suffixes that it does not register
@@ -71,10 +65,10 @@ def listing(source: Path, *, junk: bool = False) -> Listing:
 
     Raises `DataError` if the source is neither a folder nor a zip.
     """
-    every = _listed(source, junk)
-    files = {name: path for name, path in every.items() if not _junk(PurePosixPath(path))}
+    every = archive_of(source).paths(junk)
+    files = {name: path for name, path in every.items() if not _junk(path)}
     images = {name: path for name, path in files.items() if _suffix(path) in suffixes()}
-    tables = {path: name for name, path in files.items() if PurePosixPath(path).name.lower() == TABLE}
+    tables = {path: name for name, path in files.items() if path.rpartition("/")[2].lower() == TABLE}
     unreadable: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for name in files.keys() - images.keys() - set(tables.values()):
@@ -105,41 +99,10 @@ def _unreadable() -> frozenset[str]:
 
 
 def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    """The suffix as `PurePath` defines it, in lower case."""
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
+    return f".{ending}".lower() if stem and ending else ""
 
 
-def _junk(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part.lower() in JUNK for part in path.parts)
-
-
-def _listed(source: Path, junk: bool) -> dict[str, str]:
-    """`{name: path}` of all files in a folder or a zip; `junk` includes a folder's junk folders."""
-    if source.is_dir():
-        paths = (path.relative_to(source).as_posix() for path in _walk(source, junk))
-        return {path: path for path in paths}
-    try:
-        with zipfile.ZipFile(source) as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{source} is neither a folder nor a readable zip: {error}") from error
-    # some Windows tools separate folders by "\", which elsewhere may be part of a name
-    windows = not any("/" in name for name in names)
-    return {name: name.replace("\\", "/") if windows else name for name in names}
-
-
-def _walk(source: Path, junk: bool) -> Iterator[Path]:
-    """Yield all files below a folder. Links to folders are followed, each folder once."""
-    entered = set()
-
-    def refuse(error: OSError) -> None:
-        warn(f"{source}: {error.filename} can't be listed ({error.strerror}); it is left out")
-
-    for place, folders, files in os.walk(source, followlinks=True, onerror=refuse):
-        if (real := os.path.realpath(place)) in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        here = Path(place)
-        folders[:] = [name for name in folders if junk or not _junk(PurePosixPath(name))]
-        folders.sort(key=lambda name: ((here / name).is_symlink(), name))
-        yield from (path for name in files if os.path.isfile(path := here / name))
+def _junk(path: str) -> bool:
+    return any(is_junk(part) for part in path.split("/") if part != ".")

@@ -15,11 +15,7 @@ import base64
 import binascii
 import hashlib
 import os
-import time
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
@@ -27,22 +23,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantl_zoo.data.places import archive_of
+
 HELD_OUT = 10  # about one image in ten is the test split
 FEWEST, MOST = 20, 5  # at least one image in twenty, at most one in five
 SMALLEST_CLASS = 5  # images of a class of which one is held out
 HASHES = 1 << 256  # possible values of SHA-256
 ID_BYTES = 6  # of a hash are an image's id
 SKETCHED, SKETCH_BYTES = 1_000, 4  # ids in a sketch, at most, and bytes of each
-SETTLED = 2_000_000_000  # age in ns after which a modification time reliably detects changes
-
-_sums: dict[tuple[str, int, int], int] = {}  # CRC-32 by path, size and time: a run lists its data repeatedly
 
 
 def hashes(source: Path, names: list[str]) -> dict[str, bytes]:
     """`{name: hash}` of files in a folder or a zip: the SHA-256 of their CRC-32 and size."""
     return {
         name: hashlib.sha256(f"{crc:08x}-{size}".encode()).digest()
-        for name, (crc, size) in _sizes(source, names).items()
+        for name, (crc, size) in archive_of(source).sums(names).items()
     }
 
 
@@ -130,27 +125,3 @@ def overlap(sketched: str, ids: Tensor) -> int:
         return 0
     lowest = np.frombuffer(content[: len(content) // SKETCH_BYTES * SKETCH_BYTES], ">u4")
     return int(np.isin(ids.numpy() >> 8 * (ID_BYTES - SKETCH_BYTES), lowest).sum())
-
-
-def _sizes(source: Path, names: list[str]) -> dict[str, tuple[int, int]]:
-    """CRC-32 and size of each file; a zip lists them in its directory."""
-    if source.is_file():
-        with zipfile.ZipFile(source) as archive:
-            entries = [archive.getinfo(name) for name in names]
-        return {entry.filename: (entry.CRC, entry.file_size) for entry in entries}
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(names, pool.map(lambda name: _sum(source / name), names), strict=True))
-
-
-def _sum(path: Path) -> tuple[int, int]:
-    """CRC-32 and size of a file, which is read once; (0, 0) if it can't be read, which decoding reports."""
-    try:
-        about = path.stat()
-        key = (os.path.abspath(path), about.st_size, about.st_mtime_ns)
-        if (crc := _sums.get(key)) is None:
-            crc = zlib.crc32(path.read_bytes())
-            if time.time_ns() - about.st_mtime_ns > SETTLED:
-                _sums[key] = crc
-    except OSError:
-        return 0, 0
-    return crc, about.st_size

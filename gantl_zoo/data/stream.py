@@ -1,7 +1,8 @@
-"""`Stream`: images that stay on disk and are decoded when needed.
+"""`Stream`: images that stay on disk and are read when needed.
 
 It replaces a uint8 tensor (N, C, H, W): it has a length and a shape, and indexing it with a slice or an index
-tensor returns the images. In training, worker processes decode images ahead.
+tensor returns the images. They come from the cache of decoded images (`Rows`). Without it, or if it was
+removed, the files are decoded; in training, worker processes do so ahead.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gantl_zoo.console import warn
 from gantl_zoo.data.decode import quiet
 from gantl_zoo.data.memory import memory_limit
+from gantl_zoo.data.rows import Rows
 from gantl_zoo.errors import DataError
 
 Decode = Callable[[bytes], Tensor]
@@ -29,10 +34,12 @@ AHEAD = 4  # batches that each worker prepares ahead
 
 @dataclass
 class Stream:
-    """The images `names` of `source`, each (C, H, W) uint8 after `decode`.
+    """The images `names` of `source`, each (C, H, W) uint8 after `decode` and all of `converts`.
 
     `hashed` are the hashes of the files' content, if known. Without them the digest covers the files and
-    their names, as it did when images were split by path.
+    their names, as it did when images were split by path. `rows` are the decoded images on disk. `exact`
+    decodes as for images in memory, if `decode` may reduce the scale. Each of `converts` takes a batch
+    (N, C, H, W).
     """
 
     source: Path
@@ -41,6 +48,9 @@ class Stream:
     reader: Open
     decode: Decode
     hashed: list[bytes] | None = None
+    converts: tuple[Callable[[Tensor], Tensor], ...] = ()
+    exact: Decode | None = None
+    rows: Rows | None = field(default=None, repr=False)
     readers: dict[int, Callable[[str], bytes]] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,30 +78,51 @@ class Stream:
         """Decode one image (C, H, W) uint8. Raises `DataError` if its file has gone or changed since."""
         name = self.names[index]
         try:
-            return self.decode(self.read(name))
+            return self.converted(self.decode(self.read(name))[None])[0]
         except Exception as error:  # damaged files make Pillow, zipfile and zlib raise anything
             raise DataError(
                 f"{self.source}: the image {name} can't be read any more ({error}); put it back, "
                 "then continue with --resume"
             ) from error
 
+    def converted(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) after all of `converts`."""
+        for convert in self.converts:
+            images = convert(images)
+        return images
+
+    def lost(self, error: OSError) -> None:
+        """Give up the decoded images, which have gone or are damaged; the files are decoded instead."""
+        if self.rows is not None:
+            warn(f"{self.source}: the decoded images can't be read ({error}); the files are decoded again")
+        self.rows = None
+
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         indices = torch.arange(len(self))[index].tolist()
+        try:
+            if self.rows is not None and indices:
+                return self.converted(self.rows.read(indices))
+        except OSError as error:
+            self.lost(error)
         with quiet(), ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
             images = list(pool.map(self.one, indices))
         return torch.stack(images) if images else torch.empty(0, *self.image_shape, dtype=torch.uint8)
 
     def select(self, index: Tensor) -> Tensor | Stream:
-        """The images at `index`, in that order: a tensor if they fit into memory, else a stream."""
+        """The images at `index`, in that order: a tensor if they fit into memory, else a stream.
+
+        The tensor is the one that the images would be if all had been read into memory.
+        """
         if len(index) * math.prod(self.image_shape) <= memory_limit():
-            return self[index]
+            return self[index] if self.exact is None else replace(self, decode=self.exact, rows=None)[index]
         chosen = index.tolist()
         hashed = None if self.hashed is None else [self.hashed[i] for i in chosen]
-        return replace(self, names=[self.names[i] for i in chosen], hashed=hashed, readers={})
+        rows = None if self.rows is None else self.rows.select(chosen)
+        return replace(self, names=[self.names[i] for i in chosen], hashed=hashed, rows=rows, readers={})
 
     def changed(self, shape: tuple[int, int, int], convert: Callable[[Tensor], Tensor]) -> Stream:
         """The same images, each converted to `shape` by `convert`, which takes a batch (N, C, H, W)."""
-        return replace(self, image_shape=shape, decode=Chain(self.decode, convert), readers={})
+        return replace(self, image_shape=shape, converts=(*self.converts, convert), readers={})
 
     def digest(self) -> bytes:
         """SHA-256 of the files in order. Files are read only if their hashes are unknown."""
@@ -103,14 +134,26 @@ class Stream:
         return digest.digest()
 
     def batches(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
-        """Yield the images of each index tensor in `order`, decoded ahead by `workers` processes.
+        """Yield the images of each index tensor in `order`, read ahead.
 
-        Raises `DataError` as `one` does.
+        Without decoded images on disk, `workers` processes decode the files. Raises `DataError` as `one`.
         """
+        taken: deque[Tensor] = deque()  # whose images are not yet yielded
+        if (rows := self.rows) is not None:
+            try:
+                for images in ahead(lambda index: rows.read(index.tolist()), order, taken):
+                    yield self.converted(images)
+                return
+            except OSError as error:
+                self.lost(error)
+        yield from self.decoded(chain(taken, order), workers)
+
+    def decoded(self, order: Iterator[Tensor], workers: int) -> Iterator[Tensor]:
+        """Yield the images of each index tensor in `order`, which `workers` processes decode ahead."""
         from torch.utils.data import DataLoader
 
         loader: Any = DataLoader(
-            _Rows(self),  # type: ignore[arg-type]  # length and index are all that a dataset needs
+            _Images(self),  # type: ignore[arg-type]  # length and index are all that a dataset needs
             batch_sampler=(index.tolist() for index in order),
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
@@ -123,18 +166,7 @@ class Stream:
 
 
 @dataclass
-class Chain:
-    """Decode, then convert. A class, so that it can be pickled for worker processes."""
-
-    decode: Decode
-    convert: Callable[[Tensor], Tensor]
-
-    def __call__(self, content: bytes) -> Tensor:
-        return self.convert(self.decode(content)[None])[0]
-
-
-@dataclass
-class _Rows:
+class _Images:
     """A stream as a data set for `DataLoader`: one image per index."""
 
     stream: Stream
@@ -155,3 +187,22 @@ def together(rows: list[Tensor | DataError]) -> Tensor | DataError:
     images = [row for row in rows if isinstance(row, Tensor)]
     wrong = [row for row in rows if isinstance(row, DataError)]
     return wrong[0] if wrong else torch.stack(images)
+
+
+def ahead(
+    read: Callable[[Tensor], Tensor], order: Iterator[Tensor], taken: deque[Tensor]
+) -> Iterator[Tensor]:
+    """Yield `read(index)` for each index tensor. A thread reads ahead; `taken` are those not yet yielded."""
+    with ThreadPoolExecutor(1) as pool:
+        results = deque[Future[Tensor]]()
+        for index in chain(order, repeat(None)):
+            if index is not None:
+                taken.append(index)
+                results.append(pool.submit(read, index))
+                if len(results) <= AHEAD:
+                    continue
+            if not results:
+                return
+            images = results.popleft().result()
+            taken.popleft()
+            yield images

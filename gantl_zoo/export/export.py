@@ -118,7 +118,7 @@ def program_content(
     """The content of a torch.export file, and its difference from torch."""
     graph.expected(graph.inputs(range(1)))
     content = program.bytes_of(graph, {key: value for key, value in facts.items() if key != "opset"})
-    return content, parity.check(graph, program.Program(content), "torch.export"), {}
+    return content, parity.check(graph, program.Program(content), "torch.export", graph.expected), {}
 
 
 def runs(model: onnx.ModelProto) -> parity.Run:

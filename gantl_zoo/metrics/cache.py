@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,21 +18,14 @@ from safetensors.torch import load_file, save_file
 
 from gantl_zoo.metrics.extractors import Outputs
 from gantl_zoo.storage.atomic import replace_file
+from gantl_zoo.storage.cache import features_folder
 
 FORMAT = 1  # increase it when the stored content, or its computation, changes
 
 
-def folder() -> Path | None:
-    """The cache folder; None if the cache is disabled."""
-    place = os.environ.get("GANTL_ZOO_CACHE", "")
-    if place == "off":
-        return None
-    return Path(os.path.expanduser(place)) if place else Path.home() / ".cache" / "gantl_zoo" / "features"
-
-
 def kept(key: tuple[object, ...], make: Callable[[], Outputs]) -> Outputs:
     """Return the cached features of `key`, or compute them with `make` and cache them."""
-    place = folder()
+    place = features_folder()
     if place is None:
         return make()
     words = json.dumps([FORMAT, torch.__version__, *key], default=str)

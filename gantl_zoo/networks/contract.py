@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from gantl_zoo.errors import PluginError
 from gantl_zoo.networks.base import call, evaluating, num_classes_of
 from gantl_zoo.registry.builtins import REGISTRIES
-from gantl_zoo.registry.plugins import singular
+from gantl_zoo.registry.plugins import guide, singular
 from gantl_zoo.seeding import seeded
 
-GUIDE = "docs/plugins.md"
 COUNT = 2  # images in a pass
 AT_ONCE = 256 * 256  # pixels of an image up to which a pass takes little time and memory
 LARGEST = (
@@ -262,7 +261,7 @@ def check_network(kind: str, name: str, network: Any, *, forward: bool = True) -
             found = f"{type(error).__name__}: {str(error)[:300]}"
         if found:
             what = f"{owned(kind, name)} fails the check {rule.name}"
-            raise PluginError(f"{what}: {rule.convention}, but {found} ({GUIDE})")
+            raise PluginError(f"{what}: {rule.convention}, but {found} ({guide(kind)})")
 
 
 def owned(kind: str, name: str) -> str:

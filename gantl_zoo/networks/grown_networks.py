@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 
 from gantl_zoo.networks.base import BlockDiscriminator, BlockGenerator, blocks, call, need, num_classes_of
 from gantl_zoo.networks.grown_blocks import DownBlock, UpBlock, enlarged, half, resampled
+from gantl_zoo.networks.mapping import stage_images
 
 
 class Grown(nn.Module):
@@ -61,21 +62,32 @@ class GrownGenerator(Grown):
         """The blocks of the inner network, then the added ones."""
         return [*blocks(self.inner), *self.added]
 
-    def grow(self, features: Tensor | None, image: Tensor) -> Tensor:
-        """The images (N, C, H, W), from the last feature map and the images of the inner network."""
-        start, details = image, torch.zeros_like(image)
+    def grow(self, features: Tensor | None, image: Tensor) -> list[Tensor]:
+        """The images (N, C, h, h) of all added blocks, from the last feature map and the inner images."""
+        images, start, details = [image], image, torch.zeros_like(image)
         for index, block in enumerate(self.added):
             if index in self.starts:
                 start, details = image, torch.zeros_like(image)
             features = block(features, image)
             details = resampled(details, block.side) + block.details(features)  # type: ignore[operator,arg-type]
             image = enlarged(start, block.side, details)  # type: ignore[arg-type]
-        return resampled(image, self.image_shape[1])
+            images.append(image)
+        return self.ending(images)
+
+    def ending(self, images: list[Tensor]) -> list[Tensor]:
+        """The images of stages that are smaller than those of this network, and the last ones in its size."""
+        side = self.image_shape[1]
+        return [*(image for image in images if image.shape[-1] < side), resampled(images[-1], side)]
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.stage_images(noise, labels)[-1]
+
+    def stage_images(self, latents: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        """Images (N, C, h, h) of the stages of the inner network, then of the added blocks."""
         if not self.chain:
-            return self.grow(None, call(self.inner, noise, labels))
-        features = before_last(self.inner, noise, labels)  # (N, Z) -> (N, K, h, h)
+            *earlier, image = stage_images(self.inner, latents, labels)
+            return self.ending([*earlier, *self.grow(None, image)])
+        features = before_last(self.inner, latents, labels)  # (N, Z) -> (N, K, h, h)
         image = blocks(self.inner)[-1](features, labels)  # (N, K, h, h) -> (N, C, p, p)
         return self.grow(features, image)
 
@@ -92,7 +104,10 @@ class GrownMappedGenerator(GrownGenerator):
         return moved
 
     def synthesize(self, latents: Tensor) -> Tensor:
-        return self.grow(None, self.inner.synthesize(latents))
+        return self.stage_images(latents)[-1]
+
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.synthesize(self.map(noise, labels))
 
 
 class GrownDiscriminator(Grown):

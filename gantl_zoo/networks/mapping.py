@@ -1,6 +1,8 @@
 """Generators with an intermediate latent space, and the three steps from noise to images for all generators.
 
-N batch, Z latent size, C channels, H, W image size.
+A generator may also give the images of its stages.
+
+N batch, Z latent size, C channels, H, W image size, h image size of a stage.
 """
 
 from __future__ import annotations
@@ -31,6 +33,18 @@ class MappedGenerator(Protocol):
         """Images (N, C, H, W) in [-1, 1] of intermediate latents (N, ...)."""
 
 
+@runtime_checkable
+class StagedGenerator(Protocol):
+    """A generator with an image for each of its stages, such as the skip outputs of StyleGAN2."""
+
+    def stage_images(self, latents: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        """Images (N, C, h, h) of the stages, from coarse to fine, each larger than the one before.
+
+        `latents` are those of `map_noise`. The last images are those of `synthesize`, or of `forward` without
+        an intermediate latent space.
+        """
+
+
 def map_noise(network: Any, noise: Tensor, labels: Tensor | None) -> Tensor:
     """Intermediate latents of noise (N, Z); the noise itself if the network has no such space."""
     if not isinstance(network, MappedGenerator):
@@ -50,3 +64,15 @@ def synthesize(network: Any, latents: Tensor, labels: Tensor | None) -> Tensor:
     mapped = isinstance(network, MappedGenerator)
     images: Tensor = network.synthesize(latents) if mapped else call(network, latents, labels)
     return images
+
+
+def stage_images(network: Any, latents: Tensor, labels: Tensor | None) -> list[Tensor]:
+    """Images (N, C, h, h) of all stages, from coarse to fine; the last ones are those of `synthesize`.
+
+    A network that has no such images has one stage.
+    """
+    if not isinstance(network, StagedGenerator):
+        return [synthesize(network, latents, labels)]
+    if isinstance(network, MappedGenerator) or not num_classes_of(network):
+        return network.stage_images(latents)
+    return network.stage_images(latents, labels)

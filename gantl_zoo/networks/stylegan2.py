@@ -141,13 +141,13 @@ class Synthesis(nn.Module):
         """The blocks, from 4×4 on."""
         return [self.get_submodule(name) for name in self.names]  # type: ignore[misc]
 
-    def forward(self, latents: Tensor, noise: str | None) -> Tensor:
-        """Images (N, C, H, W), in float32 or float64, of intermediate latents (N, L, W).
+    def forward(self, latents: Tensor, noise: str | None) -> list[Tensor]:
+        """Images (N, C, h, h) of all blocks, in float32 or float64, of intermediate latents (N, L, W).
 
         `noise=None` means random noise in blocks in training mode, and the fixed one in the others.
         """
         maps: Tensor | None = None
-        image: Tensor | None = None
+        images: list[Tensor] = []
         start = 0
         for block in self.blocks:
             end = start + block.layers
@@ -155,10 +155,10 @@ class Synthesis(nn.Module):
             maps = block(maps, latents[:, start:end], kind)  # (N, K, h, w) -> (N, K', 2h, 2w)
             part = block.torgb(maps, latents[:, end])  # (N, K, h, w) -> (N, C, h, w)
             with no_autocast(part):  # the sum over all sides stays exact
-                image = part if image is None else part + upsample(image, exact(block.resample_filter))
+                before = [upsample(image, exact(block.resample_filter)) for image in images[-1:]]
+                images.append(part + before[0] if before else part)
             start = end
-        assert image is not None
-        return image
+        return images
 
 
 class StyleGAN2Generator(nn.Module):
@@ -208,6 +208,14 @@ class StyleGAN2Generator(nn.Module):
         A list of L latents (N, W) is allowed, too. Latents from several sources mix their styles. `noise`
         replaces the generator's setting: "random", "const" or "none".
         """
+        return self.images(latents, noise)[-1]
+
+    def stage_images(self, latents: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        """Images (N, C, h, h) of all blocks, from 4×4 on, of intermediate latents as in `synthesize`."""
+        return self.images(latents)
+
+    def images(self, latents: Tensor | Sequence[Tensor], noise: str | None = None) -> list[Tensor]:
+        """Images (N, C, h, h) of all blocks, from 4×4 on. The arguments are those of `synthesize`."""
         if not isinstance(latents, Tensor):
             latents = torch.stack(list(latents), 1)  # L × (N, W) -> (N, L, W)
         if latents.ndim == 2:
@@ -219,8 +227,8 @@ class StyleGAN2Generator(nn.Module):
                 f"not {tuple(latents.shape)}"
             )
         usual = None if self.noise == "random" else self.noise
-        images: Tensor = self.synthesis(latents, usual if noise is None else check_noise(noise))
-        return images.to(latents.dtype)
+        images = self.synthesis(latents, usual if noise is None else check_noise(noise))
+        return [image.to(latents.dtype) for image in images]
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.synthesize(self.map(noise, labels))  # (N, Z) -> (N, L, W) -> (N, C, H, W)

@@ -102,6 +102,7 @@ regularizers = Registry(
         "path-length": "gantl_zoo.training.regularizers.latent_space:PathLength",
         "r1": "gantl_zoo.training.regularizers.gradient:R1",
         "r2": "gantl_zoo.training.regularizers.gradient:R2",
+        "stage-consistency": "gantl_zoo.training.regularizers.stages:StageConsistency",
         "style-mixing": "gantl_zoo.training.regularizers.latent_space:StyleMixing",
         "top-k": "gantl_zoo.training.regularizers.top_k:TopK",
     },

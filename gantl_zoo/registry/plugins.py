@@ -92,6 +92,11 @@ def singular(kind: str) -> str:
     return kind[:-2] if kind.endswith("sses") else kind[:-1]
 
 
+def guide(kind: str) -> str:
+    """The page of the guide for the authors of a kind, such as `docs/authors/generator.md`."""
+    return f"docs/authors/{singular(kind)}.md"
+
+
 def wrong_name(kind: str, name: str) -> str:
     """What is wrong with a name, or "". `/`, `:` and `@` are special in addresses, so names exclude them."""
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):

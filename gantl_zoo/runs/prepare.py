@@ -38,7 +38,7 @@ from gantl_zoo.training import engine
 from gantl_zoo.training.losses import build_loss, is_adversarial, networks_of
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.setup import check_engine, check_latent_space, set_up
+from gantl_zoo.training.setup import check_engine, check_needs, set_up
 from gantl_zoo.zoo import gan_named
 
 
@@ -164,7 +164,7 @@ def _assembled(
     recipe = job.recipe
     machine = engine.choose(recipe.device, recipe.precision, recipe.engine_config)
     check_engine(recipe, machine)
-    check_latent_space(recipe, gan.generator)
+    check_needs(recipe, gan.generator)
     source = gan if job.verb == "transfer" else None
     loss = build_loss(recipe.loss, recipe.loss_config)
     setup = set_up(gan if source is None else copy.deepcopy(gan), strategy, data.train, recipe.seed, loss)

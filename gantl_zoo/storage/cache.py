@@ -1,4 +1,4 @@
-"""Model folders that are written at first use, and kept in a cache on disk.
+"""The cache on disk, and model folders that are written into it at first use.
 
 The environment variable GANTL_ZOO_CACHE names the cache (default `~/.cache/gantl_zoo`); "off" disables it.
 The folder can be deleted at any time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,12 +20,29 @@ from gantl_zoo.errors import WeightsError
 from gantl_zoo.storage.atomic import replace_folder
 
 
-def models_folder() -> Path | None:
-    """The folder of cached model folders, which may not exist; None if the cache is disabled."""
+def kept_in(kind: str) -> Path | None:
+    """The folder of the cache for one kind of content, which may not exist; None if the cache is disabled."""
     place = os.environ.get("GANTL_ZOO_CACHE", "")
     if place == "off":
         return None
-    return Path(os.path.expanduser(place or "~/.cache/gantl_zoo")) / "models"
+    return Path(os.path.expanduser(place or "~/.cache/gantl_zoo")) / kind
+
+
+def models_folder() -> Path | None:
+    """The folder of cached model folders, which may not exist; None if the cache is disabled."""
+    return kept_in("models")
+
+
+def features_folder() -> Path | None:
+    """The folder of cached features, which may not exist; None if the cache is disabled."""
+    chosen = os.environ.get("GANTL_ZOO_CACHE")
+    folder = kept_in("features")
+    return folder.parent if folder and chosen else folder
+
+
+def plain(name: str) -> str:
+    """A name as a part of a file's name: other characters than letters, digits, "." and "_" become "-"."""
+    return re.sub(r"[^\w.]+", "-", name, flags=re.ASCII).strip("-.")[:40] or "data"
 
 
 def cached(name: str) -> Path | None:

@@ -86,6 +86,7 @@ class Batch:
     discriminator: nn.Module
     labels: Tensor | None = None  # (N,) of both real and fake, if the networks are class-conditional
     augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # for inputs of discriminators
+    stages: Sequence[Tensor] = ()  # images (N, C, h, h) of all stages, if a regularizer needs them
     extracted: dict[int, Any] = field(default_factory=dict, repr=False)  # by the id of the network
 
     def fake_features(self, network: Any) -> list[Tensor]:

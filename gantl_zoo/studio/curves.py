@@ -63,7 +63,7 @@ def plot(title: str, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Pl
         f"{name} from {pairs[0][1]:.3g} to {pairs[-1][1]:.3g}" for name, pairs in series.items()
     )
     x_ticks = [(x.at(step), f"{step:,.0f}") for step in (x.low, (x.low + x.high) / 2, x.high)]
-    y_ticks = [(y.at(value), f"{value:.3g}") for value in (y.low, (y.low + y.high) / 2, y.high)]
+    y_ticks = [(y.at(value), y.text(value)) for value in (y.low, (y.low + y.high) / 2, y.high)]
     return Plot(title, lines, x_ticks, y_ticks, f"{title}: {summary}")
 
 
@@ -83,6 +83,10 @@ class Axis:
     def at(self, value: float) -> float:
         """The place of a value in pixels."""
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+    def text(self, value: float) -> str:
+        """A value as a tick shows it: 0 if it is small beside the range."""
+        return f"{value:.3g}" if abs(value) > (self.high - self.low) / 200 else "0"
 
 
 def points(rows: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:

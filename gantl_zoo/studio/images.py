@@ -1,7 +1,7 @@
 """Images that were dropped into the page: checked, then written into a set of their own.
 
 An image is decoded before it is written, as `gantl-zoo data` does. Nothing else is read from the file, and
-its name is only a hint for people.
+its name is only a hint for people. The sub-folders of a dropped folder are kept, since they may be classes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gantl_zoo.studio.settings import Settings
 LARGEST = 32 << 20  # bytes of an image
 PIXELS = 50_000_000  # of an image
 NAMES = 120  # longest name of a file
+DEEP = 4  # folders above an image that are kept
 
 
 @dataclass
@@ -69,25 +70,34 @@ def check_place(settings: Settings, path: Path) -> None:
 
 
 def receive(settings: Settings, folder: Path, files: Iterable[tuple[str, bytes]]) -> Received:
-    """Write the images among some files, each a name and its content, into a set."""
-    there = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+    """Write the images among some files, each a relative path and its content, into a set."""
+    there = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     count, room = len(there), settings.most_bytes - sum(there)
     result = Received(shown(settings, folder), folder.name)
     for name, content in files:
-        label = printable(os.path.basename(name.replace("\\", "/")) or "unnamed", NAMES)
+        folders, label = parts_of(name)
+        place = folder.joinpath(*folders)
         why = refusal(label, content)
         if not why and count >= settings.most_images:
             why = f"a set has at most {settings.most_images:,} images"
         if not why and len(content) > room:
             why = f"a set has at most {settings.most_bytes / 2**20:,.0f} MiB"
         if why:
-            result.left_out.append({"name": label, "why": why})
+            result.left_out.append({"name": "/".join([*folders, label]), "why": why})
             continue
-        with replace_file(folder / free_name(folder, label)) as beside:
+        check_place(settings, place)
+        with replace_file(place / free_name(place, label)) as beside:
             beside.write_bytes(content)
         count, room = count + 1, room - len(content)
     result.images = count
     return result
+
+
+def parts_of(path: str) -> tuple[list[str], str]:
+    """The folders of a relative path, as names that every system allows, and the name of its file."""
+    *above, last = path.replace("\\", "/").split("/")
+    folders = [re.sub(r"[^\w .-]+", "-", one).strip(" .")[:60] for one in above]
+    return [one for one in folders if one][:DEEP], printable(last or "unnamed", NAMES)
 
 
 def refusal(name: str, content: bytes) -> str:

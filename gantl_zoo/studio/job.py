@@ -1,12 +1,13 @@
 """A job of the queue: `python -m gantl_zoo.studio.job FOLDER` waits for its turn, then runs one command.
 
 It is a process of its own, which needs neither the page nor the studio. A lock, which the system releases
-when a process ends however it ends, says which job runs; another one says that a job is alive.
+when a process ends however it ends, says which job runs; another one says that a job is alive. The command
+holds a third one, so that a command whose job was killed is found.
 
 | file in the folder | writer | content |
 |---|---|---|
 | job.json | studio | the words of the command, its label, the working directory, the parent of run folders |
-| state.json | job | when it began and ended, the run's folder, the exit status |
+| state.json | job | when it began and ended, the command's process, the run's folder, the exit status |
 | stop | studio | asks the job to stop |
 | output.txt | command | what it printed |
 """
@@ -20,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ PAUSE = 0.2  # seconds between two looks
 # The command line, without the working directory among the places of modules: `python -m` would add it.
 PROGRAM = "import sys; sys.path[:] = [p for p in sys.path if p]; from gantl_zoo.cli import main; main()"
 STARTING = 30.0  # seconds in which the process of a new job may not exist yet
-LOCK, ALIVE, STOP, OUTPUT = "running.lock", "alive.lock", "stop", "output.txt"
+LOCK, ALIVE, WORKING, STOP, OUTPUT = "running.lock", "alive.lock", "working.lock", "stop", "output.txt"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,10 +51,20 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process of a job exists."""
-    if not (folder / ALIVE).exists():
+    """Whether the process of a job exists, or that of its command."""
+    return is_held(folder / ALIVE) or is_held(folder / WORKING)
+
+
+def is_orphan(folder: Path) -> bool:
+    """Whether the process of a job was killed, while its command goes on."""
+    return is_held(folder / WORKING) and not is_held(folder / ALIVE)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a lock."""
+    if not lock.exists():
         return False
-    probe = FileLock(folder / ALIVE, thread_local=False)
+    probe = FileLock(lock, thread_local=False)
     try:
         with probe.acquire(timeout=0):
             return False
@@ -117,14 +129,16 @@ class Job:
         """Run the command to its end, and pass on a request to stop."""
         before = runs_in(Path(self.asked["out"]))
         self.note(began=time.time())
-        with open(self.folder / OUTPUT, "wb") as output:
+        with open(self.folder / OUTPUT, "wb") as output, locked(self.folder / WORKING) as passed:
             words = [sys.executable, "-c", PROGRAM, *self.asked["words"]]
             settings: dict[str, Any] = {
                 "stdin": subprocess.DEVNULL,
                 "stdout": output,
                 "stderr": subprocess.STDOUT,
+                **passed,
             }
             process = subprocess.Popen(words, cwd=self.asked["cwd"], **settings)
+        self.note(command=process.pid)
         asked = False
         while process.poll() is None:
             if self.wants_stop() and not asked:
@@ -148,6 +162,22 @@ class Job:
             if config.get("verb") == verb and config.get("name") == name:
                 return run
         return ""
+
+
+@contextlib.contextmanager
+def locked(lock: Path) -> Iterator[dict[str, Any]]:
+    """Settings of a process that is started inside, so that it holds a lock as long as it exists.
+
+    Empty on Windows, where a lock can't be passed on.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield {}
+        return
+    with open(lock, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield {"pass_fds": [file.fileno()]}
 
 
 def runs_in(out: Path) -> set[str]:

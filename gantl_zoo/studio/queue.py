@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +16,7 @@ from typing import Any
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.storage.untrusted import printable
-from gantl_zoo.studio.job import OUTPUT, STOP, is_alive, is_starting, read_json, write_json
+from gantl_zoo.studio.job import OUTPUT, STOP, is_alive, is_orphan, is_starting, read_json, write_json
 from gantl_zoo.studio.order import Order
 from gantl_zoo.studio.settings import Settings
 
@@ -117,8 +120,13 @@ class Queue:
 
     def stop(self, number: int) -> None:
         """Ask a job to stop: a run writes a checkpoint first; a job that waits is removed."""
-        if self.named(number).active:
-            (self.folder / f"{number:05d}" / STOP).touch()
+        if not self.named(number).active:
+            return
+        place = self.folder / f"{number:05d}"
+        (place / STOP).touch()
+        if is_orphan(place) and (command := read_json(place / "state.json").get("command")):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(command), signal.SIGTERM)
 
 
 def start(place: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks, call, eval_view, num_classes_of
 from gantl_zoo.networks.contract import Probe
-from gantl_zoo.networks.mapping import MappedGenerator
+from gantl_zoo.networks.mapping import MappedGenerator, StagedGenerator, map_noise, stage_images
 from gantl_zoo.registry.plugins import singular
 from gantl_zoo.seeding import seeded
 from gantl_zoo.testing.check import Skip
@@ -73,8 +73,8 @@ def by_seed(subject: Network) -> str:
     part = {"name": subject.name, "config": dict(subject.config)}
     gan = GAN(subject.built, None, {"generator": part})
     labels = [0, 0] if gan.num_classes else None
-    many, one = gan.generate(2, seed=5, labels=labels), gan.generate(1, seed=6, labels=labels and labels[:1])
-    if torch.equal(many[1], one[0]):
+    first, second = (gan.generate(seeds=pair, labels=labels, batch_size=2) for pair in ([5, 6], [6, 7]))
+    if torch.equal(first[1], second[0]):
         return ""
     return "the image of seed 6 changes; in eval mode draw no random numbers, or draw them with a fixed seed"
 
@@ -93,6 +93,21 @@ def mapped(subject: Network) -> str:
     if not close(images, subject.probe.output):
         return "synthesize(map(noise)) gives other images than forward; call both in forward"
     return "" if same else "truncate(latents, 1) changes the latents; scale the distance to their mean by psi"
+
+
+def stages(subject: Network) -> str:
+    """`stage_images` gives images of rising sizes, and the last ones are those of `forward`."""
+    network = eval_view(subject.built)
+    if not isinstance(network, StagedGenerator):
+        raise Skip("it has no images of its stages")
+    with torch.no_grad(), seeded(0):
+        latents = map_noise(network, subject.probe.inputs, subject.probe.labels)
+        images = stage_images(network, latents, subject.probe.labels)
+    sides = [one.shape[-1] for one in images]
+    if sorted(set(sides)) != sides:
+        return f"its images have the sizes {sides}; return them from coarse to fine, one for each size"
+    same = close(images[-1], subject.probe.output)
+    return "" if same else "the last images differ from those of forward; return the same ones last"
 
 
 def trains(subject: Network) -> str:

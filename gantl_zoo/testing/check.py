@@ -10,7 +10,6 @@ from typing import Any, Literal
 from gantl_zoo.console import warn
 from gantl_zoo.errors import PluginError, UsageError, unknown
 
-GUIDE = "docs/plugins.md"
 OnFail = Literal["raise", "warn"] | None
 
 

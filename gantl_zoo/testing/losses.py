@@ -43,12 +43,12 @@ class Setting(Subject):
         """A trainer of a small GAN with this setting."""
         option = {"losses": "loss", "augmentations": "aug", "regularizers": "regularizer"}[self.kind]
         settings: dict[str, Any] = {option: self.name, f"{option}_config": dict(self.config)}
-        needs = self.kind == "regularizers" and self.built.latent_space
+        needs = self.kind == "regularizers" and (self.built.latent_space or self.built.stages)
         return trainer_of(mapped_gan() if needs else small_gan(), **settings)
 
 
 def mapped_gan() -> GAN:
-    """A small GAN whose generator has an intermediate latent space."""
+    """A small GAN whose generator has an intermediate latent space, and an image for each stage."""
     small = {"image_size": 8, "channels": 1, "channel_base": 32, "channel_max": 4}
     own = small | {"w_dim": 8, "latent_dim": 8, "mapping_layers": 1}
     with seeded(0):

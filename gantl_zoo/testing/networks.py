@@ -49,3 +49,4 @@ def suite(kind: str) -> Suite:
 GENERATORS, DISCRIMINATORS, BACKBONES = map(suite, ("generators", "discriminators", "backbones"))
 GENERATORS.check("by-seed", "independent")(capabilities.by_seed)
 GENERATORS.check("mapped", "deterministic")(capabilities.mapped)
+GENERATORS.check("stages", "deterministic")(capabilities.stages)

@@ -57,6 +57,20 @@ def declared_by(entries: Iterable[Entry]) -> dict[str, str]:
     return found
 
 
+def unmatched(plugin: str) -> list[str]:
+    """The expected failures that a plug-in declares for checks or names that it does not have, in words."""
+    entries = entries_of(plugin)
+    labels = [
+        f"{one.name}-{check.name}" for one in entries for check in checks_for(one.kind, name_of(one))[0]
+    ]
+    declared = set[str]()
+    for entry in entries:
+        declared |= set(getattr(sys.modules.get(top_level(entry.reference)), EXPECTED, ()))
+    return [
+        f"{EXPECTED} of {plugin}: {unknown('check', key, labels)}" for key in sorted(declared - set(labels))
+    ]
+
+
 def checked(entry: Entry) -> list[CheckResult]:
     """The results of all checks of a registered name, with the failures that its plug-in expects."""
     with suppress(PluginError):  # the check "loads" reports it

@@ -12,26 +12,12 @@ from typing import Any
 
 from gantl_zoo.networks.contract import owned
 from gantl_zoo.registry.builtins import REGISTRIES
+from gantl_zoo.registry.plugins import guide
 from gantl_zoo.registry.registry import Registry
 from gantl_zoo.seeding import seeded
-from gantl_zoo.testing.check import GUIDE, Suite
+from gantl_zoo.testing.check import Suite
 
 UNNAMED = "under-test"  # the temporary name of an object that is not registered
-ANCHORS = {
-    "generators": "#a-network-in-a-script",
-    "discriminators": "#a-network-in-a-script",
-    "backbones": "#a-network-in-a-script",
-    "strategies": "#a-strategy-in-a-script",
-    "losses": "#a-regularizer-in-a-script",
-    "augmentations": "#a-regularizer-in-a-script",
-    "regularizers": "#a-regularizer-in-a-script",
-    "presets": "#a-preset-in-a-script",
-    "metrics": "#a-metric-in-a-script",
-    "datasets": "#a-data-set-in-a-script",
-    "models": "#a-package",
-    "formats": "#a-package",
-    "weights": "#a-package",
-}
 
 
 def check_class(made: Any, kind: type, name: str) -> str:
@@ -54,8 +40,8 @@ class Subject:
 
     @property
     def guide(self) -> str:
-        """Where the guide explains the conventions of this kind."""
-        return f"{GUIDE}{ANCHORS[self.kind]}"
+        """The page of the guide that explains the conventions of this kind."""
+        return guide(self.kind)
 
     @property
     def registry(self) -> Registry:

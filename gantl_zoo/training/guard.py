@@ -15,7 +15,7 @@ LARGEST = 1e15  # larger weights are finite, but mean that the run has diverged
 
 
 class Guard:
-    """Counts skipped steps, and undoes their changes to the BatchNorm statistics of `modules`."""
+    """Counts skipped steps. Undoes what they, or a failed step, changed in the statistics of `modules`."""
 
     def __init__(self, players: Sequence[Player], modules: Iterable[nn.Module], processes: Processes) -> None:
         self.players, self.processes = players, processes
@@ -23,15 +23,22 @@ class Guard:
         device = players[0].failed.device
         self.skipped, self.in_a_row = torch.zeros((), device=device), torch.zeros((), device=device)
         self.rollbacks = 0
+        self.updates: list[int] | None = None  # of the players when the step began; None between two steps
+        self.before: list[Tensor] = []
 
     @property
     def slowdown(self) -> float:
         """The factor of the learning rates; each roll-back halves it."""
         return 0.5**self.rollbacks
 
+    def begin(self) -> None:
+        """A step begins."""
+        self.updates, self.before = [player.updates for player in self.players], []
+
     def statistics(self) -> list[Tensor]:
         """Copies of all floating-point buffers, such as BatchNorm statistics."""
-        return [buffer.clone() for buffer in self.buffers]
+        self.before = [buffer.clone() for buffer in self.buffers]
+        return self.before
 
     @torch.no_grad()
     def undo_if_skipped(self, before: list[Tensor]) -> None:
@@ -45,6 +52,16 @@ class Guard:
             buffer.copy_(torch.where(failed > 0, old, buffer))
         self.skipped += failed
         self.in_a_row.copy_((self.in_a_row + 1) * failed)
+        self.updates, self.before = None, []
+
+    @torch.no_grad()
+    def take_back(self) -> bool:
+        """Undo a step that raised. Returns False if a network was updated in it, which can't be undone."""
+        if self.updates != [player.updates for player in self.players]:
+            return False
+        for buffer, old in zip(self.buffers, self.before, strict=False):  # none before the first forward pass
+            buffer.copy_(old)
+        return True
 
     def diagnosis(self, losses: Mapping[str, float], limit: int) -> str:
         """Which value is not finite, if `limit` steps in a row were skipped; otherwise an empty string."""

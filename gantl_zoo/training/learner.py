@@ -46,6 +46,7 @@ class Learner:
 
     def begin(self, step: int) -> None:
         """Call the strategy's `on_step`, and apply the plan to the networks if it has changed."""
+        self.guard.begin()
         self.strategy.on_step(step, self.plan)
         if self.switches != self.plan.switches():
             self.plan.apply(self.networks)

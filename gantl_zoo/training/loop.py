@@ -61,13 +61,15 @@ class Loop:
     def run(self, resume: bool = False) -> None:
         """Train from step 0, or from the newest checkpoint, to the last step.
 
-        Raises `TrainingError` for an error in the code of a plug-in; the newest checkpoint is kept.
+        Raises `TrainingError` for an error in the code of a plug-in. Before any unexpected error the steps so
+        far are saved, if the step that failed can be taken back.
         """
         try:
             self._run(resume)
         except (ZooError, KeyboardInterrupt):
             raise
         except BaseException as error:
+            self.rescue()
             if (plugin := plugin_of(error)) is None:
                 raise
             raise TrainingError(self.broken(plugin, error)) from error
@@ -163,6 +165,12 @@ class Loop:
             if callbacks.cause is not None:
                 raise TrainingError(self.failure(step)) from callbacks.cause
             raise Stopped(f"stopped at step {step}", self.folder)
+
+    def rescue(self) -> None:
+        """Write a checkpoint of the state before the step that failed, unless a network was updated in it."""
+        if self.learner.engine.processes.count == 1 and self.learner.guard.take_back():
+            with contextlib.suppress(Exception):  # the code that failed may also be called here
+                self.recovery.save(self.step)
 
     def broken(self, plugin: Plugin, error: BaseException) -> str:
         """The error message after an error in the code of a plug-in."""

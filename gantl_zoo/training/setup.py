@@ -14,7 +14,7 @@ from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError, UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.base import blocks, evaluating, num_classes_of
-from gantl_zoo.networks.mapping import MappedGenerator
+from gantl_zoo.networks.mapping import MappedGenerator, StagedGenerator
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.base import Group, Plan, TransferStrategy
 from gantl_zoo.surgery.matching import COLOURED
@@ -189,12 +189,12 @@ def check_engine(recipe: Recipe, engine: Engine) -> None:
 
 
 def check_parts(regularizer: Combined, engine: Engine) -> None:
-    """Raise `UsageError` for a regularizer that replaces intermediate latents, with what it does not fit."""
-    inner = " and ".join(name for name, part in regularizer.parts.items() if part.latent_space)
+    """Raise `UsageError` for a regularizer of intermediate latents or stages, with what it does not fit."""
+    inner = " and ".join(n for n, part in regularizer.parts.items() if part.latent_space or part.stages)
     if inner and engine.compile:
         raise UsageError(
-            f"with {inner} the generator is called in two steps, which are not compiled: compile or {inner}, "
-            "not both"
+            f"with {inner} the generator is called in other ways, which are not compiled: compile or "
+            f"{inner}, not both"
         )
     near = [name for name, part in regularizer.parts.items() if isinstance(part, LatentConsistency)]
     mixing = [
@@ -207,14 +207,23 @@ def check_parts(regularizer: Combined, engine: Engine) -> None:
         )
 
 
-def check_latent_space(recipe: Recipe, generator: nn.Module) -> None:
-    """Raise `UsageError` if a regularizer needs an intermediate latent space, and this generator has none."""
+def check_needs(recipe: Recipe, generator: nn.Module) -> None:
+    """Raise `UsageError` if a regularizer needs an intermediate latent space, or an image for each stage.
+
+    That is, if this generator has none.
+    """
     regularizer = build_regularizer(recipe.regularizer, recipe.regularizer_config, recipe.r1)
     needing = [name for name, part in regularizer.parts.items() if part.latent_space]
     if needing and not isinstance(generator, MappedGenerator):
         raise UsageError(
             f"{' and '.join(needing)}: the generator {type(generator).__name__} has no intermediate latent "
             f"space ({LATENT_SPACE}): train one that has, such as stylegan2, or use another regularizer"
+        )
+    needing = [name for name, part in regularizer.parts.items() if part.stages]
+    if needing and not isinstance(generator, StagedGenerator):
+        raise UsageError(
+            f"{' and '.join(needing)}: the generator {type(generator).__name__} has no image for each stage "
+            "(method stage_images): train one that has, such as stylegan2, or use another regularizer"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError
 from gantl_zoo.networks.base import call, num_classes_of
-from gantl_zoo.networks.mapping import map_noise, synthesize
+from gantl_zoo.networks.mapping import map_noise, stage_images, synthesize
 from gantl_zoo.strategy.base import Batch, Plan, TransferStrategy
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.conditioning import SelfSupervised, with_labels
@@ -43,6 +43,7 @@ class Player:
     ) -> None:
         self.role, self.network, self.plan, self.engine = role, network, plan, engine
         self.optimizer = optimizer
+        self.updates = 0  # calls of the optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.failed = torch.zeros((), device=engine.device)  # 1 if the last gradient was not finite
         self.gradient = torch.zeros((), device=engine.device)  # norm of the last gradient
@@ -103,6 +104,7 @@ class Player:
         if gradients:
             norms = torch.stack(torch._foreach_norm(gradients))
             self.failed, self.gradient = (~norms.sum().isfinite()).float(), norms.norm()
+        self.updates += 1
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
             self.scaler.update()
@@ -200,23 +202,28 @@ def make_batch(
     network: Any = game.generator.network
     with game.engine.autocast(), torch.set_grad_enabled(gradients):
         noise = game.strategy.latents(noise, step)
-        fake = fakes(game, noise, labels, step).float()  # (N, C, H, W)
+        stages = [images.float() for images in fakes(game, noise, labels, step)]  # (N, C, h, h) each
     discriminator = with_labels(game.discriminator.network, labels)
-    return Batch(step, real, noise, fake, with_labels(network, labels), discriminator, labels, game.augment)
+    generator, fake = with_labels(network, labels), stages[-1]
+    return Batch(step, real, noise, fake, generator, discriminator, labels, game.augment, stages)
 
 
-def fakes(game: Game, noise: Tensor, labels: Tensor | None, step: int) -> Tensor:
-    """Fake images (N, C, H, W) of noise (N, Z). A regularizer may replace their intermediate latents."""
-    network = game.generator.network
-    if not game.regularizer.latent_space:
-        images: Tensor = call(network, noise, labels)
-        return images
+def fakes(game: Game, noise: Tensor, labels: Tensor | None, step: int) -> list[Tensor]:
+    """Fake images of noise (N, Z): those of the stages (N, C, h, h) that a regularizer needs, and the last.
+
+    A regularizer may replace their intermediate latents.
+    """
+    network, regularizer = game.generator.network, game.regularizer
+    if not regularizer.latent_space and not regularizer.stages:
+        return [call(network, noise, labels)]
 
     def draw() -> Tensor:
         return map_noise(network, game.strategy.latents(torch.randn_like(noise), step), labels)
 
-    latents = game.regularizer.mapped_latents(map_noise(network, noise, labels), draw)  # (N, Z) -> (N, L, …)
-    return synthesize(network, latents, labels)
+    latents = regularizer.mapped_latents(map_noise(network, noise, labels), draw)  # (N, Z) -> (N, L, …)
+    if regularizer.stages:
+        return stage_images(network, latents, labels)
+    return [synthesize(network, latents, labels)]
 
 
 def discriminator_terms(game: Game, batch: Batch) -> LossTerms:

@@ -34,7 +34,7 @@ from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.training.regularizers.gradient import ZeroCentred
 from gantl_zoo.training.schedule import P, values
-from gantl_zoo.training.setup import Setup, check_engine, check_latent_space
+from gantl_zoo.training.setup import Setup, check_engine, check_needs
 from gantl_zoo.training.step import Game, Player, train_step
 
 PROBED = 8  # samples to check for non-finite values
@@ -47,7 +47,7 @@ class Trainer(Learner):
 
     def __init__(self, setup: Setup, data: ImageData, recipe: Recipe, engine: Engine) -> None:
         check_engine(recipe, engine)
-        check_latent_space(recipe, setup.gan.generator)
+        check_needs(recipe, setup.gan.generator)
         self.setup, self.gan, self.plan, self.strategy = setup, setup.gan, setup.plan, setup.strategy
         self.recipe, self.engine, self.pace = recipe, engine, Pace.of(recipe)
         # after the strategy's `prepare`, which may have changed the weights

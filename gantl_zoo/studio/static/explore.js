@@ -65,7 +65,13 @@ async function draw(view, seeds, canvases) {
   }
 }
 
-const drawChosen = () => draw("chosen", state.chosen, [byId("chosen")]);
+async function drawChosen() {
+  await draw("chosen", state.chosen, [byId("chosen")]);
+  const large = byId("chosen"), again = byId("chosen-again");  // on a phone, above the directions
+  Object.assign(again, { width: large.width, height: large.height });
+  again.className = large.className;
+  again.getContext("2d").drawImage(large, 0, 0);
+}
 const drawWall = () => draw("wall", state.seeds, [...byId("wall").querySelectorAll("canvas")]);
 function drawEnds() {
   for (const end of ["a", "b"]) if (state[end]) draw(`end-${end}`, state[end], [byId(`end-${end}`)]);

@@ -2,32 +2,70 @@
 "use strict";
 
 const AT_ONCE = 50, BYTES = 40 * 2 ** 20;
-const drop = byId("drop"), form = byId("train");
+const drop = byId("drop"), form = byId("train"), MOST = Number(drop.dataset.most);
+
+// Files with their paths, from dropped files and folders. Hidden files are left out, and more than a set holds.
+async function dropped(data) {
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);  // before any await
+  if (!entries.some((entry) => entry.isDirectory)) return [...data.files].map((file) => ({ file, path: file.name }));
+  const found = [];
+  async function walk(entry, path) {
+    if (entry.name.startsWith(".") || found.length > MOST) return;
+    if (entry.isFile) {
+      found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path });
+      return;
+    }
+    const reader = entry.createReader();
+    for (let some = [null]; some.length;) {
+      some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      for (const one of some) await walk(one, `${path}/${one.name}`);
+    }
+  }
+  try {
+    for (const entry of entries) await walk(entry, entry.name);
+  } catch (error) {
+    report(`This folder can't be read: ${error.message}`, []);
+    return [];
+  }
+  return found;
+}
+
+// The name of the folder that holds all files, and the paths below it.
+function below(list) {
+  const tops = new Set(list.map(({ path }) => path.includes("/") ? path.slice(0, path.indexOf("/")) : ""));
+  const [title] = tops;
+  if (tops.size !== 1 || !title) return { title: "", list };
+  return { title, list: list.map(({ file, path }) => ({ file, path: path.slice(title.length + 1) })) };
+}
 
 function batches(files) {
   const found = [[]];
   let bytes = 0;
-  for (const file of files) {
+  for (const one of files) {
+    const { file } = one;
     if (found.at(-1).length && (found.at(-1).length >= AT_ONCE || bytes + file.size > BYTES)) {
       found.push([]);
       bytes = 0;
     }
-    found.at(-1).push(file);
+    found.at(-1).push(one);
     bytes += file.size;
   }
   return found;
 }
 
 async function send(files) {
-  const list = [...files], left = [];
+  const { title, list: all } = below(files), list = all.slice(0, MOST), left = [];
+  if (!all.length) return;
+  if (all.length > MOST) left.push({ name: "Further files", why: `are left out: a set has at most ${MOST.toLocaleString("en")} images` });
   let set = "", folder = "", images = 0, sent = 0;
   for (const batch of batches(list)) {
     report(`Checking ${sent} of ${list.length} images…`, left);
     const body = new FormData();
     if (set) body.append("set", set);
-    for (const file of batch) {
-      if (file.size > BYTES) left.push({ name: file.name, why: "it is larger than 40 MiB" });
-      else body.append("images", file, file.name);
+    else if (title) body.append("title", title);
+    for (const { file, path } of batch) {
+      if (file.size > BYTES) left.push({ name: path, why: "it is larger than 40 MiB" });
+      else body.append("images", file, path);
     }
     if (!body.has("images")) continue;
     let answer;
@@ -81,8 +119,14 @@ for (const kind of ["dragenter", "dragover"]) {
   drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
 }
 for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => { event.preventDefault(); send(event.dataTransfer.files); });
-byId("files").addEventListener("change", () => { if (byId("files").files.length) send(byId("files").files); });
+drop.addEventListener("drop", async (event) => { event.preventDefault(); send(await dropped(event.dataTransfer)); });
+for (const id of ["files", "folder"]) {
+  byId(id).addEventListener("change", (event) => {
+    const chosen = [...event.target.files].filter((file) => !file.name.startsWith("."));
+    send(chosen.map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+    event.target.value = "";  // so that the same choice can be made again
+  });
+}
 byId("data").addEventListener("change", check);
 byId("see").addEventListener("click", plan);
 // a folder dropped beside the field must not replace the page

@@ -18,6 +18,7 @@ class Augment(nn.Module):
         super().__init__()
 
     def forward(self, images: Tensor) -> Tensor:
+        """The augmented images (N, C, H, W)."""
         return images
 
     def adapt(self, real_logits: Tensor, processes: Processes = ALONE) -> None:

@@ -33,6 +33,7 @@ class Regularizer(nn.Module):
     every: int = 1  # steps between two applications; the run's estimated time uses it
     second_derivatives: bool = False  # whether it differentiates a gradient; compiled networks can't
     latent_space: bool = False  # whether it needs a generator with an intermediate latent space
+    stages: bool = False  # whether it needs a generator with an image for each stage: `batch.stages`
 
     def __init__(self) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class Combined(Regularizer):
         self.saved = nn.ModuleList(parts.values())  # names may have dots, which those of modules may not
         self.every = math.lcm(*(part.every for part in parts.values()))
         self.latent_space = any(part.latent_space for part in parts.values())
+        self.stages = any(part.stages for part in parts.values())
 
     def due(self, step: int) -> tuple[str, ...]:
         """The parts that are not applied in each step, but in this one."""

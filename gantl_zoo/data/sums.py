@@ -1,0 +1,109 @@
+"""CRC-32 of files, kept in the cache with each file's size and times, so that an unchanged file is read once.
+
+A table belongs to one folder. It is trusted for a file whose size, modification time and change time are
+those in the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gantl_zoo.storage.atomic import replace_file
+from gantl_zoo.storage.cache import kept_in, plain
+
+SETTLED = 2_000_000_000  # age in ns after which a modification time reliably detects changes
+WORTH = 16 << 20  # bytes; a table is written if so much would be read again without it
+AT_ONCE = 256  # files for each call in a thread
+FORMAT = 1
+
+Result = TypeVar("Result")
+Stamp = tuple[int, int, int]  # size, modification time and change time in ns
+Table = dict[str, list[int]]  # by name: the stamp and the CRC-32
+
+_tables: dict[str, Table] = {}  # by absolute path of the folder: a run lists its data repeatedly
+
+
+def sums_of_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """CRC-32 and size of files in a folder; (0, 0) if one can't be read. Unchanged files are read once."""
+    place = os.path.abspath(folder)
+    table = _tables.get(place) or _load(place)
+    stamps = dict(zip(names, _in_threads(lambda name: stamp(f"{place}/{name}"), names), strict=True))
+    unknown = [name for name, found in stamps.items() if table.get(name, [])[:3] != [*found]]
+    found = zip(unknown, _in_threads(lambda name: _crc(f"{place}/{name}"), unknown), strict=True)
+    fresh = {name: [*stamps[name], crc] for name, crc in found if crc is not None}
+    now = time.time_ns()  # a file that changed just now may change again within the same time stamp
+    settled = {name: row for name, row in fresh.items() if now - max(row[1:3]) > SETTLED}
+    gone = set(unknown) - settled.keys()
+    kept = {name: row for name, row in (table | settled).items() if name not in gone}
+    _tables[place] = kept
+    if sum(row[0] for row in settled.values()) >= WORTH:
+        _save(place, kept)
+    rows = kept | fresh
+    return {name: (rows[name][3], rows[name][0]) if name in rows else (0, 0) for name in names}
+
+
+def stamp(path: str) -> Stamp:
+    """Size, modification time and change time of a file; zeros if it can't be read."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def _crc(path: str) -> int | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return zlib.crc32(file.read())
+    except OSError:
+        return None
+
+
+def _in_threads(make: Callable[[str], Result], names: Sequence[str]) -> Iterator[Result]:
+    """Yield `make(name)` for each name. Threads work on groups, since a call for each costs more than it."""
+    groups = [names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)]
+    with ThreadPoolExecutor() as pool:
+        for results in pool.map(lambda group: [make(name) for name in group], groups):
+            yield from results
+
+
+def _file(place: str) -> Path | None:
+    """The file of a folder's table; None without a cache."""
+    digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    return (folder := kept_in("sums")) and folder / f"{plain(os.path.basename(place))}-{digest}.json"
+
+
+def _load(place: str) -> Table:
+    """The stored table of a folder; empty if there is none, or if it is damaged."""
+    path = _file(place)
+    try:
+        held: Any = json.loads(path.read_bytes()) if path else {}
+        if held.get("format") == FORMAT and held["folder"] == place:
+            return {name: row for name, row in held["files"].items() if _is_row(row)}
+    except (OSError, ValueError, KeyError, AttributeError):
+        pass
+    return {}
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 4 and all(type(value) is int for value in row)
+
+
+def _save(place: str, table: Table) -> None:
+    """Write a folder's table, without files that have gone. A cache that can't be written only costs time."""
+    path = _file(place)
+    if path is None:
+        return
+    held = {"format": FORMAT, "folder": place}
+    there = {name: row for name, row in table.items() if os.path.lexists(f"{place}/{name}")}
+    with contextlib.suppress(OSError), replace_file(path) as beside:
+        beside.write_text(json.dumps(held | {"files": there}), encoding="utf-8")
