@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -23,6 +24,7 @@ from gantl_zoo.bench.transfer_cells import (
     SMALL,
     Budget,
     Cell,
+    Method,
     budget_for,
     choose_part,
     method_of,
@@ -88,10 +90,19 @@ def check(
     for pair in pairs:
         check_pool(pair, shots, data_root)
     for pair, count in product(pairs, shots):
-        with seeded(0):
-            gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+        check_cell(Cell(pair, count, SCRATCH, 0), methods, budget, data_root)
+
+
+def check_cell(cell: Cell, methods: Sequence[Method], budget: Budget, data_root: str | Path | None) -> None:
+    """Prepare a run with the images of a cell, and each of the methods, to raise their errors."""
+    pair = cell.pair
+    with seeded(0):
+        gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+    size = pair.image_size or gan.image_shape[1]
+    with TemporaryDirectory() as folder:
+        few = cell.data(budget, Path(folder), size, data_root)
         settings: TransferSettings = {
-            "shots": count or pair.pool or None,
+            "shots": few.get("shots"),
             "data_root": data_root,
             "image_size": pair.image_size or None,
             "samples": budget.samples,
@@ -99,7 +110,7 @@ def check(
             "extractor": pair.extractor,
             "compare_scratch": True,
         }
-        run = prepare_transfer(gan, pair.data, "full", settings)
+        run = prepare_transfer(gan, few["data"], "full", settings)
         assert run.source is not None  # for the comparison
         for method in methods:
             rehearse(method.strategy(), run.source, run.data.train)
