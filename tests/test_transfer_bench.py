@@ -20,6 +20,7 @@ from gantl_zoo.bench.transfer_cells import Cell, method_of
 from gantl_zoo.bench.transfer_draw import drawn
 from gantl_zoo.bench.transfer_report import overtakes, table
 from gantl_zoo.cli.app import main
+from gantl_zoo.runs.transfer import prepare_transfer
 
 PAIR = bench.Pair("halves", "digits:5-9", learn="digits:0-4", note="near")
 BUDGET = bench.Budget(steps=4, batch=8, looks=2, samples=150, source_steps=2)
@@ -186,6 +187,26 @@ def test_a_colour_pair_has_its_own_recipe_networks_and_samples(colours: Path, tm
     with Image.open(tmp_path / "out" / "colours-samples.png") as sheet:
         assert sheet.width > 4 * 3 * 32 and len(sheet.convert("RGB").getcolors(1 << 20) or ()) > 20
     assert {row["images"] for row in rows(tmp_path / "out")} == {4}
+
+
+def test_a_check_has_the_images_of_the_pool(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The split of 40 images holds out fewer than 28, which a pool of 12 leaves."""
+    config = {"image_size": 16, "channels": 3, "width": 4}
+    source = gz.build_gan("dcgan", generator_config=config).save(tmp_path / "source")
+    own: dict[str, Any] = {"extractor": "pixels", "metric": "kd", "preset": "transfer-64"}
+    pair = bench.Pair("colours", str(colours), str(source), **own, pool=12)
+    runs: list[Any] = []
+
+    def prepare(*arguments: Any) -> Any:
+        run: Any = prepare_transfer(*arguments)
+        runs.append((len(run.data.train), len(run.data.held_out)))
+        return run
+
+    monkeypatch.setattr(bench, "prepare_transfer", prepare)
+    bench.check((pair,), ("full",), (4, 0), bench.Budget(steps=1, samples=30), None)
+    assert runs == [(4, 28), (12, 28)]
 
 
 def test_a_word_belongs_to_the_strategy_or_to_the_recipe() -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -23,6 +24,7 @@ from gantl_zoo.bench.transfer_cells import (
     SMALL,
     Budget,
     Cell,
+    Method,
     budget_for,
     choose_part,
     method_of,
@@ -88,10 +90,19 @@ def check(
     for pair in pairs:
         check_pool(pair, shots, data_root)
     for pair, count in product(pairs, shots):
-        with seeded(0):
-            gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+        check_cell(Cell(pair, count, SCRATCH, 0), methods, budget, data_root)
+
+
+def check_cell(cell: Cell, methods: Sequence[Method], budget: Budget, data_root: str | Path | None) -> None:
+    """Prepare a run with the images of a cell, and each of the methods, to raise their errors."""
+    pair = cell.pair
+    with seeded(0):
+        gan = gan_named(pair.source) if pair.source else build_gan("dcgan", **SMALL)
+    size = pair.image_size or gan.image_shape[1]
+    with TemporaryDirectory() as folder:
+        few = cell.data(budget, Path(folder), size, data_root)
         settings: TransferSettings = {
-            "shots": count or pair.pool or None,
+            "shots": few.get("shots"),
             "data_root": data_root,
             "image_size": pair.image_size or None,
             "samples": budget.samples,
@@ -99,7 +110,7 @@ def check(
             "extractor": pair.extractor,
             "compare_scratch": True,
         }
-        run = prepare_transfer(gan, pair.data, "full", settings)
+        run = prepare_transfer(gan, few["data"], "full", settings)
         assert run.source is not None  # for the comparison
         for method in methods:
             rehearse(method.strategy(), run.source, run.data.train)
@@ -161,29 +172,14 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
     source = source_of(pair, budget, out, data_root, quiet)
     size = pair.image_size or gan_named(source).image_shape[1]
     few = cell.data(budget, out, size, data_root) | {"data_root": data_root}
-    measured = tuple(dict.fromkeys((pair.metric, "kd")))
-    settings: dict[str, Any] = {"loss": LOSS} | pair.recipe | few
-    settings |= {
-        "steps": budget.steps,
-        "batch": budget.batch,
-        "seed": cell.seed,
-        "aug": budget.aug,
-        "metrics": measured,
-        "metrics_every": max(1, budget.steps // budget.looks),
-        "samples": budget.samples,
-        "extractor": pair.extractor,
-        "out": place,
-        "quiet": quiet,
-    }
-    if pair.image_size:
-        settings["image_size"] = size
+    settings = settings_of(cell, budget) | few | {"out": place, "quiet": quiet}
     whole, clock = not place.exists(), time.process_time()
     gan, run = trained(place, lambda: begin(cell, source, settings), quiet)
     seconds = time.process_time() - clock
     few["extractor"] = pair.extractor
     scores = evaluate(gan, metrics=pair.metrics, samples=budget.samples, **few)
     save_pictures(place, gan, settings)
-    curves = curves_of(run.rows("metrics.jsonl"), measured)
+    curves = curves_of(run.rows("metrics.jsonl"), settings["metrics"])
     return {
         "pair": pair.describe(),
         **{key: getattr(cell, key) for key in ("shots", "strategy", "seed")},
@@ -198,6 +194,24 @@ def fill(cell: Cell, budget: Budget, out: Path, data_root: str | Path | None, qu
         "floors": {r["metric"]: r["floor"] for r in reversed(scores.results)},  # the first of a name counts
         "how": {key: scores.results[0][key] for key in ("on", "extractor", "extractor_sha256")},
         "seconds": round(seconds, 1) if whole else None,  # unknown for a resumed run
+    }
+
+
+def settings_of(cell: Cell, budget: Budget) -> dict[str, Any]:
+    """The settings of a cell's run, without its data and its folder."""
+    pair = cell.pair
+    return {
+        "loss": LOSS,
+        **pair.recipe,
+        "steps": budget.steps,
+        "batch": budget.batch,
+        "seed": cell.seed,
+        "aug": budget.aug,
+        "metrics": tuple(dict.fromkeys((pair.metric, "kd"))),
+        "metrics_every": max(1, budget.steps // budget.looks),
+        "samples": budget.samples,
+        "extractor": pair.extractor,
+        **({"image_size": pair.image_size} if pair.image_size else {}),
     }
 
 
