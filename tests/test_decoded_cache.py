@@ -179,6 +179,24 @@ def test_a_full_disk_costs_time_only(
     assert data.images[:].shape == (27, 3, 16, 16)
 
 
+def test_images_of_different_sizes_are_not_kept(photos: Path, tmp_path: Path, streamed: None) -> None:
+    Image.new("RGB", (9, 9)).save(photos / "cats" / "1.png")
+    with pytest.raises(gz.DataError, match="images of different sizes"):
+        load(photos)
+    assert not cached(tmp_path)
+
+
+def test_what_a_killed_process_left_is_listed_and_removed(
+    photos: Path, tmp_path: Path, streamed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(photos, image_size=8)
+    left = tmp_path / "cache" / "images" / ".0123456789abcdef.images"
+    left.write_bytes(b"half")
+    assert left in [entry.path for entry in kept.entries()]
+    assert run(capsys, "cache", "remove", "images/.0123")[0] == 0 and not left.exists()
+    assert len(cached(tmp_path)) == 1
+
+
 def test_a_cache_that_cant_be_written_costs_time_only(
     photos: Path,
     tmp_path: Path,

@@ -127,15 +127,16 @@ def _written(wanted: Wanted, path: Path, decode: Callable[[Sink], Decoding]) -> 
             writer = Writer(file)
             sink = Cautious(writer)
             result.append(decode(sink))
-            if sink.error or result[0].too_many_corrupt():
+            if sink.error or result[0].refused():
                 raise sink.error or Unusable
             writer.finish(*_facts(wanted, result[0]))
     except Unusable:
         pass
     except OSError as error:
+        reason = f"{path.parent} can't be written ({error.strerror or error})"
         if not result:
-            raise
-        _tell(wanted, f"{path.parent} can't be written ({error.strerror or error})")
+            return _without(wanted, reason, decode)
+        _tell(wanted, reason)
     found = opened(wanted, path) if path.exists() else None
     return found or (result[0], None)
 

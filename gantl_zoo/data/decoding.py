@@ -52,6 +52,10 @@ class Decoding:
         count = len(self.kept) + len(self.corrupt)
         return len(self.corrupt) > max(1, CORRUPT_LIMIT * count) or len(self.corrupt) == count
 
+    def refused(self) -> bool:
+        """Whether `check` or `shape` raises."""
+        return self.too_many_corrupt() or len({shape[1:] for shape in self.shapes}) > 1
+
     def check(self, source: Path) -> None:
         """Warn about unreadable and nearly black images. Raises `DataError` for too many unreadable ones."""
         if corrupt := [f"{name} ({reason})" for name, reason in self.corrupt.items()]:

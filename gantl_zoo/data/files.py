@@ -63,8 +63,9 @@ def load(
     labels, classes = _labelled(laid_out, decoding.kept)
     ids = ids_of(hashed[name] for name in decoding.kept)
     treatment = Treatment.of(decoding.sizes, decoding.transparent, fit)
-    about = {"name": archive.name, "split": split, "ids": ids, "origin": archive.origin()}
-    return ImageData(cast(Tensor, pixels), labels, classes, treatment=treatment, **about)
+    return ImageData(
+        cast(Tensor, pixels), labels, classes, archive.name, split, ids, treatment, archive.origin()
+    )
 
 
 def _in_memory(wanted: Wanted, one: int) -> tuple[Decoding, Tensor]:

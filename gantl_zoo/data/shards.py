@@ -190,7 +190,6 @@ def _read(path: str) -> Shard:
     try:
         with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # else it keeps all of them
                 end = member.offset_data + member.size
                 if end > size:
                     raise tarfile.ReadError("it is truncated")

@@ -24,7 +24,7 @@ OLD_SPLIT = "path"  # the `split_by` of earlier versions, whose config.json does
 class DataSpec:
     """Which images are used, and in what form. In Python the source may also be images in memory.
 
-    `source`: name of a data set (mnist, glyphs, …), a folder or a zip of images.
+    `source`: name of a data set (mnist, glyphs, …); a folder, a zip or tar shards; or hf:USER/NAME[:SPLIT].
     `image_size`: height and width to which images are resized, in pixels.
     `channels`: number of channels to which images are converted: 1 (grey) or 3 (RGB).
     `root`: folder of the data sets that are downloaded by name.
