@@ -20,7 +20,10 @@ from torch import Tensor, nn
 from gantl_zoo.errors import UsageError
 
 Network = TypeVar("Network", bound=nn.Module)
-ProtocolType = ABCMeta if TYPE_CHECKING else type(Protocol)
+if TYPE_CHECKING:
+    ProtocolType = ABCMeta
+else:
+    ProtocolType = type(Protocol)
 
 
 class OfNetworks(ProtocolType):
