@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from abc import ABCMeta
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,27 @@ from torch import Tensor, nn
 from gantl_zoo.errors import UsageError
 
 Network = TypeVar("Network", bound=nn.Module)
+if TYPE_CHECKING:
+    ProtocolType = ABCMeta
+else:
+    ProtocolType = type(Protocol)
+
+
+class OfNetworks(ProtocolType):
+    """The type of a protocol for modules: `isinstance` also finds submodules.
+
+    From Python 3.12 on, that of `typing` ignores what `__getattr__` returns, such as `blocks` of a module.
+    """
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        names = cls.__dict__.get("__protocol_attrs__", ())  # empty in a class that implements the protocol
+        return super().__instancecheck__(instance) or (
+            bool(names) and all(hasattr(instance, name) for name in names)
+        )
 
 
 @runtime_checkable
-class Generator(Protocol):
+class Generator(Protocol, metaclass=OfNetworks):
     """What a generator has: a `torch.nn.Module` that maps noise (N, Z) to images (N, C, H, W) in [-1, 1].
 
     The values may leave [-1, 1] if the last layer is not bounded; generated pictures are clamped. A
@@ -43,7 +61,7 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class Discriminator(Protocol):
+class Discriminator(Protocol, metaclass=OfNetworks):
     """What a discriminator has: a `torch.nn.Module` that maps images (N, C, H, W) in [-1, 1] to logits (N,).
 
     Several logits of an image, (N, …), are allowed, such as one for each place. A class-conditional one also
