@@ -20,8 +20,8 @@ from gantl_zoo.bench import transfer as bench
 HERE = Path(__file__).parent
 OUT = Path("runs/growing")
 TARGETS = {
-    "stamps": ("tuxpaint-stamps-128.zip", "far: cut-out photographs"),
     "emoji": ("fluent-emoji-3d-128.zip", "far: drawn objects"),
+    "stamps": ("tuxpaint-stamps-128.zip", "far: cut-out photographs"),
 }
 SIZE = 128
 BUDGET = bench.Budget(steps=600, looks=4, samples=500)
@@ -44,7 +44,7 @@ def pair(target: str) -> bench.Pair:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path, nargs="?")
-    parser.add_argument("--targets", default="stamps", help=f"separated by commas: {', '.join(TARGETS)}")
+    parser.add_argument("--targets", default="emoji", help=f"separated by commas: {', '.join(TARGETS)}")
     parser.add_argument("--trials", type=int, default=1)
     parser.add_argument("--part", default="1/1", help="I/N: every N-th cell")
     parser.add_argument("--report", action="store_true", help="train nothing")

@@ -22,6 +22,7 @@ TARGETS = {
     "cats": ("robohash-cats-64.zip", "far: drawn cats"),
     "stamps": ("tuxpaint-stamps-128.zip", "far: cut-out photographs"),
 }
+UNSHOWN = ("stamps",)  # the licence of the photographs differs from file to file
 BUDGET = bench.Budget(steps=600, looks=4, samples=500)
 BACKBONE = "backbone=efficientnet-lite0-imagenet resize=96 width=16"
 HINGE = "loss=hinge lr=2e-4 r1=0"
@@ -64,6 +65,9 @@ def publish(name: str, out: Path, budget: bench.Budget, ending: str = "") -> Non
     """Copy the cells of a folder, its report and its pictures to this folder, below the given name."""
     shutil.copy(out / bench.RESULTS, HERE / f"{name}.jsonl")
     text = bench.write_report(out, budget).read_text(encoding="utf-8")
+    for target in UNSHOWN:
+        (out / f"{target}-samples.png").unlink(missing_ok=True)
+        text = text.replace(f"\n\n![samples]({target}-samples.png)", "")
     for picture in out.glob("*.png"):
         shutil.copy(picture, HERE / f"{name}-{picture.name}")
     (HERE / f"{name}.md").write_text(text.replace("](", f"]({name}-") + ending, encoding="utf-8")

@@ -18,7 +18,7 @@ import gantl_zoo as gz
 from gantl_zoo.bench import transfer as bench
 from gantl_zoo.bench.transfer_cells import Cell, method_of
 from gantl_zoo.bench.transfer_draw import drawn
-from gantl_zoo.bench.transfer_report import overtakes, table
+from gantl_zoo.bench.transfer_report import overtakes, short_names, table
 from gantl_zoo.cli.app import main
 from gantl_zoo.runs.transfer import prepare_transfer
 
@@ -267,6 +267,13 @@ def cell(strategy: str, curve: dict[str, float], fd: float, seed: int = 0) -> di
         "best_step": 2,
         "seconds": 3.0,
     }
+
+
+def test_long_names_are_shown_by_their_first_words() -> None:
+    tail = "discriminator=dcgan discriminator.width=32"
+    names = ["scratch", f"scratch generator=dcgan {tail}", f"scratch generator=fast {tail}", f"full {tail}"]
+    shown = ["scratch", "scratch generator=dcgan …", "scratch generator=fast …", "full …"]
+    assert list(short_names(names).values()) == shown
 
 
 def test_the_table_compares_with_the_mean_curve_of_scratch() -> None:

@@ -83,10 +83,19 @@ def names_of(rows: Sequence[Row]) -> list[str]:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name as tables show it: long ones as their first word, unless another long one has the same."""
-    firsts = [name.split()[0] for name in names if len(name) > LONG]
-    alone = {first for first in firsts if firsts.count(first) == 1}
-    return {n: f"{n.split()[0]} …" if len(n) > LONG and n.split()[0] in alone else n for n in names}
+    """Each name as tables show it: long ones as their first words, as many as distinguish them."""
+    long = [name for name in names if len(name) > LONG]
+    return {name: f"{opening(name, long)} …" if name in long else name for name in names}
+
+
+def opening(name: str, others: Sequence[str]) -> str:
+    """The fewest first words of a name with which none of the others begins."""
+    words = name.split()
+    for count in range(1, len(words)):
+        first = " ".join(words[:count])
+        if sum(f"{other} ".startswith(f"{first} ") for other in others) == 1:
+            return first
+    return name
 
 
 def pair_section(
