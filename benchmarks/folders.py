@@ -4,8 +4,8 @@ Writes JPEGs of 256×256 pixels in ten classes to a temporary folder (or to --fo
 reads them with `gz.load_data`, streamed as when they don't fit into memory, and with torchvision's
 ImageFolder in a DataLoader. Both deliver batches of 64 float images in a new order in each epoch. The first
 epoch counts from the start: listing, checksums, decoding, and for us writing the cache, too. The two take
-turns, each in a process of its own in each round. Memory is the largest resident set, that of workers
-included.
+turns, each in a process of its own in each round. Memory is the largest resident set, with that of the
+DataLoader's workers, which share pages with it.
 """
 
 from __future__ import annotations
@@ -112,13 +112,17 @@ def contestant(options: argparse.Namespace) -> None:
         epoch = epoch or make(options)
         images = sum(len(batch) for batch in epoch(number))
         seconds = time.perf_counter() - clock
-        print(json.dumps({"images": images, "seconds": seconds, "memory": memory()}), flush=True)
+        used = memory(options.workers if options.child == "torchvision" else 0)  # we read in one process
+        print(json.dumps({"images": images, "seconds": seconds, "memory": used}), flush=True)
 
 
-def memory() -> int:
-    """The largest resident set of this process, and the largest of a worker for each of two, in bytes."""
+def memory(workers: int) -> int:
+    """The largest resident set of this process in bytes, and that of a worker for each of `workers`.
+
+    With workers it is an upper bound, since they share pages with this process.
+    """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (own + 2 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
+    return (own + workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
 
 def ours(options: argparse.Namespace) -> Callable[[int], Iterator[Any]]:
