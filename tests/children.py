@@ -82,7 +82,7 @@ def train(done: Any, settings: dict[str, Any]) -> None:
 
     def slowly(*arguments: Any) -> None:  # so that some kills hit a checkpoint that is being written
         write(*arguments)
-        time.sleep(0.03)
+        time.sleep(0.1)
 
     checkpoint.save_file = slowly  # type: ignore[assignment]
     RunRecorder.on_step = on_step  # type: ignore[method-assign]
