@@ -91,8 +91,10 @@ class Unsafe(ast.NodeVisitor):
             self.found.append(ast.unparse(node))
         if called in ("eval", "exec", "torch.jit.load", "torch.hub.load", "load_state_dict_from_url"):
             self.found.append(ast.unparse(node))
-        if "allow_pickle" in settings or "trust_remote_code" in settings:
-            self.found.append(ast.unparse(node))
+        for risky in ("allow_pickle", "trust_remote_code"):
+            value = settings.get(risky)
+            if value is not None and not (isinstance(value, ast.Constant) and value.value is False):
+                self.found.append(ast.unparse(node))
 
 
 def unpickles(module: str) -> bool:

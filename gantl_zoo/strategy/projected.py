@@ -14,7 +14,7 @@ from gantl_zoo import registry
 from gantl_zoo.errors import UsageError
 from gantl_zoo.model.gan import GAN
 from gantl_zoo.networks.pretrained import pretrained_config
-from gantl_zoo.networks.projected import projected_config, set_side, usual_side
+from gantl_zoo.networks.projected_backbone import projected_config, set_side, usual_side
 from gantl_zoo.strategy.base import Batch, Group, Plan, TransferStrategy
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from gantl_zoo import UsageError
 from gantl_zoo.networks.frozen import FrozenPyramid
 from gantl_zoo.networks.pretrained import default_backbone, find
-from gantl_zoo.networks.projected import set_side, usual_side
+from gantl_zoo.networks.projected_backbone import set_side, usual_side
 from gantl_zoo_drift.field import drifting_loss
 
 LEVELS = 4  # the coarsest feature maps of the backbone

