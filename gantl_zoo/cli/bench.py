@@ -21,7 +21,7 @@ EPILOG = """Examples:
 
   gantl-zoo bench transfer --source dcgan-mnist --data ./photos --shots 0
 
-  gantl-zoo bench transfer --source dcgan-faces --data cats.zip --pool 100 --shots 10 --shots 100"""
+  gantl-zoo bench transfer --source dcgan-faces --data cats.zip --pool 100"""
 
 ROOT = {"data_root": DATA["data_root"]}
 QUIET = {"quiet": (o.Quiet, False)}

@@ -114,6 +114,7 @@ models = Releases(
     {
         "cnn-fashion-mnist": "gantl_zoo.released:cnn_fashion_mnist",
         "cnn-mnist": "gantl_zoo.released:cnn_mnist",
+        "dcgan-cats": "gantl_zoo.released:dcgan_cats",
         "dcgan-emoji": "gantl_zoo.released:dcgan_emoji",
         "dcgan-faces": "gantl_zoo.released:dcgan_faces",
         "dcgan-fashion-mnist": "gantl_zoo.released:dcgan_fashion_mnist",

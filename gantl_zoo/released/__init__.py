@@ -6,6 +6,7 @@ _HERE = Path(__file__).parent
 
 cnn_fashion_mnist = _HERE / "cnn-fashion-mnist"
 cnn_mnist = _HERE / "cnn-mnist"
+dcgan_cats = _HERE / "dcgan-cats"
 dcgan_emoji = _HERE / "dcgan-emoji"
 dcgan_faces = _HERE / "dcgan-faces"
 dcgan_fashion_mnist = _HERE / "dcgan-fashion-mnist"
