@@ -78,7 +78,7 @@ def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
     if panel.logarithmic and lowest > 0:
         axes.set_yscale("log")
         bottom, top = axes.get_ylim()
-        # over more decades, 1, 2 and 5 stand close together, and over many the locator gives no ticks for them
+        # over many decades the locator gives no ticks at 1, 2 and 5
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top / bottom < SHORT else (1,)))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
