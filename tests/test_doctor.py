@@ -26,6 +26,7 @@ from gantl_zoo.training.health import HealthMonitor, Signs
 from gantl_zoo.training.losses import build_loss, chance_level
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.viz import curves, timelapse
+from gantl_zoo.viz.panels import Panel
 
 RUNS = Path(__file__).parent / "data" / "doctor"
 HEALTHY = sorted(path.name for path in RUNS.glob("healthy-*"))
@@ -256,3 +257,17 @@ def test_curves_have_titles_units_and_what_is_good(tmp_path: Path, monkeypatch: 
     words = {text.get_text() for axes in drawn for text in axes.get_legend().get_texts()}
     assert {"as real images", "real images", "discriminator at chance"} <= words
     assert curves.draw([], [], tmp_path / "none.png") is None
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.2, 2.3), (0.5, 30.0), (1e-3, 1e1), (1e-5, 1e2), (1e-9, 1e2)])
+def test_logarithmic_axes_have_a_few_ticks(low: float, high: float) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 2.7))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    rows: curves.Rows = [{"step": 0, "fd": low}, {"step": 9, "fd": high}]
+    curves.plot(axes, rows, Panel(("fd",), "Distance", logarithmic=True), None)
+    bottom, top = axes.get_ylim()
+    assert 2 <= sum(bottom <= tick <= top for tick in axes.get_yticks()) <= 9

@@ -39,11 +39,14 @@ def covering(strategy: int) -> list[tuple[str, str]]:
     Each strategy trains each generator and each discriminator; all strategies together train every pair.
     """
     alone = {name for pair in TOGETHER for name in pair} - {"dcgan"}
-    made, judged = (
+    generators, discriminators = (
         [n for n in names if n not in alone] for names in (registry.generators.names(), DISCRIMINATORS)
     )
-    count = max(len(made), len(judged))
-    return [(made[i % len(made)], judged[(i + strategy) % len(judged)]) for i in range(count)] + TOGETHER
+    count = max(len(generators), len(discriminators))
+    return [
+        (generators[i % len(generators)], discriminators[(i + strategy) % len(discriminators)])
+        for i in range(count)
+    ] + TOGETHER
 
 
 CASES = [(name, *pair) for i, name in enumerate(registry.strategies.names()) for pair in covering(i)]
@@ -119,8 +122,12 @@ def test_only_what_the_plan_lists_moves(
 
 def test_all_strategies_together_train_every_pair_of_networks() -> None:
     alone = {name for pair in TOGETHER for name in pair} - {"dcgan"}
-    made, judged = (set(names) - alone for names in (registry.generators.names(), DISCRIMINATORS))
-    assert {case[1:] for case in CASES} == {(g, d) for g in made for d in judged} | set(TOGETHER)
+    generators, discriminators = (
+        set(names) - alone for names in (registry.generators.names(), DISCRIMINATORS)
+    )
+    assert {case[1:] for case in CASES} == {(g, d) for g in generators for d in discriminators} | set(
+        TOGETHER
+    )
 
 
 def test_full_moves_running_statistics_too(gan: gz.GAN, images: ImageData) -> None:

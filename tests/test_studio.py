@@ -281,6 +281,12 @@ def test_sub_folders_of_dropped_folders_are_kept(visitor: Any, settings: Setting
     more = drop(visitor, {"cats/0.png": png(30)}, set="pets").json()
     assert more["images"] == len(found) + 1 and (folder / "cats" / "0-2.png").is_file()
     assert "cats" in visitor.get("/train/check", params={"data": result["folder"]}).text
+    clash = drop(
+        visitor, {"c#/0.png": png(32), "c+/0.png": png(33), "etc/0.png/1.png": png(34)}, set="pets"
+    ).json()
+    assert (folder / "c#" / "0.png").is_file() and (folder / "c+" / "0.png").is_file()
+    assert clash["images"] == len(found) + 3 and clash["left_out"][0]["name"] == "etc/0.png/1.png"
+    assert "can't be written" in clash["left_out"][0]["why"]
     (folder / "link").symlink_to(secret)
     assert drop(visitor, {"link/0.png": png(31)}, set="pets").status_code == 400
     assert not (secret / "0.png").exists()

@@ -188,6 +188,8 @@ def drop_and_start(page: Any, address: str, folder: Path) -> None:
         place.mkdir(parents=True)
         for i in range(5):
             (place / f"{i}.png").write_bytes(png(i + 50 * (kind == "dogs")))
+    (folder / "my pets" / ".thumbnails").mkdir()
+    (folder / "my pets" / ".thumbnails" / "0.png").write_bytes(png(98))
     page.set_input_files("#folder", folder / "my pets")
     page.locator("#check").get_by_text("10 images, 2 classes").wait_for(timeout=LONG)
     assert page.input_value("#data") == "./studio-images/my-pets"

@@ -117,7 +117,12 @@ def test_one_job_at_a_time_and_found_again(settings: Settings, photos: Path, qui
     refused = Queue(settings).add(order_for(settings, form | {"steps": "3"}))
     wait_for(lambda: state(refused.number) == "failed")
     assert Queue(settings).named(refused.number).message == "error: refused"
+    later = settings.out / "00009-run"
+    later.mkdir()
+    words = job.read_json(settings.jobs / f"{refused.number:05d}" / "job.json")["words"]
+    job.write_json(later / "config.json", {"verb": words[0], "name": words[1]})  # of a later job, say
     assert "error: refused" in visitor.get("/train/lists").text
+    assert not Queue(settings).named(refused.number).run
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a lock can't be passed on")
@@ -154,8 +159,13 @@ def test_a_job_whose_process_is_lost(settings: Settings) -> None:
         assert Queue(settings).named(1).state == "lost" and not Queue(settings).named(1).run
         job.write_json(run / "config.json", {"verb": "transfer", "name": "./small"})
     assert Queue(settings).named(1).run == "00001-small"  # it had not been noted
+    asked |= {"label": "y"}
+    job.write_json(settings.jobs / "00002" / "job.json", asked)
+    job.write_json(settings.jobs / "00002" / "state.json", {"pid": 1, "began": 2.0, "first": 1})
+    assert not Queue(settings).named(1).run  # this run is of the next job
+    assert Queue(settings).named(2).run == "00001-small"
     (place / "job.json").write_text("{damaged")
-    assert Queue(settings).entries()[0].label == "a run"
+    assert Queue(settings).entries()[-1].label == "a run"
     with pytest.raises(UsageError, match="no job 7"):
         Queue(settings).named(7)
 

@@ -331,6 +331,7 @@ def test_a_pair_measured_by_kernels_needs_no_frechet_distance() -> None:
             "a pool of 95 leaves 5 held-out",
         ),
         (("--source", "dcgan-faces", "--data", "portraits", "--pool", "-1"), "--pool must be at least 1"),
+        (("--pair", "faces-portraits", "--shots", "-3"), "--shots must be at least 1, or 0 for all, not -3"),
         (("--pair", "faces-portraits", "--shots", "60"), "--shots 60: the images of faces-portraits are"),
         (("--strategy", "full loss=hing"), "unknown loss 'hing'; did you mean hinge?"),
         (("--strategy", "full r1=-1"), "r1 must be 0 or more, not -1"),

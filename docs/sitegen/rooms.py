@@ -116,11 +116,11 @@ def arrange(rows: list[list[Place]]) -> None:
         spread(row)
     for _ in range(SWEEPS):
         for row in [*rows, *reversed(rows)]:
-            row.sort(key=wanted)
+            row.sort(key=best_place)
             spread(row)
 
 
-def wanted(place: Place) -> float:
+def best_place(place: Place) -> float:
     """Where a place would be best: in the middle of its neighbours."""
     return sum(other.x for other in place.near) / len(place.near) if place.near else place.x
 

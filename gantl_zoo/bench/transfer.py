@@ -120,6 +120,8 @@ def check_pool(pair: Pair, shots: Sequence[int], data_root: str | Path | None) -
     """Raise `UsageError` if a pair's pool has fewer images than a cell needs, or leaves too few."""
     if not pair.pool:
         return
+    if min(shots) < 0:
+        raise UsageError(f"--shots must be at least 1, or 0 for all, not {min(shots)}")
     size = pair.image_size or gan_named(pair.source).image_shape[1]
     check_held_out(pair.data, count_images(pair.data, size, data_root) - pair.pool, pair.pool)
     if max(shots) > pair.pool:

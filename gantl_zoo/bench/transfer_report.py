@@ -14,7 +14,7 @@ from gantl_zoo.errors import TrainingError
 from gantl_zoo.storage.atomic import replace_file
 
 SCRATCH = "scratch"
-LONG = 40  # characters of a method's name, above which tables have its first word only
+LONG = 40  # characters of a method's name, above which tables have only its first words
 FEW_LOOKS = 6  # evaluations of a run, up to which a table lists them all
 COLUMNS = {
     "fd": "fd",

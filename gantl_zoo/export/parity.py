@@ -28,8 +28,8 @@ def check(graph: Graph, run: Run, what: str, reference: Run | None = None) -> fl
 
     Raises `ExportError` above the limit.
     """
-    wanted = reference or graph.reference
-    worst = max(difference(graph, run, wanted, batch, psi) for batch, psi in BATCHES.items())
+    exact = reference or graph.reference
+    worst = max(difference(graph, run, exact, batch, psi) for batch, psi in BATCHES.items())
     if not worst <= graph.tolerance:
         raise ExportError(
             f"the {graph.part} in {what} differs from torch by {worst:.2g}, more than {graph.tolerance:g}: "

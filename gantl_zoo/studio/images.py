@@ -86,8 +86,13 @@ def receive(settings: Settings, folder: Path, files: Iterable[tuple[str, bytes]]
             result.left_out.append({"name": "/".join([*folders, label]), "why": why})
             continue
         check_place(settings, place)
-        with replace_file(place / free_name(place, label)) as beside:
-            beside.write_bytes(content)
+        try:
+            with replace_file(place / free_name(place, label)) as beside:
+                beside.write_bytes(content)
+        except OSError as error:  # also if an image has the name of the folder
+            why = f"it can't be written: {error.strerror}"
+            result.left_out.append({"name": "/".join([*folders, label]), "why": why})
+            continue
         count, room = count + 1, room - len(content)
     result.images = count
     return result
@@ -96,7 +101,7 @@ def receive(settings: Settings, folder: Path, files: Iterable[tuple[str, bytes]]
 def parts_of(path: str) -> tuple[list[str], str]:
     """The folders of a relative path, as names that every system allows, and the name of its file."""
     *above, last = path.replace("\\", "/").split("/")
-    folders = [re.sub(r"[^\w .-]+", "-", one).strip(" .")[:60] for one in above]
+    folders = [re.sub(r"[^\w .+#&()'=-]+", "-", one).strip(" .")[:60] for one in above]
     return [one for one in folders if one][:DEEP], printable(last or "unnamed", NAMES)
 
 

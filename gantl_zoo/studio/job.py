@@ -179,16 +179,18 @@ def number_of(run: str) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def new_run(asked: dict[str, Any], first: int) -> str:
-    """The name of the run folder that a job's command has created, with the number `first` or a later one.
+def new_run(asked: dict[str, Any], first: int, end: int | None = None) -> str:
+    """The name of the run folder that a job's command has created; "" before that.
 
-    "" before that. `asked` is the content of job.json.
+    Its number is `first` or a later one, below `end`. `asked` is the content of job.json.
     """
     verb, name, *_ = asked["words"]
     if verb == "resume":
         return Path(name).name
     out = Path(asked["out"])
-    for run in sorted(one for one in runs_in(out) if number_of(one) >= first):
+    for run in sorted(runs_in(out), key=number_of):
+        if number_of(run) < first or (end is not None and number_of(run) >= end):
+            continue
         config = read_json(out / run / "config.json")
         if config.get("verb") == verb and config.get("name") == name:
             return run

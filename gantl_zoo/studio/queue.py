@@ -99,10 +99,19 @@ class Queue:
         words = tuple(map(str, asked.get("words", ())))
         name = self.state_of(place, state)
         message = last_error(place / OUTPUT) if name == "failed" else ""
-        run = str(state.get("run", ""))
-        if not run and "first" in state and {"words", "out"} <= set(asked):  # its job may have been killed
-            run = new_run(asked, int(state["first"]))
+        run = str(state.get("run", "")) or self.unnoted_run(place, asked, state)
         return Entry(int(place.name), str(asked.get("label", "a run")), words, name, run, message)
+
+    def unnoted_run(self, place: Path, asked: dict[str, Any], state: dict[str, Any]) -> str:
+        """The run folder of a job whose process was killed before it noted the folder; "" for other jobs.
+
+        A later run has a number that is not below the `first` of the next job, since jobs run one at a time.
+        """
+        if "ended" in state or "first" not in state or not {"words", "out"} <= set(asked):
+            return ""
+        later = (read_json(one / "state.json") for one in self.places() if int(one.name) > int(place.name))
+        end = min((int(one["first"]) for one in later if "first" in one), default=None)
+        return new_run(asked, int(state["first"]), end)
 
     def state_of(self, place: Path, state: dict[str, object]) -> str:
         """The state of a job in one word."""
@@ -135,7 +144,7 @@ class Queue:
         place = self.folder / f"{number:05d}"
         (place / STOP).touch()
         if is_orphan(place) and (command := read_json(place / "state.json").get("command")):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # it has just ended
                 os.kill(int(command), signal.SIGTERM)
 
 

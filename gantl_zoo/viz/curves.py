@@ -12,6 +12,7 @@ from gantl_zoo.viz.panels import PANELS, Panel, is_logarithmic, title_of
 LEFT_OUT = ("step", "images", "images_per_second")
 WIDE = 2  # panels beside each other
 GOOD = "tab:green"
+SHORT = 1e3  # largest ratio of the ends of a logarithmic axis with ticks at 1, 2 and 5
 Rows = list[dict[str, Any]]  # each with its "step"
 
 
@@ -76,7 +77,9 @@ def plot(axes: Any, rows: Rows, panel: Panel, chance: float | None) -> None:
         axes.axhline(low, color=GOOD, linestyle="--", label=panel.meaning)
     if panel.logarithmic and lowest > 0:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        bottom, top = axes.get_ylim()
+        # over many decades the locator gives no ticks at 1, 2 and 5
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top / bottom < SHORT else (1,)))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(panel.title, fontsize=11, loc="left")

@@ -122,8 +122,9 @@ for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop
 drop.addEventListener("drop", async (event) => { event.preventDefault(); send(await dropped(event.dataTransfer)); });
 for (const id of ["files", "folder"]) {
   byId(id).addEventListener("change", (event) => {
-    const chosen = [...event.target.files].filter((file) => !file.name.startsWith("."));
-    send(chosen.map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+    const chosen = [...event.target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+    const hidden = (path) => path.split("/").slice(path.includes("/") ? 1 : 0).some((name) => name.startsWith("."));
+    send(chosen.filter(({ path }) => !hidden(path)));
     event.target.value = "";  // so that the same choice can be made again
   });
 }
