@@ -57,7 +57,14 @@ def test_list_filters_and_speaks_json(capsys: pytest.CaptureFixture[str]) -> Non
     code, out, _ = run(capsys, "list")
     assert code == 0 and all(name in out for name in ("dcgan-mnist", "backbone", "partial", "resize-conv"))
     _, out, _ = run(capsys, "list", "dcgan*", "--kind", "models", "--json")
-    names = ["dcgan-cats", "dcgan-emoji", "dcgan-faces", "dcgan-fashion-mnist", "dcgan-mnist", "dcgan-mnist-conditional"]
+    names = [
+        "dcgan-cats",
+        "dcgan-emoji",
+        "dcgan-faces",
+        "dcgan-fashion-mnist",
+        "dcgan-mnist",
+        "dcgan-mnist-conditional",
+    ]
     names += ["dcgan-peeps", "dcgan-portraits"]
     assert [row["name"] for row in json.loads(out)] == names
 
