@@ -170,20 +170,77 @@ def test_a_full_disk_costs_time_only(
             raise OSError(errno.ENOSPC, "No space left on device")
         original(self, pixels)
 
+    truncated: list[int] = []  # the space is given back before the other images are decoded
+    monkeypatch.setattr(os, "ftruncate", lambda file, size: truncated.append(size))
     monkeypatch.setattr(rows.Writer, "add", full)
     data = load(photos, image_size=16)
     text = capsys.readouterr().err
     assert "decoded images are not kept" in text and "No space left on device" in text
-    assert len(decodings) == len(data) and not cached(tmp_path)
+    assert len(decodings) == len(data) and not cached(tmp_path) and truncated == [0]
     assert [p.name for p in (tmp_path / "cache" / "images").iterdir() if not p.name.endswith(".lock")] == []
     assert data.images[:].shape == (27, 3, 16, 16)
 
 
-def test_images_of_different_sizes_are_not_kept(photos: Path, tmp_path: Path, streamed: None) -> None:
-    Image.new("RGB", (9, 9)).save(photos / "cats" / "1.png")
+def test_images_of_different_sizes_are_not_kept(
+    photos: Path, tmp_path: Path, streamed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, path in enumerate(sorted(photos.rglob("*.png"))):
+        Image.fromarray(np.full((9, 900 if i % 3 else 9, 3), i, np.uint8)).save(path)
+    written: list[int] = []
+    original = rows.Writer.add
+
+    def counted(self: rows.Writer, pixels: Any) -> None:
+        original(self, pixels)
+        written.append(pixels.nbytes)
+
+    monkeypatch.setattr(rows.Writer, "add", counted)
     with pytest.raises(gz.DataError, match="images of different sizes"):
         load(photos)
-    assert not cached(tmp_path)
+    assert not cached(tmp_path) and sum(written) <= 30 * 3 * 9 * 9  # what was planned for the first
+
+
+@pytest.mark.parametrize("harm", ["changed", "unreadable"])
+def test_a_file_that_is_not_the_one_that_was_hashed_is_not_kept(
+    photos: Path,
+    tmp_path: Path,
+    streamed: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    harm: str,
+) -> None:
+    whole = stream_of(load(photos, image_size=8))
+    name, original = whole.names[3], Folder.read
+
+    def other(self: Folder, path: str) -> bytes:
+        if path == name and harm == "unreadable":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return original(self, whole.names[4] if path == name else path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "read", other)
+        assert len(load(photos, image_size=16)) == (26 if harm == "unreadable" else 27)
+        assert "decoded images are not kept: they may change" in capsys.readouterr().err
+    assert len(cached(tmp_path)) == 1 and len(load(photos, image_size=16)) == 27
+    assert len(cached(tmp_path)) == 2 and capsys.readouterr().err == ""
+
+
+def test_what_can_not_be_removed_costs_time_only(
+    photos: Path,
+    tmp_path: Path,
+    streamed: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load(photos, image_size=16)
+    monkeypatch.setenv("GANTL_ZOO_CACHE_LIMIT", str(27 * 3 * 16 * 16))
+
+    def in_use(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", in_use)
+    assert len(load(photos, image_size=15)) == 27
+    text = capsys.readouterr().err
+    assert "decoded images are not kept: can't remove" in text and len(cached(tmp_path)) == 1
 
 
 def test_what_a_killed_process_left_is_listed_and_removed(
@@ -239,9 +296,10 @@ def test_a_set_larger_than_the_limit_is_streamed_from_its_files(
     monkeypatch.setenv("GANTL_ZOO_CACHE_LIMIT", "20000")
     assert len(load(photos, image_size=16)) == 27 and len(cached(tmp_path)) == 1
     assert "the cache may hold 0.0 GB" in capsys.readouterr().err
-    monkeypatch.setenv("GANTL_ZOO_CACHE_LIMIT", "2 GB")
-    with pytest.raises(gz.DataError, match="'2 GB' is not a valid number of bytes"):
-        load(photos, image_size=16)
+    for wrong in ("2 GB", "2²"):
+        monkeypatch.setenv("GANTL_ZOO_CACHE_LIMIT", wrong)
+        with pytest.raises(gz.DataError, match=f"'{wrong}' is not a valid number of bytes"):
+            load(photos, image_size=16)
 
 
 TWO = """
@@ -316,8 +374,10 @@ def test_the_cache_is_listed_and_removed(
     assert {row["path"] for row in listed} == set(map(str, cached(tmp_path)))
     code, out, _ = run(capsys, "cache", "list")
     assert code == 0 and listed[0]["name"] in out and "total" in out and "photos-8px" in out
+    assert run(capsys, "cache", "remove", "")[0] == 2 and len(cached(tmp_path)) == 2
     code, out, _ = run(capsys, "cache", "remove", "images/photos-8px")
-    assert code == 0 and "removed images/photos-8px" in out and len(cached(tmp_path)) == 1
+    name = next(row["name"] for row in listed if "photos-8px" in row["name"])
+    assert code == 0 and f"removed {name}\n" in out and len(cached(tmp_path)) == 1
     code, _, text = run(capsys, "cache", "remove", "images/fotos")
     assert code == 2 and "images/fotos" in text and len(text.splitlines()) == 1
     for words in ((), ("--all", "images/photos")):

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,67 @@ def test_several_splits_without_train_and_test_are_a_question() -> None:
     assert hub_tables.chosen_splits(address, ["train", "validation", "extra"]) == ["train", "validation"]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("hf:./me@home:train", "./me@home"),
+        ("hf:/data/me@home:train", "/data/me@home"),
+        ("hf:C:/data/pets:train", "C:/data/pets"),
+        ("hf:me/pets@v2:train", "me/pets"),
+    ],
+)
+def test_folders_may_have_signs_of_addresses(text: str, place: str) -> None:
+    address = hub_tables.Address.of(text)
+    assert (address.place, address.split) == (place, "train")
+    assert address.revision == ("v2" if place == "me/pets" else None)
+
+
+def test_an_address_survives_a_path_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = str(PureWindowsPath("hf:me/pets@refs/pr/1:train"))
+    monkeypatch.setattr(os, "sep", "\\")
+    assert hub_tables.Address.of(text) == ("me/pets", None, "refs/pr/1", "train")
+
+
+def test_other_columns_are_not_decoded_and_the_set_stays_in_chunks(local: Path) -> None:
+    part = {"image": [{"bytes": picture(1), "path": None}], "mask": [{"bytes": b"no image", "path": None}]}
+    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+    one = datasets.Dataset.from_dict(part, features=features)
+    table = hub_tables.encoded(datasets.concatenate_datasets([one, one]))
+    rows = hub_rows.HubRows(Path(f"hf:{local}"))
+    rows.__dict__["tables"] = {"train": table}
+    assert hub_rows.column(table, "image").num_chunks == 2
+    assert list(rows.paths()) == ["train/000000000.png", "train/000000001.png"]
+    assert rows.read("train/000000001.png") == picture(1)
+
+
+def test_missing_labels_are_a_warning(local: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (local / "data").iterdir():
+        path.unlink()
+    labels = {"label": [None, *range(39)]}
+    images = {"image": [{"bytes": picture(i), "path": None} for i in range(40)]}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    datasets.Dataset.from_dict(images | labels, features=features).to_parquet(
+        local / "data" / "train.parquet"
+    )
+    assert load(f"hf:{local}").labels is None
+    assert "some images of train have no label" in capsys.readouterr().err
+
+
+def test_only_files_of_the_data_set_are_read(local: Path, tmp_path: Path) -> None:
+    secret, download = tmp_path / "secret.png", tmp_path / "hf" / "downloads" / "1.png"
+    download.parent.mkdir(parents=True)
+    for path in (secret, download):
+        path.write_bytes(picture(1))
+    remote, here = hub_tables.Address("me/pets", None, None, None), hub_tables.Address.of(f"hf:{local}")
+    assert hub_tables.file_of(str(download), remote) == download
+    assert hub_tables.file_of(str(secret), here) == secret
+    for path in (secret, tmp_path / "hf" / ".." / "secret.png"):
+        with pytest.raises(PermissionError, match="is not a file of the data set"):
+            hub_tables.file_of(str(path), remote)
+    with pytest.raises(FileNotFoundError, match="is not a file"):
+        hub_tables.file_of(os.devnull, here)
+
+
 def test_a_missing_package_is_named(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub_tables.tables_of.cache_clear()
     monkeypatch.setitem(sys.modules, "datasets", None)
@@ -222,6 +283,30 @@ def test_a_data_set_of_the_hub_is_pinned_and_stays_readable_offline(
     assert "not in the cache" in never
     (lost,) = read(tmp_path / "other", "hf:me/pets")
     assert "the Hub does not answer" in lost
+
+
+def test_a_configuration_in_the_cache_is_not_taken_for_another(
+    hub: LoopbackHub, shared: Repo, tmp_path: Path
+) -> None:
+    card = "---\nconfigs:\n"
+    for name, default in (("big", False), ("small", True)):
+        card += f"- config_name: {name}\n  data_files: {name}.parquet\n" + "  default: true\n" * default
+    files = {"README.md": (card + "---\n").encode(), "big.parquet": parquet(40), "small.parquet": parquet(20)}
+    shared.commit("main", files, "two")
+    big, small = read(tmp_path / "home", "hf:me/pets/big:train", "hf:me/pets:train")
+    assert big[0] > 30 and small[0] < 20
+    shared.commit(
+        "main", files | {"README.md": card.replace("  default: true\n", "").encode() + b"---\n"}, ""
+    )
+    _, question = read(tmp_path / "home", "hf:me/pets/big:train", "hf:me/pets:train")
+    assert "has the configurations big, small: choose one, write hf:me/pets/big" in question
+
+
+def test_a_folder_of_images_on_the_hub_is_read(hub: LoopbackHub, shared: Repo, tmp_path: Path) -> None:
+    files = {f"train/{name}/{i}.png": picture(i) for i in range(10) for name in ("cat", "dog")}
+    shared.commit("main", files, "files")
+    (whole,) = read(tmp_path / "home", "hf:me/pets:train")
+    assert whole[0] >= 16
 
 
 def test_a_revision_that_does_not_exist_is_named(hub: LoopbackHub, shared: Repo, tmp_path: Path) -> None:

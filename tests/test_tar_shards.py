@@ -216,3 +216,54 @@ def test_a_shard_that_is_cut_in_use_is_named(
     os.truncate(tmp_path / "part-001.tar", 600)
     with pytest.raises(gz.DataError, match=r"part-001.tar/.*shards are damaged"):
         images[:]
+
+
+def test_a_relative_pattern_names_the_same_files(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = make(2)
+    monkeypatch.chdir(tmp_path)
+    assert archive_of(Path(os.path.basename(pattern))).paths() == archive_of(Path(pattern)).paths()
+    os.rename("part-000.tar", "x{1..2}.tar")
+    assert len(archive_of(Path("x{1..2}.tar")).paths()) == 10
+
+
+def test_hidden_files_of_macos_are_not_images(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "one.tar", "w") as tar:
+        for i in range(10):
+            add(tar, f"._{i}.png", b"finder")
+            add(tar, f"{i}.png", picture(i))
+            add(tar, f"{i}.cls", b"1")
+    parts = [load(tmp_path / "one.tar", split=split) for split in ("train", "test")]
+    assert sum(map(len, parts)) == 10
+
+
+def test_a_shard_that_is_replaced_in_use_gives_no_other_image(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = make(2)
+    archive = archive_of(Path(pattern))
+    assert archive.read("part-001.tar/0003.png") == picture(13)
+    os.replace(tmp_path / "part-000.tar", tmp_path / "part-001.tar")
+    with pytest.raises(OSError, match=r"part-001\.tar has changed"):
+        archive.read("part-001.tar/0003.png")
+
+
+def test_an_error_of_the_system_is_not_kept(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gantl_zoo.data import shards
+
+    monkeypatch.setattr(sums, "WORTH", 1)
+    monkeypatch.setattr(sums, "SETTLED", -1)
+    pattern = make(2)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "open", fails)
+        with pytest.raises(gz.DataError, match=r"shards are damaged: part-000.tar \(Input/output error"):
+            load(pattern)
+    shards.shard_at.cache_clear()
+    assert len(archive_of(Path(pattern)).paths()) == 20

@@ -44,7 +44,7 @@ def list_entries(kind: Annotated[str | None, KIND] = None, as_json: Json = None)
     from gantl_zoo.cli.printing import print_page, table, write_json
     from gantl_zoo.storage.kept import KINDS, entries
 
-    found = entries([kind] if kind else KINDS)
+    found = entries(KINDS if kind is None else [kind])
     if as_json is not None:
         rows = [
             {"name": e.name, "kind": e.kind, "path": str(e.path), "bytes": e.size, "used": int(e.used)}
@@ -76,12 +76,13 @@ def remove_entries(
 
     if bool(names) == everything:
         raise UsageError("name the entries to remove, or give --all; gantl-zoo cache list names them")
-    found = entries([kind] if kind else KINDS)
+    found = entries(KINDS if kind is None else [kind])
     chosen = found if everything else named(names or [], found)
+    lines = [f"removed {entry.name}" for entry in chosen]  # the name depends on the kind of the file
     for entry in chosen:
         remove(entry)
     freed = size_text(sum(entry.size for entry in chosen))
-    print_page("\n".join([*(f"removed {entry.name}" for entry in chosen), f"{freed} freed"]))
+    print_page("\n".join([*lines, f"{freed} freed"]))
 
 
 def size_text(size: int) -> str:

@@ -7,6 +7,7 @@ them. The files that were used least recently make room for a new one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,7 +21,7 @@ from gantl_zoo.console import say, warn
 from gantl_zoo.data.decode import Pixels
 from gantl_zoo.data.decoding import Decoding
 from gantl_zoo.data.rows import DamagedRows, Rows, Writer, table_of
-from gantl_zoo.errors import DataError, ZooError
+from gantl_zoo.errors import DataError, UsageError, ZooError
 from gantl_zoo.storage import kept
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.storage.cache import kept_in, plain
@@ -125,15 +126,19 @@ def _written(wanted: Wanted, path: Path, decode: Callable[[Sink], Decoding]) -> 
     try:
         with replace_file(path) as beside, open(beside, "wb", buffering=1 << 20) as file:
             writer = Writer(file)
-            sink = Cautious(writer)
+            sink = Cautious(writer, wanted.size)
             result.append(decode(sink))
-            if sink.error or result[0].refused():
-                raise sink.error or Unusable
+            if result[0].refused():
+                raise Unusable
+            if error := sink.error or result[0].unsure:
+                raise error
             writer.finish(*_facts(wanted, result[0]))
     except Unusable:
         pass
     except OSError as error:
         reason = f"{path.parent} can't be written ({error.strerror or error})"
+        if result and error is result[0].unsure:
+            reason = f"they may change ({error})"
         if not result:
             return _without(wanted, reason, decode)
         _tell(wanted, reason)
@@ -146,18 +151,27 @@ class Unusable(ZooError):
 
 
 class Cautious:
-    """A sink that remembers an error of the disk, and writes nothing after it."""
+    """A sink that remembers an error of the disk, and writes nothing after it.
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    It then gives the space back at once, and it never uses more than `most` bytes.
+    """
+
+    def __init__(self, writer: Writer, most: int) -> None:
+        self.writer, self.left = writer, most
         self.error: OSError | None = None
 
     def __call__(self, pixels: Pixels) -> None:
-        if self.error is None:
-            try:
-                self.writer.add(pixels)
-            except OSError as error:
-                self.error = error
+        if self.error is not None:
+            return
+        try:
+            self.left -= pixels.nbytes
+            if self.left < 0:
+                raise OSError("the images are larger than the first one")
+            self.writer.add(pixels)
+        except OSError as error:
+            self.error = error
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.writer.file.fileno(), 0)
 
 
 def _facts(wanted: Wanted, decoding: Decoding) -> tuple[dict[str, object], dict[str, object]]:
@@ -194,11 +208,14 @@ def make_room(path: Path, needed: int) -> str:
     used = sum(entry.size for entry in others)
     free = shutil.disk_usage(path.parent).free - SPARE
     limit = cache_limit(free + used)
-    if needed > min(limit, free + used):
-        return f"they need {needed / 1e9:,.1f} GB, and the cache may hold {limit / 1e9:,.1f} GB"
+    if needed > (most := min(limit, free + used)):
+        return f"they need {needed / 1e9:,.1f} GB, and the cache may hold {max(0, most) / 1e9:,.1f} GB"
     while others and (used + needed > limit or needed > free):
         oldest = others.pop()  # the last used is first
-        kept.remove(oldest)
+        try:
+            kept.remove(oldest)
+        except UsageError as error:  # of another user, or on Windows in use
+            return str(error)
         say(f"{oldest.path.name} was removed from the cache to make room")
         used, free = used - oldest.size, free + oldest.size
     return ""
@@ -209,7 +226,7 @@ def cache_limit(available: int) -> int:
     setting = os.environ.get("GANTL_ZOO_CACHE_LIMIT")
     if not setting:
         return available // 2
-    if not setting.isdigit():
+    if not setting.isdecimal():
         raise DataError(
             f"GANTL_ZOO_CACHE_LIMIT={setting!r} is not a valid number of bytes; use digits, or unset it"
         )

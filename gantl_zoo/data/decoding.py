@@ -24,7 +24,7 @@ class Decoding:
     """The result of decoding all files. Lists have one entry for each image that can be read.
 
     `kept` are the names of these images, `corrupt` the names of the others, with the reasons. `reduced` says
-    whether any image was decoded at a reduced scale.
+    whether any image was decoded at a reduced scale. `unsure` is an error that need not occur again.
     """
 
     kept: list[str] = field(default_factory=list)
@@ -35,6 +35,7 @@ class Decoding:
     deep: bool = True  # whether every image has 16 bits a channel
     brightest: int = 0
     reduced: bool = False
+    unsure: OSError | None = None
 
     def add(self, name: str, decoded: Decoded) -> None:
         """Note what is to be known about an image."""

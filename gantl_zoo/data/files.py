@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from gantl_zoo.data.places import archive_of
 from gantl_zoo.data.split import (
     HELD_OUT,
     SMALLEST_CLASS,
+    hash_of,
     hashes,
     held_out,
     held_out_by_path,
@@ -83,7 +85,10 @@ def _streamed(wanted: Wanted, one: int) -> tuple[Decoding, Stream]:
 
     def read_all(sink: Sink) -> Decoding:
         make = partial(decode, **settings, fast=True)  # type: ignore[arg-type]  # one key is an int, one a str
-        return decode_all(reader(wanted.source), [*wanted.names], make, one, sink)
+        read = Checked(reader(wanted.source), dict(zip(wanted.names, wanted.hashed, strict=True)))
+        decoding = decode_all(read, [*wanted.names], make, one, sink)
+        decoding.unsure = read.error
+        return decoding
 
     decoding, rows = decoded(wanted, read_all)
     decoding.check(wanted.source)
@@ -92,6 +97,29 @@ def _streamed(wanted: Wanted, one: int) -> tuple[Decoding, Stream]:
     exact = make if decoding.reduced else None
     fast = partial(make, fast=True)
     return decoding, Stream(wanted.source, decoding.kept, shape, reader, fast, exact=exact, rows=rows)
+
+
+class Checked:
+    """A reader that remembers the first file whose content is not the one that was hashed.
+
+    Its pixels, or that it can't be read, must not be kept under that hash.
+    """
+
+    def __init__(self, read: Callable[[str], bytes], hashed: dict[str, bytes]) -> None:
+        self.read, self.hashed = read, hashed
+        self.error: OSError | None = None
+
+    def __call__(self, name: str) -> bytes:
+        unreadable = self.hashed[name] == hash_of(0, 0)
+        try:
+            content = self.read(name)
+        except OSError as error:
+            if not unreadable:
+                self.error = error
+            raise
+        if hash_of(zlib.crc32(content), len(content)) != self.hashed[name]:
+            self.error = OSError(f"{name} changed while it was read")
+        return content
 
 
 def _labelled(laid_out: Layout, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:

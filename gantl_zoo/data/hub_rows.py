@@ -18,11 +18,18 @@ from typing import Any
 
 from gantl_zoo.console import warn
 from gantl_zoo.data.archive import Archive, is_junk, walk
-from gantl_zoo.data.hub_tables import PATTERN, Address, commit_of, image_column, tables_of
+from gantl_zoo.data.hub_tables import (
+    PATTERN,
+    Address,
+    commit_of,
+    file_of,
+    image_column,
+    label_column,
+    tables_of,
+)
 from gantl_zoo.data.sums import stamp
 
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"GIF": ".gif", b"RIF": ".webp"}  # by the first bytes; others are PNG
-LABELS = ("label", "labels", "fine_label")  # usual names of the column
 
 
 class HubRows(Archive):
@@ -56,7 +63,8 @@ class HubRows(Archive):
 
         names = []
         for split, table in self.tables.items():
-            content = column(table, image_column(table)).combine_chunks().field("bytes")
+            # in chunks: only the first bytes are read, and a set may be larger than the memory
+            content = compute.struct_field(column(table, image_column(table)), "bytes")
             starts = compute.binary_slice(content, 0, 3).to_pylist()
             names += [f"{split}/{i:09}{SUFFIXES.get(start, '.png')}" for i, start in enumerate(starts)]
         whole = len(self.tables) > 1  # then the splits are folders
@@ -66,7 +74,9 @@ class HubRows(Archive):
         split, _, row = name.partition("/")
         table = self.tables[split]
         cell = table[int(row.partition(".")[0])][image_column(table)]
-        return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+        if cell["bytes"] is not None:
+            return bytes(cell["bytes"])
+        return file_of(cell["path"], Address.of(str(self.source))).read_bytes()
 
     def sums(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         return {name: sum_of(self.read, name) for name in names}
@@ -81,13 +91,13 @@ class HubRows(Archive):
             key = label_column(table)
             if key is None:
                 return None
-            values = table[key]
+            values = column(table, key).to_pylist()
+            if any(value in (None, -1, "") for value in values):
+                warn(f"{self.source}: some images of {split} have no label, so labels are not used")
+                return None
             feature = table.features[key]
             known = tuple(map(str, getattr(feature, "names", None) or sorted(set(values))))
             classes = tuple(dict.fromkeys([*classes, *known]))
-            if any(value is None or value in (-1, "") for value in values):
-                warn(f"{self.source}: some images of {split} have no label, so labels are not used")
-                return None
             texts = [known[value] if hasattr(feature, "names") else str(value) for value in values]
             found |= dict(zip(rows[split], texts, strict=True))
         return found, classes
@@ -109,10 +119,3 @@ def sum_of(read: Callable[[str], bytes], name: str) -> tuple[int, int]:
 def column(table: Any, name: str) -> Any:
     """A column of a table as an Arrow array in chunks."""
     return table.with_format("arrow")[:][name] if table._indices is not None else table.data.column(name)
-
-
-def label_column(table: Any) -> str | None:
-    """The column with class labels; None if there is none."""
-    found = [name for name, kind in table.features.items() if type(kind).__name__ == "ClassLabel"]
-    plain = [name for name in LABELS if getattr(table.features.get(name), "dtype", "") in ("int64", "string")]
-    return next((name for name in LABELS if name in found), (found + plain + [None])[0])

@@ -15,9 +15,12 @@ from gantl_zoo.data.archive import TESTS, TRAIN
 from gantl_zoo.data.sums import Stamp
 from gantl_zoo.errors import DataError, unknown
 
-PATTERN = re.compile(r"hf:(?P<place>[^:@]+)(@(?P<revision>[^:@]+))?(:(?P<split>[^:,]*(\[[^\]]*\])?))?")
+# The path of a folder may contain "@", and on Windows the ":" of a drive.
+PLACE = r"(?P<place>([A-Za-z]:[\\/]|[./~\\])[^:]*|[^:@]+)"
+PATTERN = re.compile(rf"hf:{PLACE}(@(?P<revision>[^:@]+))?(:(?P<split>[^:,]*(\[[^\]]*\])?))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 IMAGES = ("image", "img")  # usual names of the column
+LABELS = ("label", "labels", "fine_label")
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 
@@ -32,11 +35,11 @@ class Address(NamedTuple):
     @classmethod
     def of(cls, text: str) -> Address:
         """Parse an address. Raises `DataError`."""
-        found = PATTERN.fullmatch(text)
+        found = PATTERN.fullmatch(text.replace(os.sep, "/"))  # a `Path` on Windows has backslashes
         if found is None:
             raise DataError(f"{text!r} is not a valid address; write hf:USER/NAME, or hf:USER/NAME:SPLIT")
         place, config = os.path.expanduser(found["place"]), None
-        if not os.path.isdir(place) and place.count("/") == 2:
+        if re.fullmatch("[^./~:][^/:]*/[^/]+/[^/]+", place) and not os.path.isdir(place):
             place, _, config = place.rpartition("/")
         return cls(place, config, found["revision"], found["split"] or None)
 
@@ -81,7 +84,7 @@ def tables_of(address: Address, files: tuple[tuple[str, Stamp], ...]) -> dict[st
 
     `files` are those of a folder on this machine, so that a changed one is noticed. Raises `DataError`.
     """
-    if not address.local and address.place.startswith((".", "/")):
+    if not address.local and (address.place.startswith(".") or os.path.isabs(address.place)):
         raise DataError(f"the folder {address.place!r} does not exist")
     datasets = library()
     with explained(address), quietly(datasets):
@@ -103,6 +106,7 @@ def tables_of_commit(datasets: Any, address: Address) -> tuple[list[str], list[A
     from datasets.arrow_reader import ArrowReader
 
     address = address._replace(revision=commit_of(address.place, address.revision))
+    address = address._replace(config=address.config or default_config(datasets, address))
     if len(folders := prepared(address)) != 1:
         names = datasets.get_dataset_split_names(address.place, address.config, revision=address.revision)
         wanted = wanted_splits(address, names)
@@ -120,9 +124,29 @@ def tables_of_commit(datasets: Any, address: Address) -> tuple[list[str], list[A
     return wanted, [datasets.Dataset(**opened.read(name, split, info.splits.values())) for split in wanted]
 
 
+def default_config(datasets: Any, address: Address) -> str | None:
+    """The configuration that an address without one means; None if it can't be determined offline.
+
+    Raises `DataError` if the address has to choose one of several.
+    """
+    if [folder.parent.parent.name for folder in prepared(address)] == ["default"]:
+        return "default"  # a configuration of this name is always the default
+    try:
+        place, revision = address.place, address.revision
+        if name := datasets.get_dataset_default_config_name(place, revision=revision):
+            return str(name)
+        names = datasets.get_dataset_config_names(place, revision=revision)
+    except Exception:  # no connection: the only configuration in the cache is the one that was read
+        return None
+    hint = f"write hf:{place}/{names[0]}"
+    raise DataError(f"hf:{place} has the configurations {', '.join(names)}: choose one, {hint}")
+
+
 def encoded(table: Any) -> Any:
-    """The table with the files of its images in place of their pixels. Raises `DataError`."""
-    return table.cast_column(image_column(table), library().Image(decode=False))
+    """The images, as files, and their labels; other columns are left out. Raises `DataError`."""
+    name, label = image_column(table), label_column(table)
+    table = table.select_columns([name] if label is None else [name, label])
+    return table.cast_column(name, library().Image(decode=False))
 
 
 def image_column(table: Any) -> str:
@@ -131,6 +155,32 @@ def image_column(table: Any) -> str:
     if not found:
         raise DataError(f"the data set has no column of images, only {', '.join(table.features)}")
     return next((name for name in IMAGES if name in found), found[0])
+
+
+def file_of(path: str, address: Address) -> Path:
+    """The file that a row names instead of having its bytes.
+
+    The author of a data set of the Hub could name any file of this machine; only downloaded ones are read.
+    Raises `OSError`.
+    """
+    from huggingface_hub import constants
+
+    config = library().config
+    downloads = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    folders = [Path(os.path.abspath(os.path.expanduser(folder))) for folder in downloads]
+    file = Path(os.path.abspath(path))
+    if not address.local and not any(file.is_relative_to(folder) for folder in folders):
+        raise PermissionError(f"{path} is not a file of the data set")
+    if not file.is_file():  # a device or a pipe might have no end
+        raise FileNotFoundError(f"{path} is not a file")
+    return file
+
+
+def label_column(table: Any) -> str | None:
+    """The column with class labels; None if there is none."""
+    found = [name for name, kind in table.features.items() if type(kind).__name__ == "ClassLabel"]
+    plain = [name for name in LABELS if getattr(table.features.get(name), "dtype", "") in ("int64", "string")]
+    return next((name for name in LABELS if name in found), (found + plain + [None])[0])
 
 
 def wanted_splits(address: Address, names: Sequence[str]) -> list[str]:

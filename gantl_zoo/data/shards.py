@@ -66,14 +66,16 @@ class Shards(Archive):
     @cached_property
     def places(self) -> dict[str, str]:
         """The path of each shard by its name in this archive. Raises `DataError` if some are missing."""
-        paths = expanded(str(self.source))
+        whole = os.path.isfile(self.source)  # its name may have braces itself
+        paths = [str(self.source)] if whole else expanded(str(self.source))
         if missing := [path for path in paths if not os.path.isfile(path)]:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
                 f"{self.source}: {len(missing)} of {len(paths)} shards do not exist: "
                 f"{', '.join(missing[:3])}{more}"
             )
-        shared = os.path.dirname(os.path.commonpath([*paths, os.path.dirname(paths[0])]) + "/x")
+        paths = [os.path.abspath(path) for path in paths]
+        shared = os.path.commonpath([os.path.dirname(path) for path in paths])
         return {Path(os.path.relpath(path, shared)).as_posix(): path for path in paths}
 
     @cached_property
@@ -115,7 +117,8 @@ class Shards(Archive):
                 continue
             folder, _, file = member.name.rpartition("/")
             shard = name[: -len(member.name) - 1].removesuffix(".tar").replace("/", "-")
-            found[name] = f"{folder}/{shard}-{file}".lstrip("/")
+            hidden = "." if file.startswith(".") else ""  # "._1.jpg" of macOS is not an image
+            found[name] = f"{folder}/{hidden}{shard}-{file}".lstrip("/")
         return found
 
     def read(self, name: str) -> bytes:
@@ -127,6 +130,8 @@ class Shards(Archive):
             content = file.read(member.size)
         if len(content) < member.size:
             raise OSError(f"{path} is truncated")
+        if zlib.crc32(content) != member.crc:  # else it might be the pixels of another image
+            raise OSError(f"{path} has changed")
         return content
 
     def sums(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -179,12 +184,15 @@ def _choices(pattern: str, text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def shard_at(path: str, unchanged: Stamp) -> Shard:
     """The files of the shard at `path`. What was read is kept in the cache until the shard changes."""
-    held = kept_json(path, unchanged, lambda: _read(path)._asdict())
+    try:
+        held = kept_json(path, unchanged, lambda: _read(path)._asdict())
+    except OSError as error:  # it may pass, so it is not kept
+        return Shard((), unchanged[0], error.strerror or str(error))
     return Shard(tuple(Member(*row) for row in held["members"]), held["lost"], held["reason"])
 
 
 def _read(path: str) -> Shard:
-    """Read the headers and the checksums of a shard, up to its end or to the first damage."""
+    """The headers and the checksums of a shard, up to its end or to the first damage. Raises `OSError`."""
     members, reason = list[Member](), ""
     size, whole = os.path.getsize(path), 0  # bytes up to the end of the last whole member
     try:
@@ -199,7 +207,7 @@ def _read(path: str) -> Shard:
             file.seek(tar.offset)
             if file.read(512).strip(b"\0"):
                 raise tarfile.ReadError(f"no valid header at byte {tar.offset:,}")
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
     return Shard(tuple(members), size - whole if reason else 0, reason)
 

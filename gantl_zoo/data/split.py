@@ -35,10 +35,12 @@ SKETCHED, SKETCH_BYTES = 1_000, 4  # ids in a sketch, at most, and bytes of each
 
 def hashes(source: Path, names: list[str]) -> dict[str, bytes]:
     """`{name: hash}` of files in a folder or a zip: the SHA-256 of their CRC-32 and size."""
-    return {
-        name: hashlib.sha256(f"{crc:08x}-{size}".encode()).digest()
-        for name, (crc, size) in archive_of(source).sums(names).items()
-    }
+    return {name: hash_of(*both) for name, both in archive_of(source).sums(names).items()}
+
+
+def hash_of(crc: int, size: int) -> bytes:
+    """The hash of a file with this CRC-32 and size."""
+    return hashlib.sha256(f"{crc:08x}-{size}".encode()).digest()
 
 
 def ids_of(hashed: Iterable[bytes]) -> Tensor:

@@ -76,7 +76,7 @@ def named(names: Iterable[str], among: list[Entry]) -> list[Entry]:
     chosen: dict[Path, Entry] = {}
     for name in names:
         some = [entry for entry in among if name in (entry.name, entry.path.stem)]
-        some = some or [entry for entry in among if entry.name.startswith(name)]
+        some = some or [entry for entry in among if name and entry.name.startswith(name)]
         if not some:
             raise UsageError(unknown("entry of the cache", name, [entry.name for entry in among]))
         chosen |= {entry.path: entry for entry in some}
