@@ -9,6 +9,7 @@ N samples, D directions, F factors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,9 @@ def report(
     """The report as Markdown: a table of directions and one of inversions. `rows` are at least one."""
     seeds, strength = rows[0]["seeds"], rows[0]["strength"]
     factors = truth.factors
+    short = {factor: re.sub(r"^\d+#\d*", "", factor) for factor in factors}  # 001#01fur, as tables have them
     lines = [
-        f"| method | direction | {' | '.join(factors)} | factors moved | purity |",
+        f"| method | direction | {' | '.join(short.values())} | factors moved | purity |",
         "|---|---:|" + "---:|" * (len(factors) + 2),
     ]
     for row in rows:
@@ -167,7 +169,7 @@ def report(
         f"| {kind} | {' | '.join(f'{row[column]:.4g}' for column in columns)} |"
         for kind, row in residuals.items()
     ]
-    accuracy = ", ".join(f"{factor} {100 * share:.1f} %" for factor, share in truth.accuracy.items())
+    accuracy = ", ".join(f"{short[factor]} {100 * share:.1f} %" for factor, share in truth.accuracy.items())
     notes = [
         f"Directions of {name} against the factors of {truth.held_out.name}. A cell is the share of {seeds} "
         f"samples whose factor, by a classifier, differs between the strengths −{strength:g} and "
