@@ -3,7 +3,7 @@
 NOTO and FLUENT are zips of Noto emoji and of Fluent emoji (3D style); each image is named by its code points,
 such as emoji_u1f469_1f3fd_200d_1f33e.png or 1f469-1f3fd-200d-1f33e.webp. OUT gets the heads and busts of one
 person, in all skin tones: no couples, families or wheelchairs, and no whole figures. Images that decode to
-the same pixels are written once. The path of an image in OUT tells its set.
+the same pixels are written once. The name of an image in OUT begins with its set.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def data(info: ModelInfo, card: str) -> str:
 
 
 def picture(info: ModelInfo, generated: Path) -> str:
-    """Samples of a GAN, drawn if there is no picture of them; what `docs/pictures` has of a classifier."""
+    """The picture of a model in `docs/pictures`. If a GAN has none, its samples are drawn to `generated`."""
     for kind, words in (("samples", "Samples of"), ("thumbnail", "Features of")):
         name = f"{kind}-{info.name}.png"
         if (DOCS / "pictures" / name).is_file():

@@ -202,8 +202,8 @@ def runtime(file: str | Path, *, device: str = "cpu", threads: int | None = None
     """Load a file of `gantl-zoo export`, or of `GAN.export`, without torch.
 
     `device` is "cpu", "cuda" (with onnxruntime-gpu) or "auto". `threads` is the number of threads of an
-    operation; the default is one for each core. Raises `UnknownNameError` if there is no such file,
-    `ExportError` for another file, and `UsageError` for a device that can't be used.
+    operation; the default is one for each core. Raises `UnknownNameError` if the file does not exist,
+    `ExportError` if it was not written by an export, and `UsageError` for a device that can't be used.
     """
     path = Path(os.path.expanduser(file))
     if not path.is_file():
