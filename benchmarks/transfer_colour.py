@@ -28,16 +28,23 @@ BACKBONE = "backbone=efficientnet-lite0-imagenet resize=96 width=16"
 HINGE = "loss=hinge lr=2e-4 r1=0"
 VISION_AIDED = f"vision-aided {BACKBONE}"
 PROJECTED = f"projected {BACKBONE} {HINGE}"
-PROJECTED_SCRATCH = " ".join(
-    ["scratch discriminator=projected", *(f"discriminator.{word}" for word in BACKBONE.split()), HINGE]
+FROM_SCRATCH = " ".join(
+    ["scratch discriminator=projected", *(f"discriminator.{word}" for word in BACKBONE.split())]
+)
+PROJECTED_SCRATCH = (
+    f"{FROM_SCRATCH} {HINGE}",
+    f"{FROM_SCRATCH} loss=hinge lr=1e-3 r1=0",
+    f"{FROM_SCRATCH} r1=0",
 )
 STRATEGIES = ("full", "freeze-d first=1", VISION_AIDED, PROJECTED)
 # numbers of images, seeds, targets, strategies; the most important cells come first
 PHASES: tuple[tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...]], ...] = (
     ((100,), 1, ("lorelei", "micah", "cats", "stamps"), STRATEGIES),
-    ((100,), 1, ("lorelei",), (PROJECTED_SCRATCH,)),
+    ((100,), 1, ("lorelei",), PROJECTED_SCRATCH),
     ((100,), 3, ("lorelei", "micah", "cats"), ("full",)),
-    ((10,), 1, ("lorelei", "cats"), ("full", "freeze-d first=1", VISION_AIDED)),
+    ((100,), 3, ("lorelei", "micah", "cats"), (VISION_AIDED,)),
+    ((10,), 1, ("lorelei", "micah", "cats"), STRATEGIES),
+    ((100,), 3, ("lorelei", "micah", "cats"), (PROJECTED,)),
 )
 CREDITS = (  # the picture is from before reports had samples
     "\nDrawings by Lisa Wischofsky (`lorelei`, CC0 1.0; the faces of `dcgan-faces`, CC BY 4.0), Micah Lanier "
