@@ -44,7 +44,7 @@ def tables() -> dict[tuple[str, int, int], dict[str, float]]:
         key = (row["pair"]["name"], row["shots"], row["budget"]["steps"])
         cells[key][row["strategy"]].append(row["scores"]["fd"])
     means = {k: {s: statistics.mean(v) for s, v in c.items() if len(v) == SEEDS} for k, c in cells.items()}
-    return {key: found for key, found in means.items() if set(found) - {"scratch"}}
+    return {key: losses for key, losses in means.items() if set(losses) - {"scratch"}}
 
 
 def check_recipe(row: dict[str, Any]) -> None:
@@ -63,8 +63,8 @@ def chosen(pair: str, shots: int, plugged: bool) -> str:
     def fits(line: Line) -> bool:
         return plugged or line.strategy not in PLUGGED
 
-    found: list[Advice] = [choose(shots or 20_000, far, fits) for far in (few if shots == 10 else many)]
-    names = {str(Line(advice.strategy, advice.settings)) for advice in found}
+    every: list[Advice] = [choose(shots or 20_000, far, fits) for far in (few if shots == 10 else many)]
+    names = {str(Line(advice.strategy, advice.settings)) for advice in every}
     assert len(names) == 1, f"{pair} with {shots} images is between two lines of the guide: {names}"
     return names.pop()
 
@@ -83,8 +83,8 @@ def table() -> str:
     lines = ["| pair | images | steps | with `gantl-zoo-fewshot` | of the best | without | of the best |"]
     lines.append("|---|---|---|---|---|---|---|")
     order = list(FAR)
-    found = sorted(tables().items(), key=lambda it: (order.index(it[0][0]), it[0][1] or 1e9, it[0][2]))
-    for (pair, shots, steps), rows in found:
+    pairs = sorted(tables().items(), key=lambda it: (order.index(it[0][0]), it[0][1] or 1e9, it[0][2]))
+    for (pair, shots, steps), rows in pairs:
         cells = [FAR[pair][0], f"{shots:,}" if shots else "all", f"{steps:,}"]
         for plugged in (True, False):
             choice = chosen(pair, shots, plugged)

@@ -25,7 +25,7 @@ NOT_ALONE = re.compile("2764|1f48b|1f91d|1f430|1f37c|1f9af|1f9bc|1f9bd|27a1")
 SIDE = 64
 
 
-def wanted(name: str) -> bool:
+def is_person(name: str) -> bool:
     """Whether a file shows the head or the bust of one person."""
     parts = re.split(r"[-_]", Path(name).stem.lower().removeprefix("emoji_u"))
     codes = [part for part in parts if not IGNORED.fullmatch(part)]
@@ -43,7 +43,7 @@ def main() -> None:
     with zipfile.ZipFile(options.out, "w") as new:
         for path in (options.noto, options.fluent):
             with zipfile.ZipFile(path) as source:
-                for name in sorted(filter(wanted, source.namelist())):
+                for name in sorted(filter(is_person, source.namelist())):
                     image = Image.open(io.BytesIO(source.read(name))).convert("RGB")
                     image = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
                     key = hashlib.sha256(image.tobytes()).hexdigest()

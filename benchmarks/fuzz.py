@@ -66,7 +66,7 @@ def bases(place: Path) -> dict[str, Files]:
         "dcgan", generator_config={"width": 4, "latent_dim": 8}, discriminator_config={"width": 4}
     )
     classifier = gz.build_classifier("cnn", {"widths": (4, 8), "num_classes": 3})
-    found = {}
+    folders = {}
     for name, model, settings in (
         ("gan", gan, {}), ("half", plain, {"dtype": "float16"}), ("shards", gan, {"max_shard_size": 6000}),
         ("projected", projected, {}), ("classifier", classifier, {}),
@@ -74,11 +74,11 @@ def bases(place: Path) -> dict[str, Files]:
     ):  # fmt: skip
         folder = model.save(place / name, **settings)
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "README.md"}
-        found[f"{name}, pinned"] = files
+        folders[f"{name}, pinned"] = files
         config = json.loads(files["config.json"])
         del config["files"]
-        found[name] = files | {"config.json": json.dumps(config, indent=2).encode()}
-    return found
+        folders[name] = files | {"config.json": json.dumps(config, indent=2).encode()}
+    return folders
 
 
 def case(seed: int, number: int, valid: dict[str, Files], only: str | None = None) -> tuple[str, str, Files]:
@@ -232,7 +232,7 @@ def report(counts: Counter[tuple[str, str]], cases: int) -> None:
     print("|---" * (len(results) + 1) + "|")
     for kind in sorted({kind for kind, _ in counts}):
         print(f"| {kind} | {' | '.join(str(counts[kind, result]) for result in results)} |")
-    totals = [sum(n for (_, found), n in counts.items() if found == result) for result in results]
+    totals = [sum(n for (_, own), n in counts.items() if own == result) for result in results]
     print(f"| **{cases} folders** | {' | '.join(map(str, totals))} |")
 
 

@@ -187,7 +187,7 @@ def check_case(place: Path, base: Base, data: bytes) -> tuple[str, str]:
 
 def run(cases: list[int], seed: int) -> list[tuple[int, str, str, str]]:
     """Number, mutation, result and message of each case."""
-    found = []
+    answers = []
     with tempfile.TemporaryDirectory(prefix=PLACE) as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for codec in ("cp437", "raw_unicode_escape", "unicode_escape"):  # of zips and pickles
@@ -201,8 +201,8 @@ def run(cases: list[int], seed: int) -> list[tuple[int, str, str, str]]:
             chance = random.Random(f"{seed}/{number}")
             kind = sorted(KINDS)[number % len(KINDS)]
             base = valid[chance.choice(sorted(valid))]
-            found.append((number, kind, *check_case(Path(place), base, mutated(chance, kind, base[1]))))
-    return found
+            answers.append((number, kind, *check_case(Path(place), base, mutated(chance, kind, base[1]))))
+    return answers
 
 
 def main() -> int:

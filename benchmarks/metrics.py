@@ -44,8 +44,8 @@ def torchmetrics_of(name: str, **settings: Any) -> Callable[[Tensor, Tensor], fl
             metric.update(part, real=True)
         for part in torch.split(fake, 1000):
             metric.update(part, real=False)
-        found = metric.compute()
-        return float(found[0] if isinstance(found, tuple) else found)
+        value = metric.compute()
+        return float(value[0] if isinstance(value, tuple) else value)
 
     return measure
 
@@ -53,8 +53,8 @@ def torchmetrics_of(name: str, **settings: Any) -> Callable[[Tensor, Tensor], fl
 def fidelity_fd(real: Tensor, fake: Tensor) -> float:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-    found = fid_statistics_to_metric(*map(fid_features_to_statistics, (fake, real)), verbose=False)
-    return float(found["frechet_inception_distance"])
+    values = fid_statistics_to_metric(*map(fid_features_to_statistics, (fake, real)), verbose=False)
+    return float(values["frechet_inception_distance"])
 
 
 def fidelity_kd(real: Tensor, fake: Tensor) -> float:
@@ -134,11 +134,11 @@ def main() -> None:
     for metric in options.only:
         seen: list[dict[str, dict[str, float]]] = []
         for _ in range(rounds):
-            found = {}
+            values = {}
             for who in contests()[metric]:
                 words = [sys.executable, __file__, *size, "--child", metric, who]
-                found[who] = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
-            seen.append(found)
+                values[who] = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
+            seen.append(values)
         for who in seen[0]:
             seconds, mib = (median(r[who][key] for r in seen) for key in ("seconds", "mib"))
             ratio = median(r[who]["seconds"] / r["ours"]["seconds"] for r in seen)

@@ -119,10 +119,10 @@ def json_deep(random: random.Random, files: Files) -> None:
 def pins(random: random.Random, files: Files) -> None:
     """Change a hash, its file, or the layout of the hashes."""
     tree = json.loads(files["config.json"])
-    found = tree.setdefault("files", {})
+    pinned = tree.setdefault("files", {})
     digest = "".join(random.choice("0123456789abcdefABCDEFg") for _ in range(random.choice([64, 64, 63, 65])))
     file = random.choice([*sorted(files), *PATHS, "model.safetensors"])
-    found[file] = random.choice(
+    pinned[file] = random.choice(
         [{"sha256": digest}, {"sha256": digest.lower()}, {"md5": digest}, digest, None, {}]
     )
     json_written(files, tree)

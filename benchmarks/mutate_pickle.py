@@ -80,15 +80,15 @@ def names(chance: random.Random, data: bytes) -> bytes:
 
 def positions(data: bytes) -> list[int]:
     """Where the opcodes of the first pickles in the data begin."""
-    found: list[int] = []
+    places: list[int] = []
     file = io.BytesIO(data)
     with contextlib.suppress(Exception):
-        while len(found) < 5000:
+        while len(places) < 5000:
             start = file.tell()
-            found += [place for _, _, place in pickletools.genops(file) if place is not None]
+            places += [place for _, _, place in pickletools.genops(file) if place is not None]
             if file.tell() == start:
                 break
-    return found
+    return places
 
 
 KINDS: dict[str, Callable[[random.Random, bytes], bytes]] = {

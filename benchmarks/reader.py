@@ -55,7 +55,7 @@ def second_reader(files: Files, part: str, config: dict[str, Any]) -> dict[str, 
     whole, index = f"{part}.safetensors", f"{part}.safetensors.index.json"
     placed = strictly(files[index])["weight_map"] if index in files else None
     assert (index in files) != (whole in files), "one file, or shards"
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for name in [whole] if placed is None else sorted(set(placed.values())):
         data = files[name]
         if pinned := config.get("files"):
@@ -66,17 +66,17 @@ def second_reader(files: Files, part: str, config: dict[str, Any]) -> dict[str, 
         covered = 0
         for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             low, high = entry["data_offsets"]
-            assert low == covered and key not in found and (placed is None or placed[key] == name), "places"
+            assert low == covered and key not in tensors and (placed is None or placed[key] == name), "places"
             dtype = np.dtype(NUMPY[entry["dtype"]])
             assert high - low == dtype.itemsize * math.prod(entry["shape"]), "size"
-            found[key] = np.frombuffer(rest[low:high], dtype).reshape(entry["shape"])
+            tensors[key] = np.frombuffer(rest[low:high], dtype).reshape(entry["shape"])
             assert dtype.kind != "f" or dtype.itemsize == (2 if config.get("dtype") == "float16" else 4), (
                 "dtype"
             )
             covered = high
         assert covered == len(rest), "cover"
-    assert placed is None or set(placed) == set(found), "index"
-    return found
+    assert placed is None or set(placed) == set(tensors), "index"
+    return tensors
 
 
 def strictly(data: bytes) -> Any:

@@ -48,7 +48,7 @@ def main() -> None:
 
 def curves(run: Path) -> dict[str, Any]:
     """The metrics of the run during training, and those of its from-scratch baseline, if it has one."""
-    found: dict[str, dict[str, float]] = {}
+    values: dict[str, dict[str, float]] = {}
     scratch = list(run.glob("*-scratch"))
     files = {("transfer" if scratch else "this run"): run / "metrics.jsonl"}
     for path in scratch:
@@ -57,8 +57,8 @@ def curves(run: Path) -> dict[str, Any]:
     for name, path in files.items():
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         metric = next(key for key in rows[0] if key != "step")
-        found[name] = {str(row["step"]): row[metric] for row in rows}
-    return {"metric": metric, "curves": found}
+        values[name] = {str(row["step"]): row[metric] for row in rows}
+    return {"metric": metric, "curves": values}
 
 
 def save(model: gz.GAN | gz.Classifier, options: argparse.Namespace) -> None:

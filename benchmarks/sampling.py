@@ -44,10 +44,10 @@ def main() -> None:
     for name in options.models:
         gan = model(name)
         with tempfile.TemporaryDirectory() as folder:
-            made = gan.export(folder)
-            exported = gz.runtime(made.file, threads=options.threads)
+            export = gan.export(folder)
+            exported = gz.runtime(export.file, threads=options.threads)
         print(
-            f"### {name}\n\n{made}\n\n| batch | way | images/s | of {BASE} | share |\n|--:|---|--:|--:|--:|"
+            f"### {name}\n\n{export}\n\n| batch | way | images/s | of {BASE} | share |\n|--:|---|--:|--:|--:|"
         )
         for batch in options.batches:
             table(gan, exported, batch, options)
@@ -65,12 +65,12 @@ def model(name: str) -> Any:
 
 def table(gan: Any, exported: Any, batch: int, options: argparse.Namespace) -> None:
     """Measure all ways at one batch size, in turns, and print a line for each."""
-    found = ways(gan, exported, batch)
-    times: dict[str, list[float]] = {way: [] for way in found}
-    for run in found.values():
+    runs = ways(gan, exported, batch)
+    times: dict[str, list[float]] = {way: [] for way in runs}
+    for run in runs.values():
         run()  # warm up
     for _ in range(options.rounds):
-        for way, run in found.items():
+        for way, run in runs.items():
             times[way].append(measured(run, options.seconds))
     operations, rate = flops(gan, batch), convolution_rate()
     for way, seconds in times.items():

@@ -45,9 +45,9 @@ def main() -> None:
                 subprocess.run([w.format(tmp=folder) for w in words], check=True, capture_output=True)
                 if round_number:
                     times[name].append(time.perf_counter() - start)
-    for name, found in times.items():
+    for name, every in times.items():
         print(
-            f"{name:36} median {1000 * statistics.median(found):6.0f} ms  least {1000 * min(found):6.0f} ms"
+            f"{name:36} median {1000 * statistics.median(every):6.0f} ms  least {1000 * min(every):6.0f} ms"
         )
 
 

@@ -95,7 +95,7 @@ def contest(contestants: list[Contestant], rounds: int) -> list[int]:
 def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant]:
     """Our loop and a large convolution, each in both precisions, and the opponents."""
     words = [workload, str(batch)]
-    found = [
+    every = [
         Contestant("ours", [sys.executable, f"{HERE}/ours.py", *words, "auto"], batch),
         Contestant("ours fp32", [sys.executable, f"{HERE}/ours.py", *words, "fp32"], batch),
         Contestant("plain", [sys.executable, f"{HERE}/opponents/plain.py", *words], batch),
@@ -103,8 +103,8 @@ def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant
         Contestant("rate fp32", [sys.executable, f"{HERE}/rate.py", "fp32"], 1),
     ]
     if keras and workload == "dcgan-28":
-        found.append(Contestant("keras", [keras, f"{HERE}/opponents/article.py", str(batch)], batch))
-    return found
+        every.append(Contestant("keras", [keras, f"{HERE}/opponents/article.py", str(batch)], batch))
+    return every
 
 
 def report(workload: str, batch: int, runners: list[Contestant], good: list[int]) -> None:

@@ -52,8 +52,8 @@ def split(source: Path) -> None:
     ):
         for name in sorted(emoji.namelist()):
             file = Path(name).name
-            found = re.fullmatch(r"emoji_u([0-9a-f]+)\.png", file)
-            if found and (code := int(found[1], 16)) in FACES:
+            match = re.fullmatch(r"emoji_u([0-9a-f]+)\.png", file)
+            if match and (code := int(match[1], 16)) in FACES:
                 faces.writestr(f"{('train', 'test')[code % 2]}/{file}", emoji.read(name))
             else:
                 others.writestr(file, emoji.read(name))

@@ -130,7 +130,7 @@ def test_a_callback_that_raises_ends_the_run_with_a_checkpoint(
         run_with(photos, tmp_path / "broken", [Breaks()], image_size=28)
     assert "\n" not in str(raised.value) and isinstance(raised.value.__cause__, kind)
     (run,) = (tmp_path / "broken").iterdir()
-    assert int(checkpoint.found(run)[-1].name) == {"start": 0, "metrics": 3, "checkpoint": 3, "end": 6}.get(
+    assert int(checkpoint.saved(run)[-1].name) == {"start": 0, "metrics": 3, "checkpoint": 3, "end": 6}.get(
         hook, 2
     )
     whole, again = run_with(photos, tmp_path / "whole", [], image_size=28), gz.resume(run, quiet=True)

@@ -86,7 +86,7 @@ def test_a_resumed_run_is_the_unbroken_one(photos: Path, tmp_path: Path, verb: s
     ):
         run("broken", stops_at(step))
     (folder,) = (tmp_path / "broken").iterdir()
-    assert int(checkpoint.found(folder)[-1].name) == step
+    assert int(checkpoint.saved(folder)[-1].name) == step
     again = resume_classifier(folder, quiet=True)
     assert whole.folder is not None and again.folder is not None
     assert sha256(again.folder / "model.safetensors") == sha256(whole.folder / "model.safetensors")

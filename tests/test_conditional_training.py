@@ -127,7 +127,7 @@ def test_a_resumed_conditional_run_is_the_unbroken_one(
     resumed = gz.train(data="", resume=run)
     assert torch.equal(whole.generate(6), resumed.generate(6))
     one, other = (
-        load_file(checkpoint.found(path)[-1] / "state.safetensors")
+        load_file(checkpoint.saved(path)[-1] / "state.safetensors")
         for path in (whole.folder.parent, run)  # type: ignore[union-attr]
     )
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
@@ -143,7 +143,7 @@ def test_a_transfer_takes_classes_up_keeps_and_leaves_them(
     assert conditional.num_classes == 2 and notes == {"blocks.2.classes.weight": "zero for each of 2 classes"}
     assert "blocks.0.norm.weight: adapted (the same for each of 2 classes)" in (run / "log.txt").read_text()
     assert f"transfer {source} --conditional" in conditional.about["training"]["command"]
-    before, newest = conditional.generate(4), checkpoint.found(run)[-1]
+    before, newest = conditional.generate(4), checkpoint.saved(run)[-1]
     newest.rename(tmp_path / "aside")
     assert torch.equal(gz.transfer("", data="", resume=run).generate(4), before)
 

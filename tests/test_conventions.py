@@ -53,10 +53,10 @@ FLOORS = 9
 
 
 def allowed(room: str) -> set[str]:
-    found = {room}
+    rooms = {room}
     for other in MAY_IMPORT[room]:
-        found |= allowed(other)
-    return found
+        rooms |= allowed(other)
+    return rooms
 
 
 def room_of(path: Path) -> str:
@@ -83,12 +83,12 @@ def imported_files(path: Path, files: dict[str, Path]) -> set[str]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    found = set()
+    imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and id(node) not in typing:
             names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-            found |= {name for name in names if name in files}
-    return found
+            imported |= {name for name in names if name in files}
+    return imported
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -143,6 +143,37 @@ def test_text_is_utf8_on_every_system(path: Path) -> None:
             assert "encoding" in says or ast.unparse(called) == "distribution.read_text", ast.unparse(node)
         if isinstance(called, ast.Name) and called.id == "open":
             assert "encoding" in says or "b'" in ast.unparse(node), ast.unparse(node)
+
+
+# Participles say what happened to a thing, not what it is.
+NOT_NAMES = {"found", "made", "said", "told", "wanted"}
+NAMED = [PACKAGE, *(ROOT / folder for folder in ("benchmarks", "docs", "plugins"))]
+
+
+def given_names(node: ast.AST) -> list[str]:
+    """The names that a node gives to values, arguments, functions, classes and attributes."""
+    match node:
+        case (
+            ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name)
+        ):
+            return [name]
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.ExceptHandler(name=str(name)) | ast.alias(asname=str(name)) | ast.MatchAs(name=str(name)):
+            return [name]
+    return []
+
+
+@pytest.mark.parametrize("folder", NAMED, ids=lambda p: p.name)
+def test_names_say_what_a_thing_is(folder: Path) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"  # type: ignore[attr-defined]
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in given_names(node)
+        if name.strip("_").lower() in NOT_NAMES
+    }
+    assert not wrong, f"name these by what they are: {sorted(wrong)}"
 
 
 def test_the_version_is_the_projects() -> None:
@@ -205,11 +236,11 @@ REFERRING = {
 def test_references_to_other_floors_are_few_and_lead_somewhere() -> None:
     from gantl_zoo.registry.imports import resolve
 
-    found = {}
+    references = {}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
             if re.fullmatch(r"gantl_zoo(\.\w+)+:\w+", text):
-                found[text] = str(path.relative_to(PACKAGE))
-    assert set(found.values()) == REFERRING
-    assert all(resolve(reference) is not None for reference in found)
+                references[text] = str(path.relative_to(PACKAGE))
+    assert set(references.values()) == REFERRING
+    assert all(resolve(reference) is not None for reference in references)

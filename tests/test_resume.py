@@ -33,7 +33,7 @@ PHOTOS = {"image_size": 28, "channels": 1}
 
 
 def states(run: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return {path.name: load_file(path / "state.safetensors") for path in checkpoint.found(run)}
+    return {path.name: load_file(path / "state.safetensors") for path in checkpoint.saved(run)}
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -73,7 +73,7 @@ def test_a_resumed_transfer_is_the_unbroken_one(
         dies_at(5, patch)
         gz.transfer(source, out=tmp_path / "broken", **settings)
     (run,) = (tmp_path / "broken").iterdir()
-    assert [path.name for path in checkpoint.found(run)] == ["00000000", "00000003"]
+    assert [path.name for path in checkpoint.saved(run)] == ["00000000", "00000003"]
     resumed = gz.transfer("", data="", resume=run)
     assert torch.equal(whole.generate(4), resumed.generate(4))
     assert whole.folder is not None
@@ -176,7 +176,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(photos: Path, tmp_path
     process.join(30)
     assert process.exitcode == 130
     assert log.read_text().strip().endswith(f"continue with gantl-zoo resume {run}")
-    newest = checkpoint.found(run)[-1]
+    newest = checkpoint.saved(run)[-1]
     assert int(newest.name) > 0 and f"stopped at step {int(newest.name)}" in log.read_text()
 
 
@@ -395,7 +395,7 @@ def test_the_best_checkpoint_is_kept(gan: gz.GAN, tmp_path: Path) -> None:
     trainer = new_trainer(gan, gz.TransferStrategy(), data, Recipe(batch=2), engine.choose("cpu", "fp32"))
     for step in (10, 20, 30, 40):
         checkpoint.save(tmp_path, trainer.contents, {"step": step}, {10})
-    assert [int(path.name) for path in checkpoint.found(tmp_path)] == [10, 30, 40]
+    assert [int(path.name) for path in checkpoint.saved(tmp_path)] == [10, 30, 40]
 
 
 def test_a_runs_config_of_another_version_is_one_error(photos: Path, tmp_path: Path) -> None:

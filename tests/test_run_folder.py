@@ -40,7 +40,7 @@ def test_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) -> None:
     for name in ("99999999", "100000000", "00000003", "00000003 (copy)"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
         (tmp_path / "checkpoints" / name / "state.json").write_text("{}")
-    assert [path.name for path in checkpoint.found(tmp_path)] == ["00000003", "99999999", "100000000"]
+    assert [path.name for path in checkpoint.saved(tmp_path)] == ["00000003", "99999999", "100000000"]
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_a_rollback_passes_over_checkpoints_that_nobody_has_looked_at(
         checkpoint,
         "restore",
         lambda folder, *rest: (
-            kept.append([int(p.name) for p in checkpoint.found(folder)]) or restore(folder, *rest)  # type: ignore[func-returns-value]
+            kept.append([int(p.name) for p in checkpoint.saved(folder)]) or restore(folder, *rest)  # type: ignore[func-returns-value]
         ),
     )
     collapses(monkeypatch, {12: "all samples alike"})
@@ -267,9 +267,9 @@ def test_weights_that_are_not_finite_end_a_run_and_are_never_saved(
         gz.transfer(gan, data=images, strategy=Poisons(where, since=3), out=tmp_path, **settings)
     (run,) = tmp_path.iterdir()
     assert "back to step 3 with learning rates times 0.5" in (run / "log.txt").read_text()
-    for path in checkpoint.found(run):
+    for path in checkpoint.saved(run):
         assert all(tensor.isfinite().all() for tensor in load_file(path / "state.safetensors").values())
-    assert gz.load_model(run).about["training"]["best_step"] == int(checkpoint.found(run)[-1].name) == 3
+    assert gz.load_model(run).about["training"]["best_step"] == int(checkpoint.saved(run)[-1].name) == 3
 
 
 def test_a_rate_that_is_much_too_high_is_no_success(images: ImageData, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_run_goes_on_when_nobody_reads_its_log(photos: Path, tmp_path: Path) -
     process.join(60)
     run = tmp_path / RUN
     assert process.exitcode == 0 and (run / "model" / "config.json").is_file()
-    assert [path.name for path in checkpoint.found(run)][-2:] == ["00000003", "00000006"]
+    assert [path.name for path in checkpoint.saved(run)][-2:] == ["00000003", "00000006"]
     assert "done: kept the model of step 6" in (run / "log.txt").read_text()
 
 
@@ -138,7 +138,7 @@ def test_a_lost_terminal_ends_a_run_with_a_checkpoint(photos: Path, tmp_path: Pa
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGHUP)  # type: ignore[arg-type]
     process.join(60)
-    newest = int(checkpoint.found(run)[-1].name)
+    newest = int(checkpoint.saved(run)[-1].name)
     log = (run / "log.txt").read_text()
     if ignored:
         assert process.exitcode == 0 and newest == 60 and "stopped" not in log

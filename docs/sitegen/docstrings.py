@@ -21,17 +21,17 @@ SETTING = re.compile(r"^  (\w+ \(default .*)$")
 BULLET = re.compile(r"^- ")
 
 
-def convert(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+def convert(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
     """Convert a docstring in place, as autodoc's event wants it."""
-    if what in ("class", "exception") and dataclasses.is_dataclass(found):
-        if len(lines) == 1 and lines[0].startswith(f"{getattr(found, '__name__', '')}("):
+    if what in ("class", "exception") and dataclasses.is_dataclass(subject):
+        if len(lines) == 1 and lines[0].startswith(f"{getattr(subject, '__name__', '')}("):
             lines.clear()  # what `dataclass` writes without a docstring
-        lines += ["", *fields(found)]
+        lines += ["", *fields(subject)]
     lines[:] = [*converted(lines), ""]
 
 
 def signature(
-    app: Any, what: str, name: str, found: Any, options: Any, shown: str | None, returns: str | None
+    app: Any, what: str, name: str, subject: Any, options: Any, shown: str | None, returns: str | None
 ) -> tuple[str, str | None] | None:
     """A signature that Sphinx can read: a default that a function makes is `...`."""
     return None if shown is None else (shown.replace("<factory>", "..."), returns)
@@ -60,21 +60,21 @@ def converted(lines: list[str]) -> list[str]:
 
 def blocks(lines: list[str]) -> list[tuple[str, list[str]]]:
     """Paragraphs, lists and blocks of code, in order."""
-    found: list[tuple[str, list[str]]] = []
+    parts: list[tuple[str, list[str]]] = []
     for part in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
         block = part.split("\n")
         if not part.strip():
             continue
         if all(SETTING.match(line) or line.startswith("      ") for line in block):
-            found.append(("text", listed(block, SETTING)))
+            parts.append(("text", listed(block, SETTING)))
         elif all(line.startswith("    ") for line in block):
-            if found and found[-1][0] == "code":
-                found[-1][1].extend(["", *block])
+            if parts and parts[-1][0] == "code":
+                parts[-1][1].extend(["", *block])
             else:
-                found.append(("code", block))
+                parts.append(("code", block))
         else:
-            found.append(("text", listed(block, ITEM)))
-    return found
+            parts.append(("text", listed(block, ITEM)))
+    return parts
 
 
 def listed(block: list[str], item: re.Pattern[str]) -> list[str]:

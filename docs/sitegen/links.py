@@ -36,8 +36,8 @@ def page_of(file: Path) -> str | None:
     """The page of the site that a file of the repository becomes; None for a file that becomes none."""
     name = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else ""
     for pattern, place in PLACES:
-        if found := re.fullmatch(pattern, name):
-            return found.expand(place)
+        if match := re.fullmatch(pattern, name):
+            return match.expand(place)
     return None
 
 
@@ -55,10 +55,10 @@ def rewritten(text: str, file: Path, page: str) -> str:
     pages or files."""
     folder = (DOCS / page).parent
 
-    def link(found: re.Match[str]) -> str:
-        path, anchor = found[1], found[2] or ""
+    def link(match: re.Match[str]) -> str:
+        path, anchor = match[1], match[2] or ""
         if not path:
-            return found[0]
+            return match[0]
         target = (file.parent / path).resolve()
         place = page_of(target)
         if place is not None:

@@ -77,12 +77,12 @@ def prepared(page: str, text: str) -> str:
 
 def groups(index: str) -> dict[str, list[str]]:
     """The pages of each list of `index.md`, by the line above it. Links after a colon are not in the list."""
-    found: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for part in re.split(r"\n(?=[^\n]+:\n\n(?:\d+\.|-) )", index):
         heads = [item.partition("): ")[0] + ")" for item in ITEM.findall(part)]
         if pages := [page for head in heads for page in PAGE.findall(head)]:
-            found[part.strip().partition(":")[0]] = pages
-    return found
+            parts[part.strip().partition(":")[0]] = pages
+    return parts
 
 
 def contents(index: str) -> str:
@@ -113,7 +113,7 @@ def families(docs: Path) -> dict[str, list[str]]:
         page: (docs / f"{page}.md").read_text(encoding="utf-8") for page in ["index", *of_the_guide(docs)]
     }
     listed = {page for pages in groups(texts.pop("index")).values() for page in pages}
-    found: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
     for folder in sorted({page.rpartition("/")[0] for page in texts if page not in listed} - {""}):
         best = max(
             (page for page in texts if "/" not in page), key=lambda page: texts[page].count(f"]({folder}/")
@@ -121,14 +121,14 @@ def families(docs: Path) -> dict[str, list[str]]:
         links = PAGE.findall(texts[best])
         inside = [page for page in texts if page.rpartition("/")[0] == folder and page not in listed]
         if any(page in links for page in inside):
-            found.setdefault(best, []).extend(sorted(inside, key=[*links, *inside].index))
-    return found
+            below.setdefault(best, []).extend(sorted(inside, key=[*links, *inside].index))
+    return below
 
 
 def children(page: str) -> list[str]:
     """The pages that stand below a page in the side bar."""
-    made = copied([MADE_BELOW[page]]) if page in MADE_BELOW else {}
-    return [*families(DOCS).get(page, []), *(place for place in made if place != page)]
+    copies = copied([MADE_BELOW[page]]) if page in MADE_BELOW else {}
+    return [*families(DOCS).get(page, []), *(place for place in copies if place != page)]
 
 
 def toctree(pages: Iterable[str], title: str = "") -> str:

@@ -35,12 +35,12 @@ class Subject:
     @property
     def names(self) -> list[str]:
         """The names without `gantl_zoo.`; `latent.*` in the list means the `__all__` of that module."""
-        found = []
+        every = []
         for name in self.listed.split():
             module = name.removesuffix(".*")
             inside = getattr(gz, module).__all__ if name.endswith(".*") else []
-            found += [f"{module}.{inner}" for inner in inside] or [name]
-        return found
+            every += [f"{module}.{inner}" for inner in inside] or [name]
+        return every
 
 
 SUBJECTS = [
@@ -196,31 +196,31 @@ def page(one: Subject) -> str:
 
 def directive(name: str) -> str:
     """The directive of autodoc for a name."""
-    found = resolved(name)
+    subject = resolved(name)
     options = ""
-    if inspect.ismodule(found):
+    if inspect.ismodule(subject):
         kind, options = "module", "\n   :no-members:"
-    elif isinstance(found, type):
+    elif isinstance(subject, type):
         kind, options = "class", f"\n   :members:\n   :inherited-members: {FOREIGN}"
-        kind = "exception" if issubclass(found, Exception) else kind
-    elif isinstance(found, Registry):
-        return registry(name, found)
+        kind = "exception" if issubclass(subject, Exception) else kind
+    elif isinstance(subject, Registry):
+        return registry(name, subject)
     else:
-        kind = "function" if callable(found) else "data"
+        kind = "function" if callable(subject) else "data"
     return f".. auto{kind}:: gantl_zoo.{name}{options}"
 
 
 def resolved(name: str) -> Any:
-    found: Any = gz
+    subject: Any = gz
     for part in name.split("."):
-        found = getattr(found, part)
-    return found
+        subject = getattr(subject, part)
+    return subject
 
 
-def registry(name: str, found: Registry) -> str:
+def registry(name: str, entries: Registry) -> str:
     """The description of a registry, and its built-in names."""
-    own = [f"``{one}``" for one in found.names() if found.entry(one).owner == "gantl_zoo"]
+    own = [f"``{one}``" for one in entries.names() if entries.entry(one).owner == "gantl_zoo"]
     return (
         f".. py:data:: gantl_zoo.{name}\n   :type: gantl_zoo.registry.Registry\n\n"
-        f"   The registry of {found.kind}. Built-in names: {', '.join(own)}."
+        f"   The registry of {entries.kind}. Built-in names: {', '.join(own)}."
     )

@@ -27,11 +27,11 @@ Lines = dict[str, set[str]]
 def floors() -> dict[str, int]:
     """The floor of each room, from the table of the guide."""
     text = (DOCS / "how-it-is-built.md").read_text(encoding="utf-8")
-    found = {}
+    numbers = {}
     for floor, names in re.findall(r"^\| (\d) \| (.+?) \|", text, re.M):
         for name in re.findall(r"`([\w.]+)/?`", names):
-            found[name.removesuffix(".py")] = int(floor)
-    return found
+            numbers[name.removesuffix(".py")] = int(floor)
+    return numbers
 
 
 @cache
@@ -57,13 +57,13 @@ def imported(path: Path, *, typing: bool) -> set[str]:
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING" and not typing
         for inner in ast.walk(node)
     }
-    found: set[str] = set()
+    rooms: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and id(node) not in left_out:
             parts = (node.module or "").split(".")
             if parts[0] == "gantl_zoo":
-                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return found
+                rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return rooms
 
 
 def shortest(lines: Lines) -> Lines:

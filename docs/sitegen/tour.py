@@ -52,15 +52,15 @@ def text_of(output: Any) -> str:
 
 def joined(outputs: list[Any]) -> list[Any]:
     """The outputs, with the pieces of a stream in one."""
-    found: list[Any] = []
+    merged: list[Any] = []
     for output in outputs:
         if output["output_type"] == "display_data" and "image/png" not in output["data"]:
             continue  # a progress bar
-        if found and output["output_type"] == "stream" and found[-1].get("name") == output["name"]:
-            found[-1]["text"] = "".join(found[-1]["text"]) + "".join(output["text"])
+        if merged and output["output_type"] == "stream" and merged[-1].get("name") == output["name"]:
+            merged[-1]["text"] = "".join(merged[-1]["text"]) + "".join(output["text"])
         else:
-            found.append(dict(output))
-    return found
+            merged.append(dict(output))
+    return merged
 
 
 def fenced(code: str, language: str) -> str:

@@ -101,8 +101,10 @@ def report(rows: Sequence[Row]) -> str:
     for name in dict.fromkeys(row["method"] for row in rows):
         cells = []
         for count in counts:
-            found = [100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)]
-            cells.append(spread(found, "{:.1f}".format) if found else "")
+            accuracies = [
+                100 * row["accuracy"] for row in rows if (row["method"], row["shots"]) == (name, count)
+            ]
+            cells.append(spread(accuracies, "{:.1f}".format) if accuracies else "")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     head = (
         f"# Classifiers of {DATA}\n\nAccuracy in % on the test images, mean ± standard deviation over seeds"

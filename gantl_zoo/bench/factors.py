@@ -64,15 +64,17 @@ def factor_classifiers(
     known, place = Factors.read(table), Path(data).expanduser()
     train, test = (load(place, split=split, image_size=image_size) for split in ("train", "test"))
     names = tuple(known.names[known.number(factor)] for factor in factors or known.names)
-    found: list[ClassifierFeatures] = []
+    classifiers: list[ClassifierFeatures] = []
     accuracy: dict[str, float] = {}
     for factor in names:
         mine, others = (known.labelled(images, place, [factor]) for images in (train, test))
         name = factor.replace("#", "-")  # a folder's name
         model = classifier(mine, name, Path(out), source, quiet)
-        found.append(ClassifierFeatures(factor, model.backbone))
-        accuracy[factor] = share_right(extract(found[-1], Images.part(others, len(others))).logits, others)
-    return FactorClassifiers(names, tuple(found), accuracy, test)
+        classifiers.append(ClassifierFeatures(factor, model.backbone))
+        accuracy[factor] = share_right(
+            extract(classifiers[-1], Images.part(others, len(others))).logits, others
+        )
+    return FactorClassifiers(names, tuple(classifiers), accuracy, test)
 
 
 def predicted(classifiers: Sequence[ClassifierFeatures], images: Tensor) -> Tensor:
@@ -140,11 +142,13 @@ def inversion(gan: GAN, held_out: ImageData, *, count: int = PROJECTED, **settin
     return {name: means(project(gan, each, **settings)) for name, each in images.items()}
 
 
-def means(found: Projection) -> dict[str, float]:
+def means(projection: Projection) -> dict[str, float]:
     """The mean of each residual, and the seconds for each image."""
-    names = found.residuals[0]
-    mean = {name: sum(row[name] for row in found.residuals) / len(found.residuals) for name in names}
-    return mean | {"seconds": found.seconds / len(found.residuals)}
+    names = projection.residuals[0]
+    mean = {
+        name: sum(row[name] for row in projection.residuals) / len(projection.residuals) for name in names
+    }
+    return mean | {"seconds": projection.seconds / len(projection.residuals)}
 
 
 def report(

@@ -105,11 +105,11 @@ def logits_of(extractor: Joint, images: Images) -> Tensor:
 def counted(logits: Tensor, shares: Tensor) -> Row:
     """Covered modes, reverse KL divergence, and the share of confident images."""
     sure = logits.softmax(1).amax(1) >= CONFIDENT
-    found = modes(logits[sure], shares, least=MISSED)
-    kl = found["mode_kl"] if math.isfinite(found["mode_kl"]) else None  # JSON has no infinity
+    values = modes(logits[sure], shares, least=MISSED)
+    kl = values["mode_kl"] if math.isfinite(values["mode_kl"]) else None  # JSON has no infinity
     return {
         "images": len(logits),
-        "modes": found["modes"],
+        "modes": values["modes"],
         "mode_kl": kl,
         "confident": float(sure.double().mean()),
     }

@@ -100,12 +100,12 @@ RECIPE = {one.name for one in fields(Recipe)} - {"steps", "batch", "seed", "aug"
 
 def networks_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The networks of a run from scratch. Raises `UsageError` for other words or an unknown network."""
-    found: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
     for role in ROLES:
         own = {key.partition(".")[2]: config[key] for key in config if key.startswith(f"{role}.")}
         if role in config:
             REGISTRIES[f"{role}s"].configure(config[role], **own)
-            found |= {role: config[role], f"{role}_config": own}
+            networks |= {role: config[role], f"{role}_config": own}
         elif own:
             raise UsageError(f"{SCRATCH}: arguments of a {role} need its name, {role}=NAME")
     if strange := [key for key in config if key.partition(".")[0] not in ROLES]:
@@ -113,14 +113,14 @@ def networks_of(config: Mapping[str, Any]) -> dict[str, Any]:
             f"{SCRATCH}: {strange[0]} is not a setting of the recipe; networks are set by generator=NAME, "
             "generator.KEY=VALUE, discriminator=NAME and discriminator.KEY=VALUE"
         )
-    return found
+    return networks
 
 
 def choose_part(text: str) -> tuple[int, int]:
     """Parse `"2/3"` to (2, 3). Raises `UsageError`."""
-    if not (found := re.fullmatch(r"(\d+)/(\d+)", text)) or not 1 <= int(found[1]) <= int(found[2]):
+    if not (match := re.fullmatch(r"(\d+)/(\d+)", text)) or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"part {text!r} is not a valid I/N: give 1/2 and 2/2 for two processes")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,12 @@ def of_files(source: Path) -> list[Entry]:
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
-    found: list[Entry] = []
+    pairs: list[Entry] = []
     for number, name in enumerate(sorted(laid_out.paths)):
         folder = laid_out.labels.get(name, "")
         path = PurePosixPath(folder, f"{number:06}{PurePosixPath(name).suffix}")
-        found.append((str(path), partial(read, name)))
-    return found
+        pairs.append((str(path), partial(read, name)))
+    return pairs
 
 
 def of_images(images: ImageData) -> list[Entry]:
@@ -54,12 +54,12 @@ def of_images(images: ImageData) -> list[Entry]:
         sheet(images.images[number : number + 1].numpy(), 1, scale=1).save(file, "png")
         return file.getvalue()
 
-    found: list[Entry] = []
+    pairs: list[Entry] = []
     for number in range(len(images)):
         folder = "" if images.labels is None else images.classes[int(images.labels[number])]
         path = PurePosixPath(folder, f"{images.split}{number:06}.png")
-        found.append((str(path), partial(png, number)))
-    return found
+        pairs.append((str(path), partial(png, number)))
+    return pairs
 
 
 def drawn(

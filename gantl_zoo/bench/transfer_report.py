@@ -226,11 +226,11 @@ def fair(rows: Sequence[Row], scratch: Sequence[Row], metric: str) -> float:
 def overtakes(rows: Sequence[Row], scratch: Sequence[Row]) -> str:
     """The mean step at which runs are first below the baseline's best, and the number of such runs."""
     goal = min(mean_curve(scratch).values())
-    found = [step for row in rows if (step := first_below(row["curve"], goal)) is not None]
-    if not found:
+    steps = [step for row in rows if (step := first_below(row["curve"], goal)) is not None]
+    if not steps:
         return "never"
-    count = "" if len(found) == len(rows) else f" ({len(found)} of {len(rows)})"
-    return f"{statistics.mean(found):,.0f}{count}"
+    count = "" if len(steps) == len(rows) else f" ({len(steps)} of {len(rows)})"
+    return f"{statistics.mean(steps):,.0f}{count}"
 
 
 def first_below(curve: dict[str, float], goal: float) -> int | None:

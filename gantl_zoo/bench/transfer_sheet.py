@@ -31,13 +31,13 @@ def save_pictures(folder: Path, gan: GAN, settings: Mapping[str, Any]) -> None:
 
 def panels(out: Path, rows: Sequence[Row]) -> dict[str, Path]:
     """The pictures of the cells with one seed, by their titles; training images first."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
         folder = out / row.get("folder", "none")
         if (folder / SAMPLE).is_file():
-            found.setdefault(REAL, folder / TRAINING)
-            found.setdefault(row["strategy"], folder / SAMPLE)
-    return found
+            paths.setdefault(REAL, folder / TRAINING)
+            paths.setdefault(row["strategy"], folder / SAMPLE)
+    return paths
 
 
 def sample_sheet(path: Path, rows: Sequence[Row], shown: Mapping[str, str]) -> Path | None:
@@ -49,18 +49,20 @@ def sample_sheet(path: Path, rows: Sequence[Row], shown: Mapping[str, str]) -> P
     from PIL import Image
 
     shots = sorted({row["shots"] for row in rows}, key=lambda count: count or float("inf"))
-    found = {f"{n or 'all'}": panels(path.parent, [r for r in rows if r["shots"] == n]) for n in shots}
-    found = {name: pictures for name, pictures in found.items() if pictures}
-    if not found:
+    sheets = {f"{n or 'all'}": panels(path.parent, [r for r in rows if r["shots"] == n]) for n in shots}
+    sheets = {name: pictures for name, pictures in sheets.items() if pictures}
+    if not sheets:
         return None
-    titles = [title for title in (REAL, *shown) if any(title in own for own in found.values())]
+    titles = [title for title in (REAL, *shown) if any(title in own for own in sheets.values())]
     opened = {
         (name, title): Image.open(own[title])
-        for name, own in found.items()
+        for name, own in sheets.items()
         for title in titles
         if title in own
     }
-    sheet = arranged({f"{name} images": name for name in found}, {t: shown.get(t, t) for t in titles}, opened)
+    sheet = arranged(
+        {f"{name} images": name for name in sheets}, {t: shown.get(t, t) for t in titles}, opened
+    )
     return save_picture(sheet, path)
 
 

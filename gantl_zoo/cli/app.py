@@ -67,9 +67,9 @@ ClickError = typer.BadParameter.__mro__[2]
 COMPLETE = "_GANTL_ZOO_COMPLETE"  # set by a shell that asks for completions
 
 
-def show_version(wanted: bool) -> None:
+def show_version(asked: bool) -> None:
     """Print the version and exit."""
-    if wanted:
+    if asked:
         from gantl_zoo.version import VERSION
 
         print(f"gantl-zoo {VERSION}")
@@ -86,8 +86,8 @@ def completions() -> Any:
 def complete(action: str) -> Any:
     """The callback of `--install-completion` or `--show-completion`, which typer implements."""
 
-    def act(context: typer.Context, wanted: bool) -> None:
-        if wanted and not context.resilient_parsing:
+    def act(context: typer.Context, asked: bool) -> None:
+        if asked and not context.resilient_parsing:
             completion = completions()
             getattr(completion, f"{action}_callback")(context, None, True)
 

@@ -44,20 +44,20 @@ def list_entries(kind: Annotated[str | None, KIND] = None, as_json: Json = None)
     from gantl_zoo.cli.printing import print_page, table, write_json
     from gantl_zoo.storage.kept import KINDS, entries
 
-    found = entries(KINDS if kind is None else [kind])
+    kept = entries(KINDS if kind is None else [kind])
     if as_json is not None:
         rows = [
             {"name": e.name, "kind": e.kind, "path": str(e.path), "bytes": e.size, "used": int(e.used)}
-            for e in found
+            for e in kept
         ]
         return write_json(rows, as_json)
-    if not found:
+    if not kept:
         print_page("the cache is empty")
         return
     lines = [
-        [e.name, size_text(e.size), time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used))] for e in found
+        [e.name, size_text(e.size), time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used))] for e in kept
     ]
-    total = ["total", size_text(sum(entry.size for entry in found)), ""]
+    total = ["total", size_text(sum(entry.size for entry in kept)), ""]
     print_page("\n".join(table([["entry", "size", "last used"], *lines, total], right=[1])))
 
 
@@ -76,8 +76,8 @@ def remove_entries(
 
     if bool(names) == everything:
         raise UsageError("name the entries to remove, or give --all; gantl-zoo cache list names them")
-    found = entries(KINDS if kind is None else [kind])
-    chosen = found if everything else named(names or [], found)
+    kept = entries(KINDS if kind is None else [kind])
+    chosen = kept if everything else named(names or [], kept)
     lines = [f"removed {entry.name}" for entry in chosen]  # the name depends on the kind of the file
     for entry in chosen:
         remove(entry)

@@ -78,12 +78,12 @@ class Verbs(TyperGroup):
 
 def load(module: str) -> typer.Typer:
     """The typer application of a module of verbs: its `app`, or what its `add` adds to a new one."""
-    found = importlib.import_module(f"gantl_zoo.cli.{module}")
-    if hasattr(found, "add"):
+    source = importlib.import_module(f"gantl_zoo.cli.{module}")
+    if hasattr(source, "add"):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        found.add(app)
+        source.add(app)
     else:
-        app = found.app
+        app = source.app
     for command in app.registered_commands:
         command.cls = Command
     return app
@@ -92,9 +92,9 @@ def load(module: str) -> typer.Typer:
 def built(app: typer.Typer, name: str) -> Any:
     """The verb or the group `name` of a module's application."""
     command: Any = typer.main.get_command(app)
-    found = getattr(command, "commands", {}).get(name, command)
-    found.name = name
-    return found
+    chosen = getattr(command, "commands", {}).get(name, command)
+    chosen.name = name
+    return chosen
 
 
 def group(modules: dict[str, str]) -> type[Verbs]:
@@ -106,12 +106,12 @@ def with_value(words: Sequence[str], any_word: bool) -> list[str]:
     """The words, with `-` after a `--json` whose file was left out. The next word is the file if it is `-` or
     ends with .json, or, where `any_word`, if it is not an option.
     """
-    found: list[str] = []
+    completed: list[str] = []
     for i, word in enumerate(words):
-        found.append(word)
+        completed.append(word)
         if word == JSON and "--" not in words[:i]:
             following = words[i + 1] if i + 1 < len(words) else "--"
             plain = following == "-" or (any_word and not following.startswith("-"))
             if not plain and not following.endswith(".json"):
-                found.append("-")
-    return found
+                completed.append("-")
+    return completed

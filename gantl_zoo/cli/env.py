@@ -39,7 +39,7 @@ def add(app: typer.Typer) -> None:
 
 def show_env(as_json: Json = None) -> None:
     """Show versions, processor, devices, caches and plug-ins: what a bug report needs."""
-    found = {
+    sections = {
         "versions": versions(),
         "system": system(),
         "devices": devices(),
@@ -48,9 +48,9 @@ def show_env(as_json: Json = None) -> None:
         "plug-ins": plugins(),
     }
     if as_json is not None:
-        return write_json(found, as_json)
+        return write_json(sections, as_json)
     lines = [
-        line for title, rows in found.items() for line in section(title.capitalize(), facts(rows.items()))
+        line for title, rows in sections.items() for line in section(title.capitalize(), facts(rows.items()))
     ]
     print_page("\n".join(lines[1:]))
 
@@ -59,13 +59,13 @@ def versions() -> dict[str, str]:
     """This package's version, Python's, and those of the packages that it uses."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"gantl_zoo": VERSION, "python": platform.python_version()}
+    numbers = {"gantl_zoo": VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            numbers[package] = "not installed"
+    return numbers
 
 
 def system() -> dict[str, str]:
@@ -110,17 +110,17 @@ def devices() -> dict[str, str]:
     from gantl_zoo.errors import ZooError
     from gantl_zoo.training import engine
 
-    found = {}
+    names = {}
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         card = torch.cuda.get_device_properties(i)
-        found[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.1f} GiB"
+        names[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.1f} GiB"
     if torch.backends.mps.is_available():
-        found["mps"] = "Apple GPU"
+        names["mps"] = "Apple GPU"
     try:
-        found["chosen"] = str(engine.choose())
+        names["chosen"] = str(engine.choose())
     except ZooError as error:  # a launcher's settings, say
-        found["chosen"] = f"none: {error}"
-    return found
+        names["chosen"] = f"none: {error}"
+    return names
 
 
 def caches() -> dict[str, str]:
@@ -130,9 +130,9 @@ def caches() -> dict[str, str]:
     from gantl_zoo.data.registered import root_of
     from gantl_zoo.storage.kept import KINDS
 
-    found = {"hub": sized(Path(constants.HF_HUB_CACHE)), "data": sized(root_of(None))}
+    sizes = {"hub": sized(Path(constants.HF_HUB_CACHE)), "data": sized(root_of(None))}
     places = {kind: folder() for kind, (folder, _, _) in KINDS.items()}
-    return found | {kind: "off" if place is None else sized(place) for kind, place in places.items()}
+    return sizes | {kind: "off" if place is None else sized(place) for kind, place in places.items()}
 
 
 def sized(folder: Path) -> str:
@@ -149,11 +149,11 @@ def sized(folder: Path) -> str:
 
 def variables() -> dict[str, str]:
     """The environment variables that change what this package does. Of a secret only that it is set."""
-    found = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
-    found |= {name: "" for name in os.environ if name == "HF_TOKEN"}
+    values = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+    values |= {name: "" for name in os.environ if name == "HF_TOKEN"}
     return {
         name: "set" if secret(name) else home_as_tilde(without_password(value))
-        for name, value in found.items()
+        for name, value in values.items()
     }
 
 

@@ -53,7 +53,7 @@ def export(
     from gantl_zoo.zoo import load_model
 
     model = load_model(name, discriminator=False)
-    made = model.export(to, format=format, quantize=quantize, split=split, image_size=image_size)
-    print(made, file=sys.stderr)
-    for file in made.files:
+    exported = model.export(to, format=format, quantize=quantize, split=split, image_size=image_size)
+    print(exported, file=sys.stderr)
+    for file in exported.files:
         print(file)

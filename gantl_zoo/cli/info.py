@@ -40,12 +40,12 @@ def info(
     """Show what a name means. Of a model: sizes, origin, recipe and metrics; else the arguments."""
     check(name)
     kinds = [kind for kind in REGISTRIES if name in REGISTRIES[kind]] or ["models"]
-    found = [model_pages(name) if kind == "models" else pages(kind, name) for kind in kinds]
+    shown = [model_pages(name) if kind == "models" else pages(kind, name) for kind in kinds]
     if as_json is not None:
-        alone = len(found) == 1 or kinds[0] == "models"  # its preset has a page, but is not the model
-        write_json(found[0][1] if alone else [facts for _, facts in found], as_json)
+        alone = len(shown) == 1 or kinds[0] == "models"  # its preset has a page, but is not the model
+        write_json(shown[0][1] if alone else [facts for _, facts in shown], as_json)
     else:
-        print_page("\n\n".join(text for text, _ in found))
+        print_page("\n\n".join(text for text, _ in shown))
 
 
 def check(name: str) -> None:
@@ -64,13 +64,13 @@ def pages(kind: str, name: str) -> tuple[str, dict[str, Any]]:
     """A registered name as a page, and as data."""
     from gantl_zoo.cli.info_builder import facts, page
 
-    found = facts(kind, name)
-    return page(found), found
+    about = facts(kind, name)
+    return page(about), about
 
 
 def model_pages(name: str) -> tuple[str, dict[str, Any]]:
     """A model as a page, and as data."""
     from gantl_zoo.cli.info_model import facts, page
 
-    found = facts(name)
-    return page(found), found
+    about = facts(name)
+    return page(about), about

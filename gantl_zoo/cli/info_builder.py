@@ -114,15 +114,15 @@ def arguments(kind: str, name: str, target: Any) -> dict[str, dict[str, Any]]:
     return {key: {"default": value, "help": texts.get(key, "")} for key, value in values.items()}
 
 
-def page(found: Mapping[str, Any]) -> str:
+def page(about: Mapping[str, Any]) -> str:
     """The page for people."""
-    owner = "" if found["owner"] == "gantl_zoo" else f", from {found['owner']} {found['version']}".rstrip()
-    lines = [bold(f"{found['name']}: {found['kind']}{owner}"), *described(found["documentation"])]
-    rows = [[f"{key}={one['default']!r}", one["help"]] for key, one in found["arguments"].items()]
-    lines += section("Settings" if found["measured"] else "Arguments", argument_lines(rows))
-    lines += section("Measured", paragraph(found["measured"]))
-    lines += section("Examples", [line for one in found["examples"] for line in shell_lines(one)])
-    lines += section("Source", [found["reference"]])
+    owner = "" if about["owner"] == "gantl_zoo" else f", from {about['owner']} {about['version']}".rstrip()
+    lines = [bold(f"{about['name']}: {about['kind']}{owner}"), *described(about["documentation"])]
+    rows = [[f"{key}={one['default']!r}", one["help"]] for key, one in about["arguments"].items()]
+    lines += section("Settings" if about["measured"] else "Arguments", argument_lines(rows))
+    lines += section("Measured", paragraph(about["measured"]))
+    lines += section("Examples", [line for one in about["examples"] for line in shell_lines(one)])
+    lines += section("Source", [about["reference"]])
     return "\n".join(lines)
 
 

@@ -48,30 +48,30 @@ def facts(name: str) -> dict[str, Any]:
     }
 
 
-def page(found: Mapping[str, Any]) -> str:
+def page(about: Mapping[str, Any]) -> str:
     """The page for people."""
-    config, training = found["config"], found["config"].get("training", {})
-    lines = [*map(bold, wrapped(f"{found['name']}: {found['summary']}")), ""]
-    lines += columns(rows(found, config))
-    lines += section("Lineage", paragraph(" → ".join(lineage(config.get("lineage", {}), found["name"]))))
+    config, training = about["config"], about["config"].get("training", {})
+    lines = [*map(bold, wrapped(f"{about['name']}: {about['summary']}")), ""]
+    lines += columns(rows(about, config))
+    lines += section("Lineage", paragraph(" → ".join(lineage(config.get("lineage", {}), about["name"]))))
     recipe = ", ".join(recipe_words(training))
     lines += section("Recipe", paragraph(recipe))
     lines += section("Metrics", metrics(config.get("metrics", [])))
     if command := training.get("command"):
         lines += section("Train it again", continued(" ".join(command.split())))
-    lines += section("Examples", examples(found["name"], config))
+    lines += section("Examples", examples(about["name"], config))
     return "\n".join(lines)
 
 
-def rows(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def rows(about: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The table of a model: names and values."""
     gan, count = config["kind"] != "backbone", config.get("num_classes", 0)
     if base := config.get("base"):
         yield "base", "@".join(filter(None, [base["model"], base.get("revision")]))
-        count, error = found["parameters"].get("adapter"), f"largest error {config.get('error', 0):.1g}"
+        count, error = about["parameters"].get("adapter"), f"largest error {config.get('error', 0):.1g}"
         yield "changed", error if count is None else f"{count:,} numbers, {error}"
     named = ", ".join(map(str, config.get("training", {}).get("classes") or ()))
-    yield "image", shape(found["image"])
+    yield "image", shape(about["image"])
     yield "latent", f"{config.get('latent_dim', '')}"
     yield (
         "classes",
@@ -79,13 +79,13 @@ def rows(found: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[
     )
     for part in ("generator", "discriminator", "backbone"):
         if config.get(part):
-            size = found["parameters"].get("model" if part == "backbone" else part)
+            size = about["parameters"].get("model" if part == "backbone" else part)
             yield part, network(config[part], size)
-    yield "size", f"{megabytes(found['bytes'])} in {config.get('dtype', 'float32')}" if found["bytes"] else ""
+    yield "size", f"{megabytes(about['bytes'])} in {config.get('dtype', 'float32')}" if about["bytes"] else ""
     yield "licence", config.get("license") or "not stated"
-    yield "from", origin(found)
+    yield "from", origin(about)
     yield "plug-ins", ", ".join(f"{name} {version}" for name, version in config.get("requires", {}).items())
-    yield "folder", found["folder"]
+    yield "folder", about["folder"]
 
 
 def network(part: Mapping[str, Any], size: int | None) -> str:
@@ -94,27 +94,27 @@ def network(part: Mapping[str, Any], size: int | None) -> str:
     return f"{part['name']}({given})" + (f", {size:,} parameters" if size else "")
 
 
-def origin(found: Mapping[str, Any]) -> str:
+def origin(about: Mapping[str, Any]) -> str:
     """Where a model comes from: the Hub, a folder, or the package that brings it."""
-    if hub := found["hub"]:
+    if hub := about["hub"]:
         return f"{hub['repo']}@{hub['revision']} on the Hub"
-    if "owner" not in found:
+    if "owner" not in about:
         return "a folder"
-    built_in = found["owner"] == "gantl_zoo"
-    return "gantl_zoo, built in" if built_in else f"the plug-in {found['owner']} {found['version']}".rstrip()
+    built_in = about["owner"] == "gantl_zoo"
+    return "gantl_zoo, built in" if built_in else f"the plug-in {about['owner']} {about['version']}".rstrip()
 
 
-def metrics(found: list[Mapping[str, Any]]) -> list[str]:
+def metrics(results: list[Mapping[str, Any]]) -> list[str]:
     """A table of values beside those of real images, and what they were measured on."""
-    if not found:
+    if not results:
         return []
     lines = [["", "value", "real images"]]
-    for one in found:
+    for one in results:
         floor = one.get("floor")
         lines.append([str(one["name"]), f"{one['value']:.4g}", "" if floor is None else f"{floor:.4g}"])
-    if all(one.get("floor") is None for one in found):
+    if all(one.get("floor") is None for one in results):
         lines = [line[:2] for line in lines[1:]]
-    on = dict.fromkeys(str(one["on"]) for one in found if one.get("on"))
+    on = dict.fromkeys(str(one["on"]) for one in results if one.get("on"))
     return [*table(lines, right=(1, 2)), *(line for text in on for line in paragraph(f"on {text}"))]
 
 

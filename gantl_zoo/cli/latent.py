@@ -143,14 +143,14 @@ def directions(
     from gantl_zoo.latent.effects import effects
 
     gan = load(name, device)
-    found = find_directions(gan, method, count=count, layers=chosen)
+    result = find_directions(gan, method, count=count, layers=chosen)
     judged = None if classifier is None else extractor_named(classifier, gan.image_shape)
     how: dict[str, Any] = {"labels": label, "distance": distance, "truncation": truncation}
-    rows = effects(gan, found, **how, classifier=judged)
+    rows = effects(gan, result, **how, classifier=judged)
     from gantl_zoo.latent.pictures import save_directions
 
     settings: dict[str, Any] = {"labels": label, "truncation": truncation, "strength": strength}
-    folder = save_directions(gan, found, rows, out, numbers, **settings)
+    folder = save_directions(gan, result, rows, out, numbers, **settings)
     print("\n".join(table(rows)))
     print(folder)
 
@@ -159,11 +159,11 @@ def extractor_named(name: str, shape: tuple[int, int, int]) -> Any:
     """The classifier of that name for images (C, H, W). Raises `UsageError` for other networks."""
     from gantl_zoo.runs.extractor import trained
 
-    found = trained(name, channels=shape[0])
-    if not found.num_logits:
+    extractor = trained(name, channels=shape[0])
+    if not extractor.num_logits:
         raise UsageError(f"the classes of {name} are those of photographs; name another classifier")
-    found.check(shape)
-    return found
+    extractor.check(shape)
+    return extractor
 
 
 Targets = Annotated[
@@ -212,9 +212,9 @@ def project(
     from gantl_zoo.latent.project import project
 
     settings: dict[str, Any] = {"space": space, "distance": distance, "steps": steps, "seed": seed}
-    found = project(gan, images, **settings, starts=starts, tries=tries, labels=label)
-    folder = save_projection(found, out)
-    print("\n".join(table([{"image": number, **row} for number, row in enumerate(found.residuals)])))
+    projection = project(gan, images, **settings, starts=starts, tries=tries, labels=label)
+    folder = save_projection(projection, out)
+    print("\n".join(table([{"image": number, **row} for number, row in enumerate(projection.residuals)])))
     print(folder)
 
 

@@ -78,12 +78,12 @@ def blocks(
     from gantl_zoo.latent.ablation import ablate_blocks
 
     gan = load(name, device)
-    found = ablate_blocks(gan, numbers, labels=label)
+    ablated = ablate_blocks(gan, numbers, labels=label)
     whole = gan.generate(seeds=numbers, labels=label)
-    rows = [whole, *found.values()]
-    errors = [float((one - whole).square().mean()) for one in found.values()]
+    rows = [whole, *ablated.values()]
+    errors = [float((one - whole).square().mean()) for one in ablated.values()]
     captions = [["all blocks"]]
-    captions += [[f"without block {i}", f"error {e:.3f}"] for i, e in zip(found, errors, strict=True)]
+    captions += [[f"without block {i}", f"error {e:.3f}"] for i, e in zip(ablated, errors, strict=True)]
     heads = [f"seed {seed}" for seed in numbers]
     draw(torch.stack(rows), captions, heads, f"{gan.name}: what each block paints", out)
 

@@ -63,7 +63,7 @@ def list_names(
         return write_json([one for group in rows.values() for one in group], as_json)
     if not any(rows.values()):
         raise UnknownNameError(f"no name matches {pattern!r}; gantl-zoo list shows all")
-    print_page("\n\n".join(page(k, found) for k, found in rows.items() if found))
+    print_page("\n\n".join(page(k, entries) for k, entries in rows.items() if entries))
 
 
 def row(kind: str, name: str) -> dict[str, Any]:
@@ -111,10 +111,10 @@ def page(kind: str, rows: list[dict[str, Any]]) -> str:
     return "\n".join([bold(kind.capitalize()), *(f"  {line}" for line in lines)])
 
 
-def about(found: dict[str, Any]) -> str:
+def about(entry: dict[str, Any]) -> str:
     """The summary of a name, and the plug-in that brings it."""
-    owner = f"{found['owner']} {found['version']}".strip()
-    return " ".join(filter(None, [found["summary"], "" if found["owner"] == "gantl_zoo" else f"({owner})"]))
+    owner = f"{entry['owner']} {entry['version']}".strip()
+    return " ".join(filter(None, [entry["summary"], "" if entry["owner"] == "gantl_zoo" else f"({owner})"]))
 
 
 def list_hub(query: str, as_json: str | None, endpoint: str | None) -> None:

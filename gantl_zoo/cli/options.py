@@ -64,7 +64,7 @@ def field_options(
     maps a field to its option's name, where that differs.
     """
     texts, chosen, skipped = field_help(kind), set(only), set(without)
-    found: dict[str, tuple[Any, Any]] = {}
+    options: dict[str, tuple[Any, Any]] = {}
     for field in fields(kind):
         if field.name in skipped or (chosen and field.name not in chosen):
             continue
@@ -77,8 +77,8 @@ def field_options(
             rich_help_panel=panel,
             **SPECIAL.get(name, {}),
         )
-        found[name] = (Annotated[option_type, info], default_of(field))
-    return found
+        options[name] = (Annotated[option_type, info], default_of(field))
+    return options
 
 
 def sentence(text: str) -> str:
@@ -109,16 +109,16 @@ def arguments(words: Iterable[str] | None, option: str) -> dict[str, Any]:
     """Keyword arguments from `KEY=VALUE` words, or from a JSON object. Raises `UsageError`."""
     import json
 
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words or ():
         if not word.lstrip().startswith("{"):
-            found |= from_words([word], option)
+            values |= from_words([word], option)
             continue
         try:
-            found |= json.loads(word)
+            values |= json.loads(word)
         except ValueError as error:
             raise UsageError(f"{option} {word!r:.80} is not a valid JSON object: {error}") from error
-    return found
+    return values
 
 
 def network_arguments(name: str, what: str, panel: str = NETWORKS) -> Any:
@@ -134,8 +134,8 @@ def names(*kinds: str) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         from gantl_zoo.registry.builtins import REGISTRIES
 
-        found = [name for kind in kinds or REGISTRIES for name in REGISTRIES[kind].names("*")]
-        return sorted({name for name in found if name.startswith(incomplete)})
+        known = [name for kind in kinds or REGISTRIES for name in REGISTRIES[kind].names("*")]
+        return sorted({name for name in known if name.startswith(incomplete)})
 
     return complete
 

@@ -71,7 +71,7 @@ def new(
         "model": model,
     }
     check_package(name)
-    kinds = [kind for kind, wanted in chosen.items() if wanted]
+    kinds = [kind for kind, asked in chosen.items() if asked]
     folder = new_package(
         name, kinds, to, licence=asked_licence() if license is None else license, author=author
     )

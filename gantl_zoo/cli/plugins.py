@@ -52,24 +52,24 @@ def show_plugins(
 
         check_plugins(name, as_json)
         return
-    found = [state(plugin) for plugin in chosen(name)]
+    states = [state(plugin) for plugin in chosen(name)]
     if as_json is not None:
-        write_json(found, as_json)
-    elif not found:
+        write_json(states, as_json)
+    elif not states:
         print("no plug-ins are installed (or GANTL_ZOO_DISABLE_PLUGINS turns them off)")
     else:
-        for plugin in found:
+        for plugin in states:
             print("\n".join(lines(plugin)))
-    if any(plugin["broken"] for plugin in found):
+    if any(plugin["broken"] for plugin in states):
         raise typer.Exit(1)
 
 
 def chosen(name: str | None) -> list[Plugin]:
     """The plug-in of that name, or all. Raises `UnknownNameError`."""
-    found = [plugin for plugin in installed() if name is None or normalise(plugin.name) == normalise(name)]
-    if name is not None and not found:
+    matching = [plugin for plugin in installed() if name is None or normalise(plugin.name) == normalise(name)]
+    if name is not None and not matching:
         raise UnknownNameError(unknown("plug-in", name, [plugin.name for plugin in installed()]))
-    return found
+    return matching
 
 
 def state(plugin: Plugin) -> dict[str, Any]:
@@ -80,32 +80,32 @@ def state(plugin: Plugin) -> dict[str, Any]:
     names = [name_state(entry) for entry in plugin.entries]
     seconds = round(time.perf_counter() - start, 1)
     broken = [*plugin.wrong, *(one["error"] for one in names if one["error"])]
-    found = {"name": plugin.name, "version": plugin.version, "names": names, "broken": broken}
-    return found | {"seconds": seconds}
+    about = {"name": plugin.name, "version": plugin.version, "names": names, "broken": broken}
+    return about | {"seconds": seconds}
 
 
 def name_state(entry: Entry) -> dict[str, str]:
     """A plug-in's name: what is wrong with it, or another owner of the same name, or its new name."""
-    found = {"kind": singular(entry.kind), "name": entry.name, "error": "", "note": ""}
+    about = {"kind": singular(entry.kind), "name": entry.name, "error": "", "note": ""}
     if entry.instead:
-        return found | {"note": f"deprecated; it is now called {entry.instead}"}
+        return about | {"note": f"deprecated; it is now called {entry.instead}"}
     try:
         entry.load()
     except PluginError as error:
-        return found | {"error": str(error)}
+        return about | {"error": str(error)}
     others = [e for e in REGISTRIES[entry.kind].lookup(entry.name) if e != entry]
     if others:
-        found["note"] = f"reachable as {entry.qualified} only, because {others[0].owner} has {entry.name} too"
-    return found
+        about["note"] = f"reachable as {entry.qualified} only, because {others[0].owner} has {entry.name} too"
+    return about
 
 
 def lines(plugin: dict[str, Any]) -> list[str]:
     """A plug-in and its names, for people."""
     slow = plugin["seconds"] >= SLOW
     note = f" (takes {plugin['seconds']} s to import: import large packages inside functions)" if slow else ""
-    found = [f"{plugin['name']} {plugin['version']}{note}"]
+    text = [f"{plugin['name']} {plugin['version']}{note}"]
     for one in plugin["names"]:
         wrong = f"BROKEN: {one['error']}" if one["error"] else one["note"]
-        found.append(f"  {one['kind']} {one['name']}" + (f": {wrong}" if wrong else ""))
+        text.append(f"  {one['kind']} {one['name']}" + (f": {wrong}" if wrong else ""))
     listed = {one["error"] for one in plugin["names"]}
-    return found + [f"  BROKEN: {wrong}" for wrong in plugin["broken"] if wrong not in listed]
+    return text + [f"  BROKEN: {wrong}" for wrong in plugin["broken"] if wrong not in listed]

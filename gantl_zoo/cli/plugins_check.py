@@ -53,8 +53,8 @@ def chosen(name: str | None) -> list[Entry]:
 
     Raises `UnknownNameError`.
     """
-    if found := plugins(name):
-        return [entry for plugin in found for entry in plugin.entries if not entry.instead]
+    if matching := plugins(name):
+        return [entry for plugin in matching for entry in plugin.entries if not entry.instead]
     if name is None:
         return []
     if entries := named_entries(name):

@@ -136,10 +136,10 @@ def exported(file: str, device: str, unusable: list[str]) -> Any:
 
     if unusable:
         raise UsageError(f"{', '.join(unusable)} can't be used with an exported file: name the model itself")
-    found = runtime(file, device=device)
-    if not isinstance(found, OnnxGAN):
+    generator = runtime(file, device=device)
+    if not isinstance(generator, OnnxGAN):
         raise UsageError(f"{file} is a classifier, not a GAN")
-    return found
+    return generator
 
 
 def loaded(name: str, device: str, adapters: list[str] | None) -> Any:
@@ -210,9 +210,9 @@ def images_of(gan: Any, path: Path, label: int | None, settings: dict[str, Any])
     from gantl_zoo.latent.latents import Latents
     from gantl_zoo.viz.images import Images
 
-    found = Latents.load(path)
-    note_other_model(path, found.about, gan)
-    return Images(found.images(gan, label, **settings))
+    latents = Latents.load(path)
+    note_other_model(path, latents.about, gan)
+    return Images(latents.images(gan, label, **settings))
 
 
 def weighted(word: str) -> tuple[str, float]:

@@ -28,25 +28,25 @@ class DCGANExamples:
 
     def read(self, tree: Any) -> ImportedNetworks:
         """The networks. Raises `WeightsError`."""
-        found = states(tree)
-        weights = pick(found, GENERATORS, "generator", self.key)
+        parts = states(tree)
+        weights = pick(parts, GENERATORS, "generator", self.key)
         sizes = generator_sizes(weights)
-        critic = self.critic(found)
+        critic = self.critic(parts)
         part = None if critic is None else {"name": NAME, "config": discriminator_sizes(critic)}
         generator = {"name": NAME, "config": sizes}
         return ImportedNetworks(generator, weights, part, critic or {}, latent_dim=sizes["latent_dim"])
 
-    def critic(self, found: dict[str, State]) -> State | None:
+    def critic(self, parts: dict[str, State]) -> State | None:
         """The weights of the discriminator: of the second file, or beside the generator's."""
         if self.discriminator_file is not None:
             with located(self.discriminator_file):
                 state = discriminator_in(self.discriminator_file)
                 discriminator_sizes(state)  # names the second file in an error
                 return state
-        if len(found) < 2:
+        if len(parts) < 2:
             return None
         try:
-            return pick(found, DISCRIMINATORS, "discriminator")
+            return pick(parts, DISCRIMINATORS, "discriminator")
         except WeightsError:
             return None
 
@@ -79,13 +79,13 @@ def discriminator_sizes(weights: State) -> dict[str, Any]:
 
 def kernels(weights: State) -> list[int]:
     """The numbers of the layers `main.N` that have kernels."""
-    found = []
+    numbers = []
     for name, tensor in weights.items():
         head, _, tail = name.partition(".")
         number = tail.removesuffix(".weight")
         if head == "main" and tensor.ndim == 4 and number.isdecimal() and len(number) < 4:
-            found.append(int(number))
-    return sorted(found)
+            numbers.append(int(number))
+    return sorted(numbers)
 
 
 def expected(second: int) -> str:

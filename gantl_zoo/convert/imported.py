@@ -104,10 +104,10 @@ def copied(value: Any) -> Any:
 
 def hashes(path: Path, second: Path | None) -> dict[str, str]:
     """The names and SHA-256 of the file, and of a second one with the discriminator."""
-    found = {"file": printable(path.name), "sha256": sha256(path)}
+    sums = {"file": printable(path.name), "sha256": sha256(path)}
     if second is not None:
-        found |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
-    return found
+        sums |= {"discriminator_file": printable(second.name), "discriminator_sha256": sha256(second)}
+    return sums
 
 
 def check_target(folder: Path, name: str | None, licence: str | None) -> str:
@@ -133,18 +133,18 @@ def check_words(name: str, licence: str | None) -> str:
     return name
 
 
-def built(found: ImportedNetworks, path: Path, second: Path, name: str) -> GAN:
+def built(imported: ImportedNetworks, path: Path, second: Path, name: str) -> GAN:
     """The GAN with the weights in two files, or one. Raises `WeightsError` if they don't fit."""
-    parts = {"generator": found.generator}
-    networks = {"generator": network_of("generator", found.generator, found.generator_weights, path)}
-    if found.discriminator is not None:
-        parts["discriminator"] = found.discriminator
-        weights = found.discriminator_weights
-        networks["discriminator"] = network_of("discriminator", found.discriminator, weights, second)
-        names = found.generator["name"], found.discriminator["name"]
+    parts = {"generator": imported.generator}
+    networks = {"generator": network_of("generator", imported.generator, imported.generator_weights, path)}
+    if imported.discriminator is not None:
+        parts["discriminator"] = imported.discriminator
+        weights = imported.discriminator_weights
+        networks["discriminator"] = network_of("discriminator", imported.discriminator, weights, second)
+        names = imported.generator["name"], imported.discriminator["name"]
         check_pair((networks["generator"], networks["discriminator"]), *names)
     generator = networks["generator"]
-    stated = {"latent size": found.latent_dim, "number of classes": found.classes}
+    stated = {"latent size": imported.latent_dim, "number of classes": imported.classes}
     actual = {"latent size": int(generator.latent_dim), "number of classes": num_classes_of(generator)}
     for what, value in stated.items():
         if value is not None and value != actual[what]:
@@ -215,12 +215,12 @@ def sized(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)}{kind}"
 
 
-def report(gan: GAN, found: ImportedNetworks, licence: str | None, terms: str) -> None:
+def report(gan: GAN, imported: ImportedNetworks, licence: str | None, terms: str) -> None:
     """Say what was imported, what was left out, and what is known about the licence."""
     say(f"imported {gan!r}")
-    for note in found.notes:
+    for note in imported.notes:
         say(note)
-    if found.discriminator is None:
+    if imported.discriminator is None:
         say(
             "the model has no discriminator: sampling needs none; transfer starts with a fresh one, or with "
             "--strategy projected"

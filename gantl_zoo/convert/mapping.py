@@ -30,22 +30,22 @@ class Names:
 
 def read_mapping(mapping: str | Mapping[str, Any] | None) -> Names:
     """The mapping of a JSON file, or a mapping as it is, checked. Raises `UsageError`."""
-    found: Any = mapping or {}
+    names: Any = mapping or {}
     if isinstance(mapping, str):
         if not Path(mapping).is_file():
             raise UsageError(f"the mapping {mapping} does not exist")
         try:
-            found = read_json(Path(mapping), MAX_BYTES, "a mapping of names")
+            names = read_json(Path(mapping), MAX_BYTES, "a mapping of names")
         except WeightsError as error:
             raise UsageError(str(error)) from error
-    if not isinstance(found, Mapping):
-        raise UsageError(f'a mapping is a JSON object, {{"pattern": "name"}}, not a {type(found).__name__}')
-    if not any(isinstance(value, Mapping) for value in found.values()):
-        both = checked(found)
+    if not isinstance(names, Mapping):
+        raise UsageError(f'a mapping is a JSON object, {{"pattern": "name"}}, not a {type(names).__name__}')
+    if not any(isinstance(value, Mapping) for value in names.values()):
+        both = checked(names)
         return Names(both, both)
-    if not all(isinstance(value, Mapping) for value in found.values()) or not set(found) <= set(NETWORKS):
+    if not all(isinstance(value, Mapping) for value in names.values()) or not set(names) <= set(NETWORKS):
         raise UsageError('a mapping for each network is {"generator": {…}, "discriminator": {…}}')
-    parts = {network: checked(found.get(network, {})) for network in NETWORKS}
+    parts = {network: checked(names.get(network, {})) for network in NETWORKS}
     return Names(**parts, shared=False)
 
 
@@ -66,7 +66,7 @@ def renamed(weights: Mapping[str, Tensor], mapping: Mapping[str, str | None]) ->
     for the text of the pattern's `*` in the same place. A name without a pattern is kept; `null` leaves a
     tensor out.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         matches = ((new, texts(pattern, name)) for pattern, new in mapping.items())
         new, match = next(((new, match) for new, match in matches if match is not None), (name, None))
@@ -74,10 +74,10 @@ def renamed(weights: Mapping[str, Tensor], mapping: Mapping[str, str | None]) ->
             continue
         if match is not None:
             new = filled(new, match)
-        if new in found:
+        if new in tensors:
             raise UsageError(f"the mapping gives the name {new!r} to two tensors, {name} the second")
-        found[new] = tensor
-    return found
+        tensors[new] = tensor
+    return tensors
 
 
 def check_used(mapping: Mapping[str, str | None], names: Iterable[str]) -> None:
@@ -101,14 +101,14 @@ def texts(pattern: str, name: str) -> list[str] | None:
     end = len(name) - len(tail)
     if end < len(head) or not name.startswith(head) or not name.endswith(tail):
         return None
-    found: list[str] = []
+    parts: list[str] = []
     for part in reversed(middle):
         start = name.rfind(part, len(head), end)
         if start < 0:
             return None
-        found.append(name[start + len(part) : end])
+        parts.append(name[start + len(part) : end])
         end = start
-    return [name[len(head) : end], *reversed(found)]
+    return [name[len(head) : end], *reversed(parts)]
 
 
 def filled(name: str, texts: Iterable[str]) -> str:

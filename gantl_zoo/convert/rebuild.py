@@ -50,14 +50,14 @@ def name_of(module: Any, name: Any) -> Name:
     """The name, if a file of weights may have it. Raises `WeightsError`."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise WeightsError("it has a name that is not text")
-    found = Name(module, name)
-    if (module, name) in CALLS or (module, name) in CLASSES or is_module(found) or is_type(found):
-        return found
+    full = Name(module, name)
+    if (module, name) in CALLS or (module, name) in CLASSES or is_module(full) or is_type(full):
+        return full
     if module.startswith("dnnlib.tflib"):
         raise WeightsError(
             "it is a TensorFlow pickle; convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch"
         )
-    raise WeightsError(f"it names {found}, which is refused: files of weights don't need it; {advice(found)}")
+    raise WeightsError(f"it names {full}, which is refused: files of weights don't need it; {advice(full)}")
 
 
 def advice(name: Name) -> str:

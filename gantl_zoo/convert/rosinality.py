@@ -134,8 +134,8 @@ def mapped_mean(config: Mapping[str, Any], weights: Tensors) -> Tensor:
 
 def inner(weights: Tensors, prefix: str) -> dict[str, Tensor]:
     """The tensors of the module with this prefix, without it, in float32."""
-    found = {name: tensor for name, tensor in weights.items() if name.startswith(prefix)}
-    return {name.removeprefix(prefix): tensor.float() for name, tensor in found.items()}
+    tensors = {name: tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor.float() for name, tensor in tensors.items()}
 
 
 def generator_name(name: str) -> str:

@@ -15,8 +15,8 @@ MARKS = {"Model.": "r3gan", "mapping.": "stylegan2-ada", "g_ema": "rosinality", 
 
 def other_format(names: Iterable[Any]) -> str:
     """A hint, if keys of a file or names of tensors are those of another format; else ""."""
-    found = {to for name in names for start, to in MARKS.items() if str(name).startswith(start)}
-    return f"; try the format {found.pop()}" if len(found) == 1 else ""
+    formats = {to for name in names for start, to in MARKS.items() if str(name).startswith(start)}
+    return f"; try the format {formats.pop()}" if len(formats) == 1 else ""
 
 
 def networks_of(tree: Any, program: str) -> tuple[Persisted, Persisted | None]:
@@ -41,10 +41,10 @@ def attribute(network: Persisted, path: str, name: str) -> Any:
     """An attribute of a module inside a pickled network; None if the module or the attribute is missing."""
     for part in path.split("."):
         inner = network.state.get("_modules")
-        found = inner.get(part) if isinstance(inner, Mapping) else None
-        if not isinstance(found, Persisted):
+        child = inner.get(part) if isinstance(inner, Mapping) else None
+        if not isinstance(child, Persisted):
             return None
-        network = found
+        network = child
     return network.state.get(name)
 
 

@@ -51,12 +51,12 @@ class StateDict:
 
     def read(self, tree: Any) -> ImportedNetworks:
         """The networks. Raises `WeightsError`, and `UsageError` for a mapping that doesn't fit."""
-        found = states(tree)
-        weights = pick(found, GENERATORS, "generator", self.key)
+        parts = states(tree)
+        weights = pick(parts, GENERATORS, "generator", self.key)
         critic: State = {}
         if self.discriminator is not None:
             file = self.discriminator_file
-            critic = discriminator_beside(found, weights) if file is None else discriminator_in(file)
+            critic = discriminator_beside(parts, weights) if file is None else discriminator_in(file)
         names = self.names
         check_used(names.generator, [*weights, *(critic if names.shared else ())])
         check_used(names.discriminator, [*critic, *(weights if names.shared else ())])

@@ -66,11 +66,11 @@ def is_name(key: Any) -> bool:
 
 def bare(tensors: Mapping[str, Tensor]) -> State:
     """The tensors without the prefixes of wrappers, if all names have them."""
-    found = dict(tensors)
+    state = dict(tensors)
     for _ in range(MOST_WRAPPERS):
-        wrapper = next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), "")
-        found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
-    return found
+        wrapper = next((w for w in WRAPPERS if all(name.startswith(w) for name in state)), "")
+        state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+    return state
 
 
 def discriminator_in(file: str) -> State:
@@ -79,9 +79,9 @@ def discriminator_in(file: str) -> State:
         return pick(states(read(file)), DISCRIMINATORS, "discriminator")
 
 
-def discriminator_beside(found: Mapping[str, State], generator: State) -> State:
+def discriminator_beside(parts: Mapping[str, State], generator: State) -> State:
     """The discriminator's state dict in the file with the generator's. Raises `WeightsError`."""
-    rest = {place: state for place, state in found.items() if state is not generator}
+    rest = {place: state for place, state in parts.items() if state is not generator}
     if not [place for place in rest if simple(place) not in GENERATORS]:
         raise WeightsError(
             "the file has no discriminator: give --discriminator-file, or leave --discriminator out"
@@ -89,27 +89,27 @@ def discriminator_beside(found: Mapping[str, State], generator: State) -> State:
     return pick(rest, DISCRIMINATORS, "discriminator")
 
 
-def pick(found: Mapping[str, State], names: Iterable[str], what: str, key: str | None = None) -> State:
+def pick(parts: Mapping[str, State], names: Iterable[str], what: str, key: str | None = None) -> State:
     """The state dict at `key`, else the one with one of the usual `names`, else the only one.
 
     Raises `WeightsError`, which lists the places of all.
     """
-    if key is not None and key in found:
-        return found[key]
-    usual = {simple(place): place for place in reversed(list(found))}
+    if key is not None and key in parts:
+        return parts[key]
+    usual = {simple(place): place for place in reversed(list(parts))}
     if key is None:
         if place := next((usual[name] for name in names if name in usual), None):
-            return found[place]
-        if len(found) == 1:
-            return next(iter(found.values()))
-    places = ", ".join(place or "(top level)" for place in found) or "there are none"
+            return parts[place]
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+    places = ", ".join(place or "(top level)" for place in parts) or "there are none"
     asked = f"it has no state dict {key!r}" if key else f"it doesn't say which state dict is the {what}'s"
     raise WeightsError(f"{asked}; those in the file: {places:.300}")
 
 
 def simple(place: str) -> str:
     """A place in lower case without an ending such as "_state_dict"."""
-    found = place.lower()
+    short = place.lower()
     for ending in ENDINGS:
-        found = found.removesuffix(ending)
-    return found.rpartition(".")[2]
+        short = short.removesuffix(ending)
+    return short.rpartition(".")[2]

@@ -72,8 +72,8 @@ def discriminator_part(network: Persisted | None) -> tuple[dict[str, Any] | None
 
 def group_size(network: Persisted) -> dict[str, int]:
     """The setting `mbstd_group`; a `group_size` of None means the whole batch."""
-    found = attribute(network, "b4", "_modules")
-    layer = found.get("mbstd") if isinstance(found, dict) else None
+    layers = attribute(network, "b4", "_modules")
+    layer = layers.get("mbstd") if isinstance(layers, dict) else None
     if not isinstance(layer, Persisted) or "group_size" not in layer.state:
         return {}
     group = number(layer.state["group_size"], "group_size of b4.mbstd")

@@ -74,14 +74,14 @@ def unsupported(tensors: Tensors) -> str:
 
 def sizes(tensors: Tensors, pattern: str) -> list[int]:
     """The resolutions in the names that match. Raises `WeightsError` unless they double from 4 or 8 on."""
-    found = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
-    if not found or found != [found[0] << step for step in range(len(found))] or found[0] not in (4, 8):
-        shown = ", ".join(map(str, found[:12])) or "none"
-        hint = "" if found else other_format(tensors)
+    sides = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name)))
+    if not sides or sides != [sides[0] << step for step in range(len(sides))] or sides[0] not in (4, 8):
+        shown = ", ".join(map(str, sides[:12])) or "none"
+        hint = "" if sides else other_format(tensors)
         raise WeightsError(
             f"not a StyleGAN2 network: its blocks have the resolutions {shown}, not 4, 8, 16, …{hint}"
         )
-    return found
+    return sides
 
 
 def layers(tensors: Tensors) -> int:
@@ -109,9 +109,9 @@ def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
 def with_filters(tensors: Tensors) -> dict[str, Tensor]:
     """The tensors, and the low-pass filter of each layer and block that has one."""
     layer = r"((synthesis\.)?b\d+)\.(conv|conv0|conv1|skip|fromrgb)\.weight"
-    found = [match for name in tensors if (match := re.fullmatch(layer, name))]
-    owners = {match[0].removesuffix(".weight") for match in found}
-    owners |= {match[1] for match in found if match[1] != "b4"}  # the discriminator's last block has none
+    matches = [match for name in tensors if (match := re.fullmatch(layer, name))]
+    owners = {match[0].removesuffix(".weight") for match in matches}
+    owners |= {match[1] for match in matches if match[1] != "b4"}  # the discriminator's last block has none
     return dict(tensors) | {f"{owner}.resample_filter": new_kernel() for owner in sorted(owners)}
 
 

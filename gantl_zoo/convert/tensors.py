@@ -40,10 +40,10 @@ def embedded(use: Use, data: Any) -> Storage:
     if not isinstance(data, bytes) or use.embedded is None:
         raise WeightsError("it embeds a storage that is not bytes, or one inside another")
     use.copied(len(data))
-    found = use.embedded(data, use)
-    if not isinstance(found, Storage):
+    storage = use.embedded(data, use)
+    if not isinstance(storage, Storage):
         raise WeightsError("it embeds something other than a storage")
-    return found
+    return storage
 
 
 def tensor(use: Use, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:

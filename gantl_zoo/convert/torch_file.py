@@ -42,14 +42,14 @@ def read_legacy(data: bytes, use: Use) -> Any:
             storages[key] = Storage(torch.zeros(count, dtype=dtype))
         return storages[key]
 
-    found = Machine(file, use, persistent(allocate)).load()
+    value = Machine(file, use, persistent(allocate)).load()
     keys = Machine(file, use).load()
     known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not known or sorted(keys) != sorted(storages):
         raise WeightsError("its storages are not those that its tensors need")
     for key in keys:
         read_storage(file, storages[key])
-    return found
+    return value
 
 
 def read_storage(file: io.BytesIO, storage: Storage) -> None:
@@ -90,13 +90,13 @@ def read_zip(data: bytes, use: Use) -> Any:
 def persistent(storage: Callable[[str, torch.dtype, int], Storage]) -> Callable[[Any], Storage | Name]:
     """What rebuilds a storage from its persistent id, ("storage", type, key, device, number of values)."""
 
-    def rebuild(found: Any) -> Storage | Name:
-        found = found if isinstance(found, tuple) else ()
-        if found[:1] == ("module",) and len(found) == 4 and isinstance(found[1], Name):
-            return found[1]  # a class; its source text is ignored
-        if len(found) not in (5, 6) or found[0] != "storage":
+    def rebuild(saved: Any) -> Storage | Name:
+        saved = saved if isinstance(saved, tuple) else ()
+        if saved[:1] == ("module",) and len(saved) == 4 and isinstance(saved[1], Name):
+            return saved[1]  # a class; its source text is ignored
+        if len(saved) not in (5, 6) or saved[0] != "storage":
             raise WeightsError("it refers to data that is not a storage")
-        _, kind, key, _, count, *view = found
+        _, kind, key, _, count, *view = saved
         if not isinstance(kind, Name) or kind.name not in STORAGES or view not in ([], [None]):
             raise WeightsError("it has a storage of a type that is not supported")
         if not isinstance(key, str) or not KEY.fullmatch(key) or type(count) is not int or count < 0:
@@ -132,10 +132,10 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
 
 def folder_of(names: list[str]) -> str:
     """The folder in the archive that has the pickle."""
-    found = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
-    if len(found) != 1:
+    folders = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
+    if len(folders) != 1:
         raise WeightsError("its zip has several data.pkl: unpack it, and give the file of weights inside")
-    return found[0]
+    return folders[0]
 
 
 def from_bytes(raw: bytes, dtype: torch.dtype) -> torch.Tensor:

@@ -66,10 +66,10 @@ def _named(module: Any, prefix: str, walk: Walk) -> Iterator[tuple[str, Tensor]]
 
 
 def _items(module: Persisted, group: str) -> list[tuple[str, Any]]:
-    found = module.state.get(group) or {}
-    if not isinstance(found, dict):
-        raise WeightsError(f"the {group} of a {module.class_name} are a {kind(found)}, not a dict")
-    return [(str(name), value) for name, value in found.items()]
+    members = module.state.get(group) or {}
+    if not isinstance(members, dict):
+        raise WeightsError(f"the {group} of a {module.class_name} are a {kind(members)}, not a dict")
+    return [(str(name), value) for name, value in members.items()]
 
 
 def children(value: Any) -> list[Any]:

@@ -78,6 +78,6 @@ def embedded(data: bytes, use: Use) -> Any:
         raise WeightsError("it embeds something other than a storage")
     inner = Use(use.size)
     vars(inner).update({count: getattr(use, count) for count in COUNTS})
-    found = read_legacy(data, inner)
+    value = read_legacy(data, inner)
     vars(use).update({count: getattr(inner, count) for count in COUNTS})
-    return found
+    return value

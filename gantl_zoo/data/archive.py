@@ -131,7 +131,7 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def walk(source: Path, wanted: Callable[[str], bool]) -> Iterator[str]:
+def walk(source: Path, allowed: Callable[[str], bool]) -> Iterator[str]:
     """Yield the paths of all files below a folder, relative to it, except those in unwanted folders.
 
     Links to folders are followed, each folder once.
@@ -143,13 +143,13 @@ def walk(source: Path, wanted: Callable[[str], bool]) -> Iterator[str]:
             continue
         entered.add(real)
         try:
-            with os.scandir(place) as found:
-                entries = list(found)
+            with os.scandir(place) as scanned:
+                entries = list(scanned)
         except OSError as error:
             warn(f"{source}: {error.filename} can't be listed ({error.strerror}); it is left out")
             continue
         yield from (inside + entry.name for entry in entries if _is(entry.is_file))
-        folders = [entry for entry in entries if wanted(entry.name) and _is(entry.is_dir)]
+        folders = [entry for entry in entries if allowed(entry.name) and _is(entry.is_dir)]
         folders.sort(key=lambda entry: (entry.is_symlink(), entry.name), reverse=True)
         waiting += [(entry.path, f"{inside}{entry.name}/") for entry in folders]
 

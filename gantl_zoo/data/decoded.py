@@ -33,7 +33,7 @@ PATIENCE = 1.0  # seconds after which a process says that it waits for another o
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """A set of images: the files `names` of `source`, with the hashes of their content, made squares of
     `image_size` as `fit` says. All of them need about `size` bytes.
     """
@@ -54,13 +54,13 @@ class Wanted:
 
     def path(self, folder: Path) -> Path:
         """The file of these images, whatever the source was called when it was written."""
-        for found in folder.glob(f"*-{self.key}.images"):
-            return found
+        for path in folder.glob(f"*-{self.key}.images"):
+            return path
         size = f"{self.image_size}px" if self.image_size else "own-size"
         return folder / f"{plain(self.source.absolute().name)}-{size}-{self.key}.images"
 
 
-def decoded(wanted: Wanted, decode: Callable[[Sink], Decoding]) -> tuple[Decoding, Rows | None]:
+def decoded(request: Request, decode: Callable[[Sink], Decoding]) -> tuple[Decoding, Rows | None]:
     """What is known about the images, and the images; `decode(sink)` reads them at first use.
 
     Rows are None without a cache, and if the cache has no room or can't be written, which a warning says. If
@@ -71,42 +71,42 @@ def decoded(wanted: Wanted, decode: Callable[[Sink], Decoding]) -> tuple[Decodin
     folder = kept_in("images")
     if folder is None:
         return decode(lambda pixels: None), None
-    path = wanted.path(folder)
-    if found := opened(wanted, path):
-        return found
+    path = request.path(folder)
+    if ready := opened(request, path):
+        return ready
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{path.name}.lock"))
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
-            say(f"{wanted.source}: another process decodes these images; waiting for it")
+            say(f"{request.source}: another process decodes these images; waiting for it")
             lock.acquire()
     except OSError as error:
-        return _without(wanted, f"{folder} can't be written ({error.strerror or error})", decode)
+        return _without(request, f"{folder} can't be written ({error.strerror or error})", decode)
     try:
-        return opened(wanted, path) or _written(wanted, path, decode)
+        return opened(request, path) or _written(request, path, decode)
     finally:
         lock.release()
 
 
-def opened(wanted: Wanted, path: Path) -> tuple[Decoding, Rows] | None:
+def opened(request: Request, path: Path) -> tuple[Decoding, Rows] | None:
     """The content of the file at `path`; None if it is missing, damaged or of other images."""
     try:
         facts, arrays = table_of(path)
         kept_at, corrupt = arrays["kept"].tolist(), facts["corrupt"]
         decoding = Decoding(
-            kept=[wanted.names[i] for i in kept_at],
+            kept=[request.names[i] for i in kept_at],
             shapes={tuple(shape) for shape in facts["shapes"]},
             sizes=list(map(tuple, arrays["sizes"].tolist())),
             transparent=arrays["transparent"].tolist(),
-            corrupt={wanted.names[i]: reason for i, reason in corrupt},
+            corrupt={request.names[i]: reason for i, reason in corrupt},
             deep=facts["deep"],
             brightest=facts["brightest"],
             reduced=facts["reduced"],
         )
         lengths = arrays["lengths"]
-        rows = Rows(path, np.cumsum(lengths) - lengths, lengths, decoding.shape(wanted.source))
+        rows = Rows(path, np.cumsum(lengths) - lengths, lengths, decoding.shape(request.source))
     except FileNotFoundError:
         return None
     except DamagedRows as error:
@@ -118,21 +118,23 @@ def opened(wanted: Wanted, path: Path) -> tuple[Decoding, Rows] | None:
     return decoding, rows
 
 
-def _written(wanted: Wanted, path: Path, decode: Callable[[Sink], Decoding]) -> tuple[Decoding, Rows | None]:
+def _written(
+    request: Request, path: Path, decode: Callable[[Sink], Decoding]
+) -> tuple[Decoding, Rows | None]:
     """Decode the images and write them to `path`. If the disk is full, decoding goes on without it."""
-    if reason := make_room(path, wanted.size):
-        return _without(wanted, reason, decode)
+    if reason := make_room(path, request.size):
+        return _without(request, reason, decode)
     result: list[Decoding] = []
     try:
         with replace_file(path) as beside, open(beside, "wb", buffering=1 << 20) as file:
             writer = Writer(file)
-            sink = Cautious(writer, wanted.size)
+            sink = Cautious(writer, request.size)
             result.append(decode(sink))
             if result[0].refused():
                 raise Unusable
             if error := sink.error or result[0].unsure:
                 raise error
-            writer.finish(*_facts(wanted, result[0]))
+            writer.finish(*_facts(request, result[0]))
     except Unusable:
         pass
     except OSError as error:
@@ -140,10 +142,10 @@ def _written(wanted: Wanted, path: Path, decode: Callable[[Sink], Decoding]) -> 
         if result and error is result[0].unsure:
             reason = f"they may change ({error})"
         if not result:
-            return _without(wanted, reason, decode)
-        _tell(wanted, reason)
-    found = opened(wanted, path) if path.exists() else None
-    return found or (result[0], None)
+            return _without(request, reason, decode)
+        _tell(request, reason)
+    ready = opened(request, path) if path.exists() else None
+    return ready or (result[0], None)
 
 
 class Unusable(ZooError):
@@ -174,11 +176,11 @@ class Cautious:
                 os.ftruncate(self.writer.file.fileno(), 0)
 
 
-def _facts(wanted: Wanted, decoding: Decoding) -> tuple[dict[str, object], dict[str, object]]:
+def _facts(request: Request, decoding: Decoding) -> tuple[dict[str, object], dict[str, object]]:
     """The table of a file: JSON values and arrays. Files are stored by number, since names may change."""
-    number = {name: i for i, name in enumerate(wanted.names)}
+    number = {name: i for i, name in enumerate(request.names)}
     about = {
-        "source": str(wanted.source),
+        "source": str(request.source),
         "corrupt": [[number[name], reason] for name, reason in decoding.corrupt.items()],
         "shapes": sorted(map(list, decoding.shapes)),
         "deep": decoding.deep,
@@ -193,13 +195,13 @@ def _facts(wanted: Wanted, decoding: Decoding) -> tuple[dict[str, object], dict[
     return about, arrays
 
 
-def _without(wanted: Wanted, reason: str, decode: Callable[[Sink], Decoding]) -> tuple[Decoding, None]:
-    _tell(wanted, reason)
+def _without(request: Request, reason: str, decode: Callable[[Sink], Decoding]) -> tuple[Decoding, None]:
+    _tell(request, reason)
     return decode(lambda pixels: None), None
 
 
-def _tell(wanted: Wanted, reason: str) -> None:
-    warn(f"{wanted.source}: decoded images are not kept: {reason}; each epoch decodes them again")
+def _tell(request: Request, reason: str) -> None:
+    warn(f"{request.source}: decoded images are not kept: {reason}; each epoch decodes them again")
 
 
 def make_room(path: Path, needed: int) -> str:

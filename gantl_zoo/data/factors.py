@@ -67,13 +67,13 @@ class Factors:
 
     def values(self, column: int) -> Values:
         """The values of a factor, in numeric order if all are whole numbers. Raises `DataError` for one."""
-        found = {values[column] for values in self.rows.values()}
-        if len(found) < 2:
+        texts = {values[column] for values in self.rows.values()}
+        if len(texts) < 2:
             raise DataError(
                 f"{self.path}: the factor {self.names[column]} has one value only; a classifier needs two"
             )
-        whole = all(value.isdecimal() for value in found)
-        return tuple(sorted(found, key=lambda value: (int(value) if whole else 0, value)))
+        whole = all(value.isdecimal() for value in texts)
+        return tuple(sorted(texts, key=lambda value: (int(value) if whole else 0, value)))
 
     def labelled(self, images: ImageData, source: Path, factors: Sequence[str]) -> ImageData:
         """The images of a folder or zip, labelled by their combination of `factors`.

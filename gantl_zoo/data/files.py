@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.data.decode import Pixels, decode
-from gantl_zoo.data.decoded import Sink, Wanted, decoded
+from gantl_zoo.data.decoded import Request, Sink, decoded
 from gantl_zoo.data.decoding import Decoding, bytes_of_one, decode_all
 from gantl_zoo.data.fit import CROP
 from gantl_zoo.data.images import ImageData
@@ -57,9 +57,9 @@ def load(
     names = listed if laid_out.splits else _part(source, laid_out, split, split_by, hashed)
     one = bytes_of_one(reader(source), names, image_size)
     check_memory(source.name, min(len(names), BATCH) * one, image_size)
-    wanted = Wanted(source, names, [hashed[name] for name in names], image_size, fit, len(names) * one)
-    read = _streamed if wanted.size > memory_limit() else _in_memory
-    decoding, pixels = read(wanted, one)
+    request = Request(source, names, [hashed[name] for name in names], image_size, fit, len(names) * one)
+    read = _streamed if request.size > memory_limit() else _in_memory
+    decoding, pixels = read(request, one)
     if isinstance(pixels, Stream) and split_by != "path":
         pixels.hashed = [hashed[name] for name in decoding.kept]
     labels, classes = _labelled(laid_out, decoding.kept)
@@ -70,33 +70,33 @@ def load(
     )
 
 
-def _in_memory(wanted: Wanted, one: int) -> tuple[Decoding, Tensor]:
+def _in_memory(request: Request, one: int) -> tuple[Decoding, Tensor]:
     """Decode all images into one tensor (N, C, H, W). Raises `DataError`."""
     arrays: list[Pixels] = []
-    make = partial(decode, image_size=wanted.image_size, fit=wanted.fit)
-    decoding = decode_all(reader(wanted.source), [*wanted.names], make, one, arrays.append)
-    decoding.check(wanted.source)
-    return decoding, torch.from_numpy(_stack(arrays, decoding.shape(wanted.source)))
+    make = partial(decode, image_size=request.image_size, fit=request.fit)
+    decoding = decode_all(reader(request.source), [*request.names], make, one, arrays.append)
+    decoding.check(request.source)
+    return decoding, torch.from_numpy(_stack(arrays, decoding.shape(request.source)))
 
 
-def _streamed(wanted: Wanted, one: int) -> tuple[Decoding, Stream]:
+def _streamed(request: Request, one: int) -> tuple[Decoding, Stream]:
     """Decode all images at first use, and stream them from the cache or from their files."""
-    settings = {"image_size": wanted.image_size, "fit": wanted.fit}
+    settings = {"image_size": request.image_size, "fit": request.fit}
 
     def read_all(sink: Sink) -> Decoding:
         make = partial(decode, **settings, fast=True)  # type: ignore[arg-type]  # one key is an int, one a str
-        read = Checked(reader(wanted.source), dict(zip(wanted.names, wanted.hashed, strict=True)))
-        decoding = decode_all(read, [*wanted.names], make, one, sink)
+        read = Checked(reader(request.source), dict(zip(request.names, request.hashed, strict=True)))
+        decoding = decode_all(read, [*request.names], make, one, sink)
         decoding.unsure = read.error
         return decoding
 
-    decoding, rows = decoded(wanted, read_all)
-    decoding.check(wanted.source)
-    shape = decoding.shape(wanted.source)
+    decoding, rows = decoded(request, read_all)
+    decoding.check(request.source)
+    shape = decoding.shape(request.source)
     make = partial(_as_tensor, **settings, channels=shape[0])  # type: ignore[arg-type]
     exact = make if decoding.reduced else None
     fast = partial(make, fast=True)
-    return decoding, Stream(wanted.source, decoding.kept, shape, reader, fast, exact=exact, rows=rows)
+    return decoding, Stream(request.source, decoding.kept, shape, reader, fast, exact=exact, rows=rows)
 
 
 class Checked:

@@ -43,10 +43,10 @@ class HubRows(Archive):
 
     @classmethod
     def address(cls, place: str) -> str:
-        found = Address.of(place)
-        if found.local:
-            return str(found._replace(place=os.path.abspath(found.place)))
-        return str(found._replace(revision=commit_of(found.place, found.revision)))
+        address = Address.of(place)
+        if address.local:
+            return str(address._replace(place=os.path.abspath(address.place)))
+        return str(address._replace(revision=commit_of(address.place, address.revision)))
 
     @property
     def name(self) -> str:
@@ -82,7 +82,7 @@ class HubRows(Archive):
         return {name: sum_of(self.read, name) for name in names}
 
     def labels(self) -> tuple[dict[str, str], tuple[str, ...]] | None:
-        found: dict[str, str] = {}
+        labels: dict[str, str] = {}
         classes: tuple[str, ...] = ()
         rows: dict[str, list[str]] = {split: [] for split in self.tables}
         for name in self.paths():
@@ -99,8 +99,8 @@ class HubRows(Archive):
             known = tuple(map(str, getattr(feature, "names", None) or sorted(set(values))))
             classes = tuple(dict.fromkeys([*classes, *known]))
             texts = [known[value] if hasattr(feature, "names") else str(value) for value in values]
-            found |= dict(zip(rows[split], texts, strict=True))
-        return found, classes
+            labels |= dict(zip(rows[split], texts, strict=True))
+        return labels, classes
 
     def origin(self) -> str:
         address = str(self.source)

@@ -35,13 +35,13 @@ class Address(NamedTuple):
     @classmethod
     def of(cls, text: str) -> Address:
         """Parse an address. Raises `DataError`."""
-        found = PATTERN.fullmatch(text.replace(os.sep, "/"))  # a `Path` on Windows has backslashes
-        if found is None:
+        match = PATTERN.fullmatch(text.replace(os.sep, "/"))  # a `Path` on Windows has backslashes
+        if match is None:
             raise DataError(f"{text!r} is not a valid address; write hf:USER/NAME, or hf:USER/NAME:SPLIT")
-        place, config = os.path.expanduser(found["place"]), None
+        place, config = os.path.expanduser(match["place"]), None
         if re.fullmatch("[^./~:][^/:]*/[^/]+/[^/]+", place) and not os.path.isdir(place):
             place, _, config = place.rpartition("/")
-        return cls(place, config, found["revision"], found["split"] or None)
+        return cls(place, config, match["revision"], match["split"] or None)
 
     @property
     def local(self) -> bool:
@@ -73,8 +73,8 @@ def prepared(address: Address) -> list[Path]:
     """The folders of the library's cache with a data set of the Hub, one for each commit, the newest last."""
     datasets = library()
     place = Path(datasets.config.HF_DATASETS_CACHE, address.place.replace("/", "___"))
-    found = place.glob(f"{address.config or '*'}/*/{address.revision or '*'}/dataset_info.json")
-    folders = [path.parent for path in found if COMMIT.fullmatch(path.parent.name)]
+    infos = place.glob(f"{address.config or '*'}/*/{address.revision or '*'}/dataset_info.json")
+    folders = [path.parent for path in infos if COMMIT.fullmatch(path.parent.name)]
     return sorted(folders, key=lambda folder: folder.stat().st_mtime)
 
 
@@ -90,11 +90,11 @@ def tables_of(address: Address, files: tuple[tuple[str, Stamp], ...]) -> dict[st
     with explained(address), quietly(datasets):
         if address.local:
             names = datasets.get_dataset_split_names(address.place, address.config)
-            wanted = wanted_splits(address, names)
-            tables = datasets.load_dataset(address.place, address.config, split=wanted)
+            splits = splits_of(address, names)
+            tables = datasets.load_dataset(address.place, address.config, split=splits)
         else:
-            wanted, tables = tables_of_commit(datasets, address)
-        return dict(zip(map(plain_split, wanted), map(encoded, tables), strict=True))
+            splits, tables = tables_of_commit(datasets, address)
+        return dict(zip(map(plain_split, splits), map(encoded, tables), strict=True))
 
 
 def tables_of_commit(datasets: Any, address: Address) -> tuple[list[str], list[Any]]:
@@ -109,19 +109,19 @@ def tables_of_commit(datasets: Any, address: Address) -> tuple[list[str], list[A
     address = address._replace(config=address.config or default_config(datasets, address))
     if len(folders := prepared(address)) != 1:
         names = datasets.get_dataset_split_names(address.place, address.config, revision=address.revision)
-        wanted = wanted_splits(address, names)
-        tables = datasets.load_dataset(address.place, address.config, revision=address.revision, split=wanted)
+        splits = splits_of(address, names)
+        tables = datasets.load_dataset(address.place, address.config, revision=address.revision, split=splits)
         if len(folders := prepared(address)) != 1:
             if any(str(address.revision) in file["filename"] for t in tables for file in t.cache_files):
-                return wanted, tables
+                return splits, tables
             raise DataError(
                 f"{address}: the commit {address.revision} is not in the cache; read it once online"
             )
     info = datasets.DatasetInfo.from_directory(str(folders[0]))
-    wanted = wanted_splits(address, list(info.splits))
+    splits = splits_of(address, list(info.splits))
     opened = ArrowReader(str(folders[0]), info)
     name = info.dataset_name or address.place.rpartition("/")[2]
-    return wanted, [datasets.Dataset(**opened.read(name, split, info.splits.values())) for split in wanted]
+    return splits, [datasets.Dataset(**opened.read(name, split, info.splits.values())) for split in splits]
 
 
 def default_config(datasets: Any, address: Address) -> str | None:
@@ -151,10 +151,10 @@ def encoded(table: Any) -> Any:
 
 def image_column(table: Any) -> str:
     """The column with images. Raises `DataError` if there is none."""
-    found = [name for name, kind in table.features.items() if type(kind).__name__ == "Image"]
-    if not found:
+    columns = [name for name, kind in table.features.items() if type(kind).__name__ == "Image"]
+    if not columns:
         raise DataError(f"the data set has no column of images, only {', '.join(table.features)}")
-    return next((name for name in IMAGES if name in found), found[0])
+    return next((name for name in IMAGES if name in columns), columns[0])
 
 
 def file_of(path: str, address: Address) -> Path:
@@ -178,12 +178,12 @@ def file_of(path: str, address: Address) -> Path:
 
 def label_column(table: Any) -> str | None:
     """The column with class labels; None if there is none."""
-    found = [name for name, kind in table.features.items() if type(kind).__name__ == "ClassLabel"]
+    columns = [name for name, kind in table.features.items() if type(kind).__name__ == "ClassLabel"]
     plain = [name for name in LABELS if getattr(table.features.get(name), "dtype", "") in ("int64", "string")]
-    return next((name for name in LABELS if name in found), (found + plain + [None])[0])
+    return next((name for name in LABELS if name in columns), (columns + plain + [None])[0])
 
 
-def wanted_splits(address: Address, names: Sequence[str]) -> list[str]:
+def splits_of(address: Address, names: Sequence[str]) -> list[str]:
     """The split of the address, or those that `chosen_splits` chooses. Raises `DataError`."""
     if address.split is None:
         return chosen_splits(address, names)

@@ -117,28 +117,28 @@ class ImageData:
         treatment = None if self.treatment is None else self.treatment.select(index)
         return replace(self, images=images, labels=labels, ids=ids, treatment=treatment)
 
-    def of_classes(self, wanted: str) -> ImageData:
-        """The images of the `wanted` classes, renumbered in that order.
+    def of_classes(self, names: str) -> ImageData:
+        """The images of the `names` classes, renumbered in that order.
 
         Classes are numbers, ranges or names, separated by commas, such as "0-4" or "7,9". A name may contain
         commas itself. Raises `DataError` for classes that the data does not have.
         """
         if self.labels is None:
-            raise DataError(f"{self.name} has no classes, so {wanted!r} can't be selected")
-        chosen = [label for part in self._parted(wanted) for label in self._numbers(part.strip())]
+            raise DataError(f"{self.name} has no classes, so {names!r} can't be selected")
+        chosen = [label for part in self._parted(names) for label in self._numbers(part.strip())]
         if len(set(chosen)) < len(chosen):
-            raise DataError(f"{self.name}: {wanted!r} names a class twice")
+            raise DataError(f"{self.name}: {names!r} names a class twice")
         place = torch.full((len(self.classes),), -1)
         place[chosen] = torch.arange(len(chosen))
         labels = place[self.labels]
         index = (labels >= 0).nonzero().squeeze(1)
         classes = tuple(self.classes[label] for label in chosen)
-        name = f"{self.name}-{wanted.replace(',', '-')}"
+        name = f"{self.name}-{names.replace(',', '-')}"
         return replace(self.select(index), labels=labels[index], classes=classes, name=name)
 
-    def _parted(self, wanted: str) -> list[str]:
-        """Split `wanted` at its commas, but not inside a class name: the longest name that fits wins."""
-        pieces, parts = wanted.split(","), []
+    def _parted(self, names: str) -> list[str]:
+        """Split `names` at its commas, but not inside a class name: the longest name that fits wins."""
+        pieces, parts = names.split(","), []
         while pieces:
             ends = range(len(pieces), 0, -1)
             end = next((end for end in ends if ",".join(pieces[:end]).strip() in self.classes), 1)
@@ -147,7 +147,7 @@ class ImageData:
         return parts
 
     def _numbers(self, part: str) -> list[int]:
-        """The numbers of the classes that one part of `wanted` selects. Raises `DataError`."""
+        """The numbers of the classes that one part of `names` selects. Raises `DataError`."""
         if part in self.classes:
             return [self.classes.index(part)]
         first, dash, last = part.partition("-")

@@ -109,7 +109,7 @@ class Shards(Archive):
         return f"{self.source}: {len(damaged)} of {len(self.shards)} shards are damaged: {shown}{more}"
 
     def paths(self, junk: bool = False) -> dict[str, str]:
-        found = {}
+        paths = {}
         simple = {key for key, ending in map(sample_of, self.members) if ending in PICTURES}
         for name, (_, member) in self.members.items():
             key, ending = sample_of(name)
@@ -118,8 +118,8 @@ class Shards(Archive):
             folder, _, file = member.name.rpartition("/")
             shard = name[: -len(member.name) - 1].removesuffix(".tar").replace("/", "-")
             hidden = "." if file.startswith(".") else ""  # "._1.jpg" of macOS is not an image
-            found[name] = f"{folder}/{hidden}{shard}-{file}".lstrip("/")
-        return found
+            paths[name] = f"{folder}/{hidden}{shard}-{file}".lstrip("/")
+        return paths
 
     def read(self, name: str) -> bytes:
         if name not in self.members:
@@ -146,10 +146,10 @@ class Shards(Archive):
         if not by_key:
             return None
         images = [name for name in self.members if sample_of(name)[1] != LABEL]
-        found = {name: by_key[key] for name in images if (key := sample_of(name)[0]) in by_key}
+        labels = {name: by_key[key] for name in images if (key := sample_of(name)[0]) in by_key}
         numbers = all(text.isdecimal() for text in by_key.values())
         classes = sorted(set(by_key.values()), key=(lambda text: (int(text), text)) if numbers else None)
-        return found, tuple(classes)
+        return labels, tuple(classes)
 
 
 def sample_of(name: str) -> tuple[str, str]:
@@ -172,11 +172,11 @@ def expanded(pattern: str) -> list[str]:
 
 
 def _choices(pattern: str, text: str) -> list[str]:
-    if found := RANGE.fullmatch(text):
-        first, last = int(found[1]), int(found[2])
+    if match := RANGE.fullmatch(text):
+        first, last = int(match[1]), int(match[2])
         if last < first or last - first > MOST:
             raise DataError(f"{pattern!r}: the range {text} is not valid; write it as 000..015")
-        width = len(found[1]) if found[1].startswith("0") else 0
+        width = len(match[1]) if match[1].startswith("0") else 0
         return [f"{number:0{width}}" for number in range(first, last + 1)]
     return text.split(",")
 

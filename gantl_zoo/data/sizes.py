@@ -17,14 +17,14 @@ def sizes(source: Path) -> list[tuple[int, int]]:
     """Width and height of up to 50 readable images, spread over the source. Raises `DataError`."""
     images, _ = image_files(source, warned=False)
     names, read = list(images), reader(source)
-    found = []
+    pairs = []
     for name in names[:: max(1, len(names) // READ)][:READ]:
         try:
             with quiet():
-                found.append(size_of(read(name)))
+                pairs.append(size_of(read(name)))
         except Exception:  # of Pillow, zipfile or zlib: decoding reports it
             continue
-    return found
+    return pairs
 
 
 def common_size(source: Path, largest: int) -> int | None:
@@ -32,8 +32,8 @@ def common_size(source: Path, largest: int) -> int | None:
 
     It is the median of the shorter sides, rounded down to a multiple of 32, and at most `largest`.
     """
-    found = sizes(source)
-    shorter = [min(size) for size in found]
-    if not found or (len(set(found)) == 1 and found[0][0] == found[0][1] <= largest):
+    every = sizes(source)
+    shorter = [min(size) for size in every]
+    if not every or (len(set(every)) == 1 and every[0][0] == every[0][1] <= largest):
         return None
     return min(largest, max(MULTIPLE, int(median(shorter)) // MULTIPLE * MULTIPLE))

@@ -37,9 +37,9 @@ def sums_of_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, in
     place = os.path.abspath(folder)
     table = _tables.get(place) or _load(place)
     stamps = dict(zip(names, _in_threads(lambda name: stamp(f"{place}/{name}"), names), strict=True))
-    unknown = [name for name, found in stamps.items() if table.get(name, [])[:3] != [*found]]
-    found = zip(unknown, _in_threads(lambda name: _crc(f"{place}/{name}"), unknown), strict=True)
-    fresh = {name: [*stamps[name], crc] for name, crc in found if crc is not None}
+    unknown = [name for name, sums in stamps.items() if table.get(name, [])[:3] != [*sums]]
+    sums = zip(unknown, _in_threads(lambda name: _crc(f"{place}/{name}"), unknown), strict=True)
+    fresh = {name: [*stamps[name], crc] for name, crc in sums if crc is not None}
     now = time.time_ns()  # a file that changed just now may change again within the same time stamp
     settled = {name: row for name, row in fresh.items() if now - max(row[1:3]) > SETTLED}
     gone = set(unknown) - settled.keys()

@@ -47,16 +47,16 @@ def export(
     places = [to / f"{stem(name, graph, quantize)}{FORMATS[format]}" for graph in graphs]
     check_places(to, places)
     make = onnx_content if format == "onnx" else program_content
-    made = [make(graph, facts_of(model, graph), quantize) for graph in graphs]
-    write(places, [content for content, _, _ in made])
+    contents = [make(graph, facts_of(model, graph), quantize) for graph in graphs]
+    write(places, [content for content, _, _ in contents])
     return Exported(
         tuple(places),
         format,
         onnx_file.OPSET if format == "onnx" else None,
-        max(difference for _, difference, _ in made),
+        max(difference for _, difference, _ in contents),
         graphs[0].tolerance,
         quantize,
-        made[0][2],
+        contents[0][2],
     )
 
 

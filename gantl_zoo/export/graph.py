@@ -43,10 +43,10 @@ class Graph:
 
     def inputs(self, seeds: range, truncation: float = 1.0) -> dict[str, Tensor]:
         """Examples of the inputs, one row for each seed."""
-        made: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
         for name in self.names:
-            made[name] = self.example(name, seeds, truncation)
-        return made
+            inputs[name] = self.example(name, seeds, truncation)
+        return inputs
 
     def example(self, name: str, seeds: range, truncation: float) -> Tensor:
         """The example of one input."""
@@ -182,9 +182,9 @@ def frozen(network: nn.Module) -> nn.Module:
 
     A parametrization, such as spectral norm, is replaced by the weight that it computes.
     """
-    made = copy.deepcopy(network).float().cpu().eval()
+    twin = copy.deepcopy(network).float().cpu().eval()
     with torch.no_grad():
-        for module in list(made.modules()):
+        for module in list(twin.modules()):
             for name in list(getattr(module, "parametrizations", ())):
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-    return made.requires_grad_(False)
+    return twin.requires_grad_(False)

@@ -43,19 +43,19 @@ def difference(graph: Graph, run: Run, reference: Run, batch: int, truncation: f
     worst = 0.0
     for start in range(0, SEEDS, batch):
         inputs = graph.inputs(range(start, min(start + batch, SEEDS)), truncation)
-        expected, found = reference(inputs), run(inputs)
-        if found.shape != expected.shape or not found.isfinite().all():
+        expected, actual = reference(inputs), run(inputs)
+        if actual.shape != expected.shape or not actual.isfinite().all():
             return float("inf")
         scale = expected.abs().max().clamp_min(1)
-        worst = max(worst, float((found - expected).abs().max() / scale))
+        worst = max(worst, float((actual - expected).abs().max() / scale))
     return worst
 
 
 def distance(graph: Graph, run: Run) -> dict[str, float]:
     """How far the output of a quantized file is from torch's: largest and mean absolute difference."""
-    found = []
+    distances = []
     for start in range(0, SEEDS, 16):
         inputs = graph.inputs(range(start, min(start + 16, SEEDS)))
-        found.append((run(inputs) - graph.reference(inputs)).abs())
-    every = torch.cat(found)
+        distances.append((run(inputs) - graph.reference(inputs)).abs())
+    every = torch.cat(distances)
     return {"largest": float(every.max()), "mean": float(every.mean())}

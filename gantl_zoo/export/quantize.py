@@ -25,10 +25,10 @@ def quantized(model: onnx.ModelProto, kind: str) -> onnx.ModelProto:
     import onnx
     from onnx import numpy_helper
 
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    axes, nodes, kept = output_axes(made), [], []
-    for tensor in made.graph.initializer:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    axes, nodes, kept = output_axes(result), [], []
+    for tensor in result.graph.initializer:
         weight = numpy_helper.to_array(tensor)
         if weight.dtype != np.float32 or weight.ndim < 2 or weight.size < SMALLEST:
             kept.append(tensor)
@@ -42,11 +42,11 @@ def quantized(model: onnx.ModelProto, kind: str) -> onnx.ModelProto:
             nodes.append(onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
         else:
             kept.append(tensor)
-    rest = list(made.graph.node)
-    del made.graph.initializer[:], made.graph.node[:]
-    made.graph.initializer.extend(kept)
-    made.graph.node.extend([*nodes, *rest])
-    return made
+    rest = list(result.graph.node)
+    del result.graph.initializer[:], result.graph.node[:]
+    result.graph.initializer.extend(kept)
+    result.graph.node.extend([*nodes, *rest])
+    return result
 
 
 def int8(name: str, weight: Array, axis: int) -> tuple[list[Any], Any]:
@@ -68,10 +68,10 @@ def int8(name: str, weight: Array, axis: int) -> tuple[list[Any], Any]:
 
 def output_axes(model: onnx.ModelProto) -> dict[str, int]:
     """The axis of the output channels of each weight, by its name; 0 for all that are not listed."""
-    found: dict[str, int] = {}
+    axes: dict[str, int] = {}
     for node in model.graph.node:
         if (len(node.input) > 1 and node.op_type in ("ConvTranspose", "MatMul")) or (
             node.op_type == "Gemm" and not any(one.name == "transB" and one.i for one in node.attribute)
         ):
-            found[node.input[1]] = 1
-    return found
+            axes[node.input[1]] = 1
+    return axes

@@ -211,8 +211,8 @@ def runtime(file: str | Path, *, device: str = "cpu", threads: int | None = None
     session = Session(path, device, threads)
     facts = read(session.metadata, str(path))
     check_inputs(session, facts, path)
-    made = OnnxClassifier if facts["part"] == "classifier" else OnnxGAN
-    return made(session, facts, path)
+    kind = OnnxClassifier if facts["part"] == "classifier" else OnnxGAN
+    return kind(session, facts, path)
 
 
 def check_inputs(session: Session, facts: dict[str, Any], path: Path) -> None:
@@ -227,10 +227,10 @@ def check_inputs(session: Session, facts: dict[str, Any], path: Path) -> None:
     else:
         expected = {LATENTS: [facts["latent_dim"]], **({LABELS: []} if facts["classes"] else {})}
         expected |= {TRUNCATION: None} if TRUNCATION in session.inputs else {}
-    found = {name: None if name == TRUNCATION else shape[1:] for name, shape in session.inputs.items()}
+    actual = {name: None if name == TRUNCATION else shape[1:] for name, shape in session.inputs.items()}
     outputs = [shape[1:] for shape in session.outputs.values()]
     if (
-        found != expected
+        actual != expected
         or len(outputs) != 1
         or (facts["part"] == "generator" and outputs != [facts["image"]])
     ):

@@ -207,8 +207,8 @@ def licence_of(source: str | Path) -> str:
 
 def licence_in(config: Mapping[str, Any]) -> str:
     """The licence in a config, else that of the file that its lineage begins with."""
-    found = imported(config).get("license")
-    return str(config.get("license") or (found if found != UNKNOWN else "") or "")
+    theirs = imported(config).get("license")
+    return str(config.get("license") or (theirs if theirs != UNKNOWN else "") or "")
 
 
 def _folder(source: str | Path) -> Path:

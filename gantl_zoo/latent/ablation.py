@@ -36,15 +36,15 @@ def ablate_blocks(
     usual = usual_outputs(gan)
     if not usual:
         raise UsageError(f"the blocks of {gan.name} return no tensors, so none can be left out")
-    found = {}
+    images = {}
     for chosen, mean in sorted(usual.items()):
 
         def change(index: int, output: Tensor, chosen: int = chosen, mean: Tensor = mean) -> Tensor | None:
             return coarse(output, mean) if index == chosen else None
 
         with hooked(gan.generator, change) as network:
-            found[chosen] = in_chunks(network, ends.latents, labels_in(ends)).clamp(-1, 1)
-    return found
+            images[chosen] = in_chunks(network, ends.latents, labels_in(ends)).clamp(-1, 1)
+    return images
 
 
 def usual_outputs(gan: GAN) -> dict[int, Tensor]:

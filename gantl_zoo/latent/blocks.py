@@ -34,14 +34,14 @@ def hooked(network: Any, change: Callable[[int, Tensor], Tensor | None]) -> Iter
 
 def block_outputs(network: Any, inputs: Tensor, labels: Tensor | None) -> dict[int, Tensor]:
     """The outputs of each block that returns a tensor, on the CPU, for inputs as in `in_chunks`."""
-    found: dict[int, list[Tensor]] = {}
+    outputs: dict[int, list[Tensor]] = {}
 
     def keep(index: int, output: Tensor) -> None:
-        found.setdefault(index, []).append(output.detach().float().cpu())
+        outputs.setdefault(index, []).append(output.detach().float().cpu())
 
     with hooked(network, keep) as copy:
         in_chunks(copy, inputs, labels)
-    return {index: torch.cat(parts)[: len(inputs)] for index, parts in found.items()}
+    return {index: torch.cat(parts)[: len(inputs)] for index, parts in outputs.items()}
 
 
 @torch.no_grad()
@@ -51,9 +51,9 @@ def in_chunks(network: Any, inputs: Tensor, labels: Tensor | None) -> Tensor:
     They are computed on the network's device, in chunks of one size, as in `GAN.generate`: the last chunk
     repeats the first inputs.
     """
-    like, found = next(network.parameters()), []
+    like, chunks = next(network.parameters()), []
     for start in range(0, len(inputs), CHUNK):
         rows = torch.arange(start, start + CHUNK) % len(inputs)
         known = None if labels is None else labels[rows].to(like.device)
-        found.append(call(network, inputs[rows].to(like.device, like.dtype), known).float().cpu())
-    return torch.cat(found)[: len(inputs)]
+        chunks.append(call(network, inputs[rows].to(like.device, like.dtype), known).float().cpu())
+    return torch.cat(chunks)[: len(inputs)]

@@ -38,7 +38,7 @@ def realness(gan: GAN, images: Tensor, labels: int | Iterable[int] | None = None
     if network is None:
         raise UsageError(f"{gan.name} was loaded without its discriminator, or does not have one")
     known = gan.check_labels(labels, len(images))
-    network, found = evaluating(network), []
+    network, chunks = evaluating(network), []
     mixing = any(getattr(module, "mixes_images", False) for module in network.modules())
     size = 1 if mixing else CHUNK
     others, classes = partners(gan) if mixing else (images[:0], None)
@@ -52,8 +52,8 @@ def realness(gan: GAN, images: Tensor, labels: int | Iterable[int] | None = None
         logits = call(network, torch.cat([one.to(gan.device, gan.dtype) for one in batch]), chosen)[
             : len(part)
         ]
-        found.append(logits.flatten(1).mean(1) if logits.ndim > 1 else logits)
-    return torch.cat(found).float().cpu()
+        chunks.append(logits.flatten(1).mean(1) if logits.ndim > 1 else logits)
+    return torch.cat(chunks).float().cpu()
 
 
 def partners(gan: GAN) -> tuple[Tensor, Tensor | None]:

@@ -72,10 +72,10 @@ class Enough(Exception):
 def first_activations(gan: GAN, points: Points) -> Tensor:
     """The flat outputs (n, F) of the first block: of as many points as fit into memory."""
     labels = points.classes.argmax(1) if points.classes.shape[1] else None
-    found: list[Tensor] = []
+    activations: list[Tensor] = []
 
     def keep(index: int, output: Tensor) -> None:
-        found.append(output.flatten(1).float().cpu())
+        activations.append(output.flatten(1).float().cpu())
         raise Enough
 
     with hooked(gan.generator, keep) as network:
@@ -84,8 +84,8 @@ def first_activations(gan: GAN, points: Points) -> Tensor:
             known = None if labels is None else labels[start : start + BATCH].to(gan.device)
             with contextlib.suppress(Enough):
                 call(network, noise, known)
-            if not found:
+            if not activations:
                 raise UsageError(f"the blocks of {gan.name} return no tensors; use the method sefa")
-            if (start + 2 * BATCH) * found[0].shape[1] > NUMBERS and start >= 4 * gan.latent_dim:
+            if (start + 2 * BATCH) * activations[0].shape[1] > NUMBERS and start >= 4 * gan.latent_dim:
                 break
-    return torch.cat(found)
+    return torch.cat(activations)

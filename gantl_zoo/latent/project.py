@@ -86,8 +86,8 @@ def project(
     drawn = candidates(gan, max(tries, starts), known, seed, space[0])
     first = best_starts(gan, targets, drawn, known, starts)
     settings: dict[str, Any] = {"space": space, "steps": steps, "lr": lr or RATES[space], "seed": seed}
-    found = optimised(gan, targets, first, measure, **settings)
-    return result(gan, targets, found, measure, space, begin)
+    best = optimised(gan, targets, first, measure, **settings)
+    return result(gan, targets, best, measure, space, begin)
 
 
 def optimised(
@@ -108,8 +108,8 @@ def optimised(
         labels = None if starts.labels is None else starts.labels[rows]
         noise = Noise(rows % starts.each, seed)
         part = Descent(gan, repeated[rows], starts.latents[rows], labels, measure, space, noise)
-        found, loss = part.run(steps, lr)
-        latents.append(found)
+        optimum, loss = part.run(steps, lr)
+        latents.append(optimum)
         losses.append(loss)
     best = torch.cat(losses).view(-1, starts.each).argmin(1) + torch.arange(len(targets)) * starts.each
     labels = None if starts.labels is None else starts.labels[best]
@@ -205,17 +205,17 @@ def shorten(latents: Tensor) -> None:
 
 @torch.no_grad()
 def result(
-    gan: GAN, targets: Tensor, found: Starts, measure: Distance, space: str, begin: float
+    gan: GAN, targets: Tensor, best: Starts, measure: Distance, space: str, begin: float
 ) -> Projection:
     """The projection with its residuals."""
     about = {"model": gan.name, "digest": digest(gan.generator.state_dict())}
-    labels = found.labels if space == "z" else None
-    latents = Latents(found.latents, space, labels, about)
+    labels = best.labels if space == "z" else None
+    latents = Latents(best.latents, space, labels, about)
     images = latents.images(gan)
     columns = {"mse": (images - targets).square().mean((1, 2, 3))}
     for one in (measure, automatic(gan.image_shape, gan.device)):
         columns[one.name] = one.measured(images, targets, gan.device)
-    columns["radius"] = radius(gan, found.latents, space)
+    columns["radius"] = radius(gan, best.latents, space)
     rows = [dict(zip(columns, row, strict=True)) for row in torch.stack(list(columns.values()), 1).tolist()]
     return Projection(latents, targets, images, rows, time.perf_counter() - begin, measure.name)
 

@@ -87,14 +87,14 @@ def standing_statistics(gan: GAN, truncation: float, *, batches: int = BATCHES, 
 
 def norms_in_order(gan: GAN, network: Any) -> list[Any]:
     """The layers with running statistics in a copy of the generator, in the order of their calls."""
-    found: list[Any] = []
+    called: list[Any] = []
     norms = [m for m in network.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
-    hooks = [norm.register_forward_pre_hook(lambda module, _: found.append(module)) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(lambda module, _: called.append(module)) for norm in norms]
     points = random_points(gan, 2)
     run(gan, network, points.latents, points.classes, 1.0)
     for hook in hooks:
         hook.remove()
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(called))
 
 
 def run(gan: GAN, network: Any, latents: Tensor, classes: Tensor, psi: float) -> None:

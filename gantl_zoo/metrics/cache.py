@@ -31,8 +31,8 @@ def kept(key: tuple[object, ...], make: Callable[[], Outputs]) -> Outputs:
     words = json.dumps([FORMAT, torch.__version__, *key], default=str)
     path = place / f"{hashlib.sha256(words.encode()).hexdigest()[:32]}.safetensors"
     try:
-        found = load_file(path)
-        return found["features"], found.get("logits")
+        tensors = load_file(path)
+        return tensors["features"], tensors.get("logits")
     except (OSError, SafetensorError, KeyError):  # missing or truncated: compute it again
         outputs = make()
     keep(path, outputs)

@@ -26,10 +26,10 @@ class Classes(Metric):
 
     def measure(self, fake: Features, real: Features, train: Features) -> Values:
         assert fake.logits is not None and real.logits is not None  # by `check`
-        found = classes(fake.logits, real.logits)
+        values = classes(fake.logits, real.logits)
         if fake.labels is not None:  # the requested classes
-            found["class_match"] = float((fake.logits.argmax(1) == fake.labels).double().mean())
-        return found
+            values["class_match"] = float((fake.logits.argmax(1) == fake.labels).double().mean())
+        return values
 
 
 class Modes(Classes):

@@ -133,15 +133,15 @@ class Evaluator:
 
     def of_class(self, label: int, name: str, fake: Features) -> list[Result]:
         """The per-class metrics of one class, without those for which it has too few images."""
-        found, part = [], part_of(fake, label)
+        rows, part = [], part_of(fake, label)
         for metric in (metric for metric in self.chosen.values() if metric.by_class):
             real = self.references(metric).of_class(label)
             some = self.as_many(metric, part, real)
             if self.enough(metric, real.real, some):
                 values = metric.measure(some, real.real, real.real)
                 floor = self.floor(metric, real, real.real)
-                found += results(metric, values, floor, self.how(metric, len(fake)), f"[{name}]")
-        return found
+                rows += results(metric, values, floor, self.how(metric, len(fake)), f"[{name}]")
+        return rows
 
     def floor(self, metric: Metric, real: References, training: Features) -> Values:
         """The metric's floor; {} without training images, or with too few of them."""
@@ -211,7 +211,7 @@ def results(
     metric: Metric, values: Values, floors: Values, how: dict[str, Any], suffix: str = ""
 ) -> list[Result]:
     """A metric's values as entries of a report, without those that are not finite."""
-    found = []
+    rows = []
     for name, value in values.items():
         result = entry(f"{name}{suffix}", value, floors.get(name), how)
         floor = result.get("floor")
@@ -219,8 +219,8 @@ def results(
             result["floor"] = None
         if math.isfinite(result["value"]):
             result["better"] = direction(metric, name)
-            found.append(result)
-    return found
+            rows.append(result)
+    return rows
 
 
 def direction(metric: Metric, name: str) -> str:

@@ -32,13 +32,13 @@ def copies(fake: Tensor, held_out: Tensor, train: Tensor) -> dict[str, float]:
 def cosine_distance(fake: Tensor, train: Tensor) -> float:
     """The mean over samples of the smallest 1 - |cos| to a training image."""
     fake, train = (torch.nn.functional.normalize(side.float(), dim=1) for side in (fake, train))
-    found = []
+    distances = []
     for part in torch.split(fake, ROWS):
         closest = torch.zeros(len(part))
         for references in torch.split(train, COLUMNS):
             closest = torch.maximum(closest, (part @ references.T).abs_().amax(1))
-        found.append(1 - closest)
-    return float(torch.cat(found).double().mean().clamp(min=0))
+        distances.append(1 - closest)
+    return float(torch.cat(distances).double().mean().clamp(min=0))
 
 
 def informed(distance: float, fake: Tensor, train: Tensor) -> float:

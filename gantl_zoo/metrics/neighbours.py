@@ -32,11 +32,11 @@ def nearest(queries: Tensor, references: Tensor, k: int = 1, *, same: bool = Fal
     `same`: queries and references are one set, and an image is not its own neighbour.
     """
     queries, references = centred(queries, references)
-    found = [
+    chunks = [
         _nearest(part, references, k, start * ROWS if same else None)
         for start, part in enumerate(torch.split(queries, ROWS))
     ]
-    distances, index = (torch.cat(parts) for parts in zip(*found, strict=True))
+    distances, index = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     return distances, index
 
 
@@ -45,12 +45,12 @@ def _nearest(queries: Tensor, references: Tensor, k: int, own: int | None) -> tu
     best = torch.full((len(queries), k), torch.inf)
     place = torch.zeros(len(queries), k, dtype=torch.long)
     for start in range(0, len(references), COLUMNS):
-        found = squares(queries, references[start : start + COLUMNS])
+        distances = squares(queries, references[start : start + COLUMNS])
         if own is not None:
             rows = torch.arange(len(queries))
-            inside = (rows + own >= start) & (rows + own < start + found.shape[1])
-            found[rows[inside], (rows + own - start)[inside]] = torch.inf
-        value, index = found.topk(min(k, found.shape[1]), largest=False)
+            inside = (rows + own >= start) & (rows + own < start + distances.shape[1])
+            distances[rows[inside], (rows + own - start)[inside]] = torch.inf
+        value, index = distances.topk(min(k, distances.shape[1]), largest=False)
         best, order = torch.cat([best, value], 1).topk(k, largest=False)
         place = torch.cat([place, index + start], 1).gather(1, order)
     exact = (queries[:, None, :].double() - references[place].double()).norm(
@@ -79,8 +79,8 @@ def supports(real: Tensor, fake: Tensor) -> dict[str, float]:
     """
     size = min(len(real), len(fake))
     parts = [part for part in torch.split(fake[: PARTS * size], size) if len(part) == size]
-    found = [_supports(real[:size], part) for part in parts]
-    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+    shares = [_supports(real[:size], part) for part in parts]
+    return {name: sum(one[name] for one in shares) / len(shares) for name in shares[0]}
 
 
 def _supports(real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -125,11 +125,11 @@ def manifolds(real: Tensor, fake: Tensor) -> dict[str, float]:
         least = torch.full((len(real[rows]),), torch.inf)
         for left in range(0, len(fake), COLUMNS):
             columns = slice(left, left + COLUMNS)
-            found = squares(real[rows], fake[columns])
-            inside[columns] |= (found <= real_radii[rows, MANIFOLD - 1, None]).any(0)
-            balls[columns] += (found <= real_radii[rows, NEAREST - 1, None]).sum(0)
-            hit |= (found <= fake_radii[columns, MANIFOLD - 1]).any(1)
-            least = torch.minimum(least, found.amin(1))
+            distances = squares(real[rows], fake[columns])
+            inside[columns] |= (distances <= real_radii[rows, MANIFOLD - 1, None]).any(0)
+            balls[columns] += (distances <= real_radii[rows, NEAREST - 1, None]).sum(0)
+            hit |= (distances <= fake_radii[columns, MANIFOLD - 1]).any(1)
+            least = torch.minimum(least, distances.amin(1))
         known.append(hit)
         covered.append(least <= real_radii[rows, NEAREST - 1])
     return {

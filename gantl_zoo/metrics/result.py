@@ -50,7 +50,7 @@ def entry(name: str, value: float | Interval, floor: float | Interval | None, ho
         projected = f"{how['convention']}; first {COMPONENTS} principal components of the real images"
         how = how | {"extractor": f"{how['extractor']}{PCA}", "convention": projected}
     low, high = (value.low, value.high) if isinstance(value, Interval) else (None, None)
-    made = {
+    fields = {
         "name": f"{name}_{how['extractor']}",
         "metric": name,
         "value": value.value if isinstance(value, Interval) else value,
@@ -59,7 +59,7 @@ def entry(name: str, value: float | Interval, floor: float | Interval | None, ho
         "floor": floor.value if isinstance(floor, Interval) else floor,
         **how,
     }
-    return cast(Result, made)
+    return cast(Result, fields)
 
 
 def flaw(kept: Any) -> str:

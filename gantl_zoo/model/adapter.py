@@ -99,11 +99,11 @@ class Adapter(Shared):
 
     def forms(self) -> dict[str, dict[str, Tensor]]:
         """The forms of each changed tensor, by the tensor's name."""
-        found: dict[str, dict[str, Tensor]] = {}
+        forms: dict[str, dict[str, Tensor]] = {}
         for key, tensor in self.tensors.items():
             name, _, form = key.rpartition(".")
-            found.setdefault(name, {})[form] = tensor
-        return found
+            forms.setdefault(name, {})[form] = tensor
+        return forms
 
     def check(self, state: Mapping[str, Tensor]) -> None:
         """Raise `WeightsError` unless the differences have the names and shapes of the base's tensors."""

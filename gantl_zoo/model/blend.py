@@ -41,13 +41,13 @@ class Blend:
     def other_base(self, adapter: Adapter, own: str) -> str:
         """The error message for an adapter of another base; `own` is the digest of this one."""
         named = adapter.base
-        wanted = f"{named['model']}@{named['revision']}" if "revision" in named else named["model"]
-        text = f"{adapter.name} is an adapter for {wanted} (generator {named['digest']}), not for "
+        base = f"{named['model']}@{named['revision']}" if "revision" in named else named["model"]
+        text = f"{adapter.name} is an adapter for {base} (generator {named['digest']}), not for "
         text += f"{self.base.name} (generator {own})"
         if merged := self.base.lineage.get("adapters"):
             names = ", ".join(str(one.get("name")) for one in merged if isinstance(one, dict))
-            return f"{text}, to which {names} is added already: load {wanted} and add all adapters to it"
-        return f"{text}: load {wanted}"
+            return f"{text}, to which {names} is added already: load {base} and add all adapters to it"
+        return f"{text}: load {base}"
 
     def gan(self) -> GAN:
         """A new GAN with the sum as its generator. Raises `UsageError` if the sum can't be used."""

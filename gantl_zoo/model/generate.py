@@ -204,8 +204,8 @@ class Sampler(Streams, Model):
 
     def check_labels(self, labels: Any, count: int) -> Tensor | None:
         """Convert labels to a tensor (`count`,); None for an unconditional model. Raises `UsageError`."""
-        found = known_labels(self.name, self.classes if self.num_classes else (), labels, count)
-        return None if found is None else torch.tensor(found, dtype=torch.long)
+        known = known_labels(self.name, self.classes if self.num_classes else (), labels, count)
+        return None if known is None else torch.tensor(known, dtype=torch.long)
 
     def _labels_for(self, labels: Any, count: int, mapped: bool) -> Tensor | None:
         """The labels (`count`,) for noise, None for intermediate latents. Raises `UsageError`."""

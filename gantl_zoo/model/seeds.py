@@ -79,7 +79,7 @@ def seeds_in(text: str, option: str, most: int = MOST_SEEDS) -> list[int]:
 
     Raises `UsageError` for an empty, reversed or unreadable range.
     """
-    found: list[int] = []
+    seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
@@ -89,11 +89,11 @@ def seeds_in(text: str, option: str, most: int = MOST_SEEDS) -> list[int]:
             )
         if dash and int(last) < int(first):
             raise UsageError(f"{option} {text[:80]!r}: the range {part} runs backwards; write {last}-{first}")
-        count = len(found) + int(last or first) - int(first) + 1
+        count = len(seeds) + int(last or first) - int(first) + 1
         if count > most or int(last or first) >= 1 << 32:
             raise UsageError(f"{option} {text[:80]!r}: at most {most:,} at once, each below 2³²")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
 
 
 def label_numbers(labels: Any, count: int) -> list[int]:
@@ -115,16 +115,16 @@ def known_labels(name: str, classes: Sequence[str], labels: Any, count: int) -> 
         if labels is not None:
             raise UsageError(f"{name} is unconditional, so it takes no labels")
         return None
-    found = None if labels is None else label_numbers(labels, count)
+    numbers = None if labels is None else label_numbers(labels, count)
     numbered = [one if one.startswith(str(i)) else f"{i} {one}" for i, one in enumerate(classes)]
     there = f"{name} has the {len(classes)} classes {', '.join(numbered[:12])}"
     there += ", …" if len(numbered) > 12 else ""
-    if found is None or len(found) != count:
-        given = "none" if found is None else f"labels of shape {(len(found),)}"
+    if numbers is None or len(numbers) != count:
+        given = "none" if numbers is None else f"labels of shape {(len(numbers),)}"
         raise UsageError(f"{there}; {count} image(s) need as many labels, not {given}")
-    if wrong := [label for label in found if not 0 <= label < len(classes)]:
+    if wrong := [label for label in numbers if not 0 <= label < len(classes)]:
         raise UsageError(f"{there}; there is no class {wrong[0]}")
-    return found
+    return numbers
 
 
 def parts_of(seeds: Sequence[int], labels: Any, size: int = STREAMED) -> Iterator[tuple[Sequence[int], Any]]:

@@ -171,10 +171,10 @@ def output_shape(probe: Probe) -> str:
     if not isinstance(output, Tensor):
         return f"it returns a {type(output).__name__}; return a tensor"
     shape = tuple(output.shape)
-    if probe.kind == "generators" and shape != (wanted := (COUNT, *network.image_shape)):
-        return f"{COUNT} latents give {shape} instead of {wanted}; change its layers or its image_shape"
-    if probe.kind == "backbones" and shape != (wanted := (COUNT, network.num_classes)):
-        return f"{COUNT} images give {shape} instead of {wanted}; change its last layer or its num_classes"
+    if probe.kind == "generators" and shape != (expected := (COUNT, *network.image_shape)):
+        return f"{COUNT} latents give {shape} instead of {expected}; change its layers or its image_shape"
+    if probe.kind == "backbones" and shape != (expected := (COUNT, network.num_classes)):
+        return f"{COUNT} images give {shape} instead of {expected}; change its last layer or its num_classes"
     if shape[:1] != (COUNT,):
         return f"{COUNT} images give {shape}; return one logit for each image, (N,), or several, (N, …)"
     return ""
@@ -207,11 +207,11 @@ def pyramid(probe: Probe) -> str:
 
 def embedding(probe: Probe) -> str:
     with torch.no_grad(), seeded(0):
-        found = evaluating(probe.network).embed(probe.inputs)
-    wanted = (COUNT, probe.network.embedding_dim)
-    if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        return f"embed gives {shape} for {COUNT} images instead of {wanted}; change it or its embedding_dim"
+        vectors = evaluating(probe.network).embed(probe.inputs)
+    expected = (COUNT, probe.network.embedding_dim)
+    if not isinstance(vectors, Tensor) or tuple(vectors.shape) != expected:
+        shape = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+        return f"embed gives {shape} for {COUNT} images instead of {expected}; change it or its embedding_dim"
     return ""
 
 
@@ -256,12 +256,12 @@ def check_network(kind: str, name: str, network: Any, *, forward: bool = True) -
         if rule.forward and not forward:
             continue
         try:
-            found = rule.broken(probe)
+            wrong = rule.broken(probe)
         except Exception as error:  # in a network of a plug-in or a script
-            found = f"{type(error).__name__}: {str(error)[:300]}"
-        if found:
+            wrong = f"{type(error).__name__}: {str(error)[:300]}"
+        if wrong:
             what = f"{owned(kind, name)} fails the check {rule.name}"
-            raise PluginError(f"{what}: {rule.convention}, but {found} ({guide(kind)})")
+            raise PluginError(f"{what}: {rule.convention}, but {wrong} ({guide(kind)})")
 
 
 def owned(kind: str, name: str) -> str:

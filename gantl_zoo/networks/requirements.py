@@ -13,8 +13,8 @@ from gantl_zoo.storage.requirements import install_line, is_range
 def others(requires: Mapping[str, str]) -> dict[str, str]:
     """The installed versions of the plug-ins that are not the required ones."""
     versions = {normalise(plugin.name): plugin.version for plugin in installed()}
-    found = {package: versions.get(normalise(package), "") for package in requires}
-    return {p: version for p, version in found.items() if version and not fits(version, requires[p])}
+    present = {package: versions.get(normalise(package), "") for package in requires}
+    return {p: version for p, version in present.items() if version and not fits(version, requires[p])}
 
 
 def fits(version: str, required: str) -> bool:
@@ -44,9 +44,9 @@ def check_ranges(folder: str | Path, requires: Mapping[str, str]) -> None:
 
 def hint(requires: Mapping[str, str]) -> str:
     """What to do after a model could not be loaded, if its plug-ins have other versions; else ""."""
-    found = others(requires)
-    if not found:
+    present = others(requires)
+    if not present:
         return ""
-    saved = " and ".join(f"{package} {requires[package]}" for package in found)
-    line = install_line({package: requires[package] for package in found})
-    return f"; it was saved with {saved}, but {' and '.join(found.values())} is installed: try {line}"
+    saved = " and ".join(f"{package} {requires[package]}" for package in present)
+    line = install_line({package: requires[package] for package in present})
+    return f"; it was saved with {saved}, but {' and '.join(present.values())} is installed: try {line}"

@@ -120,21 +120,21 @@ def find_weights(
 def registered(name: str) -> tuple[Path, dict[str, Any]]:
     """The file of registered weights, and the values to replace in timm's configuration."""
     entry = registry.weights.entry(name)
-    found = entry.load()()
-    changes = dict(found) if isinstance(found, Mapping) else {"file": found}
+    value = entry.load()()
+    changes = dict(value) if isinstance(value, Mapping) else {"file": value}
     path = changes.pop("file", None)
     if not isinstance(path, str | os.PathLike) or set(changes) - {"interpolation"}:
         raise PluginError(
             f"{entry.owner}'s weights {name!r} must be the path of a file, or a dict with 'file' and "
-            f"'interpolation', not {found!s:.80}"
+            f"'interpolation', not {value!s:.80}"
         )
     return Path(path), changes
 
 
 def installed(architecture: str) -> str:
     """In brackets, the registered weights of an architecture; "" if there are none."""
-    found = registry.weights.names(f"{architecture}.*")
-    return f" (but timm:{', timm:'.join(found)})" if found else ""
+    names = registry.weights.names(f"{architecture}.*")
+    return f" (but timm:{', timm:'.join(names)})" if names else ""
 
 
 def in_folder(names: list[str], tried: list[str]) -> Path | None:
@@ -157,9 +157,9 @@ def in_cache(repository: str | None, tried: list[str]) -> Path | None:
     """The weights of a repository in the Hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, CACHED) if repository else None
+    path = try_to_load_from_cache(repository, CACHED) if repository else None
     tried.append("the Hub's cache does not have them")
-    return Path(found) if isinstance(found, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def overlay(path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:

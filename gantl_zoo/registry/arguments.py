@@ -79,17 +79,17 @@ def from_words(words: Sequence[str], option: str) -> dict[str, Any]:
 
     Raises `UsageError` that names the `option` for a word without "=".
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"{option} {word!r}: write KEY=VALUE, such as {option} width=32")
         try:
-            found[key] = json.loads(value)
+            values[key] = json.loads(value)
         except ValueError:
             lowered = {"True": True, "False": False, "None": None}
-            found[key] = lowered.get(value, value)
-    return found
+            values[key] = lowered.get(value, value)
+    return values
 
 
 def to_word(key: str, value: Any) -> str:

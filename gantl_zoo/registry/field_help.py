@@ -18,14 +18,14 @@ NAMES = re.compile(r"(`\w+`(?:, `\w+`)*): (.+)")
 
 def field_help(kind: type) -> dict[str, str]:
     """The help of each documented field of a dataclass, by the field's name; {} without a docstring."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     current: list[str] = []
     for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
         if start := NAMES.match(line):
             current = re.findall(r"\w+", start[1])
-            found |= dict.fromkeys(current, start[2])
+            texts |= dict.fromkeys(current, start[2])
         elif not line.strip():
             current = []
         else:
-            found |= {name: f"{found[name]} {line.strip()}" for name in current}
-    return {name: text.replace("`", "") for name, text in found.items()}
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in current}
+    return {name: text.replace("`", "") for name, text in texts.items()}

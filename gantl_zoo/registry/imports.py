@@ -29,10 +29,10 @@ def resolve(reference: str) -> Any:
     module, _, path = reference.partition(":")
     if not module or not path:
         raise ValueError("a reference reads 'package.module:object'")
-    found: Any = importlib.import_module(module)
+    target: Any = importlib.import_module(module)
     for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        target = getattr(target, part)
+    return target
 
 
 def resolve_plugin(reference: str) -> Any:

@@ -49,10 +49,10 @@ class ModelInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as values that JSON can hold."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
         shape, folder = self.image_shape, self.folder
-        found |= {"image_shape": shape and list(shape), "classes": list(self.classes)}
-        return found | {"folder": None if folder is None else str(folder)}
+        values |= {"image_shape": shape and list(shape), "classes": list(self.classes)}
+        return values | {"folder": None if folder is None else str(folder)}
 
 
 def from_config(config: Mapping[str, Any], **more: Any) -> ModelInfo:

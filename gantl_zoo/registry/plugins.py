@@ -118,15 +118,15 @@ def installed() -> tuple[Plugin, ...]:
     disabled = {normalise(name.strip()) for name in switched_off}
     if "all" in disabled:
         return ()
-    found: dict[str, Plugin] = {}
+    plugins: dict[str, Plugin] = {}
     for distribution in distributions():
         entries = _entries(distribution)
-        if entries and normalise(entries[0].owner) not in disabled | set(found):
+        if entries and normalise(entries[0].owner) not in disabled | set(plugins):
             wrong = {entry: wrong_name(entry.kind, entry.name) for entry in entries}
             good = tuple(entry for entry in entries if not wrong[entry])
             owner, version = entries[0].owner, entries[0].version
-            found[normalise(owner)] = Plugin(owner, version, good, tuple(filter(None, wrong.values())))
-    return tuple(found[name] for name in sorted(found))
+            plugins[normalise(owner)] = Plugin(owner, version, good, tuple(filter(None, wrong.values())))
+    return tuple(plugins[name] for name in sorted(plugins))
 
 
 def rescan() -> None:
@@ -145,19 +145,19 @@ def may_be_plugin(distribution: Distribution) -> bool:
 def plugin_of(error: BaseException) -> Plugin | None:
     """The plug-in in whose code an error was raised: that of the innermost frame of a plug-in, or None."""
     owners = {top_level(entry.reference): plugin for plugin in installed() for entry in plugin.entries}
-    found, trace = None, error.__traceback__
+    owner, trace = None, error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        found = owners.get(module.partition(".")[0], found)
+        owner = owners.get(module.partition(".")[0], owner)
         trace = trace.tb_next
-    return found
+    return owner
 
 
 def _entries(distribution: Distribution) -> tuple[Entry, ...]:
     """The entry points of a distribution, as entries. () for a damaged one, such as after an interrupted
     upgrade, with a warning if it may be a plug-in.
     """
-    found, renamed = list[Entry](), list[Entry]()
+    current, renamed = list[Entry](), list[Entry]()
     try:
         for point in distribution.entry_points:
             old = point.group.startswith(DEPRECATED)
@@ -166,7 +166,7 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
                 owner, version = distribution.metadata["Name"], distribution.version
                 normalise(owner), normalise(version)  # raises if one is missing
                 entry = Entry(kind, point.name, point.value, owner, version)
-                (renamed if old else found).append(entry)
+                (renamed if old else current).append(entry)
     except Exception as error:
         place = getattr(distribution, "_path", "an installed package")
         if may_be_plugin(distribution):
@@ -174,6 +174,6 @@ def _entries(distribution: Distribution) -> tuple[Entry, ...]:
 
             warn(f"{place} is damaged, so its names are missing ({error}); reinstall it")
         return ()
-    new = {(entry.kind, entry.reference): entry.name for entry in found}
-    found += [replace(e, instead=new[key]) for e in renamed if (key := (e.kind, e.reference)) in new]
-    return tuple(sorted(found, key=lambda entry: (entry.kind, entry.name)))
+    new = {(entry.kind, entry.reference): entry.name for entry in current}
+    current += [replace(e, instead=new[key]) for e in renamed if (key := (e.kind, e.reference)) in new]
+    return tuple(sorted(current, key=lambda entry: (entry.kind, entry.name)))

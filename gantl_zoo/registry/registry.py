@@ -56,16 +56,16 @@ class Registry:
         if wrong := wrong_name(self.kind, name):
             raise UsageError(wrong)
 
-        def add(found: T) -> T:
+        def add(target: T) -> T:
             owners = [entry for entry in [*self._own.values(), *self._plugged()] if entry.name == name]
             if owners and not override:
                 raise NameTakenError(
                     f"{singular(self.kind)} {name!r} is taken by {owners[0].owner} "
                     f"({owners[0].reference}); choose another name or pass override=True"
                 )
-            module, path = getattr(found, "__module__", "?"), getattr(found, "__qualname__", repr(found))
-            self._own[name] = Entry(self.kind, name, f"{module}:{path}", "script", "", target=found)
-            return found
+            module, path = getattr(target, "__module__", "?"), getattr(target, "__qualname__", repr(target))
+            self._own[name] = Entry(self.kind, name, f"{module}:{path}", "script", "", target=target)
+            return target
 
         if target is not None:
             add(target)
@@ -73,13 +73,13 @@ class Registry:
 
     def names(self, pattern: str = "*") -> list[str]:
         """Sorted names that match the shell `pattern`; `owner:name` for a name that two plug-ins register."""
-        found = {name for name, entry in self._own.items() if not entry.instead}
+        known = {name for name, entry in self._own.items() if not entry.instead}
         for entry in self._plugged():
             if entry.instead:
                 continue
             bare = self.lookup(entry.name)
-            found.add(entry.name if bare == [entry] else entry.qualified)
-        return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
+            known.add(entry.name if bare == [entry] else entry.qualified)
+        return sorted(name for name in known if fnmatch.fnmatchcase(name, pattern))
 
     def info(self, name: str) -> Entry:
         """What is known about `name`: its entry. Raises `UnknownNameError`."""
@@ -90,12 +90,12 @@ class Registry:
 
         A deprecated name has the entry of the new one, and is reported once.
         """
-        found = self.lookup(name)
-        if len(found) == 1:
-            return self._current(found[0])
+        entries = self.lookup(name)
+        if len(entries) == 1:
+            return self._current(entries[0])
         what = singular(self.kind)
-        if found:
-            choices = ", ".join(entry.qualified for entry in found)
+        if entries:
+            choices = ", ".join(entry.qualified for entry in entries)
             raise UnknownNameError(f"two plug-ins have a {what} {name!r}; name one of {choices}")
         prefixes = "".join(f", or {prefix}:NAME" for prefix in self._prefixes)
         hint = f"gantl-zoo list --kind {self.kind} shows all{prefixes}"
@@ -167,12 +167,12 @@ class Registry:
         Those that the builder declares, and those that it forwards to the builder of an inner network, which
         declares them.
         """
-        found = dict(getattr(self._builder(name)[0], "starting_weights", {}))
+        arguments = dict(getattr(self._builder(name)[0], "starting_weights", {}))
         known, open_ended = self.takes(name)
         for key, source, part, own in self.parts(config) if open_ended else ():
             if not self._apart(name, config, key):
-                found |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
-        return found
+                arguments |= {k: v for k, v in source.fetching(part, own).items() if k not in known}
+        return arguments
 
     def described(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         """`{"name": …, "config": …}` as a model folder stores them.
@@ -202,9 +202,9 @@ class Registry:
         """
         for key, sources in self.nested.items():
             name, own = config.get(key), config.get(f"{key}_config")
-            found = [source for source in sources if isinstance(name, str) and source.lookup(name)]
-            if found:
-                yield key, found[0], str(name), dict(own) if isinstance(own, Mapping) else {}
+            owners = [source for source in sources if isinstance(name, str) and source.lookup(name)]
+            if owners:
+                yield key, owners[0], str(name), dict(own) if isinstance(own, Mapping) else {}
 
     def _apart(self, name: str, config: Mapping[str, Any], key: str) -> bool:
         """Whether the inner network of the argument `key` has its arguments in `<key>_config`.
@@ -217,9 +217,9 @@ class Registry:
     def takes(self, name: str) -> tuple[dict[str, inspect.Parameter], bool]:
         """The builder's named parameters, and whether it also takes `**kwargs`."""
         builder, given = self._builder(name)
-        found = [p for p in inspect.signature(builder).parameters.values() if p.name not in given]
-        known = {p.name: p for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-        return known, any(p.kind is p.VAR_KEYWORD for p in found)
+        free = [p for p in inspect.signature(builder).parameters.values() if p.name not in given]
+        known = {p.name: p for p in free if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        return known, any(p.kind is p.VAR_KEYWORD for p in free)
 
     def _builder(self, name: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         entry = self.entry(name)
@@ -254,11 +254,11 @@ class Registry:
         """The canonical form of a name, as model folders store it: `timm:NAME` for each of its spellings, the
         new name for a deprecated one.
         """
-        found = self.lookup(name)
-        if len(found) == 1 and found[0].instead:
-            new = self._current(found[0])
+        entries = self.lookup(name)
+        if len(entries) == 1 and entries[0].instead:
+            new = self._current(entries[0])
             return new.qualified if len(self.lookup(new.name)) > 1 else new.name
-        return found[0].name if found and found[0].name.partition(":")[0] in self._prefixes else name
+        return entries[0].name if entries and entries[0].name.partition(":")[0] in self._prefixes else name
 
 
 class Releases(Registry):
@@ -272,8 +272,8 @@ class Releases(Registry):
 
         Raises `UnknownNameError`, `PluginError`, `WeightsError`.
         """
-        found: ModelInfo = resolve(self.describe)(self.entry(name))
-        return found
+        about: ModelInfo = resolve(self.describe)(self.entry(name))
+        return about
 
     # A released model that is an inner network of another one brings its own arguments and weights.
 

@@ -111,10 +111,10 @@ def folder_of(entry: Entry) -> Path:
     Raises `PluginError` if its plug-in gives neither a path nor a `LazyModel`, and `WeightsError` if the
     folder can't be written at first use.
     """
-    found = _loaded(entry)
-    if isinstance(found, Path):
-        return found
-    folder: Path = resolve(f"{CACHE}:written_once")(found.folder_name(entry.name), found.write)
+    source = _loaded(entry)
+    if isinstance(source, Path):
+        return source
+    folder: Path = resolve(f"{CACHE}:written_once")(source.folder_name(entry.name), source.write)
     return folder
 
 
@@ -123,16 +123,16 @@ def description_of(entry: Entry) -> Path:
 
     Raises `PluginError` if its plug-in gives neither a path nor a `LazyModel`.
     """
-    found = _loaded(entry)
-    if isinstance(found, Path):
-        return found
-    return resolve(f"{CACHE}:cached")(found.folder_name(entry.name)) or found.description
+    source = _loaded(entry)
+    if isinstance(source, Path):
+        return source
+    return resolve(f"{CACHE}:cached")(source.folder_name(entry.name)) or source.description
 
 
 def _loaded(entry: Entry) -> Path | LazyModel:
-    if isinstance(found := entry.load(), LazyModel):
-        return found
-    if not isinstance(found, str | os.PathLike):
-        what = f"{entry.owner}'s model {entry.name!r} is a {type(found).__name__}"
+    if isinstance(source := entry.load(), LazyModel):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        what = f"{entry.owner}'s model {entry.name!r} is a {type(source).__name__}"
         raise PluginError(f"{what}, but must be the path of its folder or a LazyModel")
-    return Path(found)
+    return Path(source)

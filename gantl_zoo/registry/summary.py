@@ -56,5 +56,5 @@ def source(module: str) -> str:
     places = [Path(folder, *parts) for folder in (spec and spec.submodule_search_locations) or ()]
     files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
     files += [Path(spec.origin)] if spec and spec.origin and not parts else []
-    found = next((file for file in files if file.is_file() and file.suffix == ".py"), None)
-    return found.read_text(encoding="utf-8", errors="replace") if found else ""
+    path = next((file for file in files if file.is_file() and file.suffix == ".py"), None)
+    return path.read_text(encoding="utf-8", errors="replace") if path else ""

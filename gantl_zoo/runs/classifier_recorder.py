@@ -82,14 +82,14 @@ class ClassifierRecorder(Observer):
     def on_metrics(self, step: int, model: Classifier) -> None:
         if step == 0:
             return
-        found = Predictions(self.trainer.logits(self.shown), labels_of(self.shown), self.shown.classes)
-        measured = result(found.accuracy, self.shown, self.in_memory)
+        predictions = Predictions(self.trainer.logits(self.shown), labels_of(self.shown), self.shown.classes)
+        measured = result(predictions.accuracy, self.shown, self.in_memory)
         self.results = [measured]
         self.folder.append(
-            "stats.jsonl", self.row | {"accuracy": found.accuracy, "held_out_loss": found.loss}
+            "stats.jsonl", self.row | {"accuracy": predictions.accuracy, "held_out_loss": predictions.loss}
         )
         loss = self.row["loss"]
-        words = f"loss {math.nan if loss is None else loss:.4f}  accuracy {found.accuracy:.4f}"
+        words = f"loss {math.nan if loss is None else loss:.4f}  accuracy {predictions.accuracy:.4f}"
         self.say(
             f"epoch {self.row['step']}/{self.recipe.epochs}  {words} of {len(self.shown):,}  "
             f"{self.row['images_per_second']:.0f} images/s"

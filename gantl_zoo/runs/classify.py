@@ -141,10 +141,10 @@ def classify_evaluate(
     if held_out.labels is not None and set(held_out.classes) == set(classifier.classes):
         order = torch.tensor([classifier.classes.index(name) for name in held_out.classes])
         held_out = replace(held_out, labels=order[held_out.labels], classes=tuple(classifier.classes))
-    found = Predictions(
+    predictions = Predictions(
         logits_of(classifier.backbone, held_out), labels_of(held_out), tuple(held_out.classes)
     )
-    return classifier_report(found, held_out, classifier.name)
+    return classifier_report(predictions, held_out, classifier.name)
 
 
 def as_trained(spec: DataSpec, lineage: Mapping[str, Any], settings: DataSettings) -> DataSpec:

@@ -49,17 +49,17 @@ class ModelKeeper:
         model = load_classifier(place) if place.is_dir() else self.trainer.snapshot()
         model.backbone.to(self.trainer.engine.device)
         logits = logits_of(model.backbone, self.held_out)
-        found = Predictions(logits, labels_of(self.held_out), self.held_out.classes)
-        measured = result(found.accuracy, self.held_out, self.job.in_memory)
+        predictions = Predictions(logits, labels_of(self.held_out), self.held_out.classes)
+        measured = result(predictions.accuracy, self.held_out, self.job.in_memory)
         self.model = self.keep(model, step, [measured])
-        self.report(found, self.model.name)
+        self.report(predictions, self.model.name)
         self.folder.log(f"model: {self.model.folder}")
 
-    def report(self, found: Predictions, name: str) -> None:
+    def report(self, predictions: Predictions, name: str) -> None:
         """Log a table of the classes; write the report as JSON and as pictures."""
         training = counted(self.images)
         report = classifier_report(
-            found, self.held_out, name, in_memory=self.job.in_memory, training=training
+            predictions, self.held_out, name, in_memory=self.job.in_memory, training=training
         )
         text = to_json({**report.to_dict(), "training_images": training}, "the evaluation")
         with replace_file(self.folder.path / "evaluation.json") as beside:

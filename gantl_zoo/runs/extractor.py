@@ -70,13 +70,13 @@ def _automatic(reference: ImageData, avoid: Collection[str]) -> Extractor:
     note = ONLY_PIXELS
     for name in filter(registry.models.__contains__, IMAGENET):
         try:
-            found = trained(registry.models.entry(name).qualified, channels=reference.shape[0])
+            extractor = trained(registry.models.entry(name).qualified, channels=reference.shape[0])
         except (PluginError, WeightsError) as error:
             note = f"note: the metrics compare pixels, because {name} can't be loaded: {error}"
             continue
-        if stem_digest(found.network) not in avoid:
-            return found
-        shared.append(found)
+        if stem_digest(extractor.network) not in avoid:
+            return extractor
+        shared.append(extractor)
     if shared:  # a run warns of it
         return shared[0]
     pixels = PixelFeatures.fit(reference)

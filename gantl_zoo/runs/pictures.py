@@ -47,14 +47,14 @@ class Pictures:
         """Record that a picture was written at `elapsed`, in so many seconds."""
         self.last, self.cost, self.seconds = elapsed, seconds, self.seconds + seconds
 
-    def found(self) -> list[tuple[int, Path]]:
+    def files(self) -> list[tuple[int, Path]]:
         """The steps and files of all pictures, by step."""
         files = ((path.stem.removeprefix("fakes"), path) for path in self.folder.glob("fakes*.png"))
         return sorted((int(step), path) for step, path in files if step.isdecimal())
 
     def animate(self) -> Path | None:
         """Write the animation of all pictures; None if there are fewer than two."""
-        return timelapse.write(self.found(), self.folder / "fakes.webp")
+        return timelapse.write(self.files(), self.folder / "fakes.webp")
 
     def state(self) -> dict[str, float]:
         """JSON values for a checkpoint; see `restore`."""
@@ -64,7 +64,7 @@ class Pictures:
         """Restore the values of `state`, and delete the pictures after `step`: the run writes them again."""
         self.last, self.cost = state.get("last", 0.0), state.get("cost", 0.0)
         self.seconds = state.get("seconds", 0.0)
-        for number, path in self.found():
+        for number, path in self.files():
             if number > step:
                 path.unlink(missing_ok=True)
 

@@ -47,7 +47,7 @@ class RunRecorder(Observer):
         report: bool = False,
     ) -> None:
         self.folder, self.recipe, self.evaluator, self.health = folder, recipe, evaluator, health
-        self.report_wanted = report
+        self.with_report = report
         self.best = Best()
         self.best_step = 0
         self.seconds = 0.0  # spent on metrics
@@ -196,7 +196,7 @@ class RunRecorder(Observer):
             rows = self.evaluator.nearest_grid(load_gan(self.folder.path / "model", discriminator=False))
             picture = save_picture(grid(rows, len(rows) // SHOWN), self.folder.path / "nearest.png")
             self.say(f"samples (left) and their nearest training images: {picture}")
-        if self.report_wanted:
+        if self.with_report:
             self.say(f"report: {write_report(self.folder.path)}")
         self.diagnosis = diagnose(self.folder.path)
         self.say(f"verdict: {self.diagnosis.summary}")

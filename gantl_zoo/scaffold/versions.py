@@ -45,5 +45,5 @@ def version_in(folder: Path) -> int | None:
     file = folder / "pyproject.toml"
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     section = text.partition("[tool.gantl-zoo]")[2].partition("\n[")[0]
-    found = re.search(r"^scaffold\s*=\s*(\d+)", section, re.M)  # tomllib needs Python 3.11
-    return int(found[1]) if found else None
+    match = re.search(r"^scaffold\s*=\s*(\d+)", section, re.M)  # tomllib needs Python 3.11
+    return int(match[1]) if match else None

@@ -113,12 +113,12 @@ async def unless_gone(request: Request, service: Service, query: Query) -> bytes
         images = await service.batcher.images(query.seeds, query.labels, query.truncation)
         return await run_in_threadpool(encode, images, query, service.source.name)
 
-    made, gone = asyncio.ensure_future(work()), asyncio.ensure_future(hung_up(request))
+    content, gone = asyncio.ensure_future(work()), asyncio.ensure_future(hung_up(request))
     try:
-        await asyncio.wait({made, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return made.result() if made.done() else None
+        await asyncio.wait({content, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return content.result() if content.done() else None
     finally:
-        made.cancel()
+        content.cancel()
         gone.cancel()
 
 

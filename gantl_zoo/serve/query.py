@@ -70,12 +70,12 @@ def format_of(given: dict[str, str], accept: str) -> str:
         if given["format"] not in FORMATS:
             raise UsageError(unknown("format", given["format"], FORMATS))
         return given["format"]
-    wanted = sorted(map(weighed, accept.split(",")), key=lambda pair: -pair[1]) if accept.strip() else []
-    for kind, weight in wanted:
+    accepted = sorted(map(weighed, accept.split(",")), key=lambda pair: -pair[1]) if accept.strip() else []
+    for kind, weight in accepted:
         for name, own in FORMATS.items():
             if weight > 0 and kind in (own, f"{own.partition('/')[0]}/*", "*/*"):
                 return name
-    if wanted:
+    if accepted:
         raise NotAcceptable(f"the formats are {', '.join(FORMATS.values())}")
     return "png"
 

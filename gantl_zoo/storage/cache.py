@@ -60,8 +60,8 @@ def written_once(name: str, write: Callable[[Path], object]) -> Path:
     """
     from filelock import FileLock
 
-    if found := cached(name):
-        return found
+    if present := cached(name):
+        return present
     place = usable_folder()
     try:
         with FileLock(place / f"{name}.lock"):

@@ -91,15 +91,15 @@ def read_valid(path: str | Path | Stored, pins: Mapping[str, Any] | None = None)
     the files match the hashes in `pins` (the config's `files`), if given.
     """
     stored = path if isinstance(path, Stored) else look(path)
-    found = _read(stored)
-    broken = [name for name, tensor in found.items() if not torch.isfinite(tensor).all()]
+    tensors = _read(stored)
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise WeightsError(
             f"{stored.path} has NaN or infinite values in {', '.join(broken[:4])}: the training diverged or "
             "the file is damaged; load an earlier checkpoint"
         )
     _check_pins(stored, pins or {})
-    return found
+    return tensors
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -167,20 +167,20 @@ def _tensors(network: nn.Module | Mapping[str, Tensor], dtype: torch.dtype) -> d
 
 
 def _read(stored: Stored) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for path, names in stored.files.items():
         try:
             if untrusted.escaped(str(path)) != str(path):  # safe_open accepts UTF-8 paths only
                 tensors = load(path.read_bytes())
-                found |= {name: tensors[name] for name in names}
+                result |= {name: tensors[name] for name in names}
                 continue
             with safe_open(path, framework="pt") as file:
-                found |= {name: file.get_tensor(name) for name in names}
+                result |= {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(
                 f"{path} is not a readable safetensors file: {error}; download it again"
             ) from error
-    return found
+    return result
 
 
 def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
@@ -190,9 +190,9 @@ def _check_pins(stored: Stored, pins: Mapping[str, Any]) -> None:
             raise WeightsError(
                 f"{path} is not listed in the 'files' of config.json, which has others; download it again"
             )
-        if (found := sha256(path)) != pins[path.name]["sha256"]:
+        if (actual := sha256(path)) != pins[path.name]["sha256"]:
             raise WeightsError(
-                f"{path} does not match its SHA-256 in config.json ({found[:12]}…, not "
+                f"{path} does not match its SHA-256 in config.json ({actual[:12]}…, not "
                 f"{pins[path.name]['sha256'][:12]}…): it was changed after it was saved; download it again"
             )
 
@@ -202,13 +202,13 @@ def _is_not_weights(name: str) -> bool:
     return not re.fullmatch(WEIGHTS, name)
 
 
-def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Slot], dtype: str) -> list[str]:
-    problems = [f"missing tensor {name}" for name in expected if name not in found]
-    problems += [f"unexpected tensor {name[:200]}" for name in found if name not in expected]
+def _differences(expected: Mapping[str, Tensor], slots: Mapping[str, Slot], dtype: str) -> list[str]:
+    problems = [f"missing tensor {name}" for name in expected if name not in slots]
+    problems += [f"unexpected tensor {name[:200]}" for name in slots if name not in expected]
     for name in expected:
-        if name not in found:
+        if name not in slots:
             continue
-        ours, stored = expected[name], found[name]
+        ours, stored = expected[name], slots[name]
         expected_dtype = dtype if ours.is_floating_point() else str(ours.dtype)[6:]
         if tuple(ours.shape) != stored.shape:
             problems.append(f"{name} has shape {stored.shape}, not {tuple(ours.shape)}")

@@ -66,13 +66,13 @@ def look(path: str | Path) -> Stored:
     shards, total_size = read_index(index)
     slots = {}
     for shard, names in shards.items():
-        found = read_header(shard)
-        if odd := sorted(set(found) ^ set(names)):
+        header = read_header(shard)
+        if odd := sorted(set(header) ^ set(names)):
             where = "missing from this file" if odd[0] in names else f"not listed for it in {index.name}"
             raise WeightsError(
                 f"{shard}: tensor {odd[0][:80]} is {where}; they are of different models: download both again"
             )
-        slots |= found
+        slots |= header
     total = sum(slot.size for slot in slots.values())
     if total_size != total:
         raise WeightsError(
@@ -84,13 +84,13 @@ def look(path: str | Path) -> Stored:
 
 def read_index(index: Path) -> tuple[dict[Path, list[str]], Any]:
     """Read an index: `{shard: names of its tensors}`, and the total size in bytes. Raises `WeightsError`."""
-    found = untrusted.read_json(index, MAX_INDEX_BYTES, "an index of shards")
+    content = untrusted.read_json(index, MAX_INDEX_BYTES, "an index of shards")
     placed = (
-        found.get("weight_map")
-        if isinstance(found, dict) and set(found) == {"metadata", "weight_map"}
+        content.get("weight_map")
+        if isinstance(content, dict) and set(content) == {"metadata", "weight_map"}
         else None
     )
-    if not isinstance(placed, dict) or not placed or not isinstance(found["metadata"], dict):
+    if not isinstance(placed, dict) or not placed or not isinstance(content["metadata"], dict):
         raise WeightsError(
             f"{index} is not a valid index of shards: it must have 'metadata' and a 'weight_map' only; "
             "download it again"
@@ -112,7 +112,7 @@ def read_index(index: Path) -> tuple[dict[Path, list[str]], Any]:
             f"{index} lists the shards {', '.join(sorted(files)[:4])}, which are not numbered without gaps; "
             "download them again"
         )
-    return {index.with_name(file): files[file] for file in expected}, found["metadata"].get("total_size")
+    return {index.with_name(file): files[file] for file in expected}, content["metadata"].get("total_size")
 
 
 def read_header(path: Path) -> dict[str, Slot]:

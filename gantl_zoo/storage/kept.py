@@ -38,7 +38,7 @@ class Entry:
 
 def entries(kinds: Iterable[str] = tuple(KINDS)) -> list[Entry]:
     """The entries of the cache, by kind, the last used first. Raises `UsageError` for an unknown kind."""
-    found = []
+    listed = []
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(unknown("kind", kind, KINDS))
@@ -46,8 +46,8 @@ def entries(kinds: Iterable[str] = tuple(KINDS)) -> list[Entry]:
         place = folder()
         paths = sorted(place.glob(pattern)) if place else []
         every = [entry_of(kind, path.parent if "/" in pattern else path) for path in paths]
-        found += sorted((entry for entry in every if entry), key=lambda entry: -entry.used)
-    return found
+        listed += sorted((entry for entry in every if entry), key=lambda entry: -entry.used)
+    return listed
 
 
 def entry_of(kind: str, path: Path) -> Entry | None:

@@ -36,8 +36,8 @@ def imported(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     lineage: Any = config.get("lineage")
     while isinstance(lineage, dict):
-        if isinstance(found := lineage.get("imported"), dict):
-            return found
+        if isinstance(origin := lineage.get("imported"), dict):
+            return origin
         lineage = lineage.get("base_lineage")
     return {}
 

@@ -104,10 +104,10 @@ def network(value: Any) -> str:
         return "has a 'config' that is not an object"
     if len(arguments) > LONGEST:
         return f"has more than {LONGEST} arguments"
-    for key, found in arguments.items():
+    for key, argument in arguments.items():
         if not re.fullmatch(r"[A-Za-z_]\w{0,63}", key, re.A):
             return f"has an argument {key[:80]!r}, which is not a valid argument name"
-        if wrong := name(found) if key in ("backbone", "network") else _argument(found):
+        if wrong := name(argument) if key in ("backbone", "network") else _argument(argument):
             return f"has an argument {key!r} that {wrong}"
     return ""
 
@@ -221,8 +221,8 @@ def training(value: Any) -> str:
     classes = value.get("classes", [])
     if not isinstance(classes, (list, type(None))) or not all(isinstance(c, str) for c in classes or []):
         return "must have a list of names as 'classes'"
-    found = value.get("curves") or {"curves": {}}
-    curves = found.get("curves") if isinstance(found, dict) else None
+    content = value.get("curves") or {"curves": {}}
+    curves = content.get("curves") if isinstance(content, dict) else None
     valid = isinstance(curves, dict) and all(_curve(points) for points in curves.values())
     return "" if valid else "must have 'curves' that map steps to numbers"
 

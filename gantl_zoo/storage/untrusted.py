@@ -67,12 +67,12 @@ def read_json(path: Path, limit: int, what: str) -> Any:
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {error.strerror}") from error
     try:
-        found = parse(data)
-        walk(found)
+        value = parse(data)
+        walk(value)
     except (ValueError, RecursionError) as error:
         likely = sniff(data[:64]) or f"{error}; download it again, or correct it by hand"
         raise WeightsError(f"{path} can't be read as JSON: {likely}") from error
-    return found
+    return value
 
 
 def parse(data: bytes) -> Any:
@@ -88,18 +88,18 @@ def parse(data: bytes) -> Any:
     )
 
 
-def walk(found: Any, depth: int = 0) -> None:
+def walk(content: Any, depth: int = 0) -> None:
     """Check depth and strings of parsed JSON against the limits. Raises `ValueError`."""
     if depth > MAX_DEPTH:
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(found, str):
-        check_text(found)
-    elif isinstance(found, dict):
-        for key, value in found.items():
+    if isinstance(content, str):
+        check_text(content)
+    elif isinstance(content, dict):
+        for key, value in content.items():
             check_text(key)
             walk(value, depth + 1)
-    elif isinstance(found, list):
-        for value in found:
+    elif isinstance(content, list):
+        for value in content:
             walk(value, depth + 1)
 
 
@@ -179,11 +179,11 @@ def sniff(start: bytes) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         ((duplicate, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {duplicate[:80]!r} occurs twice")
-    return found
+    return content
 
 
 def _whole(digits: str) -> int:

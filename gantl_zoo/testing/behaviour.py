@@ -101,10 +101,10 @@ def self_supervised(subject: Network) -> str:
     probe = subject.probe
     given = (probe.inputs, probe.labels) if num_classes_of(subject.built) else (probe.inputs,)
     with seeded(0):
-        found = eval_view(subject.built).self_supervised(*given)
-    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
-        return f"it returns a {type(found).__name__}; return logits, {{'name': term}}"
-    wrong = [name for name, term in found[1].items() if not isinstance(term, Tensor) or term.ndim]
+        result = eval_view(subject.built).self_supervised(*given)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+        return f"it returns a {type(result).__name__}; return logits, {{'name': term}}"
+    wrong = [name for name, term in result[1].items() if not isinstance(term, Tensor) or term.ndim]
     return f"the term {wrong[0]!r} is not a scalar tensor; take the mean" if wrong else ""
 
 

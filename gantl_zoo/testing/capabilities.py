@@ -35,8 +35,8 @@ def classes(subject: Network) -> str:
     labels = torch.arange(len(subject.probe.inputs)) % CLASSES
     with torch.no_grad(), seeded(0):
         shape = tuple(call(network, subject.probe.inputs, labels).shape)
-    wanted = tuple(subject.probe.output.shape)
-    return "" if shape == wanted else f"with labels the output has the shape {shape} instead of {wanted}"
+    expected = tuple(subject.probe.output.shape)
+    return "" if shape == expected else f"with labels the output has the shape {shape} instead of {expected}"
 
 
 def channels(subject: Network) -> str:
@@ -45,9 +45,9 @@ def channels(subject: Network) -> str:
         raise Skip("it does not take channels")
     for count in (1, 3):
         network = subject.build(channels=count).eval()
-        found = network.channels if subject.kind == "backbones" else network.image_shape[0]
-        if found != count:
-            return f"with channels={count} it has {found}; pass the argument on"
+        actual = network.channels if subject.kind == "backbones" else network.image_shape[0]
+        if actual != count:
+            return f"with channels={count} it has {actual}; pass the argument on"
         with torch.no_grad():
             output: Tensor = Probe(subject.kind, network).output
         if subject.kind == "generators" and output.shape[1] != count:

@@ -66,15 +66,15 @@ class Check:
     def __call__(self, subject: Any) -> None:
         """Raise `ConformanceError` if the convention does not hold, `Skip` if it has no meaning."""
         try:
-            found = self.broken(subject)
+            wrong = self.broken(subject)
         except Skip:
             raise
         except Exception as error:  # in the code of a plug-in
             cause = " ".join(str(error).split())[:300]
-            found = cause if isinstance(error, PluginError) else f"{type(error).__name__}: {cause}"
-        if found:
+            wrong = cause if isinstance(error, PluginError) else f"{type(error).__name__}: {cause}"
+        if wrong:
             what = f"{subject} fails the check {self.name}"
-            raise ConformanceError(f"{what}: {self.convention}, but {found} ({subject.guide})")
+            raise ConformanceError(f"{what}: {self.convention}, but {wrong} ({subject.guide})")
 
 
 @dataclass

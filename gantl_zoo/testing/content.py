@@ -112,8 +112,8 @@ def declared_size(subject: Dataset) -> str:
     if (sizes := sizes_of(subject.name)) is None:
         raise Skip("it declares no sizes")
     train, test = subject.splits.values()
-    found = (len(train), len(test), train.shape)
-    return "" if found == tuple(sizes) else f"it declares {tuple(sizes)} and has {found}"
+    actual = (len(train), len(test), train.shape)
+    return "" if actual == tuple(sizes) else f"it declares {tuple(sizes)} and has {actual}"
 
 
 @DATASETS.check("same-twice", "splits")
@@ -178,10 +178,10 @@ def is_metric(subject: MetricSubject) -> str:
 @METRICS.check("values", "metric")
 def values(subject: MetricSubject) -> str:
     """`measure` returns a dict of names and finite numbers."""
-    found = subject.values
-    if not isinstance(found, Mapping) or not found:
-        return f"it returns a {type(found).__name__}; return {{'name': value}}"
-    for name, value in found.items():
+    result = subject.values
+    if not isinstance(result, Mapping) or not result:
+        return f"it returns a {type(result).__name__}; return {{'name': value}}"
+    for name, value in result.items():
         number = value.value if isinstance(value, Interval) else value
         if isinstance(number, bool) or not isinstance(number, int | float):
             return f"{name!r} is a {type(number).__name__}; convert it with float()"
@@ -215,8 +215,8 @@ def measured_twice(subject: MetricSubject) -> str:
 @METRICS.check("floor", "values")
 def floor(subject: MetricSubject) -> str:
     """`floor` returns values of the same names for real images."""
-    found = build_metric(subject.name).floor(*(subject.sides[k] for k in ("train", "real", "train")))
-    return "" if set(found) <= set(subject.values) else f"its names are {sorted(found)}"
+    result = build_metric(subject.name).floor(*(subject.sides[k] for k in ("train", "real", "train")))
+    return "" if set(result) <= set(subject.values) else f"its names are {sorted(result)}"
 
 
 @PRESETS.check("recipe", "loads")
@@ -232,10 +232,10 @@ def recipe(subject: Subject) -> str:
 @FORMATS.check("format", "loads")
 def is_format(subject: Subject) -> str:
     """A format has a method `read`."""
-    found = subject.registry.load(subject.name)
-    if not isinstance(found, type):  # a function that returns one
-        found = subject.built
-    return "" if callable(getattr(found, "read", None)) else "it has none (gantl_zoo.convert.formats)"
+    target = subject.registry.load(subject.name)
+    if not isinstance(target, type):  # a function that returns one
+        target = subject.built
+    return "" if callable(getattr(target, "read", None)) else "it has none (gantl_zoo.convert.formats)"
 
 
 @WEIGHTS.check("file", "loads")

@@ -78,9 +78,9 @@ def scalar(subject: Setting) -> str:
 @LOSSES.check("gradient", "scalar")
 def gradient(subject: Setting) -> str:
     """The generator's loss has a gradient at the fake images, the discriminator's at its weights."""
-    found, fake, network = values(subject)
+    losses, fake, network = values(subject)
     targets: dict[str, list[Tensor]] = {"generator": [fake], "discriminator": list(network.parameters())}
-    for role, value in found.items():
+    for role, value in losses.items():
         if not value.requires_grad:
             return f"{role} has no gradient; do not detach or convert its tensors"
         slopes = torch.autograd.grad(value, targets[role], allow_unused=True, retain_graph=True)
@@ -115,13 +115,15 @@ def shape(subject: Setting) -> str:
     for size in ((1, 28, 28), (3, 16, 16)):
         images = to_float(images_for(size, count=BATCH).images)
         with seeded(0):
-            found = subject.built(images)
-        if not isinstance(found, Tensor) or found.shape != images.shape or found.dtype != images.dtype:
+            result = subject.built(images)
+        if not isinstance(result, Tensor) or result.shape != images.shape or result.dtype != images.dtype:
             what = (
-                f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                f"{result.dtype} {tuple(result.shape)}"
+                if isinstance(result, Tensor)
+                else type(result).__name__
             )
             return f"images {images.dtype} {tuple(images.shape)} become {what}; keep both"
-        if not found.isfinite().all():
+        if not result.isfinite().all():
             return "its images are not finite"
     return ""
 
@@ -141,10 +143,10 @@ def differentiable(subject: Setting) -> str:
     """`forward` is differentiable, since the generator is trained through it."""
     images = to_float(images_for(SHAPE, count=BATCH).images).requires_grad_()
     with seeded(0), torch.enable_grad():
-        found = subject.built(images)
-    if not found.requires_grad:
+        result = subject.built(images)
+    if not result.requires_grad:
         return "its images have no gradient; use tensor operations without detach() and no_grad()"
-    (slope,) = torch.autograd.grad(found.sum(), images)
+    (slope,) = torch.autograd.grad(result.sum(), images)
     return "" if slope.any() and slope.isfinite().all() else "its gradient is 0 or not finite"
 
 

@@ -28,8 +28,8 @@ class Network(Subject):
         probe = Probe(self.kind, network)
         probe.inputs = self.probe.inputs if inputs is None else inputs
         probe.labels = self.probe.labels[: len(probe.inputs)]
-        found: Tensor = probe.output
-        return found
+        output: Tensor = probe.output
+        return output
 
 
 def skip_if_mixing(subject: Network) -> None:

@@ -21,29 +21,29 @@ def followed(rule: Rule) -> Callable[[Network], str]:
 
 def suite(kind: str) -> Suite:
     """The suite of a registry of networks."""
-    found = begun()
+    built = begun()
     for rule in rules_for(kind):
         needs = ("builds", *rule.needs)
-        found.checks.append(Check(rule.name, rule.convention, followed(rule), needs))
+        built.checks.append(Check(rule.name, rule.convention, followed(rule), needs))
     sound = "one-block output-finite" + (" output-range" if kind == "generators" else "")
-    found.check("deterministic", sound)(behaviour.deterministic)
-    found.check("copies", "deterministic")(behaviour.copies)
-    found.check("round-trip", "deterministic")(behaviour.round_trip)
-    found.check("input-matters", "deterministic")(behaviour.sensitive)
-    found.check("independent", "deterministic")(behaviour.independent)
-    found.check("block-order", "deterministic")(behaviour.in_order)
+    built.check("deterministic", sound)(behaviour.deterministic)
+    built.check("copies", "deterministic")(behaviour.copies)
+    built.check("round-trip", "deterministic")(behaviour.round_trip)
+    built.check("input-matters", "deterministic")(behaviour.sensitive)
+    built.check("independent", "deterministic")(behaviour.independent)
+    built.check("block-order", "deterministic")(behaviour.in_order)
     needed = "deterministic all-in-blocks"
     if kind == "discriminators":
-        found.check("self-supervised", "deterministic")(behaviour.self_supervised)
+        built.check("self-supervised", "deterministic")(behaviour.self_supervised)
         needed += " self-supervised"
-    found.check("gradients", needed)(behaviour.gradients)
-    found.check("classes", sound)(capabilities.classes)
-    found.check("channels", sound)(capabilities.channels)
+    built.check("gradients", needed)(behaviour.gradients)
+    built.check("classes", sound)(capabilities.classes)
+    built.check("channels", sound)(capabilities.channels)
     if kind == "backbones":
-        found.check("any-size", "deterministic")(capabilities.any_size)
+        built.check("any-size", "deterministic")(capabilities.any_size)
     needed = "gradients classes" + (" any-size" if kind == "backbones" else "")
-    found.check("trains", needed)(capabilities.trains)
-    return found
+    built.check("trains", needed)(capabilities.trains)
+    return built
 
 
 GENERATORS, DISCRIMINATORS, BACKBONES = map(suite, ("generators", "discriminators", "backbones"))

@@ -21,10 +21,10 @@ EXPECTED = "GANTL_ZOO_EXPECTED_FAILURES"
 
 def entries_of(plugin: str) -> Sequence[Entry]:
     """The registered names of a plug-in, without deprecated ones. Raises `UsageError` for another name."""
-    found = [one for one in installed() if normalise(one.name) == normalise(plugin)]
-    if not found:
+    plugins = [one for one in installed() if normalise(one.name) == normalise(plugin)]
+    if not plugins:
         raise UsageError(unknown("plug-in", plugin, [one.name for one in installed()]))
-    return [entry for entry in found[0].entries if not entry.instead]
+    return [entry for entry in plugins[0].entries if not entry.instead]
 
 
 def named_entries(name: str) -> list[Entry]:
@@ -49,12 +49,12 @@ def expected_of(entry: Entry) -> dict[str, str]:
 
 def declared_by(entries: Iterable[Entry]) -> dict[str, str]:
     """The expected failures of all names, as `NAME-CHECK`."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for entry in entries:
         with suppress(PluginError):
             entry.load()
-        found |= {f"{entry.name}-{check}": reason for check, reason in expected_of(entry).items()}
-    return found
+        reasons |= {f"{entry.name}-{check}": reason for check, reason in expected_of(entry).items()}
+    return reasons
 
 
 def unmatched(plugin: str) -> list[str]:

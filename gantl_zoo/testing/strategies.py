@@ -74,28 +74,28 @@ def is_strategy(subject: Strategy) -> str:
 @SUITE.check("plan", "strategy")
 def plan(subject: Strategy) -> str:
     """`prepare` returns a `gz.Plan` with groups of parameters by role."""
-    found = subject.prepared["plan"]
-    if not isinstance(found, Plan):
-        return f"it returns a {type(found).__name__}; return gz.Plan({{'generator': [gz.Group(…)], …}})"
-    if wrong := sorted(set(found.groups) - set(ROLES)):
+    result = subject.prepared["plan"]
+    if not isinstance(result, Plan):
+        return f"it returns a {type(result).__name__}; return gz.Plan({{'generator': [gz.Group(…)], …}})"
+    if wrong := sorted(set(result.groups) - set(ROLES)):
         return f"a role of its groups is {wrong[0]!r}; there are generator and discriminator"
-    for role, groups in found.groups.items():
+    for role, groups in result.groups.items():
         for group in groups:
             if not isinstance(group, Group):
                 return f"a group of {role} is a {type(group).__name__}; use gz.Group([parameters])"
             if not all(isinstance(p, nn.Parameter) for p in group.parameters):
                 return f"a group of {role} has other things than parameters; list torch.nn.Parameter objects"
-    trained = any(group.parameters for groups in found.groups.values() for group in groups)
+    trained = any(group.parameters for groups in result.groups.values() for group in groups)
     return "" if trained else "it trains nothing; list parameters in a group"
 
 
 @SUITE.check("own-parameters", "plan")
 def own_parameters(subject: Strategy) -> str:
     """The plan lists parameters of the model, or of modules that the plan brings."""
-    found, target = subject.prepared["plan"], subject.prepared["target"]
-    modules = [*target.networks().values(), *found.modules.values(), found.discriminator]
+    prepared, target = subject.prepared["plan"], subject.prepared["target"]
+    modules = [*target.networks().values(), *prepared.modules.values(), prepared.discriminator]
     known = {id(p) for module in modules if module is not None for p in module.parameters()}
-    for role, groups in found.groups.items():
+    for role, groups in prepared.groups.items():
         if count := sum(id(p) not in known for group in groups for p in group.parameters):
             return (
                 f"{count} parameters of {role} belong to neither; take those of `target`, or add their module"
@@ -188,14 +188,14 @@ def classifiers(subject: Strategy) -> str:
         raise Skip(strategy.gans_only)
     try:
         with seeded(0):
-            found = strategy.prepare_backbone(network)
+            prepared = strategy.prepare_backbone(network)
     except UsageError as error:
         raise Skip(str(error)) from error
-    if not isinstance(found, Plan) or not found.parameters("backbone"):
+    if not isinstance(prepared, Plan) or not prepared.parameters("backbone"):
         return (
             "prepare_backbone does not return a plan that trains the backbone; override it, or set gans_only"
         )
     known = {id(p) for block in blocks(network) for p in block.parameters()}
-    known |= {id(p) for module in found.modules.values() for p in module.parameters()}
-    foreign = [p for p in found.parameters("backbone") if id(p) not in known]
+    known |= {id(p) for module in prepared.modules.values() for p in module.parameters()}
+    foreign = [p for p in prepared.parameters("backbone") if id(p) not in known]
     return "its plan lists parameters that the backbone does not have" if foreign else ""

@@ -20,11 +20,11 @@ from gantl_zoo.testing.check import Suite
 UNNAMED = "under-test"  # the temporary name of an object that is not registered
 
 
-def check_class(made: Any, kind: type, name: str) -> str:
+def check_class(value: Any, kind: type, name: str) -> str:
     """ "" if an object has the class `kind`; else what is wrong, with the public `name` of the class."""
-    if isinstance(made, kind):
+    if isinstance(value, kind):
         return ""
-    return f"it is a {type(made).__name__}; derive its class from {name}"
+    return f"it is a {type(value).__name__}; derive its class from {name}"
 
 
 @dataclass

@@ -63,14 +63,14 @@ def save(folder: Path, contents: Contents, state: dict[str, Any], keep: Collecti
             f"can't write a checkpoint into {parent}: {cause}; free disk space or fix the folder, then "
             "continue with --resume"
         ) from error
-    complete = found(folder)
-    for old in complete[:-KEPT]:
+    kept = saved(folder)
+    for old in kept[:-KEPT]:
         if int(old.name) not in keep:
             shutil.rmtree(old, ignore_errors=True)
     return final
 
 
-def found(folder: Path) -> list[Path]:
+def saved(folder: Path) -> list[Path]:
     """Folders of the complete checkpoints of a run, oldest first."""
     steps = (path for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal())
     return sorted(
@@ -80,19 +80,19 @@ def found(folder: Path) -> list[Path]:
 
 def newest(folder: Path, latest: int) -> int:
     """The step of the newest checkpoint that is no later than `latest`; 0 if there is none."""
-    return max((int(path.name) for path in found(folder) if int(path.name) <= latest), default=0)
+    return max((int(path.name) for path in saved(folder) if int(path.name) <= latest), default=0)
 
 
 def forget_after(folder: Path, step: int) -> None:
     """Remove the checkpoints after `step`: after a roll-back, a run must not resume from them."""
-    for path in found(folder):
+    for path in saved(folder):
         if int(path.name) > step:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def read(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     """Read the newest undamaged checkpoint: its path, JSON state and tensors. Raises `TrainingError`."""
-    for path in reversed(found(folder)):
+    for path in reversed(saved(folder)):
         try:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
             return path, state, read_tensors(path / "state.safetensors")
@@ -172,8 +172,8 @@ def _states(contents: Contents) -> dict[str, dict[str, Tensor]]:
 def frozen_backbones(network: nn.Module) -> dict[str, nn.Module]:
     """The frozen backbones in a network, by name. A resumed run loads them from where they come from."""
     parts = [(name, part) for name, part in network.named_modules() if getattr(part, "freeze", False)]
-    found = {f"{name}.backbone".lstrip("."): getattr(part, "backbone", None) for name, part in parts}
-    return {name: part for name, part in found.items() if isinstance(part, nn.Module)}
+    backbones = {f"{name}.backbone".lstrip("."): getattr(part, "backbone", None) for name, part in parts}
+    return {name: part for name, part in backbones.items() if isinstance(part, nn.Module)}
 
 
 def frozen_hashes(contents: Contents) -> dict[str, str]:

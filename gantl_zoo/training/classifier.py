@@ -185,11 +185,11 @@ def logits_of(backbone: nn.Module, data: ImageData, engine: Engine | None = None
     """
     device, network = next(backbone.parameters()).device, evaluating(backbone)
     precision = contextlib.nullcontext() if engine is None else engine.autocast()
-    found = []
+    chunks = []
     for part in torch.arange(len(data)).split(PART):  # type: ignore[no-untyped-call]
         with precision:
-            found.append(network(to_float(data.images[part].to(device))).float().cpu())
-    return torch.cat(found)
+            chunks.append(network(to_float(data.images[part].to(device))).float().cpu())
+    return torch.cat(chunks)
 
 
 def labels_of(data: ImageData) -> Tensor:

@@ -16,9 +16,9 @@ def gauges(player: Player) -> dict[str, float]:
     """
     if not player.learns:
         return {}
-    found = {f"{player.role}_gradient": float(player.gradient)}
+    values = {f"{player.role}_gradient": float(player.gradient)}
     size = update_size(player.optimizer)
-    return found if size is None else found | {f"{player.role}_update": size}
+    return values if size is None else values | {f"{player.role}_update": size}
 
 
 @torch.no_grad()

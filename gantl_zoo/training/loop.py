@@ -13,7 +13,7 @@ from gantl_zoo.errors import Stopped, TrainingError, ZooError
 from gantl_zoo.registry.plugins import Plugin, plugin_of
 from gantl_zoo.seeding import seeded
 from gantl_zoo.training.callback import Callback, Callbacks, RunView
-from gantl_zoo.training.checkpoint import found, newest
+from gantl_zoo.training.checkpoint import newest, saved
 from gantl_zoo.training.interrupt import Interrupt
 from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.modes import training_modes
@@ -177,10 +177,10 @@ class Loop:
         line = (str(error).splitlines() or [""])[0]
         text = f"stopped at step {self.step}: plug-in {plugin.name} {plugin.version} raised "
         text += f"{type(error).__name__}: {line}; fix or update it, then "
-        if self.folder is None or not found(self.folder):
+        if self.folder is None or not saved(self.folder):
             return text + "start the run again"
-        saved = newest(self.folder, self.pace.steps)
-        return text + f"continue from the checkpoint of step {saved} with gantl-zoo resume {self.folder}"
+        step = newest(self.folder, self.pace.steps)
+        return text + f"continue from the checkpoint of step {step} with gantl-zoo resume {self.folder}"
 
     def failure(self, step: int) -> str:
         """The error message after an error in a callback."""

@@ -93,8 +93,8 @@ def panels_of(rows: Rows) -> list[Panel]:
     """The panels that have numbers, and one for each column that is in none of them."""
     columns = [name for name in names(rows) if any(row.get(name) is not None for row in rows)]
     known = {name for panel in PANELS for name in panel.columns}
-    found = [panel for panel in PANELS if set(panel.columns) & set(columns)]
-    return found + [Panel((name,), title_of(name)) for name in columns if name not in known]
+    panels = [panel for panel in PANELS if set(panel.columns) & set(columns)]
+    return panels + [Panel((name,), title_of(name)) for name in columns if name not in known]
 
 
 def metric_panel(name: str, floor: float | None) -> Panel:

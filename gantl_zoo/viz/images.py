@@ -197,10 +197,10 @@ def _checked(tensor: Any) -> Array:
 
 
 def _numbers(name: str, values: Iterable[int] | None, count: int) -> tuple[int, ...] | None:
-    found = None if values is None else tuple(int(value) for value in values)
-    if found is not None and len(found) != count:
-        raise UsageError(f"{count} images need as many {name}, not {len(found)}")
-    return found
+    numbers = None if values is None else tuple(int(value) for value in values)
+    if numbers is not None and len(numbers) != count:
+        raise UsageError(f"{count} images need as many {name}, not {len(numbers)}")
+    return numbers
 
 
 def _shape(images: Images) -> str:

@@ -63,12 +63,12 @@ def has(records: Records, name: str) -> bool:
 
 def tail(series: Series, holds: Callable[[float], bool]) -> Series:
     """The values at the end of a series for which `holds` is true without a gap."""
-    found: Series = []
+    last: Series = []
     for step, value in reversed(series):
         if not holds(value):
             break
-        found.insert(0, (step, value))
-    return found
+        last.insert(0, (step, value))
+    return last
 
 
 def at(series: Iterable[tuple[int, float]]) -> str:

@@ -19,8 +19,8 @@ STRONG = 30
 def ranked(records: Records) -> list[tuple[int, float]]:
     """The newest checks in which the discriminator ranks nearly all pairs correctly; [] if too few."""
     checks = records.series("saturation")
-    found = tail(checks, lambda value: value >= RANKED)
-    return found if len(found) >= min(CHECKS, len(checks)) else []
+    last = tail(checks, lambda value: value >= RANKED)
+    return last if len(last) >= min(CHECKS, len(checks)) else []
 
 
 def solved(records: Records) -> float | None:
@@ -30,10 +30,10 @@ def solved(records: Records) -> float | None:
 
 
 def saturated(records: Records) -> str:
-    found, share = ranked(records), solved(records)
-    if not found or share is None or share > SOLVED:
+    last, share = ranked(records), solved(records)
+    if not last or share is None or share > SOLVED:
         return ""
-    text = f"it ranks {found[-1][1]:.1%} of the pairs (real, generated) correctly {at(found)}"
+    text = f"it ranks {last[-1][1]:.1%} of the pairs (real, generated) correctly {at(last)}"
     return f"{text}, and its loss is {share:.1%} of that at chance"
 
 
@@ -59,14 +59,14 @@ def feed(records: Records) -> str:
 
 
 def overfitting(records: Records) -> str:
-    found = tail(records.series("overfitting"), lambda value: value > MEMORISED)
+    last = tail(records.series("overfitting"), lambda value: value > MEMORISED)
     separates = (records.last("saturation") or 0) >= APART
-    if len(found) < CHECKS or not separates:
+    if len(last) < CHECKS or not separates:
         return ""
     count = f"{records.images:,} " if records.images else ""
     return (
-        f"the logits of held-out images are {found[-1][1]:.0%} of the way from those of the {count}training "
-        f"images to those of samples {at(found)}"
+        f"the logits of held-out images are {last[-1][1]:.0%} of the way from those of the {count}training "
+        f"images to those of samples {at(last)}"
     )
 
 

@@ -99,14 +99,14 @@ class Records:
     def images(self) -> int | None:
         """The number of training images."""
         lineage = self.model.get("lineage", {}).get("data", {})
-        found = self.setup.get("images", lineage.get("images", self.config.get("data", {}).get("shots")))
-        return None if found is None else int(found)
+        count = self.setup.get("images", lineage.get("images", self.config.get("data", {}).get("shots")))
+        return None if count is None else int(count)
 
     @property
     def held_out(self) -> int | None:
         """The number of held-out images."""
-        found = self.setup.get("held_out", self.result.get("real"))
-        return None if found is None else int(found)
+        count = self.setup.get("held_out", self.result.get("real"))
+        return None if count is None else int(count)
 
     @property
     def side(self) -> int | None:
@@ -144,8 +144,8 @@ class Records:
     @property
     def strength(self) -> float | None:
         """The probability of the augmentation; None if it has none."""
-        found = self.last("p")
-        return self.recipe("aug_config", {}).get("p") if found is None else found
+        probability = self.last("p")
+        return self.recipe("aug_config", {}).get("p") if probability is None else probability
 
     def trained_share(self, role: str) -> float | None:
         """The share of the parameters of a network that were trained."""

@@ -34,8 +34,8 @@ def calmer(records: Records) -> str:
 
 def sizes(records: Records) -> list[tuple[str, list[tuple[int, float]]]]:
     """Each network that is trained, with the sizes of its updates relative to its weights."""
-    found = [(role, records.series(f"{role}_update")) for role in ("generator", "discriminator")]
-    return [(role, series) for role, series in found if series]
+    updates = [(role, records.series(f"{role}_update")) for role in ("generator", "discriminator")]
+    return [(role, series) for role, series in updates if series]
 
 
 def too_fast(records: Records) -> str:

@@ -76,7 +76,7 @@ class Contents:
     @property
     def frames(self) -> list[tuple[int, Path]]:
         """The pictures of samples by step, all from the same seeds."""
-        return Pictures(self.folder).found() if self.is_run else []
+        return Pictures(self.folder).files() if self.is_run else []
 
     def picture(self, name: str) -> Path:
         """The path of a picture of the run; the file may not exist."""

@@ -104,9 +104,9 @@ def other_pictures(about: Contents) -> list[tuple[str, Path]]:
         "nearest.png": "Samples (left) beside their nearest training images: copies would be equal",
         "reals.png": "Training images",
     }
-    found = [(text, about.picture(name)) for name, text in captions.items()]
+    pictures = [(text, about.picture(name)) for name, text in captions.items()]
     strips = sorted(about.folder.glob("directions/*.png"))
-    return found + [(f"Direction {path.stem}", path) for path in strips]
+    return pictures + [(f"Direction {path.stem}", path) for path in strips]
 
 
 def samples(about: Contents, limit: int) -> list[Figure]:

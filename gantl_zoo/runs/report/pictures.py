@@ -38,9 +38,9 @@ def encoded(pictures: Sequence[tuple[str, Image]], limit: int) -> list[Figure]:
     """Figures of pictures in at most `limit` bytes, of the best quality that fits."""
     for halved in (False, True):
         for quality in QUALITIES:
-            made = [figure(caption, half(one) if halved else one, quality) for caption, one in pictures]
-            if sum(len(one.uri) for one in made) <= limit:
-                return made
+            shown = [figure(caption, half(one) if halved else one, quality) for caption, one in pictures]
+            if sum(len(one.uri) for one in shown) <= limit:
+                return shown
     return []
 
 

@@ -62,8 +62,8 @@ def choose(ours: str, theirs: str) -> str:
     mine, other = _around(ours), _around(theirs)
     if not mine or not other:
         return ours if mine else theirs
-    made_with = MARK.search(theirs)
-    last = made_with[1] if made_with else ""
+    mark = MARK.search(theirs)
+    last = mark[1] if mark else ""
     if last == _hash(other):
         return ours
     if last == _hash(mine) or not prose(ours):

@@ -68,9 +68,9 @@ class Regularizer(nn.Module):
 
 def merged(*several: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """All loss terms in one dict. Raises `UsageError` if two have one name, since one would be lost."""
-    found: dict[str, Tensor] = {}
+    union: dict[str, Tensor] = {}
     for terms in several:
-        if twice := sorted(set(found) & set(terms)):
+        if twice := sorted(set(union) & set(terms)):
             raise UsageError(f"two loss terms are called {twice[0]!r}; a regularizer must name its own")
-        found |= terms
-    return found
+        union |= terms
+    return union

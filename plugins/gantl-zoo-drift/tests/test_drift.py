@@ -114,11 +114,11 @@ def test_training_changes_the_generator_only(digits: ImageData, tmp_path: Path) 
     source = gz.load_model("dcgan-mnist")
     assert isinstance(source, gz.GAN)
     before = {role: state(getattr(source, role)) for role in ("generator", "discriminator")}
-    made = gz.transfer(
+    trained = gz.transfer(
         source, data=digits, loss="drift", watch_every=1, log_every=1, out=tmp_path, metrics="none", **QUICK
     )
-    assert moved(before["generator"], made.generator) and not moved(
-        before["discriminator"], made.discriminator
+    assert moved(before["generator"], trained.generator) and not moved(
+        before["discriminator"], trained.discriminator
     )
     (folder,) = tmp_path.iterdir()
     rows = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()][1:]
@@ -133,12 +133,12 @@ def test_the_saved_model_is_an_ordinary_one(
     digits: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"generator_config": {"width": 4}, "discriminator_config": {"width": 4}, "metrics": "none"}
-    made = gz.train("dcgan", data=digits, loss="drift", out=tmp_path, **QUICK | settings)
-    folder = made.save(tmp_path / "model")
+    trained = gz.train("dcgan", data=digits, loss="drift", out=tmp_path, **QUICK | settings)
+    folder = trained.save(tmp_path / "model")
     monkeypatch.setenv("GANTL_ZOO_DISABLE_PLUGINS", "all")
     again = gz.load_model(folder)
     assert isinstance(again, gz.GAN)
-    assert again.config()["requires"] == {} and torch.equal(again.generate(2), made.generate(2))
+    assert again.config()["requires"] == {} and torch.equal(again.generate(2), trained.generate(2))
 
 
 def test_metrics_avoid_the_features_of_the_loss() -> None:

@@ -38,7 +38,7 @@ def test_the_strategy_lets_the_generator_wait(tmp_path: Path) -> None:
     assert isinstance(source, gz.GAN)
     before = source.generate(2)
     for steps, waits in ((3, True), (5, False)):
-        made = gz.transfer(
+        trained = gz.transfer(
             "resize-digits",
             data=images,
             strategy="warm-discriminator",
@@ -49,6 +49,6 @@ def test_the_strategy_lets_the_generator_wait(tmp_path: Path) -> None:
             metrics=(),
             out=tmp_path,
         )
-        assert torch.equal(made.generate(2), before) is waits
+        assert torch.equal(trained.generate(2), before) is waits
     with pytest.raises(gz.UsageError, match="must not be negative"):
         gz.strategies.build("warm-discriminator", steps=-1)

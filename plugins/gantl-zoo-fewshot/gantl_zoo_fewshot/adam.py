@@ -105,9 +105,9 @@ class AdAM(AdapterStrategy):
 
     def group(self, network: nn.Module, role: str) -> list[Group]:
         """The network's groups; `groups` replaces those of the modulated weights."""
-        found = super().group(network, role)
-        self.everything[role] = [p for group in found for p in group.parameters]
-        return found
+        groups = super().group(network, role)
+        self.everything[role] = [p for group in groups for p in group.parameters]
+        return groups
 
     def groups(self, role: str) -> list[Group]:
         adapters, places = self.kernels(role), [p for held in self.held[role] for p in held.places]

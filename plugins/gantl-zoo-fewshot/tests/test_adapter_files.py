@@ -66,8 +66,8 @@ def test_a_methods_adapter_gives_its_model(
     assert forms >= {key.rpartition(".")[2] for key in adapter.tensors}
     again = base.with_adapter(folder)
     for key, tensor in mine.generator.state_dict().items():
-        found = again.generator.state_dict()[key].double()
-        assert float((found - tensor.double()).norm()) <= 1e-6 * float(tensor.double().norm()), key
+        actual = again.generator.state_dict()[key].double()
+        assert float((actual - tensor.double()).norm()) <= 1e-6 * float(tensor.double().norm()), key
     assert torch.allclose(again.generate(4), mine.generate(4), atol=1e-4)
     assert not torch.allclose(base.generate(4), mine.generate(4), atol=1e-2)
     assert torch.equal(base.with_adapter(folder, 0).generate(4), base.generate(4))

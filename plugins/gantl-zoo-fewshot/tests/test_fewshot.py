@@ -65,13 +65,13 @@ def test_lora_adds_a_matrix_of_low_rank(gan: gz.GAN, images: ImageData, trained:
 
 def test_svd_keeps_the_singular_vectors(gan: gz.GAN, images: ImageData, trained: Trained) -> None:
     layers = {role: getattr(gan, role).blocks[1].conv for role in ROLES}
-    found = {}
+    parts = {}
     for role, layer in layers.items():
         matrix = layer.weight.detach().movedim(int(role == "generator"), 0).flatten(1)
-        found[role] = (*torch.linalg.svd(matrix, full_matrices=False), matrix)
+        parts[role] = (*torch.linalg.svd(matrix, full_matrices=False), matrix)
     trained(gan, images, "svd", rate=1.0)
     for role, layer in layers.items():
-        left, values, right, old = found[role]
+        left, values, right, old = parts[role]
         new = layer.weight.detach().movedim(int(role == "generator"), 0).flatten(1)
         inside = left.T @ new @ right.T
         torch.testing.assert_close(left @ torch.diag(inside.diag()) @ right, new, atol=1e-6, rtol=1e-4)
@@ -79,8 +79,8 @@ def test_svd_keeps_the_singular_vectors(gan: gz.GAN, images: ImageData, trained:
 
 
 def test_svd_decomposes_before_a_spectral_norm(images: ImageData, trained: Trained) -> None:
-    made = {**SMALL, "image_size": 28, "channels": 1}
-    gan = gz.build_gan("resnet", generator_config=made, discriminator_config={"width": 4})
+    config = {**SMALL, "image_size": 28, "channels": 1}
+    gan = gz.build_gan("resnet", generator_config=config, discriminator_config={"width": 4})
     weight = gan.discriminator.blocks[1].conv1.parametrizations.weight.original
     before, names = weight.detach().clone(), set(gan.discriminator.state_dict())
     trainer, _ = trained(gan, images, "svd", rate=1.0)
@@ -104,8 +104,8 @@ def test_a_miner_learns_alone_first(gan: gz.GAN, images: ImageData, trained: Tra
 def test_the_folded_miner_is_a_map_in_front_of_the_generator(
     generator: str, steps: int, images: ImageData, trained: Trained
 ) -> None:
-    made = {**SMALL, "image_size": 32, "channels": 1}
-    gan = gz.build_gan(generator, "dcgan", generator_config=made, discriminator_config={"width": 4})
+    config = {**SMALL, "image_size": 32, "channels": 1}
+    gan = gz.build_gan(generator, "dcgan", generator_config=config, discriminator_config={"width": 4})
     trainer, _ = trained(gan, images.fit(32, 1), "mine", steps=steps)
     miner: Any = trainer.game.strategy.held["generator"][0].adapter
     behind = copy.deepcopy(gan.generator).eval()
@@ -250,11 +250,11 @@ def test_what_is_exported_is_plain_and_needs_no_plug_in(
     names = {role: list(getattr(gan, role).state_dict()) for role in ROLES}
     for name in NAMES:
         trainer, _ = trained(copy.deepcopy(gan), images, name, **EARLY.get(name, {}))
-        made = trainer.snapshot()
-        assert {role: list(getattr(made, role).state_dict()) for role in ROLES} == names
+        snapshot = trainer.snapshot()
+        assert {role: list(getattr(snapshot, role).state_dict()) for role in ROLES} == names
         assert list(trainer.average.state_dict()) == names["generator"]
-        assert made.save(tmp_path / name) == tmp_path / name
-        torch.save(made.generate(4), tmp_path / f"{name}.pt")
+        assert snapshot.save(tmp_path / name) == tmp_path / name
+        torch.save(snapshot.generate(4), tmp_path / f"{name}.pt")
     check = (
         "import sys, torch, gantl_zoo as gz\n"
         f"for name in {NAMES}:\n"

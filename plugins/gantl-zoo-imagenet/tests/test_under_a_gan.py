@@ -56,8 +56,8 @@ def test_without_the_plug_in_it_still_makes_images(adapted: Path) -> None:
         "try:\n    gz.load_model(sys.argv[1])\nexcept gz.WeightsError as error:\n    print(error)\n"
     )
     env = os.environ | {"GANTL_ZOO_DISABLE_PLUGINS": "all"}
-    found = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code, str(adapted)], env=env, capture_output=True, text=True, check=True
     ).stdout
-    assert found.startswith("(1, 3, 32, 32)\n")
-    assert NAME in found and "pip install gantl-zoo-imagenet==" in found
+    assert output.startswith("(1, 3, 32, 32)\n")
+    assert NAME in output and "pip install gantl-zoo-imagenet==" in output
