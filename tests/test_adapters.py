@@ -195,6 +195,29 @@ def test_the_result_is_an_ordinary_model_that_names_its_adapters(base: gz.GAN, t
         again.with_adapter(adapters[0])
 
 
+@pytest.mark.parametrize(
+    ("base_licence", "licences", "kept"),
+    [
+        ("mit", ("", ""), "mit"),
+        ("mit", ("mit", ""), "mit"),
+        ("", ("", ""), ""),
+        ("mit", ("cc-by-4.0", ""), ""),
+        ("cc-by-nc-4.0", ("mit", ""), "cc-by-nc-4.0"),
+        ("mit", ("", "cc-by-nc-4.0"), "cc-by-nc-4.0"),
+    ],
+)
+def test_a_blend_keeps_the_licence_that_all_state_or_the_strictest(
+    base: gz.GAN, base_licence: str, licences: tuple[str, ...], kept: str
+) -> None:
+    base.about["license"] = base_licence
+    blend = base
+    for seed, licence in enumerate(licences):
+        adapter = tuned(base, seed).adapter(base)
+        adapter.about["license"] = licence
+        blend = blend.with_adapter(adapter, 0.5)
+    assert blend.license == kept and blend.lineage.get("base_license", "") == base_licence
+
+
 def test_a_result_is_fine_tuned_like_any_model(base: gz.GAN, images: ImageData, tmp_path: Path) -> None:
     blend = base.with_adapter(tuned(base).adapter(base), 0.5)
     before = state(blend.generator)

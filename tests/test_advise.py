@@ -49,6 +49,34 @@ def test_classes_and_bodies_that_tell_nothing_are_no_trouble(images: ImageData) 
     assert knowing.discriminator.training is False
 
 
+def test_the_samples_of_a_saved_source_are_measured_once(
+    images: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gan = gz.load_model("dcgan-mnist")
+    assert isinstance(gan, gz.GAN)
+    calls: list[int] = []
+    original = gz.GAN.generate
+
+    def counting(self: gz.GAN, count: int, **settings: Any) -> Any:
+        calls.append(count)
+        return original(self, count, **settings)
+
+    monkeypatch.setattr(gz.GAN, "generate", counting)
+    with monkeypatch.context() as off:
+        off.setenv("GANTL_ZOO_CACHE", "off")
+        uncached = novelty(gan, images)
+    values = [novelty(gan, images), novelty(gan, images), novelty(gan, inverted(images))]
+    assert calls == [200, 200] and values[0] == values[1] == uncached != values[2]
+    assert novelty(gan, images, 100) != uncached and calls[2:] == [100]
+    novelty(replace(gan, discriminator=None), images)
+    with torch.no_grad():
+        next(gan.generator.parameters()).mul_(0.9)
+    assert novelty(gan, images) != uncached and calls[3:] == [200, 200]
+    novelty(replace(gan, folder=None), images)
+    novelty(replace(gan, folder=None), images)
+    assert len(calls) == 7
+
+
 def test_the_first_line_of_the_guide_that_fits_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     def names(*cases: tuple[int, float]) -> list[str]:
         found = [choose(shots, far, lambda line: True) for shots, far in cases]

@@ -69,6 +69,20 @@ def test_the_head_says_what_is_true() -> None:
     assert ModelCard(card.render(config(license=""))).data.license is None
 
 
+@pytest.mark.parametrize(
+    "on",
+    [
+        "50 samples against 40 test images of the sea of glass",
+        "50 samples against all 40 images of the sea of glass, 36 of which are training images",
+        "50 samples with each other, beside 1,000 train images of the sea of glass",
+    ],
+)
+def test_a_metric_names_its_data_whatever_it_compares(on: str) -> None:
+    metric = {"name": "kd_pixels", "metric": "kd", "value": 1.25, "on": on}
+    (result,) = ModelCard(card.render(config(lineage=LINEAGE, metrics=[metric]))).data.eval_results
+    assert result.dataset_name == "the sea of glass"
+
+
 def test_the_usage_first_saves_a_picture(
     gan: gz.GAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -549,6 +549,25 @@ def test_terms_and_licence_are_kept_through_transfer_and_push(
             gz.push(tmp_path / f"{folder.name}-relicensed", "me/mine", dry_run=True)
 
 
+def test_a_push_keeps_the_terms_of_the_base(gan: gz.GAN, images: Any, tmp_path: Path) -> None:
+    gan.license = "cc-by-nc-4.0"
+    mine = gz.transfer(gan, data=images, steps=1, batch=4, metrics="none", out=tmp_path, quiet=True)
+    assert mine.license == "" and mine.lineage["base_license"] == "cc-by-nc-4.0"
+    settings: Any = {
+        "data": images,
+        "steps": 1,
+        "batch": 4,
+        "metrics": "none",
+        "out": tmp_path,
+        "quiet": True,
+    }
+    again = gz.transfer(mine, **settings)
+    for model in (mine, again):
+        with pytest.raises(gz.UsageError, match=r"which 'mit' would drop: use cc-by-nc-4\.0"):
+            gz.push(model, "me/mine", dry_run=True, license="mit")
+    gz.push(again, "me/mine", dry_run=True, license="cc-by-nc-sa-4.0")
+
+
 def test_terms_of_a_format_restrict_the_licence_of_a_push(
     example: gz.GAN, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,15 @@ def test_other_files_sizes_and_fits_have_files_of_their_own(
     assert (after.images[torch.tensor([at])][0, 0] == 255).all()
 
 
+def test_another_version_of_pillow_decodes_again(
+    photos: Path, tmp_path: Path, streamed: None, decodings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(load(photos, image_size=16))
+    monkeypatch.setattr("PIL.__version__", "0.0")
+    load(photos, image_size=16)
+    assert len(decodings) == 2 * count and len(cached(tmp_path)) == 2
+
+
 def test_grey_images_among_colours_stay_what_they_are(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in list(photos.rglob("*.png"))[::3]:
         Image.open(path).convert("L").save(path)

@@ -15,6 +15,7 @@ from helpers import TINY, run
 from PIL import Image
 
 import gantl_zoo as gz
+from gantl_zoo.cli.doctor import page
 from gantl_zoo.runs.diagnosis.diagnosis import examine
 from gantl_zoo.runs.diagnosis.records import Records
 from gantl_zoo.runs.diagnosis.table import CONDITIONS
@@ -131,6 +132,20 @@ def test_a_run_ends_with_its_verdict(
     assert code == 0 and "problem: too few steps" in out and "--steps 2000" in out
     code, out, _ = run(capsys, "doctor", folder, "--json", "-")
     assert code == 0 and json.loads(out)["findings"][0]["name"] == "too-few-steps"
+
+
+def test_a_run_of_few_steps_is_not_called_healthy() -> None:
+    records = Records.read(RUNS / HEALTHY[0])
+    for done, healthy in ((4, False), (99, False), (100, True)):
+        rows = [row | {"step": done, "diversity": 0.9} for row in records.stats[-1:]]
+        config = records.config | {"recipe": records.config["recipe"] | {"steps": done}}
+        diagnosis = examine(Records(config, records.setup, rows))
+        told = diagnosis.to_dict()
+        assert not diagnosis.problems and diagnosis.done == done
+        assert diagnosis.healthy == diagnosis.judged == told["healthy"] == told["judged"] == healthy
+        words = "healthy: none of" if healthy else f"{done} steps are too few to judge"
+        assert words in diagnosis.summary and words in str(diagnosis) and words in page(diagnosis)
+        assert diagnosis.headline == ("healthy" if healthy else "too few steps to judge")
 
 
 def test_what_is_no_run_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,10 +91,10 @@ def test_paths_of_push_and_pull_are_expanded(pushed: Path, here: Path) -> None:
 
 
 def test_the_cache_may_be_in_the_home_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gantl_zoo.metrics import cache
+    from gantl_zoo.storage import features
 
     monkeypatch.setenv("GANTL_ZOO_CACHE", "~/kept")
-    cache.kept(("it",), lambda: (torch.zeros(2, 3), None))
+    features.kept(("it",), lambda: (torch.zeros(2, 3), None))
     assert len(list((here / "home" / "kept").iterdir())) == 1 and not (here / "~").exists()
 
 

@@ -1,15 +1,26 @@
-"""The perceptual distance: a distance, its gradient, and the spread of a set."""
+"""The perceptual distance: a distance, its gradient, the spread of a set, and metrics of variety."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from helpers import run
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 import gantl_zoo as gz
-from gantl_zoo.data import load, to_float
+from gantl_zoo.data import ImageData, load, to_float
+from gantl_zoo.metrics import perceptual
+from gantl_zoo.metrics.evaluator import Evaluator
+from gantl_zoo.metrics.extract import Images
+from gantl_zoo.metrics.extractors import Extractor, PixelFeatures
+from gantl_zoo.metrics.perceptual import FeatureMaps
 from gantl_zoo.networks.perceptual import PerceptualDistance
+from gantl_zoo.runs.extractor import choose_extractor
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +88,97 @@ def test_what_it_cant_compare_is_refused(distance: PerceptualDistance, pictures:
     torch.testing.assert_close(
         distance(grey, -grey), distance(grey.repeat(1, 3, 1, 1), -grey.repeat(1, 3, 1, 1))
     )
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return load("digits", image_size=28, shots=120)
+
+
+@pytest.fixture(scope="module")
+def network(digits: ImageData) -> Extractor:
+    return choose_extractor("cnn-mnist", digits)
+
+
+def split(data: ImageData) -> tuple[ImageData, ImageData]:
+    order = torch.arange(len(data))
+    return data.select(order[:80]), data.select(order[80:])
+
+
+def test_pd_falls_to_0_for_repeated_images_and_stands_beside_that_of_real_ones(
+    digits: ImageData, network: Extractor
+) -> None:
+    train, held_out = split(digits)
+    judge = Evaluator(network, train, held_out, ("pd",), 40)
+    varied, few = held_out.images, held_out.images[:4].repeat(10, 1, 1, 1)
+    values = [judge(Images.of(images))["pd"] for images in (varied, few, varied[:1].repeat(40, 1, 1, 1))]
+    assert values[0] > values[1] > values[2] == pytest.approx(0, abs=1e-6)
+    (result,) = judge(Images.of(varied)).results
+    body: Any = network
+    expected = PerceptualDistance(body.network, "cnn-mnist")
+    assert result["name"] == "pd_cnn-mnist" == expected.name
+    assert result["value"] == pytest.approx(expected.spread(to_float(varied)), rel=1e-4)
+    assert result["floor"] == pytest.approx(expected.spread(to_float(judge_reals(train, 40))), rel=1e-4)
+    assert result["better"] == "" and result["on"].startswith("40 samples with each other, beside 40 train")
+    assert "feature maps" in result["convention"] and "0 for one repeated image" in str(judge(Images.of(few)))
+
+
+def judge_reals(train: ImageData, count: int) -> Tensor:
+    return Images.part(train, count).take(0, count)
+
+
+def test_intra_pd_is_the_variety_around_each_training_image(digits: ImageData, network: Extractor) -> None:
+    train, held_out = split(digits)
+    shots = train.few(10)
+    judge = Evaluator(network, train, held_out, ("intra_pd", "pd", "kd"), 60, shots)
+    copies, new = shots.images.repeat(6, 1, 1, 1), train.images[:60]
+    memorised, varied = judge(Images.of(copies)), judge(Images.of(new))
+    assert memorised["intra_pd"] == pytest.approx(0, abs=1e-6) and memorised["pd"] > 0.1
+    assert [result["metric"] for result in varied] == ["kd", "intra_pd", "pd"]
+    assert 0 < varied["intra_pd"] < varied["pd"]
+    floor = varied.result("intra_pd")["floor"]
+    assert floor is not None and 0.2 * floor < varied["intra_pd"] < 5 * floor
+    with pytest.raises(gz.DataError, match="is for 2 to 100 training images"):
+        Evaluator(network, digits.select(torch.arange(120).repeat(2)), held_out, ("intra_pd",), 60)
+    with pytest.raises(gz.DataError, match="intra_pd compares samples with the training images"):
+        Evaluator(network, None, held_out, ("intra_pd",), 60)
+
+
+def test_variety_is_measured_on_few_images_only(
+    digits: ImageData, network: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = FeatureMaps(network, digits.shape)
+    assert maps.most == perceptual.MOST and not maps.stored
+    monkeypatch.setattr(perceptual, "BYTES", 4 * maps.num_features * 30)
+    train, held_out = split(digits)
+    judge = Evaluator(network, train, held_out, ("pd",), 10_000)
+    taken: list[int] = []
+
+    def take(start: int, stop: int) -> Tensor:
+        taken.append(stop)
+        return held_out.images[start:stop]
+
+    (result,) = judge(Images(10_000, digits.shape, take)).results
+    assert max(taken) == 30 == result["samples"] == result["real"]
+
+
+def test_pd_needs_a_network_with_feature_maps(gan: gz.GAN, digits: ImageData) -> None:
+    with pytest.raises(gz.UsageError, match="extractor pixels-pca64 has no feature maps"):
+        gz.evaluate(gan, data=digits, metrics="pd", extractor="pixels", samples=20)
+    with pytest.raises(gz.UsageError, match="has no feature maps"):
+        FeatureMaps(PixelFeatures.fit(digits), digits.shape)
+
+
+def test_evaluate_measures_pd_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", "digits", "--samples", 40, "--extractor", "cnn-mnist", "--json", tmp_path / "it.json")
+    code, text, _ = run(capsys, "evaluate", "dcgan-mnist", "--metrics", "pd", *data)
+    assert code == 0 and "pd_cnn-mnist" in text and "with each other" in text
+    (result,) = json.loads((tmp_path / "it.json").read_text(encoding="utf-8"))
+    assert result["samples"] == 40 and 0 < result["value"] < 2 * result["floor"]
+
+
+def test_images_in_memory_have_a_pd_of_their_own(digits: ImageData) -> None:
+    report = gz.evaluate("dcgan-mnist", data=digits, metrics="pd", extractor="cnn-mnist", samples=40)
+    assert report.result("pd")["floor"] and "beside 40 train images" in report.result("pd")["on"]

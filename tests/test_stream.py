@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 from helpers import TINY
+from PIL import Image
 
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData, Stream, load, memory
 from gantl_zoo.data.memory import free_memory, machine_memory, memory_limit
+from gantl_zoo.metrics.extract import Images, extract, plain, run
+from gantl_zoo.metrics.extractors import PixelFeatures
 
 
 @pytest.fixture
@@ -46,6 +49,21 @@ def test_streamed_images_are_those_in_memory(
     assert torch.equal(streamed.labels, held.labels) and streamed.classes == held.classes
     few = streamed.few(3, seed=2)
     assert torch.equal(few.images, held.few(3, seed=2).images)
+
+
+def test_features_of_one_treatment_are_not_those_of_another(photos: Path, no_memory: None) -> None:
+    """The fingerprint of a streamed set is that of its files, whatever their pixels become."""
+    for path in photos.rglob("*.png"):
+        picture = Image.open(path)
+        picture.resize((picture.width * 2, picture.height)).save(path)
+    cropped, padded = (load(photos, image_size=16, fit=fit) for fit in ("crop", "pad"))
+    resized = load(photos, image_size=32).fit(16, None)
+    assert cropped.fingerprint == padded.fingerprint == resized.fingerprint
+    pixels = PixelFeatures.fit(cropped, 4)
+    found = [extract(pixels, Images.part(data, 20)).features for data in (cropped, padded, resized, cropped)]
+    for data, features in zip((cropped, padded, resized, cropped), found, strict=True):
+        assert torch.equal(features, run(pixels, Images.part(data, 20), None, plain)[0])
+    assert not torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
 def test_a_streamed_set_knows_when_it_has_changed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

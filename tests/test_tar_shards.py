@@ -81,6 +81,42 @@ def test_folders_within_a_shard_are_classes_and_shards_are_not(make: Make, tmp_p
     assert load(tmp_path / "one.tar").classes == ("cat", "dog")
 
 
+def split_shards(tmp_path: Path, *names: str, folders: tuple[str, ...] = ("", "", "")) -> str:
+    """A pattern of shards with these names, ten images each, in folders within the shards."""
+    for shard, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
+            for i in range(10):
+                add(tar, f"{folders[shard]}{'cat' if i % 2 else 'dog'}/{i}.png", picture(10 * shard + i))
+    return str(tmp_path / f"{{{','.join(names)}}}.tar")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a-train-0", "a-train-1", "a-val-0"), ("train/0", "train/1", "Test/0"), ("training", "t", "dev")],
+)
+def test_shards_that_are_named_after_splits_are_the_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
+    pattern = split_shards(tmp_path, *names)
+    if names[1] == "t":
+        with pytest.raises(gz.DataError, match="a training and a test folder, and beside them t: keep"):
+            load(pattern)
+        return
+    train, test = (load(pattern, split=split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (20, 10) and train.classes == test.classes == ("cat", "dog")
+    assert all(
+        any(np.array_equal(_pixels(20 + i), image.numpy()) for i in range(10)) for image in test.images
+    )
+
+
+def test_shards_with_splits_inside_or_of_one_kind_keep_them(tmp_path: Path) -> None:
+    inside = split_shards(tmp_path / "a", "train-0", "test-0", folders=("train/", "test/"))
+    parts = [load(inside, split=split) for split in ("train", "test")]
+    assert [(len(part), part.classes) for part in parts] == [(10, ("cat", "dog"))] * 2
+    pattern = split_shards(tmp_path / "b", "train-0", "train-1", "extra-0")
+    assert sum(len(load(pattern, split=split)) for split in ("train", "test")) == 30
+    assert 0 < len(load(pattern, split="test")) < 10
+
+
 def test_shards_have_the_images_of_a_folder(make: Make, tmp_path: Path) -> None:
     pattern = make()
     (tmp_path / "folder").mkdir()

@@ -17,7 +17,7 @@ from PIL import Image
 import gantl_zoo as gz
 from gantl_zoo.bench import transfer as bench
 from gantl_zoo.bench.transfer_cells import Cell, method_of
-from gantl_zoo.bench.transfer_draw import drawn
+from gantl_zoo.bench.transfer_draw import count_images, drawn
 from gantl_zoo.bench.transfer_report import overtakes, short_names, table
 from gantl_zoo.cli.app import main
 from gantl_zoo.runs.transfer import prepare_transfer
@@ -147,6 +147,21 @@ def test_a_pool_holds_out_all_other_images(colours: Path, tmp_path: Path) -> Non
     assert held_out == ids(0, 0, "test") and ids(4, 1, "train") != few
     every = gz.load_data(colours, split="train").ids, gz.load_data(colours, split="test").ids
     assert all_drawn | held_out < {one for part in every if part is not None for one in part.tolist()}
+
+
+def test_copies_of_an_image_are_never_on_both_sides(colours: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(colours, "a") as archive:
+        for number in range(30):
+            archive.writestr(f"copy-{number:02}.png", archive.read(f"{number:02}.png"))
+    assert count_images(str(colours), 16, None) == 40
+    for seed in range(3):
+        path = tmp_path / f"{seed}.zip"
+        settings: dict[str, Any] = {"shots": 0, "pool": 20, "seed": seed, "most": 40}
+        drawn(path, str(colours), image_size=16, data_root=None, **settings)
+        train, test = (gz.load_data(path, split=split).ids for split in ("train", "test"))
+        assert train is not None and test is not None
+        both = [*train.tolist(), *test.tolist()]
+        assert len(train) == len(test) == 20 and len(set(both)) == 40
 
 
 def test_a_pool_of_a_named_data_set_keeps_its_classes(tmp_path: Path) -> None:

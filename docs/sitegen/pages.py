@@ -14,8 +14,8 @@ from pathlib import Path
 from sitegen.links import DOCS, ROOT, page_of, rewritten
 
 COPIED = ["*.md", "benchmarks/*.md", "model_cards/*.md", "plugins/*/README.md"]
-MADE = {"Reference": ["generated/gallery", "generated/api/index"]}
-MADE_BELOW = {
+GENERATED = {"Reference": ["generated/gallery", "generated/api/index"]}
+GENERATED_BELOW = {
     "generated/benchmarks/README": "benchmarks/*.md",
     "generated/gallery": "model_cards/*.md",
     "plugins": "plugins/*/README.md",
@@ -91,7 +91,7 @@ def contents(index: str) -> str:
     listed = {page for _, pages in [*first, (last, background)] for page in pages}
     below = {page for pages in families(DOCS).values() for page in pages}
     others = [page for page in of_the_guide(DOCS) if page not in listed | below]
-    parts = [*first, ("More", others), *MADE.items(), (last, [*background, *copied(LAST)])]
+    parts = [*first, ("More", others), *GENERATED.items(), (last, [*background, *copied(LAST)])]
     return "".join(toctree(pages, title) for title, pages in parts if pages)
 
 
@@ -127,7 +127,7 @@ def families(docs: Path) -> dict[str, list[str]]:
 
 def children(page: str) -> list[str]:
     """The pages that stand below a page in the side bar."""
-    copies = copied([MADE_BELOW[page]]) if page in MADE_BELOW else {}
+    copies = copied([GENERATED_BELOW[page]]) if page in GENERATED_BELOW else {}
     return [*families(DOCS).get(page, []), *(place for place in copies if place != page)]
 
 

@@ -14,6 +14,7 @@ from gantl_zoo.data.files import reader
 from gantl_zoo.data.layout import layout
 from gantl_zoo.data.names import image_files
 from gantl_zoo.data.sources import SPLITS
+from gantl_zoo.data.split import hashes
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.viz.sheet import sheet
 
@@ -21,45 +22,55 @@ Entry = tuple[str, Callable[[], bytes]]  # the path of an image without its spli
 
 
 def count_images(data: str, image_size: int, data_root: str | Path | None) -> int:
-    """The number of images of both splits."""
+    """The number of different images of both splits."""
     return len(entries(data, image_size, data_root))
 
 
 def entries(data: str, image_size: int, data_root: str | Path | None) -> list[Entry]:
-    """All images of a folder or zip, in the order of their names, or those of a named data set."""
+    """All images of a folder or zip, in the order of their names, or those of a named data set.
+
+    Of copies only the first one counts, so that none is drawn while another one is held out.
+    """
     if Path(data).exists() and not is_name(data):
-        return of_files(Path(data))
-    parts = [load(data, split=split, image_size=image_size, root=data_root) for split in SPLITS]
-    return [entry for part in parts for entry in of_images(part)]
+        found = of_files(Path(data))
+    else:
+        parts = [load(data, split=split, image_size=image_size, root=data_root) for split in SPLITS]
+        found = [pair for part in parts for pair in of_images(part)]
+    different: dict[bytes, Entry] = {}
+    for content, entry in found:
+        different.setdefault(content, entry)
+    return list(different.values())
 
 
-def of_files(source: Path) -> list[Entry]:
-    """The images of a folder or zip, below the folder of their class."""
+def of_files(source: Path) -> list[tuple[bytes, Entry]]:
+    """The images of a folder or zip, below the folder of their class, each with a hash of its content."""
     images, tables = image_files(source)
     read = reader(source)
     laid_out = layout(source, images, tables, read)
-    pairs: list[Entry] = []
+    hashed = hashes(source, list(laid_out.paths))
+    entries: list[tuple[bytes, Entry]] = []
     for number, name in enumerate(sorted(laid_out.paths)):
         folder = laid_out.labels.get(name, "")
         path = PurePosixPath(folder, f"{number:06}{PurePosixPath(name).suffix}")
-        pairs.append((str(path), partial(read, name)))
-    return pairs
+        entries.append((hashed[name], (str(path), partial(read, name))))
+    return entries
 
 
-def of_images(images: ImageData) -> list[Entry]:
-    """Images in memory as PNG files, below the folder of their class."""
+def of_images(images: ImageData) -> list[tuple[bytes, Entry]]:
+    """Images in memory as PNG files, below the folder of their class, each with its pixels."""
 
     def png(number: int) -> bytes:
         file = io.BytesIO()
         sheet(images.images[number : number + 1].numpy(), 1, scale=1).save(file, "png")
         return file.getvalue()
 
-    pairs: list[Entry] = []
+    entries: list[tuple[bytes, Entry]] = []
     for number in range(len(images)):
         folder = "" if images.labels is None else images.classes[int(images.labels[number])]
         path = PurePosixPath(folder, f"{images.split}{number:06}.png")
-        pairs.append((str(path), partial(png, number)))
-    return pairs
+        content = images.images[number : number + 1].numpy().tobytes()
+        entries.append((content, (str(path), partial(png, number))))
+    return entries
 
 
 def drawn(

@@ -47,8 +47,7 @@ def page(diagnosis: Diagnosis) -> str:
         kind = "note" if finding.note else "problem"
         lines += ["", bold(f"{kind}: {finding.title}")]
         lines += [f"  {line}" for line in facts([("evidence", finding.evidence), ("advice", finding.advice)])]
-    if diagnosis.healthy:
-        lines += ["", "no problem was found" if diagnosis.absent else "nothing could be looked for"]
+    lines += ["", diagnosis.outcome] if diagnosis.outcome else []
     lines += ["", *wrapped(f"not present: {', '.join(diagnosis.absent)}")] if diagnosis.absent else []
     lines += [line for name, lack in diagnosis.unknown for line in wrapped(f"not known: {name} ({lack})")]
     return "\n".join(lines)

@@ -53,6 +53,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def decoder() -> str:
+    """The library that decodes, and its version: another one may decode the same file to other pixels."""
+    from PIL import __version__
+
+    return f"Pillow {__version__}"
+
+
 class Decoded(NamedTuple):
     """The pixels (C, H, W) uint8 of a file, whether it has 16 bits per channel, its width and height when
     upright, whether any pixel is transparent, and whether it was decoded at a reduced scale.

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from gantl_zoo.console import say, warn
-from gantl_zoo.data.decode import Pixels
+from gantl_zoo.data.decode import Pixels, decoder
 from gantl_zoo.data.decoding import Decoding
 from gantl_zoo.data.rows import DamagedRows, Rows, Writer, table_of
 from gantl_zoo.errors import DataError, UsageError, ZooError
@@ -48,7 +48,8 @@ class Request:
     @property
     def key(self) -> str:
         """A hash of the content of all files, and of how they become pixels."""
-        digest = hashlib.sha256(repr((VERSION, len(self.names), self.image_size, self.fit)).encode())
+        how = (VERSION, decoder(), len(self.names), self.image_size, self.fit)
+        digest = hashlib.sha256(repr(how).encode())
         digest.update(b"".join(self.hashed))
         return digest.hexdigest()[:20]
 

@@ -2,7 +2,8 @@
 
 An address is a tar file, or a pattern of several: `shards-{000..015}.tar`, `{train,extra}-{0..3}.tar`. The
 members `0001.jpg` and `0001.cls` are one image and its class. Images without `.cls` have the folders of the
-tar as classes.
+tar as classes. If the shards' names say which ones are for training and which for testing, as in
+`{train,val}-{0..3}.tar`, these are the splits.
 
 WebDataset's own library reads shards from beginning to end and shuffles within a buffer. Here the headers are
 read once, and any image can then be read by its place. So shards are shuffled, shared among processes and
@@ -21,13 +22,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gantl_zoo.data.archive import Archive
+from gantl_zoo.data.archive import TESTS, TRAIN, Archive
 from gantl_zoo.data.decoding import CORRUPT_LIMIT
 from gantl_zoo.data.sums import Stamp, kept_json, stamp
 from gantl_zoo.errors import DataError
 
 BRACES = re.compile(r"\{([^{}]+)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
+WORDS = re.compile(r"[a-z]+")
 LABEL = "cls"
 PICTURES = ("jpg", "jpeg", "png", "webp", "ppm")  # endings of a sample's picture, as WebDataset has them
 MOST = 100_000  # shards in a pattern; more are a typing error
@@ -108,6 +110,24 @@ class Shards(Archive):
         more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
         return f"{self.source}: {len(damaged)} of {len(self.shards)} shards are damaged: {shown}{more}"
 
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        """The top folder of each shard's files if the names of shards tell their splits, else empty.
+
+        A shard whose name does not belong to a split has a folder of its own, which `layout` refuses.
+        """
+        known = {*TRAIN, *TESTS}
+        words = {name: [w for w in WORDS.findall(name.lower()) if w in known] for name in self.places}
+        kinds = {splits[-1] for splits in words.values() if splits}
+        if kinds.isdisjoint(TRAIN) or kinds.isdisjoint(TESTS) or known & self.tops:
+            return {}
+        return {name: splits[-1] if splits else Path(name).stem for name, splits in words.items()}
+
+    @property
+    def tops(self) -> set[str]:
+        """The top folders within the shards, in lower case."""
+        return {member.name.partition("/")[0].lower() for _, member in self.members.values()}
+
     def paths(self, junk: bool = False) -> dict[str, str]:
         paths = {}
         simple = {key for key, ending in map(sample_of, self.members) if ending in PICTURES}
@@ -116,9 +136,11 @@ class Shards(Archive):
             if "." in ending and key in simple:  # a mask, say, beside the picture
                 continue
             folder, _, file = member.name.rpartition("/")
-            shard = name[: -len(member.name) - 1].removesuffix(".tar").replace("/", "-")
+            place = name[: -len(member.name) - 1]
+            shard = place.removesuffix(".tar").replace("/", "-")
             hidden = "." if file.startswith(".") else ""  # "._1.jpg" of macOS is not an image
-            paths[name] = f"{folder}/{hidden}{shard}-{file}".lstrip("/")
+            parts = (self.splits.get(place, ""), folder, f"{hidden}{shard}-{file}")
+            paths[name] = "/".join(filter(None, parts))
         return paths
 
     def read(self, name: str) -> bytes:

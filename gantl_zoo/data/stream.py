@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.console import warn
-from gantl_zoo.data.decode import quiet
+from gantl_zoo.data.decode import decoder, quiet
 from gantl_zoo.data.memory import memory_limit
 from gantl_zoo.data.rows import Rows
 from gantl_zoo.errors import DataError
@@ -123,6 +123,13 @@ class Stream:
     def changed(self, shape: tuple[int, int, int], convert: Callable[[Tensor], Tensor]) -> Stream:
         """The same images, each converted to `shape` by `convert`, which takes a batch (N, C, H, W)."""
         return replace(self, image_shape=shape, converts=(*self.converts, convert), readers={})
+
+    @property
+    def treatment(self) -> str:
+        """How files become pixels. Streams of equal files with the same treatment have equal images."""
+        steps: list[Any] = [self.decode, *self.converts]
+        words = [(getattr(step, "func", step).__name__, getattr(step, "keywords", {})) for step in steps]
+        return repr((decoder(), words))
 
     def digest(self) -> bytes:
         """SHA-256 of the files in order. Files are read only if their hashes are unknown."""

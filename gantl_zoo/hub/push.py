@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +63,16 @@ def push(
     Raises `UsageError`, `WeightsError`, `HubError`.
     """
     name = _checked(repo, revision, create_pr)
-    if isinstance(source, Shared):
-        options: dict[str, Any] = {"private": private, "revision": revision, "create_pr": create_pr}
-        options |= {"dry_run": dry_run, "license": license, "own_weights": own_weights}
-        options |= {"card_file": card_file, "space": space, "token": token, "endpoint": endpoint}
-        return _push_from_memory(source, repo, options)
-    folder = _folder(source)
-    text = _text(card_file or folder / "README.md", must=card_file is not None)
-    app = space_for(space, name, folder, create_pr or revision not in (None, "main"))
-    pages = {f"spaces/{space}/{file}": page for file, page in app.items()}
-    if dry_run:
-        files = prepared(source, name, text=text, license=license, own_weights=own_weights)
-        return Pushed(name, files=files | pages)
-    target = Target(Asked("push to", name, endpoint_of(endpoint), revision, token), private, create_pr)
-    done = _send(target, contents(folder, license, own_weights), text, source, own_card=bool(card_file))
+    with _on_disk(source) as place:
+        folder = _folder(place)
+        text = _text(card_file or folder / "README.md", must=card_file is not None)
+        app = space_for(space, name, folder, create_pr or revision not in (None, "main"))
+        if dry_run:
+            files = prepared(place, name, text=text, license=license, own_weights=own_weights)
+            files |= {f"spaces/{space}/{file}": page for file, page in app.items()}
+            return Pushed(name, files=files if place is source else as_bytes(files))
+        target = Target(Asked("push to", name, endpoint_of(endpoint), revision, token), private, create_pr)
+        done = _send(target, contents(folder, license, own_weights), text, place, own_card=bool(card_file))
     page = push_space(str(space), app, target.asked, private=private) if app else ""
     return Pushed(name, done.commit, done.changed, done.deleted, done.url, space=page)
 
@@ -112,11 +108,14 @@ def _commit(
     return target.commit(there, files, message, old=card.pictures(theirs))
 
 
-def _push_from_memory(model: Shared, repo: str, options: Mapping[str, Any]) -> Pushed:
-    """Save the model to a temporary folder, and push that; a dry run's files are read before it goes."""
+@contextmanager
+def _on_disk(source: str | Path | Shared) -> Iterator[str | Path]:
+    """The source itself, or for a model in memory a temporary folder to which it is saved."""
+    if not isinstance(source, Shared):
+        yield source
+        return
     with tempfile.TemporaryDirectory() as place:
-        sent = push(_saved(model, Path(place) / "model"), repo, **options)
-        return replace(sent, files={name: _content(file) for name, file in sent.files.items()})
+        yield _saved(source, Path(place) / "model")
 
 
 def _saved(model: Shared, folder: Path) -> Path:
@@ -128,8 +127,9 @@ def _saved(model: Shared, folder: Path) -> Path:
     return model.save(folder)
 
 
-def _content(file: Content) -> bytes:
-    return file.read_bytes() if isinstance(file, Path) else file
+def as_bytes(files: Mapping[str, Content]) -> dict[str, Content]:
+    """The content of files that will not last."""
+    return {name: file.read_bytes() if isinstance(file, Path) else file for name, file in files.items()}
 
 
 def _checked(repo: str, revision: str | None, create_pr: bool) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gantl_zoo.data import ImageData
 from gantl_zoo.errors import DataError
@@ -17,6 +16,8 @@ from gantl_zoo.metrics.extract import Crew, Features, Images, Progress, extract,
 from gantl_zoo.metrics.extractors import Extractor
 from gantl_zoo.metrics.metric import Counts, Metric, Values
 from gantl_zoo.metrics.neighbours import HELD_OUT
+from gantl_zoo.metrics.perceptual import FeatureMaps
+from gantl_zoo.metrics.references import References, by_class, joined, part_of
 from gantl_zoo.metrics.report import Report
 from gantl_zoo.metrics.result import Result, entry
 
@@ -43,15 +44,29 @@ class Evaluator:
     progress: Progress = plain
     chosen: dict[str, Metric] = field(init=False)
     floors: dict[str, Values] = field(init=False, default_factory=dict)
+    of_maps: Evaluator | None = field(init=False, default=None)  # measures the metrics of feature maps
 
     def __post_init__(self) -> None:
         self.extractor.check(self.held_out.shape)
-        known = self.train if self.learned is None else self.learned
-        learned = 0 if known is None else len(known)
+        learned = len(self.training_images or ())
         real = min(self.samples, len(self.held_out))
         seen_too = real + min(self.samples, len(self.train)) if self.few and self.train else real
         terms = Counts(self.extractor, self.held_out.name, real, self.samples, learned, seen_too)
         self.chosen = choose(self.metrics, terms, self.quick)
+        if not isinstance(self.extractor, FeatureMaps):
+            of_maps = tuple(name for name, metric in self.chosen.items() if metric.maps)
+            self.chosen = {name: metric for name, metric in self.chosen.items() if not metric.maps}
+            self.of_maps = self.with_maps(of_maps) if of_maps else None
+
+    def with_maps(self, metrics: tuple[str, ...]) -> Evaluator:
+        """The evaluator of metrics that compare feature maps, of as many images as fit into memory."""
+        maps = FeatureMaps(self.extractor, self.held_out.shape)
+        return replace(self, extractor=maps, metrics=metrics, samples=min(self.samples, maps.most))
+
+    @property
+    def training_images(self) -> ImageData | None:
+        """The images that the model was trained on, if they are known."""
+        return self.train if self.learned is None else self.learned
 
     @cached_property
     def real(self) -> Features:
@@ -61,7 +76,7 @@ class Evaluator:
     @cached_property
     def training(self) -> Features:
         """Features of the model's training images in a fixed random order, if a metric needs them."""
-        data = self.train if self.learned is None else self.learned
+        data = self.training_images
         return self.extract(Images.part(data, len(data))) if self.needs_train and data else self.stand_in
 
     @cached_property
@@ -94,19 +109,28 @@ class Evaluator:
                 f"the samples have the shape {samples.shape} (channels, height, width), but the images of "
                 f"{self.held_out.name} have {self.held_out.shape}; both must be the same"
             )
-        fake = self.extract(samples)
         report = Report(notes=self.notes())
+        if self.chosen or self.of_maps is None:
+            report.results += self.results(samples)
+        if self.of_maps is not None:
+            report.results += self.of_maps(samples.first(self.of_maps.samples)).results
+        return report
+
+    def results(self, samples: Images) -> list[Result]:
+        """The results of the evaluator's own metrics."""
+        fake, found = self.extract(samples), list[Result]()
         for name, metric in self.chosen.items():
             real = self.references(metric)
             if name not in self.floors:
                 self.floors[name] = self.floor(metric, real, self.training)
             part = self.as_many(metric, fake, real)
             values = metric.measure(part, real.real, self.training)
-            report.results += results(metric, values, self.floors[name], self.how(metric, len(part)))
-        lenient = self.quick or AUTO in self.metrics
-        for label, name in by_class(fake, self.real, self.held_out.classes, lenient):
-            report.results += self.of_class(label, name, fake)
-        return report
+            found += results(metric, values, self.floors[name], self.how(metric, len(part)))
+        if any(metric.by_class for metric in self.chosen.values()):
+            lenient = self.quick or AUTO in self.metrics
+            for label, name in by_class(fake, self.real, self.held_out.classes, lenient):
+                found += self.of_class(label, name, fake)
+        return found
 
     def as_many(self, metric: Metric, fake: Features, real: References) -> Features:
         """The samples, or as many as the floor has images if the metric depends on the number."""
@@ -116,6 +140,9 @@ class Evaluator:
 
     def references(self, metric: Metric) -> References:
         """The real images of a metric."""
+        if metric.alone:
+            shown = self.real if self.train is None else self.stand_in
+            return References(shown, shown, shown)
         return self.all_real if metric.seen_too and self.few else self.unseen
 
     @cached_property
@@ -145,7 +172,9 @@ class Evaluator:
 
     def floor(self, metric: Metric, real: References, training: Features) -> Values:
         """The metric's floor; {} without training images, or with too few of them."""
-        if self.train is None or (metric.by_class and not self.enough(metric, real.against, real.stand_in)):
+        if self.train is None and not metric.alone:
+            return {}
+        if metric.by_class and not self.enough(metric, real.against, real.stand_in):
             return {}
         return metric.floor(real.stand_in, real.against, training)
 
@@ -169,42 +198,35 @@ class Evaluator:
 
     def how(self, metric: Metric, count: int) -> dict[str, Any]:
         """The keys that all results of a metric share: data, counts, extractor, seed."""
-        real, data = self.references(metric), self.held_out
-        on, floor_on = (
-            f"{len(real.real):,} {data.split} images of {data.name}",
-            "no training images are known",
-        )
-        if self.train is not None:
-            floor_on = f"{len(self.stand_in):,} {self.train.split} images against the same"
-        if real.against is not real.real and self.train is not None:
-            seen = len(self.train if self.learned is None else self.learned)
-            on = f"all {len(real.real):,} images of {data.name}, {seen:,} of which are training images"
-            floor_on = "a random half of these against the other half"
+        compared = self.compared(metric)
         return {
-            "on": f"{count:,} samples against {on}",
-            "floor_on": floor_on,
+            **compared,
+            "on": f"{count:,} samples {compared['on']}",
             "samples": count,
-            "real": len(real.real),
-            "split": data.split if real.against is real.real else "all",
-            "data_fingerprint": data.fingerprint,
+            "data_fingerprint": self.held_out.fingerprint,
             "extractor": self.extractor.name,
             "extractor_sha256": self.extractor.sha256,
             "convention": self.extractor.convention,
             "seed": METRIC_SEED,
         }
 
-
-@dataclass(frozen=True)
-class References:
-    """Features of real images: `real` for samples, and for the floor `stand_in` for samples of `against`."""
-
-    real: Features
-    stand_in: Features
-    against: Features
-
-    def of_class(self, label: int) -> References:
-        """The images of one class."""
-        return References(*(part_of(side, label) for side in (self.real, self.stand_in, self.against)))
+    def compared(self, metric: Metric) -> dict[str, Any]:
+        """The real images that samples, and those of the floor, are compared with."""
+        real, split, name = self.references(metric), self.held_out.split, self.held_out.name
+        floor_on = "no training images are known"
+        if metric.alone:
+            split = (self.train or self.held_out).split
+            on = f"with each other, beside {len(real.real):,} {split} images of {name}"
+            floor_on = f"{len(real.real):,} {split} images with each other"
+        elif real.against is not real.real:
+            seen = len(self.training_images or ())
+            on = f"against all {len(real.real):,} images of {name}, {seen:,} of which are training images"
+            split, floor_on = "all", "a random half of these against the other half"
+        else:
+            on = f"against {len(real.real):,} {split} images of {name}"
+            if self.train is not None:
+                floor_on = f"{len(self.stand_in):,} {self.train.split} images against the same"
+        return {"on": on, "floor_on": floor_on, "real": len(real.real), "split": split}
 
 
 def results(
@@ -226,36 +248,3 @@ def results(
 def direction(metric: Metric, name: str) -> str:
     """Which values are better: "lower", "higher", or "" for a value without a direction."""
     return "lower" if name in metric.lower else "" if name in metric.neutral else "higher"
-
-
-def by_class(
-    fake: Features, real: Features, classes: tuple[str, ...], lenient: bool = False
-) -> list[tuple[int, str]]:
-    """Number and name of each class that can be measured. [] if the samples have no labels.
-
-    Raises `DataError` for a class without held-out images; `lenient` leaves it out.
-    """
-    if fake.labels is None:
-        return []
-    if real.labels is None:
-        raise DataError("the samples have labels, but the held-out images have none to compare them by")
-    present = set(real.labels.tolist())
-    if not lenient and (absent := set(range(len(classes))) - present):
-        raise DataError(f"class {classes[min(absent)]} has no held-out images, so it can't be measured")
-    return [(label, name) for label, name in enumerate(classes) if label in present]
-
-
-def part_of(features: Features, label: int) -> Features:
-    """The features of one class; none if there are no labels."""
-    labels = features.labels if features.labels is not None else torch.full((len(features),), -1)
-    return features.select(labels == label)
-
-
-def joined(first: Features, second: Features) -> Features:
-    """Both sets of features as one. Logits and labels only if both have them."""
-
-    def both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-        return None if one is None or other is None else torch.cat([one, other])
-
-    logits, labels = both(first.logits, second.logits), both(first.labels, second.labels)
-    return Features(torch.cat([first.features, second.features]), logits, labels)

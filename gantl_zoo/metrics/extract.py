@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gantl_zoo.data import ImageData
+from gantl_zoo.data import ImageData, Stream
 from gantl_zoo.errors import DataError
-from gantl_zoo.metrics import cache
 from gantl_zoo.metrics.extractors import Extractor, Outputs
+from gantl_zoo.storage.features import kept
 
 Progress = Callable[[Iterable[int], str], Iterable[int]]
 
@@ -45,12 +45,19 @@ class Images:
         channels, height, width = images.shape[1:]
         return cls(len(images), (channels, height, width), lambda start, stop: images[start:stop], labels)
 
+    def first(self, count: int) -> Images:
+        """The first `count` images. They have no key in the cache."""
+        count = min(count, self.count)
+        return Images(count, self.shape, self.take, None if self.labels is None else self.labels[:count])
+
     @classmethod
     def part(cls, data: ImageData, count: int) -> Images:
         """A fixed random subset of `data`, since its first images may all be of one class."""
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:count]
         labels = None if data.labels is None else data.labels[order]
-        key = (data.fingerprint, len(order))
+        key: tuple[object, ...] = (data.fingerprint, len(order))
+        if isinstance(data.images, Stream):  # its fingerprint is that of the files
+            key += (data.images.treatment,)
         return cls(len(order), data.shape, lambda start, stop: data.images[order[start:stop]], labels, key)
 
 
@@ -84,10 +91,10 @@ def extract(
     Raises `DataError` for images that the extractor doesn't take, and for NaN or infinite features.
     """
     extractor.check(images.shape)
-    if images.key is not None and crew is None:
+    if images.key is not None and crew is None and extractor.stored:
         key = (*images.key, extractor.name, extractor.sha256, extractor.convention)
         key += () if extractor.device.type == "cpu" else (str(extractor.device),)  # it rounds otherwise
-        features, logits = cache.kept(key, lambda: run(extractor, images, None, progress))
+        features, logits = kept(key, lambda: run(extractor, images, None, progress))
     else:
         features, logits = run(extractor, images, crew, progress)
     if not features.isfinite().all():

@@ -38,6 +38,7 @@ class Extractor:
     channels: int | None = None  # channels of its input images; None: any
     trained_on: str = ""  # name of the data whose classes the logits belong to
     num_logits = 0  # 0: not a classifier
+    stored = True  # whether features of real images are kept on disk
     note = ""  # a sentence for the user, if it was chosen for lack of a better one
     device = torch.device("cpu")  # where features are computed
 
@@ -106,13 +107,17 @@ class ClassifierFeatures(Extractor):
                 ]
         return super().batch(side)
 
-    def forward(self, images: Tensor) -> Outputs:
-        network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
+    def prepared(self, images: Tensor) -> Tensor:
+        """The network's input (N, C, H, W) for images (N, C, H, W), uint8."""
         floats = to_float(images).to(self.device)
         floats = floats.expand(-1, 3, -1, -1) if self.repeated else floats  # (N, 1, H, W) -> (N, 3, H, W)
         if self.dithered:
             floats = floats + dither(floats.shape[1:]).to(self.device)
-        floats = floats.contiguous(memory_format=self.layout)
+        return floats.contiguous(memory_format=self.layout)
+
+    def forward(self, images: Tensor) -> Outputs:
+        network = self.network = evaluating(self.network)  # eval mode, also if the caller has changed it
+        floats = self.prepared(images)
         embedding = network.embed(floats)
         if not self.num_logits:
             return embedding.float(), None

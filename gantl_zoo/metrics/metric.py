@@ -45,6 +45,8 @@ class Metric:
     sized = False  # whether values depend on the number of images, so that floors need as many as samples
     by_class = False  # whether it is also measured per class for class-conditional models
     needs_train = False
+    maps = False  # whether it compares feature maps as vectors (`perceptual.FeatureMaps`), of few images
+    alone = False  # whether it compares the images of a set with each other only
 
     def check(self, terms: Counts) -> None:
         """Raise `DataError` or `UsageError` if the metric can't be measured."""

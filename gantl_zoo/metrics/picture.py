@@ -26,6 +26,8 @@ WORDS = {
     "mifid": "memorisation-informed distance",
     "nn_distance": "distance to training images",
     "copies": "share of copies",
+    "pd": "mean perceptual distance",
+    "intra_pd": "perceptual distance within clusters",
 }
 
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from gantl_zoo.metrics.result import Result
 
 DISTANCES = ("fd", "mifid")  # whose ratio to the value of real images means something; that of kd is about 0
-NEW = {  # what values without a direction are for new images
+NEW = {  # what values without a direction mean
     "nn_distance": "about 1 for new images, 0 for copies",
     "copies": "about 0.01 for new images, 1 for copies",
+    "pd": "0 for one repeated image",
+    "intra_pd": "0 if training images are repeated",
 }
 HEADINGS = ("", "value", "95 % interval", "real images", "")
 

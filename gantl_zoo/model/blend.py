@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from gantl_zoo.errors import UsageError, WeightsError
 from gantl_zoo.model.adapter import Adapter, state_of
 from gantl_zoo.model.lineage import ancestor
 from gantl_zoo.networks.base import digest
+from gantl_zoo.storage.origin import non_commercial
 
 if TYPE_CHECKING:
     from gantl_zoo.model.gan import GAN
@@ -97,8 +98,8 @@ class Blend:
         classes = base.about.get("training", {}).get("classes")
         about: dict[str, Any] = {"lineage": lineage, "training": {"classes": classes} if classes else {}}
         all_about = [base.about, *(adapter.about for adapter, _ in self.added)]
-        licences = {str(one.get("license", "")) for one in all_about}
-        return about | ({"license": licences.pop()} if len(licences) == 1 else {})
+        licence = common_licence(str(one.get("license", "")) for one in all_about)
+        return about | ({"license": licence} if licence else {})
 
 
 def blend_for(gan: GAN, adapter: Adapter) -> Blend:
@@ -109,6 +110,16 @@ def blend_for(gan: GAN, adapter: Adapter) -> Blend:
     if blend is None or (own := digest(state_of(gan))) != blend.result or adapter.base["digest"] == own:
         return Blend(gan)
     return blend
+
+
+def common_licence(stated: Iterable[str]) -> str:
+    """The licence of what comes from works of these licences, "" for works that state none.
+
+    It is the one that all state, or else one for non-commercial use, which must not be dropped; else "".
+    """
+    known = list(dict.fromkeys(filter(None, stated)))
+    limits = [licence for licence in known if non_commercial(licence)]
+    return next(iter(limits or known)) if limits or len(known) == 1 else ""
 
 
 def entry(adapter: Adapter, weight: float) -> dict[str, Any]:

@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 
 def ancestor(model: GAN | Classifier, name: str) -> dict[str, str]:
-    """A base model's entry in the lineage: its name, or its repository and commit on the Hub."""
+    """A base model's entry in the lineage: its name, or its repository and commit on the Hub; its licence."""
     origin = model.about.get("hub")
-    return (
-        {"base_model": origin["repo"], "base_revision": origin["revision"]}
-        if origin
-        else {"base_model": name}
-    )
+    licence = {"base_license": model.license} if model.license else {}
+    if origin:
+        return {"base_model": origin["repo"], "base_revision": origin["revision"], **licence}
+    return {"base_model": name, **licence}
 
 
 def pinned(model: GAN | Classifier, name: str) -> str:

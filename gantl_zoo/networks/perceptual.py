@@ -5,6 +5,8 @@ N images, C channels, H, W image size, K channels of a feature map h × w.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -54,21 +56,31 @@ class PerceptualDistance:
         pairs = zip(self.levels(first), self.levels(second), strict=True)
         return torch.stack([(one - other).square().sum(1).mean((1, 2)) for one, other in pairs]).sum(0)
 
+    def vectors(self, images: Tensor) -> Tensor:
+        """Vectors (N, D) of images (N, C, H, W): the distance of two images is the squared one of theirs."""
+        levels = self.levels(images)
+        return torch.cat([level.flatten(1) / level[0, 0].numel() ** 0.5 for level in levels], 1)
+
     @torch.inference_mode()
     def spread(self, images: Tensor) -> float:
         """The mean distance between two of N images, in one pass: no pair is computed.
 
-        It is twice the variance of the feature maps. Raises `DataError` for fewer than 2 images.
+        Raises `DataError` for fewer than 2 images.
         """
         if len(images) < 2:
             raise DataError(f"a mean distance between images needs at least 2 images, not {len(images)}")
-        sums: list[Tensor] = []
-        squares = 0.0
-        for part in torch.split(images, AT_ONCE):
-            flat = [level.double().flatten(1) / level[0, 0].numel() ** 0.5 for level in self.levels(part)]
-            squares += sum(float(level.square().sum()) for level in flat)
-            added = [level.sum(0) for level in flat]
-            sums = [a + b for a, b in zip(sums, added, strict=True)] if sums else added
-        count = len(images)
-        between = sum(float(total.square().sum()) for total in sums)
-        return 2 * (squares - between / count) / (count - 1)
+        return mean_squared_distance(self.vectors(part) for part in torch.split(images, AT_ONCE))
+
+
+def mean_squared_distance(parts: Iterable[Tensor]) -> float:
+    """The mean squared distance between two of N vectors, given in parts (n, D); NaN for fewer than 2.
+
+    It is twice their variance, so no pair is computed.
+    """
+    count, squares, total = 0, 0.0, torch.zeros(())
+    for part in parts:
+        exact = part.double()
+        count, squares, total = count + len(part), squares + float(exact.square().sum()), total + exact.sum(0)
+    if count < 2:
+        return math.nan
+    return max(0.0, 2 * (squares - float(total.square().sum()) / count) / (count - 1))

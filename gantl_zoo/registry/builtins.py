@@ -170,11 +170,13 @@ metrics = Registry(
         "cpr": "gantl_zoo.metrics.set_metrics:Supports",
         "diversity": "gantl_zoo.metrics.train_metrics:Diversity",
         "fd": "gantl_zoo.metrics.set_metrics:Frechet",
+        "intra_pd": "gantl_zoo.metrics.perceptual:ClusterVariety",
         "is": "gantl_zoo.metrics.class_metrics:InceptionScore",
         "kd": "gantl_zoo.metrics.set_metrics:Kernel",
         "memory": "gantl_zoo.metrics.train_metrics:Copies",
         "mifid": "gantl_zoo.metrics.train_metrics:Informed",
         "modes": "gantl_zoo.metrics.class_metrics:Modes",
+        "pd": "gantl_zoo.metrics.perceptual:Variety",
         "pr": "gantl_zoo.metrics.set_metrics:Manifolds",
     },
 )

@@ -10,7 +10,8 @@ class Measuring:
     """How a run's model is measured.
 
     `metrics`: metrics, separated by commas: fd, kd, cpr, memory, classes, and on request
-    pr, is, mifid, diversity, modes. auto means all that suit the data but those, none means none.
+    pr, is, mifid, diversity, pd, intra_pd, modes. auto means all that suit the data but those, none means
+    none.
     `samples`: number of samples that are measured.
     `extractor`: feature extractor of the metrics: auto, pixels, inception, a classifier's name, or
     channelwise:NAME.

@@ -16,7 +16,11 @@ from gantl_zoo.storage.cache import features_folder, kept_in
 KINDS: dict[str, tuple[Callable[[], Path | None], str, str]] = {
     "images": (lambda: kept_in("images"), "*.images", "decoded images of folders that are streamed"),
     "sums": (lambda: kept_in("sums"), "*.json", "checksums of the files in a folder"),
-    "features": (features_folder, "*.safetensors", "features of real images, for metrics"),
+    "features": (
+        features_folder,
+        "*.safetensors",
+        "features of real images for metrics, and of sources for --strategy auto",
+    ),
     "models": (lambda: kept_in("models"), "*/config.json", "model folders of plug-ins"),
 }
 

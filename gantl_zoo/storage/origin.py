@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,16 @@ def imported(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Its format, name and SHA-256, the licence of its weights, and terms of use if its format has some.
     """
+    origins = (one.get("imported") for one in lineages(config))
+    return next((one for one in origins if isinstance(one, dict)), {})
+
+
+def lineages(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the lineage of a model, and those of the models that it comes from."""
     lineage: Any = config.get("lineage")
     while isinstance(lineage, dict):
-        if isinstance(origin := lineage.get("imported"), dict):
-            return origin
+        yield lineage
         lineage = lineage.get("base_lineage")
-    return {}
 
 
 def non_commercial(licence: str) -> bool:
@@ -68,11 +72,12 @@ def check_origin(config: Mapping[str, Any], licence: str, own_weights: bool = Fa
     source = imported(config)
     if non_commercial(licence):
         return
-    for kept in (config.get("license"), source.get("license")):
+    bases = (one.get("base_license") for one in lineages(config))
+    for kept in (config.get("license"), source.get("license"), *bases):
         if non_commercial(str(kept or "")):
             raise UsageError(
-                f"the model comes from weights under {kept}, for non-commercial use, which {licence!r} would "
-                f"drop: use {kept}"
+                f"the model comes from weights under {printable(kept, 80)}, for non-commercial use, which "
+                f"{licence!r} would drop: use {printable(kept, 80)}"
             )
     terms = str(source.get("terms") or "")
     if source.get("license") == UNKNOWN and non_commercial(terms) and not own_weights:

@@ -17,9 +17,11 @@ from torch.nn import functional
 from gantl_zoo.data import ImageData, to_float, to_uint8
 from gantl_zoo.errors import UsageError, ZooError
 from gantl_zoo.model.gan import GAN
-from gantl_zoo.networks.base import blocks, call, eval_view
+from gantl_zoo.networks.base import blocks, call, digest, eval_view
 from gantl_zoo.networks.pretrained import IMAGENET
+from gantl_zoo.storage.features import kept
 from gantl_zoo.strategy.combine import build_strategy, rehearse
+from gantl_zoo.version import VERSION
 
 AUTO = "auto"
 SAMPLES = 1_000
@@ -138,18 +140,40 @@ def novelty(gan: GAN, images: ImageData, samples: int | None = None) -> float:
     It is the distance between the means of features; 0 means that the source already makes such images. The
     features are those of the source's own discriminator, from which a transfer starts. Images are converted
     to the source's size and channels, so colours don't count for a grey source. The squared distance that is
-    expected by chance is subtracted, so that the result hardly depends on the number of images.
+    expected by chance is subtracted, so that the result hardly depends on the number of images. Means and
+    variances of a saved source are kept in the cache.
     """
     channels, side, _ = gan.image_shape
+    count = samples or SAMPLES
     real = images.few(min(SAMPLES, len(images))).fit(side, channels).images[:]  # reads those of a stream
-    fake = to_uint8(gan.generate(samples or SAMPLES, seed=SEED))
-    x, y = features(gan.discriminator, real), features(gan.discriminator, fake)  # (N, K), (M, K)
-    if x is None or y is None:
-        x, y = pixels(real), pixels(fake)
-    variance = y.var(0).sum()
-    by_chance = variance / len(y) + (x.var(0).sum() if len(x) > 1 else variance) / len(x)
-    shift = (x.mean(0) - y.mean(0)).square().sum() - by_chance
+    x, blind = features(gan.discriminator, real), False  # (N, K)
+    if x is None:
+        x, blind = pixels(real), True
+    mean, variances = statistics(gan, count, blind)  # (K,) each
+    variance = variances.sum()
+    by_chance = variance / count + (x.var(0).sum() if len(x) > 1 else variance) / len(x)
+    shift = (x.mean(0) - mean).square().sum() - by_chance
     return float((shift.clamp(min=0) / variance.clamp(min=1e-12)).sqrt())
+
+
+def statistics(gan: GAN, count: int, blind: bool) -> Tensor:
+    """Mean and variance (2, K) of the features of `count` samples, or with `blind` of their pixels.
+
+    Those of a model from a folder are kept in the cache: other weights, or another version, have other keys.
+    """
+
+    def measured() -> tuple[Tensor, None]:
+        fake = to_uint8(gan.generate(count, seed=SEED))
+        y = None if blind else features(gan.discriminator, fake)  # (M, K)
+        y = pixels(fake) if y is None else y
+        return torch.stack([y.mean(0), y.var(0)]), None
+
+    if gan.folder is None:  # its architecture may have changed, with the same weights
+        return measured()[0]
+    networks = [one for one in (gan.generator, gan.discriminator) if one is not None]
+    device = next(networks[0].parameters()).device.type
+    key = ("statistics of samples", VERSION, gan.parts, [digest(one.state_dict()) for one in networks])
+    return kept((*key, count, SEED, blind, device), measured)[0]
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from gantl_zoo.runs.diagnosis.condition import Condition, Finding
 from gantl_zoo.runs.diagnosis.records import Records
 from gantl_zoo.runs.diagnosis.table import CONDITIONS
 
-FEW = 100  # steps below which a run without a finding is not called healthy
+FEW = 100  # steps below which a run without a problem is not judged
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,14 @@ class Diagnosis:
         return tuple(finding for finding in self.findings if not finding.note)
 
     @property
+    def judged(self) -> bool:
+        """Whether the run has a problem, or records of enough steps to say that it has none."""
+        return bool(self.problems) or (bool(self.absent) and self.done >= FEW)
+
+    @property
     def healthy(self) -> bool:
-        """Whether nothing went wrong, as far as the records show."""
-        return not self.problems
+        """Whether nothing went wrong in a run that can be judged, as far as the records show."""
+        return self.judged and not self.problems
 
     @property
     def headline(self) -> str:
@@ -44,7 +49,7 @@ class Diagnosis:
             return "nothing is known yet"
         if self.problems:
             return ", ".join(finding.title for finding in self.problems)
-        return "healthy" if self.done >= FEW else "too few steps to judge"
+        return "healthy" if self.judged else "too few steps to judge"
 
     @property
     def summary(self) -> str:
@@ -56,10 +61,18 @@ class Diagnosis:
             first, *others = self.problems
             more = f" (also: {', '.join(one.title for one in [*others, *notes])})" if others or notes else ""
             return f"{first.title}: {first.evidence}; {first.advice}{more}"
-        checked = f"healthy: none of {len(self.absent)} problems found"
-        if self.done < FEW:
-            checked = f"no problem found, but {self.done} steps are too few to judge"
-        return "; ".join([checked, *(f"{one.title} ({one.evidence}): {one.advice}" for one in notes)])
+        return "; ".join([self.outcome, *(f"{one.title} ({one.evidence}): {one.advice}" for one in notes)])
+
+    @property
+    def outcome(self) -> str:
+        """What can be said of a run without problems; "" for a run with problems."""
+        if self.problems:
+            return ""
+        if not self.absent:
+            return "nothing could be looked for"
+        if not self.judged:
+            return f"no problem found, but {self.done} steps are too few to judge"
+        return f"healthy: none of {len(self.absent)} problems found"
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as values that JSON can hold."""
@@ -68,6 +81,7 @@ class Diagnosis:
             "run": self.run,
             "steps": self.steps,
             "done": self.done,
+            "judged": self.judged,
             "healthy": self.healthy,
             "summary": self.summary,
             "findings": findings,
@@ -81,8 +95,7 @@ class Diagnosis:
             kind = "note" if finding.note else "problem"
             lines += ["", f"{kind}: {finding.title} ({finding.name})"]
             lines += [f"  evidence: {finding.evidence}", f"  advice: {finding.advice}"]
-        if self.healthy:
-            lines += ["", "no problem was found" if self.absent else "nothing could be looked for"]
+        lines += ["", self.outcome] if self.outcome else []
         lines += ["", f"not present: {', '.join(self.absent)}"] if self.absent else []
         lines += [f"not known: {name} (the records lack {lack})" for name, lack in self.unknown]
         return "\n".join(lines)

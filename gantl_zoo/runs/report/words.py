@@ -27,6 +27,10 @@ MEANINGS = {
     "mifid": "Fréchet distance with a penalty for copies. Lower is better.",
     "is": "Inception score. Higher is better; it says nothing about the training images.",
     "diversity": "How different samples are from each other, relative to real images.",
+    "pd": "Mean perceptual distance between two samples: variety. Compare it with that of real images; 0 "
+    "means one repeated image.",
+    "intra_pd": "Mean perceptual distance between samples that share their nearest training image. 0 means "
+    "that samples only repeat training images.",
     "modes": "Number of classes that samples contain.",
 }
 FLOOR = (

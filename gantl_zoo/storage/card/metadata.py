@@ -104,7 +104,7 @@ def _results(config: Mapping[str, Any], task: str) -> list[Any]:
         value, on = metric.get("value"), str(metric.get("on", ""))
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             continue
-        data = on.rpartition(" of ")[2] or str(config.get("lineage", {}).get("data", {}).get("name", "data"))
+        data = data_of(on) or str(config.get("lineage", {}).get("data", {}).get("name", "data"))
         result = EvalResult(
             task_type=task,
             dataset_type=ON_THE_HUB.get(data, data),
@@ -116,6 +116,12 @@ def _results(config: Mapping[str, Any], task: str) -> list[Any]:
         )
         results.append(result)
     return results
+
+
+def data_of(on: str) -> str:
+    """The name of the data that a metric was measured on, from the sentence that says so."""
+    named = re.sub(r", [\d,]+ of which are training images$", "", on)
+    return named.partition(" images of ")[2] or named.rpartition(" of ")[2]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,4 +1,5 @@
-"""A cache on disk for features of real images. Keys are hashes of the images and of the extractor.
+"""A cache on disk for features of images. Keys are hashes of the images, or of what makes them, and of the
+network that computes the features.
 
 The environment variable GANTL_ZOO_CACHE names the folder (default `~/.cache/gantl_zoo/features`); "off"
 disables the cache. The folder can be deleted at any time.
@@ -15,11 +16,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from gantl_zoo.metrics.extractors import Outputs
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.storage.cache import features_folder
 
+Outputs = tuple[Tensor, Tensor | None]  # features and, of a classifier, logits
 FORMAT = 1  # increase it when the stored content, or its computation, changes
 
 
