@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import gc
 import json
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import seeded
 from gantl_zoo.strategy.combine import build_strategy
-from gantl_zoo.training import engine
+from gantl_zoo.training import engine, processor
 from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.parts import WARM_UP, Parts
@@ -72,11 +71,11 @@ class Workload:
 
     def trainer(self, machine: engine.Engine, batch: int, quick: bool) -> Trainer:
         """A trainer on random images."""
-        tiny = self.tiny if quick else {}
-        config = {"image_size": self.side, "channels": self.channels, **tiny}
+        tiny, side = (self.tiny, min(self.side, 32)) if quick else ({}, self.side)
+        config = {"image_size": side, "channels": self.channels, **tiny}
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            images = torch.randint(0, 256, (64 if quick else IMAGES, self.channels, self.side, self.side))
+            images = torch.randint(0, 256, (64 if quick else IMAGES, self.channels, side, side))
             own = {} if self.strategy != "full" else tiny
             gan = gz.build_gan(self.generator, generator_config=config, discriminator_config=own)
             recipe = Recipe(steps=1_000_000, batch=batch, **self.recipe)
@@ -144,7 +143,8 @@ def measure(
         steps, graphs = Steps(trainer), trainer.parts
         trainer.parts = Parts()
         steps.run(workload.period)  # what is loaded and chosen at the first use
-        flop, moved = meters.work(lambda: steps.run(workload.period))
+        with meters.Work() as work:  # which must see each kernel
+            steps.run(workload.period)
         trainer.parts = graphs
         steps.run((WARM_UP + 2) * workload.period)  # the first one shows which kinds there are
         once = meters.seconds(lambda: steps.run(workload.period), machine.device)
@@ -152,7 +152,7 @@ def measure(
         taken, joules = energy.measured(lambda: steps.run(periods * workload.period))
         memory = torch.cuda.memory_reserved(machine.device) if cuda else 0
     images = periods * workload.period * batch
-    rates = (images / taken, periods * flop / taken, periods * moved / taken)
+    rates = (images / taken, periods * work.flop / taken, periods * work.bytes / taken)
     return Row(batch, *rates, memory, None if joules is None else joules / images)
 
 
@@ -177,7 +177,7 @@ def at_best_batch(
             break
         faster = top is None or row.images > top.images * BETTER
         top = row if top is None or row.images > top.images else top
-        if not faster or (options.quick and batch >= 8):
+        if not faster or options.quick:
             break
         batch *= 2
     return top
@@ -202,7 +202,7 @@ def table(options: argparse.Namespace, device: torch.device) -> Iterator[str]:
     """The lines of the table, as they are measured."""
     size, bytes_ = (256, 1 << 20) if options.quick else (8_192, 1 << 30)
     rates = meters.matrix_rate(device, torch.bfloat16, size), meters.bandwidth(device, bytes_)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor.machine()
     yield f"{name}, torch {torch.__version__}"
     yield f"{rates[0] / 1e12:.3g} TFLOP/s in bfloat16, {rates[1] / 1e9:.3g} GB/s"
     yield "\n| " + " | ".join(COLUMNS) + " |"
@@ -232,12 +232,11 @@ def train_cifar(options: argparse.Namespace, minutes: float) -> Iterator[str]:
     run = gan.folder.parent
     yield f"\nR3GAN on {Path(options.data).name}, {minutes:.1f} minutes with measurements: {run}\n"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    yield "| step | " + " | ".join(names) + " |"
-    yield "|---" * (len(names) + 1) + "|"
-    for step in dict.fromkeys(row["step"] for row in rows):
-        values = {row["name"]: row["value"] for row in rows if row["step"] == step}
-        yield f"| {step} | " + " | ".join(f"{values[n]:.4g}" if n in values else "–" for n in names) + " |"
+    names = list(dict.fromkeys(name for row in rows for name in row))  # "step", then the metrics
+    yield "| " + " | ".join(names) + " |"
+    yield "|---" * len(names) + "|"
+    for row in rows:
+        yield "| " + " | ".join("–" if row.get(name) is None else f"{row[name]:.6g}" for name in names) + " |"
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 WATT_SECONDS = 1e-3  # of a unit of NVML's counter
 
@@ -60,14 +60,21 @@ def bandwidth(device: torch.device, size: int, count: int = 10) -> float:
     return 2 * source.nbytes / best(lambda: target.copy_(source), device, count)
 
 
-class Traffic(TorchDispatchMode):
-    """Counts the bytes that are moved if each kernel reads its inputs once and writes its outputs once."""
+class Work(TorchDispatchMode):
+    """Counts floating-point operations of convolutions and matrix products, and the bytes that are moved.
 
+    Each kernel is taken to read its inputs once and to write its outputs once. torch's `FlopCounterMode` fails
+    for gradients of gradients in some networks.
+    """
+
+    flop = 0
     bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            self.flop += formula(*args, **kwargs, out_val=result)
         given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         new = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
         memory = {one.untyped_storage()._cdata for one in given}
@@ -75,13 +82,6 @@ class Traffic(TorchDispatchMode):
         if not views:
             self.bytes += sum(one.numel() * one.element_size() for one in given + new)
         return result
-
-
-def work(run: Callable[[], object]) -> tuple[float, float]:
-    """The floating-point operations and the bytes of what `run` does, which must not be in CUDA graphs."""
-    with FlopCounterMode(display=False) as flops, Traffic() as traffic:
-        run()
-    return float(flops.get_total_flops()), float(traffic.bytes)
 
 
 class Energy:
