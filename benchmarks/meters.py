@@ -63,8 +63,8 @@ def bandwidth(device: torch.device, size: int, count: int = 10) -> float:
 class Work(TorchDispatchMode):
     """Counts floating-point operations of convolutions and matrix products, and the bytes that are moved.
 
-    Each kernel is taken to read its inputs once and to write its outputs once. torch's `FlopCounterMode` fails
-    for gradients of gradients in some networks.
+    Each kernel is taken to read its inputs once and to write its outputs once. torch's `FlopCounterMode`
+    fails for gradients of gradients in some networks.
     """
 
     flop = 0
