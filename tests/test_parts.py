@@ -336,3 +336,13 @@ def test_a_streamed_batch_is_copied_while_the_one_before_is_used(monkeypatch: py
     waited = ["main waits", "main reads"]
     first, second, third = ([f"copy {number}"] for number in range(3))
     assert calls == [*first, *waited, *second, "use 0", *waited, *third, "use 1", *waited, "use 2"]
+
+
+def test_cudnn_searches_for_algorithms_only_if_a_run_need_not_repeat_exactly() -> None:
+    before, gpu = torch.backends.cudnn.benchmark, torch.device("cuda")
+    with engine.Engine(gpu, "bf16").applied():
+        assert torch.backends.cudnn.benchmark and not torch.backends.cudnn.deterministic
+        with engine.Engine(gpu, "fp32").applied():
+            assert torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark
+        assert torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark == before

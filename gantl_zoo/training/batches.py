@@ -56,7 +56,7 @@ class Batches:
 
 def uploaded(images: Iterator[Tensor], engine: Engine) -> Iterator[Tensor]:
     """The batches of images on the GPU. Each is copied while the one before it is used."""
-    side = torch.cuda.Stream(engine.device)
+    side = torch.cuda.Stream(engine.device)  # type: ignore[no-untyped-call]
 
     def copied() -> Tensor | None:
         if (batch := next(images, None)) is None:

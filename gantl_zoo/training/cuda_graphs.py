@@ -84,7 +84,7 @@ class CudaGraphs:
 @functools.cache
 def stream_of(device: torch.device) -> torch.cuda.Stream:
     """The stream of all captures on a GPU. cuBLAS keeps memory for each stream that it was used on."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ class Parts:
         return notice
 
     @contextlib.contextmanager
-    def step(self, number: int, settings: Hashable, inputs: Inputs) -> Iterator[tuple[Any, Inputs]]:
+    def step(self, number: int, settings: Hashable, inputs: Inputs) -> Iterator[tuple[Any, Any]]:
         """The number and the inputs that the parts of this step use.
 
         `settings` are what may change between steps, except the number.
@@ -104,7 +104,7 @@ class Graphs(Parts):
         self.possible = True
 
     @contextlib.contextmanager
-    def step(self, number: int, settings: Hashable, inputs: Inputs) -> Iterator[tuple[Any, Inputs]]:
+    def step(self, number: int, settings: Hashable, inputs: Inputs) -> Iterator[tuple[Any, Any]]:
         if not self.possible:
             yield number, inputs
             return
