@@ -32,7 +32,7 @@ from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import engine, processor
 from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.modes import training_modes
-from gantl_zoo.training.parts import WARM_UP, Parts
+from gantl_zoo.training.parts import WARM_UP, Graphs, Parts
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
@@ -110,6 +110,7 @@ class Row:
     bytes: float
     memory: float  # bytes
     joules: float | None  # of an image
+    captured: bool  # as CUDA graphs
 
 
 def engine_of(way: str, device: str) -> engine.Engine:
@@ -146,14 +147,18 @@ def measure(
         with meters.Work() as work:  # which must see each kernel
             steps.run(workload.period)
         trainer.parts = graphs
-        steps.run((WARM_UP + 2) * workload.period)  # the first one shows which kinds there are
+        if isinstance(graphs, Graphs):
+            steps.run(
+                (WARM_UP + 2) * workload.period
+            )  # the first period shows which kinds of steps there are
         once = meters.seconds(lambda: steps.run(workload.period), machine.device)
         periods = 1 if options.quick else max(2, round(options.block / once))
         taken, joules = energy.measured(lambda: steps.run(periods * workload.period))
         memory = torch.cuda.memory_reserved(machine.device) if cuda else 0
     images = periods * workload.period * batch
     rates = (images / taken, periods * work.flop / taken, periods * work.bytes / taken)
-    return Row(batch, *rates, memory, None if joules is None else joules / images)
+    captured = isinstance(graphs, Graphs) and graphs.possible
+    return Row(batch, *rates, memory, None if joules is None else joules / images, captured)
 
 
 def released() -> None:
@@ -189,6 +194,7 @@ def share(part: float, whole: float) -> str:
 
 def cells(name: str, way: str, row: Row, eager: Row | None, rates: tuple[float, float]) -> list[str]:
     """The cells of a row of the table."""
+    way += ", not captured" if way == "ours" and not row.captured else ""
     return [
         name, way, str(row.batch), f"{row.images:,.0f}",
         "–" if eager is None else f"{row.images / eager.images:.2f}",
