@@ -29,7 +29,7 @@ from gantl_zoo.training.parts import MOST, WARM_UP, Graphs, Parts
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.training.setup import set_up
-from gantl_zoo.training.trainer import Trainer
+from gantl_zoo.training.trainer import Trainer, game_of
 from gantl_zoo.training.watched_step import Questions
 
 
@@ -149,6 +149,22 @@ def test_settings_of_the_computation_are_replayed(
     settings: dict[str, Any], gan: gz.GAN, images: ImageData
 ) -> None:
     assert twins(gan, images, r1=1.0, regularizer_config={"r1.every": 1}, **settings).captures
+
+
+def test_scaled_losses_of_half_precision_are_replayed(gan: gz.GAN, images: ImageData) -> None:
+    one, other = (trainer_of(gan, images) for _ in range(2))
+    for trainer in (one, other):
+        machine = engine.Engine(torch.device("cpu"), "fp16")  # choose() refuses a CPU, which is slow at it
+        trainer.game = game_of(trainer.setup, trainer.recipe, machine)
+        players = (trainer.game.generator, trainer.game.discriminator)
+        trainer.contents.players = trainer.guard.players = players
+        scaler = players[0].scaler
+        scaler.load_state_dict(scaler.state_dict() | {"scale": 2.0**40})  # the first steps are skipped
+    backend = replayed(other)
+    run(one), run(other)
+    assert_same(one, other)
+    scales = [trainer.game.generator.scaler.get_scale() for trainer in (one, other)]
+    assert backend.captures and scales[0] == scales[1] < 2.0**40
 
 
 def test_classes_are_replayed(images: ImageData) -> None:
