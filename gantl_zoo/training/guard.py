@@ -39,7 +39,9 @@ class Guard:
 
     def statistics(self, run: Run = at_once) -> list[Tensor]:
         """Copies of all floating-point buffers, such as BatchNorm statistics."""
-        self.before = run("statistics", lambda: [buffer.clone() for buffer in self.buffers])
+        self.before = []
+        if self.buffers:  # torch warns of an empty graph
+            self.before = run("statistics", lambda: [buffer.clone() for buffer in self.buffers])
         return self.before
 
     def undo_if_skipped(self, before: list[Tensor], run: Run = at_once) -> None:
