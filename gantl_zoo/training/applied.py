@@ -24,11 +24,12 @@ class Settings:
     threads: int = 0  # 0: unchanged
     deterministic: bool = False  # cuDNN uses deterministic algorithms only
     keep_memory: bool = False  # glibc keeps freed memory
+    search: bool = False  # cuDNN tries its algorithms for each new shape, and takes the fastest
 
 
 _lock = threading.Lock()
 _active: list[Settings] = []  # settings of all current runs, the newest last
-_before: list[tuple[int, bool]] = []  # the process's own threads and cuDNN setting, while a run is active
+_before: list[tuple[int, bool, bool]] = []  # the process's own threads and cuDNN settings, during a run
 
 
 @contextlib.contextmanager
@@ -37,7 +38,8 @@ def settings(requested: Settings) -> Iterator[None]:
     mine = Settings(**vars(requested))  # a copy, because `_active` is searched by identity
     with _lock:
         if not _active:
-            _before[:] = [(torch.get_num_threads(), torch.backends.cudnn.deterministic)]
+            cudnn = torch.backends.cudnn
+            _before[:] = [(torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark)]
         _change([*_active, mine])
     try:
         yield
@@ -48,11 +50,13 @@ def settings(requested: Settings) -> Iterator[None]:
 
 def _change(active: list[Settings]) -> None:
     """Apply the settings of the runs in `active`; for threads the newest one wins."""
-    threads, deterministic = _before[0]
+    threads, deterministic, search = _before[0]
     threads = next((other.threads for other in reversed(active) if other.threads), threads)
     if threads != torch.get_num_threads():  # setting them restarts the thread pool
         torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic = deterministic or any(other.deterministic for other in active)
+    exact = any(other.deterministic for other in active)
+    torch.backends.cudnn.deterministic = deterministic or exact
+    torch.backends.cudnn.benchmark = not exact and (search or any(other.search for other in active))
     was_kept, keep = (any(other.keep_memory for other in runs) for runs in (_active, active))
     if was_kept != keep:
         _allocate(KEEP if keep else DEFAULT)

@@ -39,9 +39,11 @@ class Batches:
 
         if isinstance(self.pixels, Stream):  # workers run ahead, so labels need an iterator of their own
             images = self.pixels.batches(shares(), self.engine.workers)
+            if self.engine.device.type == "cuda":
+                images = uploaded(images, self.engine)
             return zip(images, (self.labels_at(index) for index in shares()), strict=False)
         pixels = self.pixels
-        return ((pixels[index.to(pixels.device)], self.labels_at(index)) for index in shares())
+        return ((pixels[self.engine.upload(index)], self.labels_at(index)) for index in shares())
 
     def at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """This process's share of the images at `index`, and their labels."""
@@ -49,7 +51,26 @@ class Batches:
         return self.pixels[index.to(self.pixels.device)], self.labels_at(index)
 
     def labels_at(self, index: Tensor) -> Tensor | None:
-        return None if self.labels is None else self.labels[index.to(self.labels.device)]
+        return None if self.labels is None else self.labels[self.engine.upload(index)]
+
+
+def uploaded(images: Iterator[Tensor], engine: Engine) -> Iterator[Tensor]:
+    """The batches of images on the GPU. Each is copied while the one before it is used."""
+    side = torch.cuda.Stream(engine.device)  # type: ignore[no-untyped-call]
+
+    def copied() -> Tensor | None:
+        if (batch := next(images, None)) is None:
+            return None
+        with torch.cuda.stream(side):
+            return engine.upload(batch)
+
+    following = copied()
+    while (batch := following) is not None:
+        current = torch.cuda.current_stream(engine.device)
+        current.wait_stream(side)
+        batch.record_stream(current)  # so that its memory is not reused before it was read
+        following = copied()
+        yield batch
 
 
 def epochs(count: int, *, batch: int, seed: int, start: int, steps: int) -> Iterator[Tensor]:

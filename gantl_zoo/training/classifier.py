@@ -34,6 +34,7 @@ from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.loop import Loop
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.optimizers import adamw, one_cycle
+from gantl_zoo.training.parts import Parts
 from gantl_zoo.training.step import Player
 
 ROLE = "backbone"
@@ -70,6 +71,7 @@ class ClassifierTrainer(Learner):
         self.guard = Guard([self.player], modules, engine.processes)
         saved = self.networks | {f"module.{name}": module for name, module in self.plan.modules.items()}
         self.contents = Contents(saved, (self.player,), strategy, engine.processes)
+        self.parts = Parts("classifiers are trained without them" if engine.graphs else "")
         self.loss = torch.zeros((), device=engine.device)  # sum of the cross-entropy since the last logging
         self.summed = 0
 
@@ -100,7 +102,7 @@ class ClassifierTrainer(Learner):
         seed_step(self.recipe.seed, step)
         before = self.guard.statistics()
         images = self.inputs(pixels)
-        self.player.failed = torch.zeros_like(self.player.failed)
+        self.player.failed.zero_()
         assert labels is not None  # checked in `__init__`
         losses: dict[str, Tensor] = {}
         if self.player.learns:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.model.place import usable_device
@@ -32,6 +32,7 @@ class Engine:
     optimizer: str = "fused"
     allocator: str = "default"
     compile: bool = False
+    graphs: bool = False  # CUDA graphs, for adversarial training on one GPU
     workers: int = 2  # processes that decode streamed images
     threads: int = 0  # of this process; 0: as many as torch chooses
     processes: Processes = field(default_factory=Processes)
@@ -49,12 +50,21 @@ class Engine:
         Such contexts may be nested, and may overlap in several threads.
         """
         deterministic = self.precision == "fp32"
-        return applied.settings(applied.Settings(self.threads, deterministic, self.allocator == "keep"))
+        search = self.device.type == "cuda" and not deterministic
+        return applied.settings(
+            applied.Settings(self.threads, deterministic, self.allocator == "keep", search)
+        )
 
     @property
     def layout(self) -> torch.memory_format:
         """The memory format of images and weights."""
         return torch.channels_last if self.memory_format == "channels-last" else torch.contiguous_format
+
+    def upload(self, tensor: Tensor) -> Tensor:
+        """The tensor on the device. The host does not wait until it has been copied to a GPU."""
+        if self.device.type == "cuda" and tensor.device.type == "cpu":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     def place(self, network: nn.Module) -> None:
         """Move a network to the device and the chosen memory format; compile it if `compile`."""
@@ -70,6 +80,7 @@ class Engine:
             threads = self.threads or torch.get_num_threads()
             words += [kept[self.allocator], f"{threads} thread{'s' if threads > 1 else ''}"]
         words += ["compiled"] if self.compile else []
+        words += ["CUDA graphs"] if self.graphs else []
         words += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
         return ", ".join(words)
 
@@ -80,8 +91,8 @@ def choose(
     """Choose an engine. Changes nothing in this process; see `Engine.applied`.
 
     `device` "auto" is a GPU if there is one; `precision` "auto" is bf16 if the processor multiplies it in
-    hardware, else fp32. `settings` are `memory_format`, `optimizer`, `allocator`, `threads`, `workers` and
-    `compile`. If a launcher started several processes, they connect here. Raises `UsageError`.
+    hardware, else fp32. `settings` are `memory_format`, `optimizer`, `allocator`, `threads`, `workers`,
+    `compile` and `graphs`. If a launcher started several processes, they connect here. Raises `UsageError`.
     """
     if wrong := misfit(choose, {"device": device, "precision": precision}):
         raise UsageError(wrong)

@@ -13,6 +13,7 @@ COUNTS = {"threads": 0, "workers": 2}  # threads 0: as many as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
     "compile": (False, True),
+    "graphs": (False, True),
     "memory_format": ("auto", "channels-last", "contiguous"),
     "optimizer": ("auto", "fused", "plain"),
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.training.parts import Run, at_once
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.step import Player
 
@@ -35,24 +37,30 @@ class Guard:
         """A step begins."""
         self.updates, self.before = [player.updates for player in self.players], []
 
-    def statistics(self) -> list[Tensor]:
+    def statistics(self, run: Run = at_once) -> list[Tensor]:
         """Copies of all floating-point buffers, such as BatchNorm statistics."""
-        self.before = [buffer.clone() for buffer in self.buffers]
+        self.before = []
+        if self.buffers:  # torch warns of an empty graph
+            self.before = run("statistics", lambda: [buffer.clone() for buffer in self.buffers])
         return self.before
 
-    @torch.no_grad()
-    def undo_if_skipped(self, before: list[Tensor]) -> None:
+    def undo_if_skipped(self, before: list[Tensor], run: Run = at_once) -> None:
         """If the step was skipped, count it and restore the statistics `before` it.
 
         Otherwise average the statistics over the processes. Runs without host synchronisation.
         """
         self.processes.average(self.buffers)
+        run("undo", partial(self.undo, before))
+        self.updates, self.before = None, []
+
+    @torch.no_grad()
+    def undo(self, before: list[Tensor]) -> None:
+        """Restore the statistics and count the step, if one of the players has failed."""
         failed = torch.stack([player.failed for player in self.players]).amax(0)
         for buffer, old in zip(self.buffers, before, strict=True):
             buffer.copy_(torch.where(failed > 0, old, buffer))
         self.skipped += failed
         self.in_a_row.copy_((self.in_a_row + 1) * failed)
-        self.updates, self.before = None, []
 
     @torch.no_grad()
     def take_back(self) -> bool:

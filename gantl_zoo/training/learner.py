@@ -15,6 +15,7 @@ from gantl_zoo.training.checkpoint import Contents
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.guard import Guard, not_finite
 from gantl_zoo.training.pace import Pace
+from gantl_zoo.training.parts import Parts
 
 
 class Learner:
@@ -30,6 +31,7 @@ class Learner:
     batches: Batches
     contents: Contents
     guard: Guard
+    parts: Parts = Parts()  # computes the parts of a step
     switches: tuple[bool, ...] | None = None  # which groups of the plan were active when it was last applied
 
     def learn(self, step: int, pixels: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -64,6 +66,10 @@ class Learner:
     def non_finite(self) -> str:
         """A message naming the modules with non-finite values; empty if there are none."""
         return not_finite(self.contents.modules)
+
+    def notice(self) -> str:
+        """A sentence for the log of the run, once; else an empty string."""
+        return self.parts.take_notice()
 
     def state(self) -> dict[str, Any]:
         """JSON values for the checkpoint; see `restore`."""

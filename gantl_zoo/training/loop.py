@@ -98,6 +98,8 @@ class Loop:
         for step, (pixels, labels) in enumerate(self.learner.batches.since(start), start):
             self.step = step
             losses, done = self.learner.learn(step, pixels, labels), step + 1
+            if notice := self.learner.notice():
+                self.observer.say(notice)
             self.observer.on_step(done)
             self.callbacks.call("on_step", done)
             if trouble := self.look(done, losses):

@@ -6,7 +6,7 @@ steps with non-finite gradients on the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from gantl_zoo.training.conditioning import SelfSupervised, with_labels
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import AdversarialLoss
+from gantl_zoo.training.parts import Run, at_once
 from gantl_zoo.training.regularizers.base import merged
 from gantl_zoo.training.regularizers.combined import Combined
 
@@ -43,6 +44,8 @@ class Player:
     ) -> None:
         self.role, self.network, self.plan, self.engine = role, network, plan, engine
         self.optimizer = optimizer
+        groups = optimizer.param_groups if optimizer else []
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
         self.updates = 0  # calls of the optimizer
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.failed = torch.zeros((), device=engine.device)  # 1 if the last gradient was not finite
@@ -66,11 +69,20 @@ class Player:
         share: float,
         terms: Callable[[Input], LossTerms],
         strategy: TransferStrategy,
+        run: Run = at_once,
     ) -> LossTerms:
         """Update the active parameters on the sum of `terms`, weighted by `share` for each batch.
 
         Returns the loss terms, on the device.
         """
+        losses, gradients = run(self.role, partial(self.differentiate, batches, share, terms))
+        self.update(gradients, strategy)
+        return losses
+
+    def differentiate(
+        self, batches: Iterable[Input], share: float, terms: Callable[[Input], LossTerms]
+    ) -> tuple[LossTerms, list[Tensor | None]]:
+        """Compute the loss terms of `learn`, and the gradients of all parameters of the optimizer."""
         assert self.optimizer is not None
         parameters, losses = self.plan.parameters(self.role), LossTerms()
         self.optimizer.zero_grad(set_to_none=True)
@@ -79,13 +91,21 @@ class Player:
             total = torch.stack(list(named.values())).sum() * share
             self._backward(total, parameters)
             losses |= {name: losses.get(name, 0) + term.detach() * share for name, term in named.items()}
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        self.engine.processes.average(gradients)
+        return losses, [parameter.grad for parameter in self.parameters]
+
+    def update(self, gradients: list[Tensor | None], strategy: TransferStrategy) -> None:
+        """Update the parameters with the gradients of `differentiate`."""
+        assert self.optimizer is not None
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if parameter.grad is not gradient:  # that of another CUDA graph
+                parameter.grad = gradient
+        active = self.plan.parameters(self.role)
+        present = [parameter.grad for parameter in active if parameter.grad is not None]
+        self.engine.processes.average(present)
         self.scaler.unscale_(self.optimizer)
         strategy.on_gradients(self.role)
-        self._step(self.optimizer, gradients)
+        self._step(self.optimizer, present)
         strategy.after_step(self.role)
-        return losses
 
     def _backward(self, total: Tensor, parameters: list[nn.Parameter]) -> None:
         try:
@@ -103,7 +123,8 @@ class Player:
         """Call the optimizer, unless a gradient is not finite."""
         if gradients:
             norms = torch.stack(torch._foreach_norm(gradients))
-            self.failed, self.gradient = (~norms.sum().isfinite()).float(), norms.norm()
+            self.failed.copy_(~norms.sum().isfinite())  # in place, as everything that CUDA graphs read
+            self.gradient.copy_(norms.norm())
         self.updates += 1
         if self.scaler.is_enabled():
             self.scaler.step(optimizer)
@@ -174,24 +195,40 @@ def mixes_images(module: nn.Module) -> bool:
     return statistics or getattr(module, "mixes_images", False)
 
 
-def train_step(game: Game, real: Tensor, noise: Tensor, step: int, labels: Tensor | None = None) -> LossTerms:
+def train_step(
+    game: Game,
+    real: Tensor,
+    noise: Tensor,
+    step: int,
+    labels: Tensor | None = None,
+    run: Run = at_once,
+) -> LossTerms:
     """Update the discriminator, then the generator, on `real` (N, C, H, W) and fakes of `noise` (N, Z).
 
     `labels` (N,) of class-conditional networks apply to real and fake images, so classes are equally frequent
-    in both. Returns the loss terms, on the device.
+    in both. `run` computes the gradients of each network as a part. Returns the loss terms, on the device.
 
     With one round both updates use the same fakes, so the generator runs once. With more rounds fakes are
     generated again for the second update, because keeping their graphs would cancel the saving of memory.
     """
     parts = [None] * game.rounds if labels is None else labels.chunk(game.rounds)
     rounds = list(zip(real.chunk(game.rounds), noise.chunk(game.rounds), parts, strict=True))
-    shared = [make_batch(game, *rounds[0], step, game.generator.learns)] if len(rounds) == 1 else None
+    shared: list[Batch] = []
+
+    def batches(player: Player) -> Iterator[Batch]:
+        if len(rounds) > 1:
+            yield from (make_batch(game, *r, step, player is game.generator) for r in rounds)
+            return
+        if not shared:
+            shared.append(make_batch(game, *rounds[0], step, game.generator.learns))
+        yield shared[0]
+
     losses = LossTerms()
     for player, terms in ((game.discriminator, discriminator_terms), (game.generator, generator_terms)):
-        player.failed = torch.zeros_like(player.failed)  # also for a network that is frozen in this step
+        player.failed.zero_()  # also for a network that is frozen in this step
         if player.learns:
-            batches = shared or (make_batch(game, *r, step, player is game.generator) for r in rounds)
-            losses |= player.learn(batches, 1 / len(rounds), partial(terms, game), game.strategy)
+            share = 1 / len(rounds)
+            losses |= player.learn(batches(player), share, partial(terms, game), game.strategy, run)
     return losses
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
+from gantl_zoo.training.cuda_graphs import parts_for
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.gauges import gauges
 from gantl_zoo.training.guard import Guard
@@ -65,6 +66,7 @@ class Trainer(Learner):
         saved |= {"regularizer": self.game.regularizer}
         saved |= {f"module.{name}": module for name, module in self.plan.modules.items()}
         self.contents = Contents(saved, players, self.strategy, engine.processes)
+        self.parts = parts_for(engine)
 
     def run(
         self,
@@ -96,14 +98,24 @@ class Trainer(Learner):
         latent_dim: Any = self.gan.generator.latent_dim
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
         seed_step(recipe.seed, step, processes.rank)
-        real = to_float(pixels.to(self.engine.device))
-        before = self.guard.statistics()
-        real = real.contiguous(memory_format=self.engine.layout)
-        losses = train_step(self.game, real, noise, step, labels)
-        self.guard.undo_if_skipped(before)
+        real = to_float(self.engine.upload(pixels)).contiguous(memory_format=self.engine.layout)
+        p = getattr(self.game.augment, "p", None)  # a buffer, or a number
+        settings = self.plan.switches(), None if isinstance(p, Tensor) else p
+        with self.parts.step(step, settings, (real, noise, labels)) as (number, inputs):
+            losses = self.update(number, *inputs)
         batch, half_life = recipe.batch, moving.get("ema_images", recipe.ema_images)
         ema.update(self.average, self.gan.generator, batch, (step + 1) * batch, half_life)
         return losses
+
+    def update(self, step: Any, real: Tensor, noise: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Update both networks, part by part, and undo what a skipped step has changed."""
+        before = self.guard.statistics(self.parts.run)
+        losses = train_step(self.game, real, noise, step, labels, self.parts.run)
+        self.guard.undo_if_skipped(before, self.parts.run)
+        return losses
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.parts.reset()
 
     def move(self, step: int) -> dict[str, float]:
         """Set everything that changes from step to step. Returns the values of `Recipe.final`'s settings."""
@@ -114,7 +126,7 @@ class Trainer(Learner):
             player.set_rates(factor, beta2=moving.get("beta2"))
         for part in self.game.regularizer.parts.values():
             if "r1" in moving and isinstance(part, ZeroCentred):
-                part.scale = moving["r1"] / recipe.r1
+                part.move(moving["r1"] / recipe.r1, self.engine.device)
         if P in moving:
             set_probability(self.game.augment, moving[P])
         return moving

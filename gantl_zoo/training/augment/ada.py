@@ -38,6 +38,13 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
         return recolour(warp(images, self.p), self.p)
 
 
+@functools.cache  # to make a new tensor of numbers, the host would wait for a GPU
+@torch.inference_mode(False)
+def sides(height: int, width: int, device: torch.device) -> Tensor:
+    """The sides of an image (2,), across and down."""
+    return torch.tensor([width, height], dtype=torch.float32, device=device)
+
+
 def warp(images: Tensor, p: Tensor) -> Tensor:
     """Flip, rotate, shift, scale and stretch images at random, with mirrored borders."""
     count, _, height, width = images.shape
@@ -46,7 +53,7 @@ def warp(images: Tensor, p: Tensor) -> Tensor:
     def chance(share: Tensor | float = p) -> Tensor:
         return (torch.rand(count, device=device) < share).float()
 
-    size = torch.tensor([width, height], dtype=torch.float32, device=device)
+    size = sides(height, width, device)
     back = torch.eye(3, device=device).expand(count, 3, 3)  # maps output coordinates to input coordinates
     back = back @ scaling(1 - 2 * chance() * chance(0.5), torch.ones(count, device=device))
     back = back @ rotation(chance() * torch.randint(4, (count,), device=device) * (math.pi / 2))

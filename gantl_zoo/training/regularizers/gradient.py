@@ -30,6 +30,11 @@ class GradientPenalty(Regularizer):
         """The factor of the penalty, without that of `every`. With 0 the gradient is not computed."""
         raise NotImplementedError
 
+    @property
+    def weight_of_step(self) -> float | Tensor:
+        """The factor of the penalty in a step that applies it."""
+        return self.factor * self.every
+
     def points(self, batch: Batch) -> Tensor:
         """The images (N, C, H, W) at which the gradient is penalised."""
         raise NotImplementedError
@@ -49,7 +54,7 @@ def penalties(parts: Iterable[GradientPenalty], critic: Critic, batch: Batch) ->
         return {}
     gradients = critic.gradients(*(part.points(batch) for part in due))
     pairs = zip(due, gradients, strict=True)
-    return merged(*({part.term: part.penalty(slope) * (part.factor * part.every)} for part, slope in pairs))
+    return merged(*({part.term: part.penalty(slope) * part.weight_of_step} for part, slope in pairs))
 
 
 class ZeroCentred(GradientPenalty):
@@ -61,10 +66,22 @@ class ZeroCentred(GradientPenalty):
         arguments.check_limits({"gamma": gamma, "every": every}, limits, self.term)
         self.gamma, self.every = gamma, every
         self.scale = 1.0  # of gamma in this step, if the recipe has another r1 at the end
+        self.moving: Tensor | None = None  # the factor of such a step, where CUDA graphs read it
 
     @property
     def factor(self) -> float:
         return self.gamma / 2 * self.scale
+
+    @property
+    def weight_of_step(self) -> float | Tensor:
+        return super().weight_of_step if self.moving is None else self.moving
+
+    def move(self, scale: float, device: torch.device) -> None:
+        """Scale gamma from this step on."""
+        self.scale = scale
+        if self.moving is None:
+            self.moving = torch.empty((), device=device)
+        self.moving.fill_(super().weight_of_step)
 
     def penalty(self, gradient: Tensor) -> Tensor:
         return gradient.square().sum(dim=(1, 2, 3)).mean()
