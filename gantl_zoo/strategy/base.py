@@ -88,6 +88,7 @@ class Batch:
     augment: Callable[[Tensor], Tensor] = field(default_factory=nn.Identity)  # for inputs of discriminators
     stages: Sequence[Tensor] = ()  # images (N, C, h, h) of all stages, if a regularizer needs them
     extracted: dict[int, Any] = field(default_factory=dict, repr=False)  # by the id of the network
+    known: Callable[[Any, Tensor], list[Tensor] | None] | None = None  # looks up features of real images
 
     def fake_features(self, network: Any) -> list[Tensor]:
         """What `network.extract`, which is frozen, returns for the augmented fake images.
@@ -99,6 +100,10 @@ class Batch:
                 self.extracted[id(network)] = network.extract(self.augment(self.fake))
         features: list[Tensor] = self.extracted[id(network)]
         return features
+
+    def real_features(self, network: Any) -> list[Tensor] | None:
+        """What `network.extract`, which is frozen, returns for the real images, if it was computed before."""
+        return None if self.known is None else self.known(network, self.real)
 
 
 class TransferStrategy:

@@ -112,7 +112,9 @@ class VisionAided(TransferStrategy):
         own = {"discriminator": adversarial}
         if batch.step < self.warmup:
             return own
-        real = self.second(batch.augment(batch.real)).float()
+        known = batch.real_features(self.second)
+        shown = self.second(batch.augment(batch.real)) if known is None else self.second.logits(known)
+        real = shown.float()
         fake = self.second.logits([one.detach() for one in batch.fake_features(self.second)]).float()
         targets = real.new_full(real.shape, 1 - self.smoothing)
         loss = functional.binary_cross_entropy_with_logits(real, targets) + functional.softplus(fake).mean()

@@ -30,6 +30,7 @@ class Batches:
         self.order, self.engine = order, engine
         self.pixels = data.images if isinstance(data.images, Stream) else data.images.to(engine.device)
         self.labels = None if labels is None else labels.to(engine.device)
+        self.latest: tuple[Tensor, Tensor] | None = None  # images of the latest batch in memory, and indices
 
     def since(self, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Iterate over images (n, C, H, W), uint8, and labels (n,) of the steps from `start` on."""
@@ -42,13 +43,23 @@ class Batches:
             if self.engine.device.type == "cuda":
                 images = uploaded(images, self.engine)
             return zip(images, (self.labels_at(index) for index in shares()), strict=False)
-        pixels = self.pixels
-        return ((pixels[self.engine.upload(index)], self.labels_at(index)) for index in shares())
+        return map(self.taken, shares())
 
     def at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """This process's share of the images at `index`, and their labels."""
-        index = self.engine.processes.share(index)
-        return self.pixels[index.to(self.pixels.device)], self.labels_at(index)
+        return self.taken(self.engine.processes.share(index))
+
+    def taken(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The images at `index` and their labels."""
+        if isinstance(self.pixels, Stream):
+            return self.pixels[index], self.labels_at(index)
+        pixels = self.pixels[self.engine.upload(index)]
+        self.latest = (pixels, index)
+        return pixels, self.labels_at(index)
+
+    def index_of(self, pixels: Tensor) -> Tensor | None:
+        """The indices of the latest batch, if these are its images."""
+        return self.latest[1] if self.latest is not None and self.latest[0] is pixels else None
 
     def labels_at(self, index: Tensor) -> Tensor | None:
         return None if self.labels is None else self.labels[self.engine.upload(index)]

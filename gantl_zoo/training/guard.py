@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class Guard:
 
     def __init__(self, players: Sequence[Player], modules: Iterable[nn.Module], processes: Processes) -> None:
         self.players, self.processes = players, processes
-        self.buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
+        self.buffers = changing([*modules])
         device = players[0].failed.device
         self.skipped, self.in_a_row = torch.zeros((), device=device), torch.zeros((), device=device)
         self.rollbacks = 0
@@ -79,6 +80,18 @@ class Guard:
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         where = f"the loss of {', '.join(broken)}" if broken else "a gradient"
         return f"{where} was not finite in the last {count} steps"
+
+
+def changing(modules: Sequence[nn.Module]) -> list[Tensor]:
+    """The floating-point buffers that a step may change: not those of frozen backbones.
+
+    A write, also of the same values, would let `FrozenPyramid` copy its backbone again in each step.
+    """
+    parts = [part for module in modules for part in module.modules() if getattr(part, "freeze", False)]
+    backbones: list[Any] = [part.backbone for part in parts if hasattr(part, "backbone")]
+    frozen = {id(buffer) for backbone in backbones for buffer in backbone.buffers()}
+    buffers = [buffer for module in modules for buffer in module.buffers()]
+    return [b for b in buffers if b.is_floating_point() and id(b) not in frozen]
 
 
 @torch.no_grad()

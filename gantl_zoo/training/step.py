@@ -24,6 +24,7 @@ from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.losses import AdversarialLoss
 from gantl_zoo.training.parts import Run, at_once
+from gantl_zoo.training.real_features import RealFeatures
 from gantl_zoo.training.regularizers.base import merged
 from gantl_zoo.training.regularizers.combined import Combined
 
@@ -148,6 +149,7 @@ class Game:
     regularizer: Combined
     engine: Engine
     rounds: int = 1  # of gradient accumulation per batch
+    known: RealFeatures | None = None  # features of real images without augmentation
 
     def critic(self, batch: Batch, terms: LossTerms | None = None) -> Critic:
         """The discriminator as losses call it: with labels, augmentation and the strategy's changes.
@@ -158,13 +160,10 @@ class Game:
         labelled = with_labels(network, batch.labels)
         own = {} if terms is None else own_losses(network, batch, terms)
         usual = type(self.strategy).discriminate is TransferStrategy.discriminate
-        shared = usual and getattr(network, "freeze", False)
+        shared = usual and getattr(network, "freeze", False) and not own
 
         def look(images: Tensor) -> Tensor:
-            if shared and images.data_ptr() == batch.fake.data_ptr():  # `batch.fake` or a detached view of it
-                features = batch.fake_features(network)
-                if not images.requires_grad:
-                    features = [one.detach() for one in features]
+            if shared and (features := frozen_features(network, batch, images)) is not None:
                 labels = [batch.labels] if num_classes_of(network) else []
                 logits: Tensor = network.logits(features, *labels)
                 return logits
@@ -175,6 +174,14 @@ class Game:
 
         together = not own and not shared and not any(map(mixes_images, network.modules()))
         return Critic(look, together, self.engine.processes)
+
+
+def frozen_features(network: Any, batch: Batch, images: Tensor) -> list[Tensor] | None:
+    """What a frozen network extracts from images of the batch, if it was computed before; else None."""
+    if images.data_ptr() == batch.fake.data_ptr():  # `batch.fake` or a detached view of it
+        features = batch.fake_features(network)
+        return features if images.requires_grad else [one.detach() for one in features]
+    return batch.real_features(network) if images is batch.real else None
 
 
 def own_losses(network: Any, batch: Batch, terms: LossTerms) -> dict[int, Any]:
@@ -242,7 +249,9 @@ def make_batch(
         stages = [images.float() for images in fakes(game, noise, labels, step)]  # (N, C, h, h) each
     discriminator = with_labels(game.discriminator.network, labels)
     generator, fake = with_labels(network, labels), stages[-1]
-    return Batch(step, real, noise, fake, generator, discriminator, labels, game.augment, stages)
+    batch = Batch(step, real, noise, fake, generator, discriminator, labels, game.augment, stages)
+    batch.known = None if game.known is None else game.known.of
+    return batch
 
 
 def fakes(game: Game, noise: Tensor, labels: Tensor | None, step: int) -> list[Tensor]:

@@ -31,6 +31,7 @@ from gantl_zoo.training.losses import build_loss
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.optimizers import adam
 from gantl_zoo.training.pace import Pace
+from gantl_zoo.training.real_features import real_features
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.regularizers.combined import build_regularizer
 from gantl_zoo.training.regularizers.gradient import ZeroCentred
@@ -60,6 +61,7 @@ class Trainer(Learner):
         self.game = game_of(setup, recipe, engine)
         count, shuffle = len(data), {"batch": recipe.batch, "seed": recipe.seed, "steps": recipe.steps}
         self.batches = Batches(data, setup.labels, lambda start: order(count, start=start, **shuffle), engine)
+        self.game.known = real_features(self.game.augment, self.batches, recipe, engine)
         players = (self.game.generator, self.game.discriminator)
         self.guard = Guard(players, [*modules, self.game.augment, self.game.regularizer], engine.processes)
         saved = self.networks | {"average": self.average, "augment": self.game.augment}
@@ -99,6 +101,8 @@ class Trainer(Learner):
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
         seed_step(recipe.seed, step, processes.rank)
         real = to_float(self.engine.upload(pixels)).contiguous(memory_format=self.engine.layout)
+        if self.game.known is not None:
+            self.game.known.begin(real, self.batches.index_of(pixels))
         p = getattr(self.game.augment, "p", None)  # a buffer, or a number
         settings = self.plan.switches(), None if isinstance(p, Tensor) else p
         with self.parts.step(step, settings, (real, noise, labels)) as (number, inputs):
