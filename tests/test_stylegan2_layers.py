@@ -74,6 +74,22 @@ def test_a_modulated_convolution_has_a_weight_for_each_image(up: bool) -> None:
         assert (actual.abs() == 0.9).any()
 
 
+@pytest.mark.parametrize("up", [False, True])
+def test_one_image_is_computed_as_it_is_in_a_batch(up: bool) -> None:
+    layer = ModulatedConv(3, 2, 5, 16, up=up).double()
+    nn.init.constant_(layer.noise_strength, 0.3)
+    nn.init.normal_(layer.bias)  # type: ignore[arg-type]
+    side = 8 if up else 16
+    assert side**2 > layer.weight[:, 0].numel(), "so the weight is scaled"
+    maps, latents = torch.randn(2, 3, side, side).double(), torch.randn(2, 5).double().requires_grad_()
+    one, both = layer(maps[:1], latents[:1], "const"), layer(maps, latents, "const")
+    torch.testing.assert_close(one, both[:1])
+    inputs = [latents, *layer.parameters()]
+    slopes = [torch.autograd.grad(part.square().sum(), inputs) for part in (one, both[:1])]
+    torch.testing.assert_close(slopes[0], slopes[1])
+    assert layer.used.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_other_layers_equal_their_formulas() -> None:
     maps, latents = torch.randn(2, 8, 4, 4).double(), torch.randn(2, 5).double()
     image = ToImage(8, 3, 5).double()

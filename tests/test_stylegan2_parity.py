@@ -61,8 +61,9 @@ def test_outputs_equal_those_of_the_original(name: str) -> None:
     close(generator.synthesize(latents), images)  # the default in eval mode
     close(generator.synthesize(latents, noise="none"), tensors["out.image_truncated_0.7_noise_none"])
     logits = tensors["out.logits_of_image_truncated_0.7_noise_const"]
-    close(call(discriminator, images, labels), logits.squeeze(1))
+    # these logits vary by a twelfth of their size only, so rounding weighs more
+    close(call(discriminator, images, labels), logits.squeeze(1), 5e-5)
     first = None if labels is None else labels[:1].expand(8)
     batch8 = call(discriminator, tensors["in.batch8"], first)
-    # float64 differs by 1.6e-5, too: these logits vary by a tenth of their size only
+    # float64 differs by 1.6e-5, too
     close(batch8, tensors["out.logits_of_batch8"].squeeze(1), 5e-5)

@@ -53,11 +53,21 @@ def column(vectors: Tensor, maps: Tensor) -> Tensor:
     return vectors[..., None, None].to(maps.dtype)
 
 
+def as_used(weight: Tensor, transposed: bool) -> nn.Parameter:
+    """A weight (O, I, k, k) in the memory layout that its convolution uses, which saves a copy in each call.
+
+    That is channels-last; `transposed`: of the transposed convolution's weight (I, O, k, k).
+    """
+    used = weight.detach().transpose(0, 1) if transposed else weight.detach()
+    used = used.contiguous(memory_format=torch.channels_last)
+    return nn.Parameter(used.transpose(0, 1) if transposed else used)
+
+
 class EqualLinear(nn.Linear):
     """Linear layer (N, I) -> (N, O) with an equalised learning rate. It never computes under autocast.
 
-    A stored weight has the standard deviation 1/`lr_multiplier`, and is scaled when it is used. `active` adds
-    a leaky ReLU.
+    A stored weight has the standard deviation 1/`lr_multiplier`; the inputs are scaled instead of it.
+    `active` adds a leaky ReLU.
     """
 
     def __init__(
@@ -81,9 +91,9 @@ class EqualLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         gain = GAIN if self.active else 1.0
-        weight, bias = self.weight * (self.weight_scale * gain), self.bias * (self.lr_multiplier * gain)
+        inputs, bias = inputs.to(self.weight.dtype), self.bias * (self.lr_multiplier * gain)
         with no_autocast(inputs):
-            outputs = functional.linear(inputs.to(weight.dtype), weight, bias)  # (N, I) -> (N, O)
+            outputs = functional.linear(inputs * (self.weight_scale * gain), self.weight, bias)  # -> (N, O)
         return functional.leaky_relu_(outputs, SLOPE) if self.active else outputs
 
 
@@ -110,6 +120,7 @@ class EqualConv(nn.Conv2d):
         self.down, self.gain = down, gain
         self.clamp = None if clamp is None else clamp * gain
         nn.init.normal_(self.weight)
+        self.weight = as_used(self.weight, transposed=False)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
         self.register_buffer("resample_filter", new_kernel())
@@ -141,7 +152,8 @@ class ModulatedConv(nn.Conv2d):
 
     The style of an intermediate latent (N, W) scales the input channels, and the demodulation scales the
     output channels (equations 1 and 3). The result is that of a convolution with one weight for each image,
-    without a grouped convolution. `noise` is "random", "const" or "none".
+    without a grouped convolution. For one image with large maps they scale the weight, which is smaller.
+    `noise` is "random", "const" or "none".
     """
 
     resample_filter: Tensor
@@ -164,6 +176,7 @@ class ModulatedConv(nn.Conv2d):
         self.register_buffer("noise_const", torch.randn(side, side))
         self.register_buffer("resample_filter", new_kernel())
         nn.init.normal_(self.weight)
+        self.weight = as_used(self.weight, transposed=up)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     @property
@@ -179,28 +192,43 @@ class ModulatedConv(nn.Conv2d):
         overflows in float16.
         """
         style = exact(self.affine(latents))  # (N, W) -> (N, I)
-        energy = exact(self.weight).square().sum((2, 3))  # (O, I)
+        energy = exact(self.used).square().sum((2, 3))  # (I, O) if `up`, else (O, I)
         with no_autocast(latents):
-            demodulation = torch.rsqrt(style.square() @ energy.T + EPSILON)  # (N, I) -> (N, O)
+            energy = energy if self.up else energy.T
+            demodulation = torch.rsqrt(style.square() @ energy + EPSILON)  # (N, I) -> (N, O)
         moved = style.detach().abs().amax(1, keepdim=True).clamp_min(EPSILON)
         moved = moved * math.sqrt(self.weight[0].numel())
         return style / moved, demodulation * moved
 
+    @property
+    def used(self) -> Tensor:
+        """The weight of the convolution that is called: (I, O, 3, 3) if `up`, else (O, I, 3, 3)."""
+        return self.weight.transpose(0, 1) if self.up else self.weight
+
     def forward(self, maps: Tensor, latents: Tensor, noise: str) -> Tensor:  # type: ignore[override]
         assert self.bias is not None
         before, after = self.scales(latents)
-        after, bias = after * GAIN, self.bias * GAIN  # the gain of the leaky ReLU
-        maps = maps * column(before, maps)
-        if self.up:
-            maps = functional.conv_transpose2d(maps, self.weight.transpose(0, 1), stride=2)
-            maps = blur(maps, self.resample_filter, padding=1)  # (N, O, 2h + 1, 2w + 1) -> (N, O, 2h, 2w)
-            after = after * 4  # three of four values before the filter are zeros
+        after, bias = after * (GAIN * (4 if self.up else 1)), self.bias * GAIN
+        if maps.shape[0] == 1 and maps[0, 0].numel() > self.weight[:, 0].numel():  # larger than the weight
+            factors = before.T * after if self.up else after.T * before  # (I, O) or (O, I)
+            maps = self.convolved(maps, self.used * column(factors, self.used), bias)
         else:
-            maps = functional.conv2d(maps, self.weight, padding=1)  # (N, I, h, w) -> (N, O, h, w)
-        maps = torch.addcmul(column(bias, maps), maps, column(after, maps))
+            maps = self.convolved(maps * column(before, maps), self.used)
+            maps = torch.addcmul(column(bias, maps), maps, column(after, maps))
         if noise != "none":
             maps = maps.add_(self.noise(maps, noise) * (self.noise_strength * GAIN).to(maps.dtype))
         return activated(maps, self.clamp)
+
+    def convolved(self, maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution: (N, I, h, w) -> (N, O, h, w), or a quarter of (N, O, 2h, 2w) if `up`.
+
+        Three of four values before the filter are zeros.
+        """
+        if not self.up:
+            return functional.conv2d(maps, weight, bias, padding=1)
+        maps = functional.conv_transpose2d(maps, weight, stride=2)
+        maps = blur(maps, self.resample_filter, padding=1)  # (N, O, 2h + 1, 2w + 1) -> (N, O, 2h, 2w)
+        return maps if bias is None else maps.add_(column(bias, maps))
 
     def noise(self, maps: Tensor, kind: str) -> Tensor:
         """Noise (1, 1, h, w), or (N, 1, h, w) if `kind` is "random"."""
