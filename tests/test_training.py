@@ -20,6 +20,7 @@ from gantl_zoo.registry.arguments import plain
 from gantl_zoo.seeding import seed_step, seeded
 from gantl_zoo.strategy.combine import build_strategy
 from gantl_zoo.training import ema, engine
+from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import check_engine
 
@@ -294,6 +295,33 @@ def test_another_seed_is_other_data_and_other_noise() -> None:
             seed_step(seed, step, rank)
             drawn |= {(float(torch.rand(())), random.random(), float(np.random.rand()))}
     assert [len(set(kind)) for kind in zip(*drawn, strict=True)] == [18] * 3
+
+
+class Drawing(Augment):
+    """Draws as many random numbers as a step's latents have, and keeps the first ones."""
+
+    drawn: torch.Tensor | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        drawn = torch.randn(8, 100)
+        self.drawn = drawn if self.drawn is None else self.drawn
+        return images
+
+
+def test_augmentations_draw_other_numbers_than_the_latents(
+    images: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gan = gz.build_gan(
+        "dcgan", generator_config=SMALL | {"latent_dim": 100}, discriminator_config={"width": 4}
+    )
+    recipe = Recipe(steps=1, batch=8, precision="fp32", aug="none")
+    trainer = new_trainer(gan, build_strategy("full", {}), images, recipe, engine.choose("cpu", "fp32"))
+    trainer.game.augment = drawing = Drawing()
+    noise: list[torch.Tensor] = []
+    monkeypatch.setattr(trainer.strategy, "latents", lambda latents, step: noise.append(latents) or latents)
+    trainer.step(0, torch.arange(8))
+    assert drawing.drawn is not None and noise[0].shape == drawing.drawn.shape
+    assert not torch.equal(noise[0], drawing.drawn)
 
 
 def test_numbers_of_numpy_are_kept_as_plain_ones(images: ImageData, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class Trainer(Learner):
         seed_step(recipe.seed, step)  # the same noise in all processes; each takes its share
         latent_dim: Any = self.gan.generator.latent_dim
         noise = processes.share(torch.randn(recipe.batch, latent_dim, device=self.engine.device))  # (N, Z)
-        seed_step(recipe.seed, step, processes.rank)
+        seed_step(recipe.seed, step, processes.rank + 1)  # other random numbers than those of the noise
         real = to_float(self.engine.upload(pixels)).contiguous(memory_format=self.engine.layout)
         if self.game.known is not None:
             self.game.known.begin(real, self.batches.index_of(pixels))
