@@ -33,7 +33,7 @@ MOST = 64
 LAST = 2**32 - MOST  # first seed
 ANY = "by seed"
 STYLE = """
-#samples .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); }}
+#samples .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(min(104px, 28%), 1fr)); }}
 #samples img {{ image-rendering: pixelated; }}
 #samples .caption-label {{ font-size: 11px; padding: 0 4px; }}
 """
