@@ -146,16 +146,15 @@ class Batcher:
         start = loop.time()
         try:
             pixels = await loop.run_in_executor(self.threads, self.compute, batch, shares)
+            self.counts.computed(len(batch), loop.time() - start)
+            for (request, place), image in zip(batch, pixels, strict=True):
+                request.images[place] = image
+                if len(request.images) == len(request.seeds) and not request.done.done():
+                    request.done.set_result(None)
         except Exception as error:
             for request, _ in batch:
                 if not request.done.done():
                     request.done.set_exception(error)
-            return
-        self.counts.computed(len(batch), loop.time() - start)
-        for (request, place), image in zip(batch, pixels, strict=True):
-            request.images[place] = image
-            if len(request.images) == len(request.seeds) and not request.done.done():
-                request.done.set_result(None)
 
     def compute(self, batch: Batch, shares: int) -> Array:
         """The images of a batch (N, C, H, W), uint8."""

@@ -29,7 +29,7 @@ def png(pixels: Array) -> bytes:
     # differences hardly repeat: Huffman coding alone is as small as a search for repetitions, and faster
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
     header = struct.pack(">IIBBBBB", width, height, 8, KINDS[channels], 0, 0, 0)
-    content = packer.compress(rows) + packer.flush()
+    content = packer.compress(rows.tobytes()) + packer.flush()
     return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
