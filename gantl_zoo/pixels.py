@@ -33,6 +33,8 @@ def to_float_array(images: Array) -> Array:
 
 def to_uint8_array(images: Array) -> Array:
     """The same as `to_uint8`, of an array."""
-    pixels = np.rint((images.astype(np.float32) + np.float32(1)) * np.float32(127.5))
-    result: Array = np.nan_to_num(pixels, nan=0.0).clip(0, 255).astype(np.uint8)
+    pixels = np.add(images, np.float32(1), dtype=np.float32)
+    pixels *= np.float32(127.5)
+    np.rint(pixels, out=pixels)
+    result: Array = np.fmin(np.fmax(pixels, 0, out=pixels), 255, out=pixels).astype(np.uint8)  # NaN becomes 0
     return result

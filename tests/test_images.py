@@ -14,8 +14,9 @@ import torch
 from PIL import Image, ImageShow
 
 import gantl_zoo as gz
-from gantl_zoo.pixels import to_float, to_uint8
+from gantl_zoo.pixels import to_float, to_uint8, to_uint8_array
 from gantl_zoo.viz.grid import grid
+from gantl_zoo.viz.png import png
 
 
 @pytest.fixture
@@ -155,3 +156,24 @@ def test_show_opens_a_viewer_or_says_that_there_is_none(
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, display=display))
     images.show()
     assert shown[-1] is images, "a notebook draws it itself"
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 5, 3), (7, 1, 3), (28, 28, 1), (6, 8, 2), (6, 8, 4), (300, 70, 3)]
+)
+def test_a_png_has_these_pixels(shape: tuple[int, int, int]) -> None:
+    array = np.random.RandomState(0).randint(0, 256, shape, np.uint8)
+    with Image.open(io.BytesIO(png(array))) as picture:
+        picture.verify()
+    with Image.open(io.BytesIO(png(array))) as picture:
+        assert (np.array(picture).reshape(shape) == array).all()
+    with Image.open(io.BytesIO(png(array.transpose(1, 0, 2)))) as picture:
+        assert (np.array(picture).reshape(shape[1], shape[0], shape[2]) == array.transpose(1, 0, 2)).all()
+
+
+def test_arrays_and_tensors_become_the_same_bytes() -> None:
+    edges = [-1, -1 + 1 / 255, 0, 1 / 255, 0.5, 1, -1.1, 7, 1e30, -1e30, float("inf"), float("-inf")]
+    tensor = torch.cat([torch.tensor(edges), torch.linspace(-1.2, 1.2, 10_001)])
+    assert (to_uint8_array(tensor.numpy()) == to_uint8(tensor).numpy()).all()
+    assert to_uint8_array(np.array([np.nan])) == 0
+    assert (to_uint8_array(tensor.double().numpy()[12:]) == to_uint8(tensor).numpy()[12:]).all()

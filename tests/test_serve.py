@@ -275,6 +275,28 @@ def test_images_of_several_requests_share_a_batch(slow: tuple[Slow, Address]) ->
     assert source.batches == [[99], [0, 1, 2, 3, 4], [50]]
 
 
+def test_two_workers_compute_full_batches_at_once(gan: gz.GAN) -> None:
+    """A second batch starts beside a running one only if it is full, and both share the processor."""
+    source, shares = Slow(gan), list[int]()
+    with served(source, workers=2, divide=shares.append) as service:
+        waiting = [later(lambda: service.get("/generate?seeds=0-3"))]
+        while not source.batches:
+            time.sleep(0.01)
+        waiting.append(later(lambda: service.get("/generate?seeds=4-18")))
+        service.wait("images_waiting", 15)
+        assert len(source.batches) == 1
+        waiting.append(later(lambda: service.get("/generate?seeds=19-22")))
+        service.wait("images_waiting", 3)
+        while len(source.batches) < 2:
+            time.sleep(0.01)
+        source.go.set()
+        assert all(one.result()[0] == 200 for one in waiting)
+        assert source.batches == [[0, 1, 2, 3], list(range(4, 20)), [20, 21, 22]]
+        assert shares == [1, 2, 1]
+        picture = pixels(waiting[2].result()[2])
+        assert (picture[28:, 28:] == expected(gan, [22])[0]).all()
+
+
 def test_a_client_that_hangs_up_frees_its_place(slow: tuple[Slow, Address]) -> None:
     source, service = slow
     first = later(lambda: service.get("/generate?seeds=0"))

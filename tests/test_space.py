@@ -66,35 +66,36 @@ def test_the_application_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     import sys
 
     class Part:
+        click = load = None
+
         def __init__(self, *given: Any, **settings: Any) -> None:
-            self.settings = settings
-            created.append(self)
+            created.append(settings)
 
         def __enter__(self) -> Part:
             return self
 
         def __exit__(self, *_: object) -> None: ...
 
-        def click(self, function: Any, inputs: Any, output: Any) -> None:
-            calls.append((function, inputs))
+    def on(triggers: list[Any], function: Any, inputs: Any, output: Any) -> None:
+        assert len(triggers) == 2
+        calls.append((function, inputs))
 
-        load = click
-
-    created: list[Part] = []
+    created: list[dict[str, Any]] = []
     calls: list[Any] = []
-    parts = dict.fromkeys(
+    parts: dict[str, Any] = dict.fromkeys(
         ("Blocks", "Row", "Markdown", "Number", "Slider", "Dropdown", "Gallery", "Button"), Part
     )
-    monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(**parts))
+    monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(on=on, **parts))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     code = space_files("me/my-gan", {"name": name})["app.py"].decode().replace("'me/my-gan'", repr(name))
     values: dict[str, Any] = {"__name__": "app"}
     exec(compile(code, "app.py", "exec"), values)
     sample, inputs = calls[0]
-    assert len(calls) == 2 and len(inputs) == 4
+    assert len(calls) == 1 and len(inputs) == 4  # one function of the application's API
+    assert [one["format"] for one in created if "format" in one] == ["png"]  # the default is lossy
     gan = gz.load_model(name)
     assert isinstance(gan, gz.GAN)
-    shown = sample(3, 5, 0.8, "each seed's own")
+    shown = sample(3, 5, 0.8, "by seed")
     assert [text for _, text in shown] == [f"seed {i}" for i in range(3, 8)]
     scale = 128 // 28
     expected = gan.sample(5, seed=3, truncation=0.8)[0].resize((28 * scale,) * 2, 0)
@@ -103,6 +104,8 @@ def test_the_application_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         threes = sample(0, 1, 1.0, gan.classes[3])[0][0]
         assert threes.tobytes() == gan.sample(1, seed=0, labels=3)[0].resize((28 * scale,) * 2, 0).tobytes()
     assert len(sample(0, 10_000, 1.0, "")) == 64
+    assert [text for _, text in sample(None, None, 1.0, "")] == ["seed 0"]  # fields that are empty
+    assert sample(1 << 32, 2, 1.0, "")[0][1] == f"seed {2**32 - 64}"
 
 
 def test_spaces_that_make_no_sense_are_refused(hub: LoopbackHub, model: Path) -> None:

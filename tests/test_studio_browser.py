@@ -163,6 +163,7 @@ def explore(page: Any, address: str) -> None:
     moved = changed(page, "#chosen", middle)
     page.fill("#truncation", "0.5")
     changed(page, "#chosen", moved)
+    drag(page)
     page.locator("#wall button").nth(3).click()
     page.click("#like")
     assert page.locator("#wall button").nth(5).get_attribute("aria-label") == "Seed 3, variation 5"
@@ -171,6 +172,33 @@ def explore(page: Any, address: str) -> None:
     assert download.value.suggested_filename == "pictures.zip"
     page.click("#back")
     assert page.locator("#wall button").nth(5).get_attribute("aria-label") == "Seed 5" and third
+
+
+DRAG = """(slider) => {
+  for (let i = -20; i <= 20; i++) {
+    slider.value = i / 10;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+
+
+def drag(page: Any) -> None:
+    """Move a slider faster than pictures come: two are computed, and the last one shown is the newest."""
+    slider, asked = page.locator("[data-move='1']"), list[str]()
+    start = pixels(page, "#chosen")
+    slider.fill("2")
+    end = changed(page, "#chosen", start)
+    slider.fill("0")
+    changed(page, "#chosen", end)
+    page.on("request", lambda request: asked.append(request.url) if "-chosen" in request.url else None)
+    slider.evaluate(DRAG)
+    for _ in range(300):
+        if len(asked) > 1 and pixels(page, "#chosen") == end:
+            break
+        page.wait_for_timeout(50)
+    assert pixels(page, "#chosen") == end and len(asked) == 2 and "1%3A2" in asked[-1]
+    slider.fill("0")
+    changed(page, "#chosen", end)
 
 
 def drop_and_start(page: Any, address: str, folder: Path) -> None:

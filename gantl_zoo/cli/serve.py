@@ -50,7 +50,8 @@ def serve(
     if not local:
         print(f"note: everybody who reaches {host} can use this service", file=sys.stderr)
     hosts = ["127.0.0.1", "localhost"] if local and ":" not in host else None
-    app = application(source(name, device), most=most, limit=queue, hosts=hosts)
+    gan = source(name, device)
+    app = application(gan, most=most, limit=queue, hosts=hosts, **division(gan))
     run(app, host, port, lambda address: print(address, flush=True))
     print("stopped", file=sys.stderr)
 
@@ -65,3 +66,22 @@ def source(name: str, device: str) -> Any:
     from gantl_zoo.cli.sample import exported
 
     return exported(name, device, [])
+
+
+def division(source: Any) -> dict[str, Any]:
+    """How batches share the processor, for `application`.
+
+    Under load two batches share torch's threads: threads of one batch wait for each other, most of all
+    beside other work, such as the writing of PNGs. A single batch has all threads.
+    """
+    device = getattr(source, "device", None)  # an exported file has none
+    if device is None or device.type != "cpu":
+        return {}
+    import torch
+
+    threads = torch.get_num_threads()
+
+    def divide(shares: int) -> None:
+        torch.set_num_threads(max(1, threads // shares))  # those of the thread that calls it
+
+    return {"workers": min(2, threads), "divide": divide}

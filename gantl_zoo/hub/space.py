@@ -30,16 +30,23 @@ import gantl_zoo as gz
 
 MODEL = {repo!r}
 MOST = 64
+LAST = 2**32 - MOST  # first seed
+ANY = "by seed"
+STYLE = """
+#samples .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(min(104px, 28%), 1fr)); }}
+#samples img {{ image-rendering: pixelated; }}
+#samples .caption-label {{ font-size: 11px; padding: 0 4px; }}
+"""
 gan = gz.load_model(MODEL, discriminator=False)
 CLASSES = [str(name) for name in gan.classes]
-ANY = "each seed's own"
 
 
 def sample(seed, count, truncation, label):
     """The images of `count` seeds, from `seed` on."""
-    count = max(1, min(MOST, int(count)))
+    count = max(1, min(MOST, int(count or 1)))  # an empty field is None
+    seed = max(0, min(LAST, int(seed or 0)))
     labels = CLASSES.index(label) if label in CLASSES else None
-    images = gan.sample(count, seed=max(0, int(seed)), truncation=float(truncation), labels=labels)
+    images = gan.sample(count, seed=seed, truncation=float(truncation), labels=labels)
     scale = max(1, 128 // gan.image_shape[-1])
     shown = [image.resize((image.width * scale, image.height * scale), 0) for image in images]
     return [(image, f"seed {{number}}") for image, number in zip(shown, images.seeds)]
@@ -47,18 +54,19 @@ def sample(seed, count, truncation, label):
 
 with gr.Blocks(title=MODEL) as demo:
     gr.Markdown("# {title}")
+    gr.Markdown(f"[{{MODEL}}](https://huggingface.co/{{MODEL}}): each seed always gives the same image.")
     with gr.Row():
-        seed = gr.Number(0, label="First seed", precision=0, minimum=0)
+        seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=LAST)
         count = gr.Slider(1, MOST, 16, step=1, label="Images")
         truncation = gr.Slider(0.3, 1.2, 1.0, step=0.05, label="Truncation")
         label = gr.Dropdown([ANY, *CLASSES], value=ANY, label="Class", visible=bool(CLASSES))
-    gallery = gr.Gallery(label="Samples", columns=8, height="auto")
-    inputs = [seed, count, truncation, label]
-    gr.Button("Generate", variant="primary").click(sample, inputs, gallery)
-    demo.load(sample, inputs, gallery)
+    button = gr.Button("Generate", variant="primary")
+    # PNG, since the default is lossy
+    gallery = gr.Gallery(show_label=False, columns=8, height="auto", format="png", elem_id="samples")
+    gr.on([button.click, demo.load], sample, [seed, count, truncation, label], gallery)
 
 if __name__ == "__main__":
-    demo.launch(ssr_mode=False)
+    demo.launch(ssr_mode=False, css=STYLE)
 '''
 README = """---
 title: {title}

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -45,15 +44,23 @@ class Service:
 
 
 def application(
-    source: Source, *, most: int = MOST, limit: int = LIMIT, hosts: Sequence[str] | None = None
+    source: Source,
+    *,
+    most: int = MOST,
+    limit: int = LIMIT,
+    hosts: Sequence[str] | None = None,
+    workers: int = 1,
+    divide: Callable[[int], None] | None = None,
 ) -> Starlette:
     """The application that serves `source`.
 
     `most` is the number of images that a request may ask for, `limit` how many may wait in all. With `hosts`,
-    requests with another Host header are refused, so that no web page can reach a private service.
+    requests with another Host header are refused, so that no web page can reach a private service. For
+    `workers` and `divide` see `Batcher`.
     """
     counts = Counts()
-    service = Service(source, most, counts, Batcher(source, max(limit, most), counts))
+    batcher = Batcher(source, max(limit, most), counts, workers=workers, divide=divide)
+    service = Service(source, most, counts, batcher)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -62,7 +69,7 @@ def application(
             yield
         finally:
             worker.cancel()
-            service.batcher.thread.shutdown()
+            service.batcher.threads.shutdown()
 
     routes = [
         Route("/", page),
@@ -111,7 +118,7 @@ async def unless_gone(request: Request, service: Service, query: Query) -> bytes
 
     async def work() -> bytes:
         images = await service.batcher.images(query.seeds, query.labels, query.truncation)
-        return await run_in_threadpool(encode, images, query, service.source.name)
+        return await asyncio.to_thread(encode, images, query, service.source.name)
 
     content, gone = asyncio.ensure_future(work()), asyncio.ensure_future(hung_up(request))
     try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,96 +48,119 @@ class Busy(Exception):
         self.seconds = seconds
 
 
-@dataclass(frozen=True, eq=False)
-class Item:
-    """One image that somebody waits for."""
+@dataclass(eq=False)
+class Request:
+    """The images that a client waits for."""
 
-    seed: int
-    label: int | None
+    seeds: Sequence[int]
+    labels: Sequence[int] | None
     truncation: float
-    done: asyncio.Future[Array]
+    done: asyncio.Future[None]
+    images: dict[int, Array] = field(default_factory=dict)  # by their place
+
+
+Batch = list[tuple[Request, int]]  # images as requests and places
 
 
 class Batcher:
-    """Computes images of seeds, `CHUNK` at a time, in one thread. At most `limit` images wait.
+    """Computes images of seeds, `CHUNK` at a time, in `workers` threads. At most `limit` images wait.
 
-    The image of a seed is that of `generate`: it does not depend on the others in its batch.
+    The image of a seed is that of `generate`: it does not depend on the others in its batch. `divide` is
+    called in a worker's thread before a batch, with the number of batches that share the processor.
     """
 
-    def __init__(self, source: Source, limit: int, counts: Counts) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limit: int,
+        counts: Counts,
+        *,
+        workers: int = 1,
+        divide: Callable[[int], None] | None = None,
+    ) -> None:
         self.source, self.limit, self.counts = source, limit, counts
-        self.waiting: deque[Item] = deque()
+        self.workers, self.divide = workers, divide
+        self.waiting: deque[tuple[Request, int]] = deque()
+        self.running: set[asyncio.Task[None]] = set()
         self.wake = asyncio.Event()
-        self.thread = ThreadPoolExecutor(1, "generate")
+        self.threads = ThreadPoolExecutor(workers, "generate")
 
     async def images(self, seeds: Sequence[int], labels: Sequence[int] | None, truncation: float) -> Array:
         """The images (N, C, H, W), uint8. Raises `Busy`. Cancelling it frees the images' places."""
-        self.forget()
         if len(self.waiting) + len(seeds) > self.limit:
             raise Busy(self.patience())
-        loop = asyncio.get_running_loop()
-        chosen: Sequence[int | None] = labels or [None] * len(seeds)
-        items = [
-            Item(seed, label, truncation, loop.create_future())
-            for seed, label in zip(seeds, chosen, strict=True)
-        ]
-        self.waiting.extend(items)
+        request = Request(seeds, labels, truncation, asyncio.get_running_loop().create_future())
+        self.waiting.extend((request, place) for place in range(len(seeds)))
         self.counts.waiting = len(self.waiting)
         self.wake.set()
         try:
-            return np.stack(await asyncio.gather(*(item.done for item in items)))
+            await request.done
         finally:
-            for item in items:
-                item.done.cancel()
+            if len(request.images) < len(seeds):
+                self.keep([item for item in self.waiting if item[0] is not request])
+        return np.stack([request.images[place] for place in range(len(seeds))])
+
+    def keep(self, waiting: Batch) -> None:
+        """Replace the images that wait."""
+        self.waiting = deque(waiting)
+        self.counts.waiting = len(self.waiting)
 
     def patience(self) -> int:
         """The seconds after which the waiting images will be done, by the rate so far."""
-        rate = self.counts.rate()
+        rate = self.counts.rate() * max(1, len(self.running))
         return min(LONGEST_WAIT, max(1, math.ceil(len(self.waiting) / rate))) if rate else 1
 
-    def forget(self) -> None:
-        """Drop the images that nobody waits for any more."""
-        if any(item.done.done() for item in self.waiting):
-            self.waiting = deque(item for item in self.waiting if not item.done.done())
-        self.counts.waiting = len(self.waiting)
-
-    def next_batch(self) -> list[Item]:
+    def next_batch(self) -> Batch:
         """Take the oldest images out of the queue, all of the same truncation."""
-        self.forget()
-        batch: list[Item] = []
-        others: deque[Item] = deque()
+        batch: Batch = []
+        others: Batch = []
         while self.waiting and len(batch) < CHUNK:
             item = self.waiting.popleft()
-            fits = not batch or item.truncation == batch[0].truncation
+            fits = not batch or item[0].truncation == batch[0][0].truncation
             (batch if fits else others).append(item)
-        self.waiting.extendleft(reversed(others))
-        self.counts.waiting = len(self.waiting)
+        self.keep([*others, *self.waiting])
         return batch
 
     async def run(self) -> None:
-        """Compute batches for ever."""
-        loop = asyncio.get_running_loop()
+        """Compute batches for ever. Beside a running batch, another one starts only if it is full."""
         while True:
-            if not (batch := self.next_batch()):
+            least = CHUNK if self.running else 1
+            if len(self.running) == self.workers or len(self.waiting) < least:
                 self.wake.clear()
                 await self.wake.wait()
                 continue
-            start = loop.time()
-            try:
-                pixels = await loop.run_in_executor(self.thread, self.compute, batch)
-            except Exception as error:
-                for item in batch:
-                    if not item.done.done():
-                        item.done.set_exception(error)
-                continue
-            self.counts.computed(len(batch), loop.time() - start)
-            for item, image in zip(batch, pixels, strict=True):
-                if not item.done.done():
-                    item.done.set_result(image)
+            batch = self.next_batch()
+            alone = not self.running and len(self.waiting) < CHUNK
+            task = asyncio.create_task(self.work(batch, 1 if alone else self.workers))
+            self.running.add(task)
+            task.add_done_callback(self.ended)
 
-    def compute(self, batch: list[Item]) -> Array:
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """A batch has ended."""
+        self.running.discard(task)
+        self.wake.set()
+
+    async def work(self, batch: Batch, shares: int) -> None:
+        """Compute a batch, and hand out its images."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            pixels = await loop.run_in_executor(self.threads, self.compute, batch, shares)
+            self.counts.computed(len(batch), loop.time() - start)
+            for (request, place), image in zip(batch, pixels, strict=True):
+                request.images[place] = image
+                if len(request.images) == len(request.seeds) and not request.done.done():
+                    request.done.set_result(None)
+        except Exception as error:
+            for request, _ in batch:
+                if not request.done.done():
+                    request.done.set_exception(error)
+
+    def compute(self, batch: Batch, shares: int) -> Array:
         """The images of a batch (N, C, H, W), uint8."""
-        labels = None if batch[0].label is None else [item.label for item in batch]
-        seeds = [item.seed for item in batch]
-        images = self.source.generate(seeds=seeds, labels=labels, truncation=batch[0].truncation)
+        if self.divide:
+            self.divide(shares)
+        seeds = [request.seeds[place] for request, place in batch]
+        labels = [request.labels[place] for request, place in batch if request.labels] or None
+        images = self.source.generate(seeds=seeds, labels=labels, truncation=batch[0][0].truncation)
         return to_uint8_array(np.asarray(images))

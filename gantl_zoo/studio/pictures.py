@@ -107,13 +107,13 @@ def images_of(models: Models, view: View, *, exact: bool = True) -> tuple[Points
     return points, render(gan, points, view.truncation, **more)
 
 
-def sheet(images: Tensor, columns: int, scale: int = 1) -> bytes:
+def sheet(images: Tensor, columns: int) -> bytes:
     """A PNG of all images without gaps, row by row."""
-    from gantl_zoo.viz.grid import grid
+    from gantl_zoo.pixels import to_uint8
+    from gantl_zoo.viz.png import png
+    from gantl_zoo.viz.sheet import arranged
 
-    buffer = io.BytesIO()
-    grid(images, columns, scale=scale).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return png(arranged(to_uint8(images).numpy(), columns, scale=1))
 
 
 def latents_file(models: Models, view: View, points: Points) -> bytes:

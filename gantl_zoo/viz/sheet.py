@@ -23,18 +23,29 @@ def sheet(images: Array, columns: int | None = None, *, gap: int = 0, scale: int
     """Arrange images (N, C, H, W), uint8, in one picture, row by row; see `grid`."""
     from PIL import Image
 
+    pixels = arranged(images, columns, gap=gap, scale=scale)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def arranged(images: Array, columns: int | None = None, *, gap: int = 0, scale: int | None = None) -> Array:
+    """The pixels (H, W, C) of the picture of `sheet`."""
     factor = scale or max(1, math.ceil(SMALLEST_TILE / images.shape[2]))
-    images = images.repeat(factor, 2).repeat(factor, 3)
+    if factor > 1:
+        images = images.repeat(factor, 2).repeat(factor, 3)
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    size = (rows * columns, channels, height + gap, width + gap)
-    tiles = np.full(size, 255 if gap else 0, images.dtype)
-    tiles[:count, :, :height, :width] = images
-    parts = tiles.reshape(rows, columns, *size[1:]).transpose(0, 3, 1, 4, 2)  # (R, H, K, W, C)
-    pixels = parts.reshape(rows * size[2], columns * size[3], channels)
-    pixels = pixels[: len(pixels) - gap, : pixels.shape[1] - gap]  # without the last gaps
-    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if channels == 1 else pixels))
+    if (rows * columns, gap) != (count, 0):  # white gaps, and black in the place of missing images
+        tiles = np.full(
+            (rows * columns, channels, height + gap, width + gap), 255 if gap else 0, images.dtype
+        )
+        tiles[:count, :, :height, :width] = images
+        images = tiles
+    height, width = images.shape[2:]
+    parts = images.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)  # (R, H, K, W, C)
+    pixels = parts.reshape(rows * height, columns * width, channels)
+    # without the last gaps
+    return np.ascontiguousarray(pixels[: len(pixels) - gap, : pixels.shape[1] - gap])
 
 
 def save_picture(picture: Image, path: str | Path) -> Path:

@@ -3,12 +3,29 @@
 
 let turn = 0;
 const page = Math.random().toString(36).slice(2);  // so that two open pages do not drop each other's requests
+const newestTurn = new Map(), drawing = new Map();  // by view
 
-// Draw the pictures of a view on canvases. False if a newer request has replaced this one.
+// Draw the pictures of a view on canvases. False if a newer call has replaced this one.
+// A view has one request at a time: while a slider moves, each answer is drawn and then the newest state requested.
 async function drawSheet(view, parameters, canvases) {
-  const query = new URLSearchParams({ ...parameters, view: `${page}-${view}`, turn: ++turn });
-  const answer = await newest(view, `/explore/sheet.png?${query}`);
-  if (!answer) return false;
+  const mine = ++turn;
+  newestTurn.set(view, mine);
+  while (drawing.has(view)) {
+    await drawing.get(view);
+    if (newestTurn.get(view) !== mine) return false;
+  }
+  const work = drawNow(new URLSearchParams({ ...parameters, view: `${page}-${view}`, turn: mine }), canvases);
+  drawing.set(view, work.catch(() => {}));
+  try {
+    return await work;
+  } finally {
+    drawing.delete(view);
+  }
+}
+
+async function drawNow(query, canvases) {
+  const answer = await fetch(`/explore/sheet.png?${query}`);
+  if (answer.status === 204) return false;
   if (!answer.ok) throw new Error((await answer.json()).error);
   const columns = Number(answer.headers.get("X-Columns"));
   const sheet = await createImageBitmap(await answer.blob());
