@@ -32,12 +32,12 @@ def entries(data: str, image_size: int, data_root: str | Path | None) -> list[En
     Of copies only the first one counts, so that none is drawn while another one is held out.
     """
     if Path(data).exists() and not is_name(data):
-        found = of_files(Path(data))
+        contents = of_files(Path(data))
     else:
         parts = [load(data, split=split, image_size=image_size, root=data_root) for split in SPLITS]
-        found = [pair for part in parts for pair in of_images(part)]
+        contents = [pair for part in parts for pair in of_images(part)]
     different: dict[bytes, Entry] = {}
-    for content, entry in found:
+    for content, entry in contents:
         different.setdefault(content, entry)
     return list(different.values())
 
