@@ -9,16 +9,18 @@ from torch import Tensor
 
 import gantl_zoo as gz
 
-# The default widths: 64; 256 and 128 for resnet; 16 and 32 for fast, 16 for projected.
+# The default widths: 64; 256 and 128 for resnet; 16 and 32 for fast. The narrow one has that of dcgan-faces.
 WORKLOADS: dict[str, dict[str, Any]] = {
     "dcgan-28": {"generator": "dcgan", "image_size": 28, "channels": 1},
     "dcgan-64": {"generator": "dcgan", "image_size": 64, "channels": 3},
+    "dcgan-64-narrow": {"generator": "dcgan", "image_size": 64, "channels": 3, "width": 32},
     "resnet-32": {"generator": "resnet", "image_size": 32, "channels": 3},
     "fast-64": {"generator": "fast", "image_size": 64, "channels": 3},
     "projected-64": {"generator": "fast", "image_size": 64, "channels": 3},
 }
-# Networks that are not the generator's counterpart. Random weights are as fast as trained ones.
+# Discriminators other than the generator's counterpart. Random weights are as fast as trained ones.
 DISCRIMINATORS: dict[str, dict[str, Any]] = {
+    "dcgan-64-narrow": {"discriminator_config": {"width": 32}},
     "projected-64": {
         "discriminator": "projected",
         "discriminator_config": {
@@ -27,7 +29,7 @@ DISCRIMINATORS: dict[str, dict[str, Any]] = {
             "resize": 128,
             "width": 16,
         },
-    }
+    },
 }
 # Settings of `Recipe` that the networks are made for.
 RECIPES: dict[str, dict[str, Any]] = {

@@ -51,6 +51,31 @@ def test_diffaugment_cuts_half_a_side_and_differs_by_image() -> None:
     assert 0.1 < zeros < 0.5
 
 
+@pytest.mark.parametrize("name", gz.augmentations.names())
+def test_autocast_changes_nothing(name: str) -> None:
+    images, augment = torch.rand(4, 3, 16, 16), certain(name)
+    results = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results.append(augment(images))
+    assert torch.equal(*results)
+
+
+def test_diffaugment_shifts_brightness_then_scales_saturation_then_contrast() -> None:
+    """The definition, one after the other; the code computes all three at once."""
+    images = torch.rand(8, 3, 5, 4) * 2 - 1
+    torch.manual_seed(0)
+    changed = diffaugment.colour(images)
+    torch.manual_seed(0)
+    bright, saturate, contrast = torch.rand(3, 8, 1, 1, 1)
+    expected = images + bright - 0.5
+    grey = expected.mean(1, keepdim=True)
+    expected = grey + (expected - grey) * saturate * 2
+    mean = expected.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(changed, mean + (expected - mean) * (contrast + 0.5))
+
+
 def test_the_adaptive_one_does_nothing_at_first_and_much_at_full_strength() -> None:
     images = torch.rand(16, 3, 20, 20)
     assert torch.allclose(build_augment("ada")(images), images, atol=1e-5)
@@ -93,6 +118,17 @@ def test_resampling_is_exact_for_turns_flips_and_whole_shifts() -> None:
     assert torch.allclose(turned(images, shift)[:, :, 8, 0], images[:, :, 7, 2], atol=1e-5)  # mirrored
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 1, 4)], ids=str)
+def test_resampling_has_first_and_second_derivatives(shape: tuple[int, ...]) -> None:
+    images = torch.randn(2, *shape, dtype=torch.float64, requires_grad=True)
+    back = ada.rotation(torch.tensor([0.4, 2.0])) @ ada.translation(torch.tensor([[1.3, -0.2], [0.1, 3.9]]))
+
+    def changed(images: Tensor) -> Tensor:
+        return ada.resample(images, back)
+
+    assert torch.autograd.gradcheck(changed, images) and torch.autograd.gradgradcheck(changed, images)
+
+
 def test_colours_keep_grey_grey() -> None:
     """Hue and saturation turn around the grey axis: a grey image has none."""
     grey = torch.rand(32, 1, 6, 6).expand(-1, 3, -1, -1)
@@ -119,8 +155,8 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
         augment(images)
     augment(images.requires_grad_()).sum().backward()
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
-    places, middle, size = ada.lattice(6, 5, images.device)
-    assert places.shape == (30, 3) and middle.tolist() == [2.0, 2.5] and size.tolist() == [5, 6]
+    places, half = ada.lattice(6, 5, images.device)
+    assert places.shape == (30, 3) and half.tolist() == [2.0, 2.5]
 
 
 def test_diffaugment_applies_the_transforms_of_its_policy() -> None:

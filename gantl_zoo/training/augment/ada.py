@@ -2,8 +2,7 @@
 
 Section 2 and appendix B: pixel blitting, geometric and colour transforms, each with probability p. Section
 3.1: p grows while the discriminator overfits, r = E[sign D(real)] > 0.6, and shrinks otherwise. Written from
-the paper. Unlike there, images are resampled bilinearly, without a wavelet filter. Everything is indexing and
-arithmetic, so R1 can differentiate twice.
+the paper. Unlike there, images are resampled bilinearly, without a wavelet filter.
 
 N batch, C channels, H, W image size. Coordinates are in pixels, relative to the image's centre.
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
 
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
+SAMPLING = 0, 2, True  # bilinear, mirrored at the centres of the outer pixels (`torch.grid_sampler`)
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
 
 
@@ -35,7 +36,8 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
         super().__init__(*chosen("ada", p, target))
 
     def forward(self, images: Tensor) -> Tensor:
-        return recolour(warp(images, self.p), self.p)
+        with torch.autocast(images.device.type, enabled=False):  # coordinates need all of their digits
+            return recolour(warp(images, self.p), self.p)
 
 
 def warp(images: Tensor, p: Tensor) -> Tensor:
@@ -82,33 +84,56 @@ def translation(shift: Tensor) -> Tensor:
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """Resample images bilinearly; `back` (N, 3, 3) maps output coordinates to input coordinates."""
-    count, channels, height, width = images.shape
-    places, middle, size = lattice(height, width, images.device)
-    places = mirrored((places @ back.mT)[..., :2] + middle, size)  # (N, HW, 2)
-    corner = places.floor()
-    right, below = (places - corner).unsqueeze(1).unbind(-1)  # (N, 1, HW) each
-    left_top = corner.long()
-    flat, result = images.flatten(2), torch.zeros_like(images).flatten(2)  # (N, C, HW)
-    for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        column = (left_top[..., 0] + across).clamp(max=width - 1)
-        row = (left_top[..., 1] + down).clamp(max=height - 1)
-        index = (row * width + column).unsqueeze(1).expand(-1, channels, -1)  # (N, C, HW)
-        weight = (below if down else 1 - below) * (right if across else 1 - right)
-        result = result + flat.gather(2, index) * weight
-    return result.view(count, channels, height, width)
+    """Resample images bilinearly, with mirrored borders; `back` (N, 3, 3) maps output coordinates to input
+    coordinates.
+    """
+    height, width = images.shape[-2:]
+    places, half = lattice(height, width, images.device)
+    grid = places @ back[:, :2].mT / half  # (N, HW, 2), from -1 to 1 between the outer pixels' centres
+    resampled: Tensor = _Resample.apply(images, grid.view(-1, height, width, 2).to(images.dtype))
+    return resampled
+
+
+class _Resample(torch.autograd.Function):
+    """`grid_sample` as a differentiable function of the images alone. It is linear in them, so that second
+    derivatives need nothing but itself and its transpose.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(images, grid)
+        return torch.grid_sampler_2d(images, grid, *SAMPLING)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Transposed.apply(gradient, *ctx.saved_tensors), None
+
+
+class _Transposed(torch.autograd.Function):
+    """The gradient of `_Resample` for the gradient of its result. The images give the shape alone."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        result: Tensor = backward(gradient, images, grid, *SAMPLING, [True, False])[0]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Resample.apply(gradient, *ctx.saved_tensors), None, None
 
 
 @functools.cache
 @torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
-def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Homogeneous coordinates of all pixels (HW, 3), the image's centre (2,) and its size (2,)."""
+def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Homogeneous coordinates of all pixels (HW, 3), and half of the distance of the outer ones (2,)."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
-    places = torch.stack([x, y], dim=-1).flatten(0, 1) - middle  # (HW, 2)
-    return functional.pad(places, (0, 1), value=1.0), middle, torch.tensor([width, height], device=device)
+    half = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+    places = torch.stack([x, y], dim=-1).flatten(0, 1) - half  # (HW, 2)
+    return functional.pad(places, (0, 1), value=1.0), half.clamp(min=0.5)
 
 
 @functools.cache
@@ -120,12 +145,6 @@ def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     x = float(luma[0])
     turn = torch.tensor([[0.0, -x, x], [x, 0.0, -x], [-x, x, 0.0]], device=device)
     return grey, torch.eye(3, device=device) - grey, turn
-
-
-def mirrored(places: Tensor, size: Tensor) -> Tensor:
-    """Reflect coordinates into [0, size - 1]."""
-    last = (size - 1).clamp(min=1)
-    return last - (places.remainder(2 * last) - last).abs()
 
 
 def recolour(images: Tensor, p: Tensor) -> Tensor:
@@ -149,5 +168,6 @@ def recolour(images: Tensor, p: Tensor) -> Tensor:
         # Rodrigues: rotation by an angle around the grey axis
         matrix = (grey + colours * angle.cos() + turn * angle.sin()) @ matrix
         matrix = (grey + colours * torch.exp(normal(SATURATION))) @ matrix
-    scaled = matrix @ (images.flatten(2) + bright)  # (N, C, HW)
+    shift = matrix.sum(2, keepdim=True) * bright  # (N, C, 1): the matrix times equal channels
+    scaled = torch.baddbmm(shift, matrix, images.flatten(2))  # (N, C, HW)
     return scaled.view(images.shape)

@@ -20,12 +20,13 @@ from gantl_zoo.training.augment.base import Augment
 def colour(images: Tensor) -> Tensor:
     """Shift brightness by ±0.5; scale saturation by 0 to 2, contrast by 0.5 to 1.5; random per image."""
     bright, saturate, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    images = images + (bright - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * (2 * saturate)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    contrasted: Tensor = mean + (images - mean) * (contrast + 0.5)
-    return contrasted
+    contrast = contrast + 0.5
+    scale = contrast * saturate * 2
+    grey = images.mean(dim=1, keepdim=True)  # (N, 1, H, W)
+    mean = grey.mean(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
+    # the three are one weighted sum of the image, its grey image and its mean
+    rest = torch.addcmul((1 - contrast) * mean + bright - 0.5, grey, contrast - scale)  # (N, 1, H, W)
+    return torch.addcmul(rest, images, scale)
 
 
 def translate(images: Tensor, ratio: float = 0.125) -> Tensor:
