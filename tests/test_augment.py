@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import gantl_zoo as gz
 from gantl_zoo.training import adaptive
 from gantl_zoo.training.augment import ada, diffaugment
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
+from gantl_zoo.training.augment.sampling import MIRRORED, REPLICATED, ZEROS, How, sample
 
 
 def adapting(p: float) -> ada.AdaptiveAugment:
@@ -118,17 +120,6 @@ def test_resampling_is_exact_for_turns_flips_and_whole_shifts() -> None:
     assert torch.allclose(turned(images, shift)[:, :, 8, 0], images[:, :, 7, 2], atol=1e-5)  # mirrored
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 1, 4)], ids=str)
-def test_resampling_has_first_and_second_derivatives(shape: tuple[int, ...]) -> None:
-    images = torch.randn(2, *shape, dtype=torch.float64, requires_grad=True)
-    back = ada.rotation(torch.tensor([0.4, 2.0])) @ ada.translation(torch.tensor([[1.3, -0.2], [0.1, 3.9]]))
-
-    def changed(images: Tensor) -> Tensor:
-        return ada.resample(images, back)
-
-    assert torch.autograd.gradcheck(changed, images) and torch.autograd.gradgradcheck(changed, images)
-
-
 def test_colours_keep_grey_grey() -> None:
     """Hue and saturation turn around the grey axis: a grey image has none."""
     grey = torch.rand(32, 1, 6, 6).expand(-1, 3, -1, -1)
@@ -157,6 +148,28 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
     places, half = ada.lattice(6, 5, images.device)
     assert places.shape == (30, 3) and half.tolist() == [2.0, 2.5]
+
+
+@pytest.mark.parametrize(("border", "mode"), [(ZEROS, "constant"), (REPLICATED, "replicate")], ids=str)
+def test_a_shift_is_a_part_of_the_padded_image(border: How, mode: str) -> None:
+    images = torch.randn(6, 2, 7, 5)
+    torch.manual_seed(0)
+    shifted = diffaugment.shift(images, 3, 2, border)
+    torch.manual_seed(0)
+    top, left = torch.randint(7, (6, 1)), torch.randint(5, (6, 1))
+    padded = functional.pad(images, (2, 2, 3, 3), mode=mode)
+    for image, large, down, across in zip(shifted, padded, top.flatten(), left.flatten(), strict=True):
+        assert torch.equal(image, large[:, down : down + 7, across : across + 5])
+
+
+@pytest.mark.parametrize("how", [MIRRORED, ZEROS, REPLICATED], ids=str)
+def test_sampling_has_first_and_second_derivatives(how: How) -> None:
+    images = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    grid = torch.randn(2, 4, 6, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda images: sample(images, grid, how), images)
+    assert torch.autograd.gradgradcheck(lambda images: sample(images, grid, how), images)
+    half = sample(images.bfloat16(), grid, how)
+    assert torch.equal(half, sample(images.bfloat16().double(), grid, how).bfloat16())
 
 
 def test_diffaugment_applies_the_transforms_of_its_policy() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +18,9 @@ from torch.nn import functional
 
 from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
+from gantl_zoo.training.augment.sampling import MIRRORED, sample
 
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
-SAMPLING = 0, 2, True  # bilinear, mirrored at the centres of the outer pixels (`torch.grid_sampler`)
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
 
 
@@ -90,38 +89,7 @@ def resample(images: Tensor, back: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     places, half = lattice(height, width, images.device)
     grid = places @ back[:, :2].mT / half  # (N, HW, 2), from -1 to 1 between the outer pixels' centres
-    resampled: Tensor = _Resample.apply(images, grid.view(-1, height, width, 2).to(images.dtype))
-    return resampled
-
-
-class _Resample(torch.autograd.Function):
-    """`grid_sample` as a differentiable function of the images alone. It is linear in them, so that second
-    derivatives need nothing but itself and its transpose.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
-        ctx.save_for_backward(images, grid)
-        return torch.grid_sampler_2d(images, grid, *SAMPLING)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Transposed.apply(gradient, *ctx.saved_tensors), None
-
-
-class _Transposed(torch.autograd.Function):
-    """The gradient of `_Resample` for the gradient of its result. The images give the shape alone."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
-        ctx.save_for_backward(grid)
-        backward = torch.ops.aten.grid_sampler_2d_backward
-        result: Tensor = backward(gradient, images, grid, *SAMPLING, [True, False])[0]
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Resample.apply(gradient, *ctx.saved_tensors), None, None
+    return sample(images, grid.view(-1, height, width, 2), MIRRORED)
 
 
 @functools.cache
