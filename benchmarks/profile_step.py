@@ -25,6 +25,7 @@ WORKLOADS = ("dcgan-28", "dcgan-64", "resnet-32", "fast-64", "projected-64")
 # What the table calls the operators that take long; others have torch's names.
 NAMES = {
     "mkldnn_convolution": "convolution",
+    "_convolution": "transposed convolution",
     "convolution_backward": "convolution, backward",
     "native_batch_norm": "BatchNorm",
     "native_batch_norm_backward": "BatchNorm, backward",
@@ -71,7 +72,7 @@ def limit(precision: str) -> float:
     """The floating-point operations a second of one large convolution."""
     run, flop = rate.convolution(precision)
     with engine.choose("auto", precision).applied():
-        return 10 * flop / seconds(lambda count: run(10 * count), 10)
+        return 5 * flop / seconds(lambda count: run(5 * count), 4)
 
 
 def row(workload: str, precision: str, most: float) -> str:
