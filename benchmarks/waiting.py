@@ -10,6 +10,7 @@ beside it alone. Shares are of the first setting alone: medians over rounds of r
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ def started(setting: str) -> Contestant:
     command = [sys.executable, f"{HERE}/ours.py", options.workload, str(options.batch), options.precision]
     one = Contestant(setting, command, options.batch, environment=environment | dict(map(tuple, pairs)))
     one.start()
+    atexit.register(one.process.kill)
     return one
 
 
@@ -58,7 +60,7 @@ def running(one: Contestant | None) -> Iterator[None]:
     one.process.send_signal(signal.SIGSTOP)
 
 
-def shares(contestants: list[Contestant], beside: list[Contestant | None]) -> list[list[float]]:
+def rates_of(contestants: list[Contestant], beside: list[Contestant | None]) -> list[list[float]]:
     """The images a second of each contestant in each round, beside the neighbour of its place in the list."""
     rates: list[list[float]] = [[] for _ in contestants]
     for _ in range(options.rounds):
@@ -71,11 +73,11 @@ def shares(contestants: list[Contestant], beside: list[Contestant | None]) -> li
 
 def main() -> None:
     contestants = [started(setting) for setting in options.settings]
-    results = {"alone": shares(contestants, [None] * len(contestants))}
+    results = {"alone": rates_of(contestants, [None] * len(contestants))}
     for kind in options.neighbours:
         usual = neighbour("default") if kind == "default" else None
         beside: list[Contestant | None] = [usual or neighbour(one.name) for one in contestants]
-        results[f"beside {kind}"] = shares(contestants, beside)
+        results[f"beside {kind}"] = rates_of(contestants, beside)
         for one in {id(one): one for one in beside if one}.values():
             one.process.kill()
     print("| setting | " + " | ".join(f"{kind}, images/s | share" for kind in results) + " |")
@@ -86,7 +88,6 @@ def main() -> None:
             ratios = [a / b for a, b in zip(rates[number], results["alone"][0], strict=True)]
             cells += [f"{median(rates[number]):,.0f}", f"{median(ratios):.2f}"]
         print("| " + " | ".join(cells) + " |")
-        one.process.kill()
 
 
 if __name__ == "__main__":
@@ -100,4 +101,5 @@ if __name__ == "__main__":
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process stays
     main()
