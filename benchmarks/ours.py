@@ -6,10 +6,12 @@ python benchmarks/ours.py WORKLOAD BATCH PRECISION
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import workloads
-from serve import serve
+from serve import memory, serve
 from torch.utils.flop_counter import FlopCounterMode
 
 import gantl_zoo as gz
@@ -21,25 +23,44 @@ from gantl_zoo.training.setup import set_up
 from gantl_zoo.training.trainer import Trainer
 
 
-def main(workload: str, batch: int, precision: str) -> None:
+def trainer(workload: str, batch: int, precision: str, **settings: Any) -> Trainer:
+    """The trainer of a workload, with further settings of `Recipe`."""
     data = ImageData(workloads.images(workload))
-    machine = engine.choose("auto", precision)
-    recipe = Recipe(steps=1_000_000, batch=batch)
+    settings = workloads.RECIPES.get(workload, {}) | settings
+    recipe = Recipe(steps=1_000_000, batch=batch, **settings)
     setup = set_up(workloads.build(workload), gz.TransferStrategy(), data, recipe.seed)
-    trainer = Trainer(setup, data, recipe, machine)
-    steps = enumerate(order(len(data), batch=batch, seed=recipe.seed, start=0, steps=recipe.steps))
+    return Trainer(setup, data, recipe, engine.choose("auto", precision))
+
+
+def stepping(one: Trainer) -> Callable[[int], None]:
+    """A function that makes a number of steps."""
+    recipe = one.recipe
+    count = {"batch": recipe.batch, "seed": recipe.seed, "start": 0, "steps": recipe.steps}
+    steps = enumerate(order(workloads.IMAGES, **count))
 
     def run(count: int) -> None:
         with seeded(0):
             for _ in range(count):
-                trainer.step(*next(steps))
-            if machine.device.type == "cuda":
+                one.step(*next(steps))
+            if one.engine.device.type == "cuda":
                 torch.cuda.synchronize()
 
-    with machine.applied():
-        with FlopCounterMode(display=False) as counter:
-            run(1)
-        serve(run, {"flop": counter.get_total_flops(), "engine": str(machine), "torch": torch.__version__})
+    return run
+
+
+def flop_of(run: Callable[[int], None]) -> int:
+    """The floating-point operations of a step, those of convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        run(1)
+    return int(counter.get_total_flops())
+
+
+def main(workload: str, batch: int, precision: str) -> None:
+    one = trainer(workload, batch, precision)
+    run, loaded = stepping(one), memory("VmRSS")
+    with one.engine.applied():
+        about = {"flop": flop_of(run), "engine": str(one.engine), "torch": torch.__version__}
+        serve(run, about, loaded)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ memory to the system.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import torch
 from serve import serve
@@ -18,7 +19,8 @@ from gantl_zoo.training import engine
 BATCH, INPUTS, OUTPUTS, KERNEL, SIDE = 128, 256, 128, 5, 7
 
 
-def main(precision: str) -> None:
+def convolution(precision: str) -> tuple[Callable[[int], None], int]:
+    """A function that computes the convolution a number of times, and the operations of one."""
     machine = engine.choose("auto", precision)
     dtype = torch.float32 if machine.precision == "fp32" else torch.bfloat16
     images = torch.randn(BATCH, INPUTS, SIDE, SIDE, device=machine.device, dtype=dtype)
@@ -32,8 +34,12 @@ def main(precision: str) -> None:
             if machine.device.type == "cuda":
                 torch.cuda.synchronize()
 
-    flop = 2 * BATCH * SIDE**2 * OUTPUTS * INPUTS * KERNEL**2
-    with machine.applied():
+    return run, 2 * BATCH * SIDE**2 * OUTPUTS * INPUTS * KERNEL**2
+
+
+def main(precision: str) -> None:
+    run, flop = convolution(precision)
+    with engine.choose("auto", precision).applied():
         run(3)
         serve(run, {"flop": flop})
 

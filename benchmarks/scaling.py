@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", nargs="+", default=list(workloads.WORKLOADS))
+    parser.add_argument("--workload", nargs="+", default=["dcgan-28", "dcgan-64", "resnet-32"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--precision", default="auto")

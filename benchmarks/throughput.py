@@ -4,7 +4,8 @@
 
 Each contestant is a process that stays alive and runs a block of steps in its turn. Prints the median over
 rounds of ratios within a round. A round in which a contestant had less processor time than usual was
-disturbed by another program: it is discarded and counted. `--keras` is the Python of an environment with
+disturbed by another program: it is discarded and counted. MB are the peak of a process above its memory with
+the networks and images loaded; they need Linux. `--keras` is the Python of an environment with
 tensorflow-cpu, for the article's loop (28×28 only).
 """
 
@@ -22,6 +23,7 @@ from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
+DEFAULT = ("dcgan-28", "dcgan-64", "resnet-32", "projected-64")
 BLOCK = 2.0  # seconds
 PATIENCE = 3  # stop after this many times the requested rounds
 DISTURBED = 0.9  # a round is disturbed below this fraction of the usual processor time
@@ -95,10 +97,11 @@ def contest(contestants: list[Contestant], rounds: int) -> list[int]:
 def contestants(workload: str, batch: int, keras: str | None) -> list[Contestant]:
     """Our loop and a large convolution, each in both precisions, and the opponents."""
     words = [workload, str(batch)]
+    plain = "projected_plain.py" if workload.startswith("projected") else "plain.py"
     every = [
         Contestant("ours", [sys.executable, f"{HERE}/ours.py", *words, "auto"], batch),
         Contestant("ours fp32", [sys.executable, f"{HERE}/ours.py", *words, "fp32"], batch),
-        Contestant("plain", [sys.executable, f"{HERE}/opponents/plain.py", *words], batch),
+        Contestant("plain", [sys.executable, f"{HERE}/opponents/{plain}", *words], batch),
         Contestant("rate", [sys.executable, f"{HERE}/rate.py", "auto"], 1),
         Contestant("rate fp32", [sys.executable, f"{HERE}/rate.py", "fp32"], 1),
     ]
@@ -126,6 +129,8 @@ def report(workload: str, batch: int, runners: list[Contestant], good: list[int]
     cells += [f"{ratio('ours', 'plain'):.2f}", f"{ratio('ours fp32', 'plain'):.2f}"]
     cells += [f"{ratio('ours', 'keras'):.2f}" if "keras" in by_name else "–"]
     cells += [f"{of_rate('ours', 'rate'):.2f}", f"{of_rate('ours fp32', 'rate fp32'):.2f}"]
+    peaks = [max(block["peak"] for block in by_name[n].blocks) for n in ("ours", "ours fp32", "plain")]
+    cells += [f"{peak:,.0f}" for peak in peaks] + [f"{peaks[0] / peaks[2]:.2f}, {peaks[1] / peaks[2]:.2f}"]
     cells += [f"{len(good)} of {len(runners[0].blocks)}"]
     print("| " + " | ".join(cells) + " |", flush=True)
     faults = {n: median(b["faults"] / b["steps"] for b in r.blocks) for n, r in by_name.items()}
@@ -136,7 +141,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", nargs="+", default=["dcgan-28", "dcgan-64", "resnet-32"])
+    parser.add_argument(
+        "--workload", nargs="+", default=["dcgan-28", "dcgan-64", "resnet-32", "projected-64"]
+    )
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 64])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--keras")
@@ -145,8 +152,9 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}", file=sys.stderr
     )
     print("| workload | batch | ours, images/s | ours fp32 | plain | ours / plain | fp32 / plain "
-          "| ours / article | of the rate | fp32 of the rate | rounds |")  # fmt: skip
-    print("|---" * 11 + "|")
+          "| ours / article | of the rate | fp32 of the rate "
+          "| ours, MB | ours fp32, MB | plain, MB | MB / plain | rounds |")  # fmt: skip
+    print("|---" * 15 + "|")
     for workload in options.workload:
         for batch in options.batch:
             runners = contestants(workload, batch, options.keras)

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import gantl_zoo as gz
 from gantl_zoo.training import adaptive
 from gantl_zoo.training.augment import ada, diffaugment
 from gantl_zoo.training.augment.build import build_augment
 from gantl_zoo.training.augment.diffaugment import DiffAugment
+from gantl_zoo.training.augment.sampling import MIRRORED, REPLICATED, ZEROS, How, sample
 
 
 def adapting(p: float) -> ada.AdaptiveAugment:
@@ -49,6 +51,31 @@ def test_diffaugment_cuts_half_a_side_and_differs_by_image() -> None:
     assert len({tuple(image.flatten().tolist()) for image in changed}) == 64
     zeros = (changed == 0).float().mean()
     assert 0.1 < zeros < 0.5
+
+
+@pytest.mark.parametrize("name", gz.augmentations.names())
+def test_autocast_changes_nothing(name: str) -> None:
+    images, augment = torch.rand(4, 3, 16, 16), certain(name)
+    results = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results.append(augment(images))
+    assert torch.equal(*results)
+
+
+def test_diffaugment_shifts_brightness_then_scales_saturation_then_contrast() -> None:
+    """The definition, one after the other; the code computes all three at once."""
+    images = torch.rand(8, 3, 5, 4) * 2 - 1
+    torch.manual_seed(0)
+    changed = diffaugment.colour(images)
+    torch.manual_seed(0)
+    bright, saturate, contrast = torch.rand(3, 8, 1, 1, 1)
+    expected = images + bright - 0.5
+    grey = expected.mean(1, keepdim=True)
+    expected = grey + (expected - grey) * saturate * 2
+    mean = expected.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(changed, mean + (expected - mean) * (contrast + 0.5))
 
 
 def test_the_adaptive_one_does_nothing_at_first_and_much_at_full_strength() -> None:
@@ -119,8 +146,30 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
         augment(images)
     augment(images.requires_grad_()).sum().backward()
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
-    places, middle, size = ada.lattice(6, 5, images.device)
-    assert places.shape == (30, 3) and middle.tolist() == [2.0, 2.5] and size.tolist() == [5, 6]
+    places, half = ada.lattice(6, 5, images.device)
+    assert places.shape == (30, 3) and half.tolist() == [2.0, 2.5]
+
+
+@pytest.mark.parametrize(("border", "mode"), [(ZEROS, "constant"), (REPLICATED, "replicate")], ids=str)
+def test_a_shift_is_a_part_of_the_padded_image(border: How, mode: str) -> None:
+    images = torch.randn(6, 2, 7, 5)
+    torch.manual_seed(0)
+    shifted = diffaugment.shift(images, 3, 2, border)
+    torch.manual_seed(0)
+    top, left = torch.randint(7, (6, 1)), torch.randint(5, (6, 1))
+    padded = functional.pad(images, (2, 2, 3, 3), mode=mode)
+    for image, large, down, across in zip(shifted, padded, top.flatten(), left.flatten(), strict=True):
+        assert torch.equal(image, large[:, down : down + 7, across : across + 5])
+
+
+@pytest.mark.parametrize("how", [MIRRORED, ZEROS, REPLICATED], ids=str)
+def test_sampling_has_first_and_second_derivatives(how: How) -> None:
+    images = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    grid = torch.randn(2, 4, 6, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda images: sample(images, grid, how), images)
+    assert torch.autograd.gradgradcheck(lambda images: sample(images, grid, how), images)
+    half = sample(images.bfloat16(), grid, how)
+    assert torch.equal(half, sample(images.bfloat16().double(), grid, how).bfloat16())
 
 
 def test_diffaugment_applies_the_transforms_of_its_policy() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gantl_zoo as gz
-from gantl_zoo.networks.frozen import DepthwiseConv2d, FrozenPyramid
+from gantl_zoo.networks.frozen import DepthwiseConv2d, FrozenPyramid, InPlaceReLU6
 
 NAMES = ("timm:mobilenetv2_035", "timm:tf_efficientnet_lite0", "timm:mobilenetv3_small_050", "timm:resnet10t")
 
@@ -39,7 +39,7 @@ def test_the_copy_has_the_same_maps_and_gradients(name: str) -> None:
         for maps in (own, copied)
     ]
     torch.testing.assert_close(*gradients)
-    norms = [m for m in frozen.copy.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in frozen.copies[None].modules() if isinstance(m, nn.BatchNorm2d)]
     unused = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) < len(unused) / 3, "nearly all are folded; those after the last map are never called"
 
@@ -55,6 +55,29 @@ def test_a_depthwise_convolution_has_the_gradients_of_conv2d(
     torch.testing.assert_close(fast(images), conv(images))
     assert torch.autograd.gradcheck(fast, images)
     assert torch.autograd.gradgradcheck(fast, images)
+
+
+def test_under_autocast_weights_are_converted_once_and_values_stay() -> None:
+    backbone = randomised(NAMES[1]).float()
+    frozen, images = FrozenPyramid(backbone), torch.rand(2, 3, 32, 32) * 2 - 1
+    own = backbone.pyramid(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        for expected, features in zip(own, frozen(images), strict=True):
+            assert features.dtype == torch.bfloat16
+            assert (features - expected).abs().mean() < 0.05 * expected.abs().mean()
+    assert frozen.copies[torch.bfloat16].network.conv_stem.weight.dtype == torch.bfloat16
+    torch.testing.assert_close(frozen(images), own, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "kind", [nn.ReLU6(inplace=True), InPlaceReLU6()], ids=lambda kind: type(kind).__name__
+)
+def test_relu6_overwrites_its_input_and_has_two_derivatives(kind: nn.Module) -> None:
+    images = (torch.randn(40, dtype=torch.double) * 5).requires_grad_()
+    hidden = images * 1
+    assert torch.equal(kind(hidden), images.clamp(0, 6)) and torch.equal(hidden, images.clamp(0, 6))
+    assert torch.autograd.gradcheck(lambda x: kind(x * 1), images)
+    assert torch.autograd.gradgradcheck(lambda x: kind(x * 1), images)
 
 
 def test_the_copy_follows_new_weights_and_leaves_the_backbone_alone() -> None:

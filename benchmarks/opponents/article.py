@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serve import serve
+from serve import memory, serve
 
 LATENT, IMAGES = 100, 2_048
 
@@ -74,7 +74,7 @@ def main(batch: int) -> None:
     generator, discriminator = make_generator(), make_discriminator()
     discriminator.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
     ones, zeros = np.ones((batch, 1)), np.zeros((batch, 1))
-    noise = keras.Input((LATENT,))
+    noise, loaded = keras.Input((LATENT,)), memory("VmRSS")
     combined = keras.Model(noise, discriminator(generator(noise)))
     combined.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
     # Keras 3 reads `trainable` in the first step of a model, and ignores later changes
@@ -93,7 +93,7 @@ def main(batch: int) -> None:
             combined.train_on_batch(np.random.normal(size=(batch, LATENT)), ones)
 
     run(2)
-    serve(run, {"keras": keras.__version__})
+    serve(run, {"keras": keras.__version__}, loaded)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import workloads
-from serve import serve
+from serve import memory, serve
 
 
 class Images(Dataset[Tensor]):
@@ -52,7 +52,7 @@ def main(workload: str, batch: int) -> None:
     generator_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     ones, zeros = torch.ones(batch, device=device), torch.zeros(batch, device=device)
-    history = []
+    history, loaded = [], memory("VmRSS")
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -71,7 +71,7 @@ def main(workload: str, batch: int) -> None:
             history.append((real_loss.item() + fake_loss.item(), generator_loss.item()))
 
     run(1)
-    serve(run, {"torch": torch.__version__, "threads": torch.get_num_threads()})
+    serve(run, {"torch": torch.__version__, "threads": torch.get_num_threads()}, loaded)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ PACKAGES = (
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
 # what torch's names and the kernel's names call the same
 ALIASES = {"avx512": "avx512f", "avx512_f": "avx512f"}
-VARIABLES = ("GANTL_ZOO_", "HF_HOME", "HF_HUB_", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+VARIABLES = (
+    "GANTL_ZOO_", "HF_HOME", "HF_HUB_", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME",
+)  # fmt: skip
 SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 
 

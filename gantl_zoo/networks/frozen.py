@@ -1,7 +1,8 @@
 """`FrozenPyramid`: the feature maps of a frozen backbone, computed by a copy that is made for speed.
 
-The copy has its BatchNorm layers folded into the convolutions, and depthwise convolutions whose gradient is
-again a depthwise convolution: on a CPU, PyTorch's own gradient is several times as slow in bfloat16.
+The copy has its BatchNorm layers folded into the convolutions, whose weights have the precision of autocast,
+and depthwise convolutions whose gradient is again a depthwise convolution: on a CPU, PyTorch's own gradient
+is several times as slow in bfloat16.
 
 N batch, C channels, H, W image size, K channels of a feature map h × w.
 """
@@ -20,34 +21,43 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 class FrozenPyramid:
     """Maps images (N, C, H, W) in [-1, 1] to the feature maps of a frozen backbone, fine to coarse.
 
-    The maps equal those of `backbone.pyramid` up to rounding. The copy is built at the first call, and again
-    after the backbone's weights or their device have changed.
+    The maps equal those of `backbone.pyramid` up to rounding. A copy is built at the first call, one for each
+    precision of autocast, and again after the backbone's weights or their device have changed.
     """
 
     def __init__(self, backbone: Any) -> None:
         self.backbone = backbone
-        self.copy: Any = None
+        self.copies: dict[torch.dtype | None, Any] = {}  # None: without autocast
         self.state: tuple[Any, ...] = ()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        tensors = [*self.backbone.parameters(), *self.backbone.buffers()]
+        tensors, device = [*self.backbone.parameters(), *self.backbone.buffers()], images.device.type
         state = (images.device, sum(0 if t.is_inference() else t._version for t in tensors))
-        if self.copy is None or state != self.state:
-            self.copy, self.state = fast_copy(self.backbone, images), state
-        maps: list[Tensor] = self.copy.pyramid(images)
+        if state != self.state:
+            self.copies, self.state = {}, state
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        if dtype not in self.copies:
+            self.copies[dtype] = fast_copy(self.backbone, images, dtype)
+        maps: list[Tensor] = self.copies[dtype].pyramid(images)
         return maps
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenPyramid:
         return FrozenPyramid(copy.deepcopy(self.backbone, memo))
 
 
-def fast_copy(backbone: Any, images: Tensor) -> Any:
-    """A copy of the backbone in eval mode, with folded BatchNorm and `DepthwiseConv2d`; see the module."""
+def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
+    """A copy of the backbone in eval mode, with folded BatchNorm and `DepthwiseConv2d`; see the module.
+
+    Its convolutions have weights in `dtype`, if that is not None.
+    """
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         network = copy.deepcopy(backbone).eval().requires_grad_(False)
         network.to(images.device)
         fold_norms(network, images[:1].detach().float())
-        replace_depthwise(network)
+        replace_layers(network)
+        for module in network.modules():
+            if isinstance(module, (nn.Conv2d, DepthwiseConv2d)):
+                module.to(dtype)
         return network.to(memory_format=torch.channels_last)
 
 
@@ -88,14 +98,40 @@ def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
                 setattr(module, name, new)
 
 
-def replace_depthwise(network: nn.Module) -> None:
-    """Replace each depthwise convolution by a `DepthwiseConv2d`, in place."""
+def replace_layers(network: nn.Module) -> None:
+    """Replace depthwise convolutions by `DepthwiseConv2d`, and each ReLU6 that overwrites its input by
+    `InPlaceReLU6`.
+    """
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and child.groups == child.in_channels == child.out_channels > 1:
             if DepthwiseConv2d.suits(child):
                 setattr(network, name, DepthwiseConv2d(child))
+        elif isinstance(child, nn.ReLU6) and child.inplace:
+            setattr(network, name, InPlaceReLU6())
         else:
-            replace_depthwise(child)
+            replace_layers(child)
+
+
+class InPlaceReLU6(nn.Module):
+    """ReLU6 that overwrites its input. For the gradient PyTorch's own one copies the input before."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        result: Tensor = _ReLU6.apply(features)
+        return result
+
+
+class _ReLU6(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        result = features.clamp_(0, 6)
+        ctx.mark_dirty(result)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        result: Tensor = torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, 0, 6)
+        return result
 
 
 class DepthwiseConv2d(nn.Module):
@@ -154,8 +190,7 @@ class _Depthwise(torch.autograd.Function):
         kernel, stride, padding = weight.shape[-1], ctx.stride, ctx.padding
         if stride > 1:  # (N, K, h', w') -> (N, K, h + 2·padding - kernel + 1, …), zeros between
             height, width = (side + 2 * padding - kernel + 1 for side in ctx.shape[-2:])
-            spread = gradient.new_zeros(*gradient.shape[:2], height, width)
-            spread = spread.contiguous(memory_format=torch.channels_last)
+            spread = gradient.new_zeros(len(gradient), height, width, weight.shape[0]).permute(0, 3, 1, 2)
             spread[:, :, ::stride, ::stride] = gradient
             gradient = spread
         mirrored = weight.flip(2, 3).to(gradient.dtype)

@@ -10,17 +10,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gantl_zoo.errors import UsageError
+from gantl_zoo.networks.stylegan2_filters import downsample, new_kernel, upsample
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, nn.Embedding)
 
 EXPANSION = 2  # channels inside a block, as a multiple of those outside
 SLOPE = 0.2  # of the leaky ReLU
-BLUR = (1.0, 3.0, 3.0, 1.0)  # low-pass filter of both resamplings
 FULL = 4  # stages of the full width; later ones have half the channels of the stage before
 
 
@@ -102,14 +101,10 @@ class Resample(nn.Module):
     def __init__(self, up: bool) -> None:
         super().__init__()
         self.up = up
-        kernel = torch.outer(torch.tensor(BLUR), torch.tensor(BLUR))
-        self.register_buffer("kernel", kernel / kernel.sum() * (4 if up else 1), persistent=False)
+        self.register_buffer("kernel", new_kernel(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        channels = features.shape[1]
-        kernel = self.kernel.to(features.dtype).expand(channels, 1, -1, -1)
-        resample = functional.conv_transpose2d if self.up else functional.conv2d
-        return resample(features, kernel, stride=2, padding=1, groups=channels)
+        return (upsample if self.up else downsample)(features, self.kernel)
 
 
 def transition(before: int, after: int, up: bool) -> OrderedDict[str, nn.Module]:

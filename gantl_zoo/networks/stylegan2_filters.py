@@ -1,4 +1,4 @@
-"""The resampling filters of StyleGAN2 (`stylegan2.py`), as depthwise convolutions.
+"""The resampling filters of StyleGAN2 (`stylegan2.py`) and R3GAN (`r3.py`), as depthwise convolutions.
 
 The gradient of a filter is a filter again, also in second derivatives. PyTorch's own second derivative of a
 depthwise convolution is a loop over the channels.
@@ -40,6 +40,9 @@ def upsample(maps: Tensor, kernel: Tensor) -> Tensor:
 
 def apply(maps: Tensor, kernel: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
     """Filter maps, as a differentiable function of the maps alone."""
+    device = maps.device.type
+    if maps.dtype == torch.float32 and device != "meta" and torch.is_autocast_enabled(device):
+        maps = maps.to(torch.get_autocast_dtype(device))  # as a convolution does, but before `compute` looks
     if not (torch.is_grad_enabled() and maps.requires_grad):  # exported graphs have plain convolutions
         return compute(maps, kernel, stride, padding, transposed)
     result: Tensor = _Filter.apply(maps, kernel, stride, padding, transposed)

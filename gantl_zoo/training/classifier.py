@@ -23,6 +23,7 @@ from gantl_zoo.networks.base import evaluating
 from gantl_zoo.seeding import seed_step
 from gantl_zoo.strategy.base import TransferStrategy
 from gantl_zoo.training.augment.diffaugment import shift
+from gantl_zoo.training.augment.sampling import REPLICATED
 from gantl_zoo.training.batches import Batches, epochs
 from gantl_zoo.training.callback import Callback
 from gantl_zoo.training.checkpoint import Contents
@@ -164,7 +165,7 @@ def augment(images: Tensor, recipe: ClassifierRecipe) -> Tensor:
     if recipe.flip:
         mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
         images = torch.where(mirrored, images.flip(3), images)
-    return shift(images, recipe.shift, recipe.shift, "replicate") if recipe.shift else images
+    return shift(images, recipe.shift, recipe.shift, REPLICATED) if recipe.shift else images
 
 
 def weights_of(data: ImageData) -> Tensor:

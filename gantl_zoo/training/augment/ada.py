@@ -2,8 +2,7 @@
 
 Section 2 and appendix B: pixel blitting, geometric and colour transforms, each with probability p. Section
 3.1: p grows while the discriminator overfits, r = E[sign D(real)] > 0.6, and shrinks otherwise. Written from
-the paper. Unlike there, images are resampled bilinearly, without a wavelet filter. Everything is indexing and
-arithmetic, so R1 can differentiate twice.
+the paper. Unlike there, images are resampled bilinearly, without a wavelet filter.
 
 N batch, C channels, H, W image size. Coordinates are in pixels, relative to the image's centre.
 """
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
+from gantl_zoo.training.augment.sampling import MIRRORED, sample
 
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
@@ -35,7 +35,8 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
         super().__init__(*chosen("ada", p, target))
 
     def forward(self, images: Tensor) -> Tensor:
-        return recolour(warp(images, self.p), self.p)
+        with torch.autocast(images.device.type, enabled=False):  # coordinates need all of their digits
+            return recolour(warp(images, self.p), self.p)
 
 
 @functools.cache  # to make a new tensor of numbers, the host would wait for a GPU
@@ -89,33 +90,25 @@ def translation(shift: Tensor) -> Tensor:
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """Resample images bilinearly; `back` (N, 3, 3) maps output coordinates to input coordinates."""
-    count, channels, height, width = images.shape
-    places, middle, size = lattice(height, width, images.device)
-    places = mirrored((places @ back.mT)[..., :2] + middle, size)  # (N, HW, 2)
-    corner = places.floor()
-    right, below = (places - corner).unsqueeze(1).unbind(-1)  # (N, 1, HW) each
-    left_top = corner.long()
-    flat, result = images.flatten(2), torch.zeros_like(images).flatten(2)  # (N, C, HW)
-    for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        column = (left_top[..., 0] + across).clamp(max=width - 1)
-        row = (left_top[..., 1] + down).clamp(max=height - 1)
-        index = (row * width + column).unsqueeze(1).expand(-1, channels, -1)  # (N, C, HW)
-        weight = (below if down else 1 - below) * (right if across else 1 - right)
-        result = result + flat.gather(2, index) * weight
-    return result.view(count, channels, height, width)
+    """Resample images bilinearly, with mirrored borders; `back` (N, 3, 3) maps output coordinates to input
+    coordinates.
+    """
+    height, width = images.shape[-2:]
+    places, half = lattice(height, width, images.device)
+    grid = places @ back[:, :2].mT / half  # (N, HW, 2), from -1 to 1 between the outer pixels' centres
+    return sample(images, grid.view(-1, height, width, 2), MIRRORED)
 
 
 @functools.cache
 @torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
-def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Homogeneous coordinates of all pixels (HW, 3), the image's centre (2,) and its size (2,)."""
+def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Homogeneous coordinates of all pixels (HW, 3), and half of the distance of the outer ones (2,)."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
-    places = torch.stack([x, y], dim=-1).flatten(0, 1) - middle  # (HW, 2)
-    return functional.pad(places, (0, 1), value=1.0), middle, torch.tensor([width, height], device=device)
+    half = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+    places = torch.stack([x, y], dim=-1).flatten(0, 1) - half  # (HW, 2)
+    return functional.pad(places, (0, 1), value=1.0), half.clamp(min=0.5)
 
 
 @functools.cache
@@ -127,12 +120,6 @@ def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     x = float(luma[0])
     turn = torch.tensor([[0.0, -x, x], [x, 0.0, -x], [-x, x, 0.0]], device=device)
     return grey, torch.eye(3, device=device) - grey, turn
-
-
-def mirrored(places: Tensor, size: Tensor) -> Tensor:
-    """Reflect coordinates into [0, size - 1]."""
-    last = (size - 1).clamp(min=1)
-    return last - (places.remainder(2 * last) - last).abs()
 
 
 def recolour(images: Tensor, p: Tensor) -> Tensor:
@@ -156,5 +143,6 @@ def recolour(images: Tensor, p: Tensor) -> Tensor:
         # Rodrigues: rotation by an angle around the grey axis
         matrix = (grey + colours * angle.cos() + turn * angle.sin()) @ matrix
         matrix = (grey + colours * torch.exp(normal(SATURATION))) @ matrix
-    scaled = matrix @ (images.flatten(2) + bright)  # (N, C, HW)
+    shift = matrix.sum(2, keepdim=True) * bright  # (N, C, 1): the matrix times equal channels
+    scaled = torch.baddbmm(shift, matrix, images.flatten(2))  # (N, C, HW)
     return scaled.view(images.shape)

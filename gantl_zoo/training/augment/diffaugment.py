@@ -11,40 +11,44 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gantl_zoo.errors import UnknownNameError, unknown
 from gantl_zoo.training.augment.base import Augment
+from gantl_zoo.training.augment.sampling import ZEROS, How, sample
 
 
 def colour(images: Tensor) -> Tensor:
     """Shift brightness by ±0.5; scale saturation by 0 to 2, contrast by 0.5 to 1.5; random per image."""
     bright, saturate, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    images = images + (bright - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * (2 * saturate)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    contrasted: Tensor = mean + (images - mean) * (contrast + 0.5)
-    return contrasted
+    contrast = contrast + 0.5
+    scale = contrast * saturate * 2
+    grey = images.mean(dim=1, keepdim=True)  # (N, 1, H, W)
+    mean = grey.mean(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
+    # the three are one weighted sum of the image, its grey image and its mean
+    rest = torch.addcmul((1 - contrast) * mean + bright - 0.5, grey, contrast - scale)  # (N, 1, H, W)
+    return torch.addcmul(rest, images, scale)
 
 
 def translate(images: Tensor, ratio: float = 0.125) -> Tensor:
     """Shift images at random by at most `ratio` of the side, padding with zeros (mid grey)."""
     height, width = (max(1, round(side * ratio)) for side in images.shape[-2:])
-    return shift(images, height, width, "constant")
+    return shift(images, height, width, ZEROS)
 
 
-def shift(images: Tensor, down: int, across: int, border: str) -> Tensor:
-    """Shift each image at random by at most `down` and `across` pixels; `border` is the padding mode."""
+def shift(images: Tensor, down: int, across: int, border: How) -> Tensor:
+    """Shift each image at random by at most `down` and `across` pixels; the border is `ZEROS` or
+    `REPLICATED`.
+    """
     count, _, height, width = images.shape
-    padded = functional.pad(images, (across, across, down, down), mode=border)
-    top = torch.randint(2 * down + 1, (count, 1), device=images.device)
-    left = torch.randint(2 * across + 1, (count, 1), device=images.device)
-    rows = top + torch.arange(height, device=images.device)  # (N, H)
-    columns = left + torch.arange(width, device=images.device)  # (N, W)
-    index = torch.arange(count, device=images.device)[:, None, None]
-    # indexing puts the channels last: (N, C, H+, W+) -> (N, H, W, C) -> (N, C, H, W)
-    return padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    top = torch.randint(2 * down + 1, (count, 1), device=images.device) - down
+    left = torch.randint(2 * across + 1, (count, 1), device=images.device) - across
+    rows, columns = (
+        (2 * (start + torch.arange(side, device=images.device)) + 1) / side
+        - 1  # (N, side), centres of pixels
+        for start, side in ((top, height), (left, width))
+    )
+    places = columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)
+    return sample(images, torch.stack(places, dim=-1), border)  # (N, H, W, 2) -> (N, C, H, W)
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
@@ -84,6 +88,7 @@ class DiffAugment(Augment):
         self.transforms = [transform for name, transform in TRANSFORMS.items() if name in names]
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous()  # three channels that are last make all of this slower
         for transform in self.transforms:
             images = transform(images)
         return images

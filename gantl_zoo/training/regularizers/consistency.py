@@ -10,6 +10,7 @@ from torch import Tensor
 from gantl_zoo.registry import arguments
 from gantl_zoo.strategy.base import Batch
 from gantl_zoo.training.augment.diffaugment import shift
+from gantl_zoo.training.augment.sampling import REPLICATED
 from gantl_zoo.training.critic import Critic
 from gantl_zoo.training.regularizers.base import Regularizer
 
@@ -67,7 +68,7 @@ class Consistency(Regularizer):
         """Copies of the images, shifted at random and, if `flip`, half of them mirrored."""
         down, across = (round(side * self.shift) for side in images.shape[-2:])
         if down or across:
-            images = shift(images, down, across, "replicate")
+            images = shift(images, down, across, REPLICATED)
         if self.flip:
             mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
             images = torch.where(mirrored, images.flip(3), images)

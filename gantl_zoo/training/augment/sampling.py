@@ -1,0 +1,58 @@
+"""Sampling images at other places, as a differentiable function of the images.
+
+PyTorch's `grid_sample` has no second derivative, which R1 needs. It is linear in the images, so that all
+derivatives are itself or its transpose.
+
+N batch, C channels, H, W size of the images; h, w that of the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# (interpolation, border, align_corners) of `torch.grid_sampler`
+MIRRORED = 0, 2, True  # bilinear; -1 and 1 are the centres of the outer pixels, where images are mirrored
+ZEROS = 1, 0, False  # the nearest pixel; -1 and 1 are the borders of the image, with zeros outside
+REPLICATED = 1, 1, False  # the same, with the outer pixels continued
+
+How = tuple[int, int, bool]
+
+
+def sample(images: Tensor, grid: Tensor, how: How) -> Tensor:
+    """The images (N, C, H, W) at places (N, h, w, 2), x and y from -1 to 1: (N, C, h, w)."""
+    dtype = torch.promote_types(images.dtype, torch.float32)  # half precision has too few digits for places
+    result: Tensor = _Sample.apply(images.to(dtype), grid.to(dtype), how)
+    return result.to(images.dtype)
+
+
+class _Sample(torch.autograd.Function):
+    """`grid_sample`."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor, how: How) -> Tensor:
+        ctx.save_for_backward(images, grid)
+        ctx.how = how
+        return torch.grid_sampler_2d(images, grid, *how)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _Transposed.apply(gradient, *ctx.saved_tensors, ctx.how), None, None
+
+
+class _Transposed(torch.autograd.Function):
+    """The gradient of `_Sample`, as a function of that of the result. Of the images only the shape counts."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, images: Tensor, grid: Tensor, how: How) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.how = how
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        result: Tensor = backward(gradient, images, grid, *how, [True, False])[0]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _Sample.apply(gradient, *ctx.saved_tensors, ctx.how), None, None, None
