@@ -53,19 +53,22 @@ class Case:
     strategy: str = "full"
     size: int = 32
     engine: dict[str, Any] = field(default_factory=dict)
+    rounding: float = 1e-4  # largest difference of the trained weights
 
 
 PENALTIES = {"regularizer": "r1+r2", "regularizer_config": {"r1.every": 1, "r2.every": 2}}
 CLASSED = {"generator": {"num_classes": CLASSES}, "discriminator": {"num_classes": CLASSES}}
 STYLES = {"noise": "const", "num_classes": CLASSES}
+ROUNDED = 5e-3  # with BatchNorm behind convolutions Adam enlarges gradients that are rounding alone
 # without random numbers but the noise: the run of one process, up to rounding
 EQUAL = {
     "r3": Case("r3", recipe={"loss": "relativistic"} | PENALTIES),
     "stylegan2": Case("stylegan2", STYLES, {"num_classes": CLASSES}, {"accumulate": 2} | PENALTIES),
-    "fast": Case("fast", discriminator={"reconstruction": "none"}, recipe={"loss": "hinge"} | PENALTIES),
-    "projected": Case("dcgan", recipe={"loss": "hinge"}, strategy="projected", size=28),
+    "fast": Case("fast", discriminator={"reconstruction": "none"}, recipe={"loss": "hinge"} | PENALTIES,
+                 rounding=ROUNDED),
+    "projected": Case("dcgan", recipe={"loss": "hinge"}, strategy="projected", size=28, rounding=ROUNDED),
     "conditional": Case("dcgan", **CLASSED, recipe={"regularizer": "lecam", "accumulate": 2}, size=28),
-}
+}  # fmt: skip
 # with further random numbers, which each process draws for itself: the same weights in all processes
 RANDOM = {
     "stylegan2": Case("stylegan2", recipe={"aug": "ada", "r1": 1.0, "regularizer": "path-length+style-mixing",
@@ -254,7 +257,7 @@ def test_a_family_is_trained_as_in_one_process(
     for count in (2, 4):
         ranks = [load_file(written / str(count) / f"equal {name} {rank}") for rank in range(count)]
         assert all(torch.equal(ranks[0][key], rank[key]) for rank in ranks for key in ranks[0])
-        assert difference(alone, ranks[0], start) < 1e-2, count
+        assert difference(alone, ranks[0], start) < EQUAL[name].rounding, count
 
 
 @pytest.mark.parametrize("name", RANDOM)

@@ -75,7 +75,7 @@ def test_a_host_may_come_late_and_its_end_is_noticed(hosts: list[str], photos: P
         assert all(process.poll() is None for process in running), [log.read_text() for log in logs]
         time.sleep(0.05)
     kill_all(hosts[1])
-    assert [process.wait(60) for process in running] == [1, -signal.SIGKILL]
+    assert [process.wait(120) for process in running] == [1, -signal.SIGKILL]
     said = logs[0].read_text()
     assert "2 processes" in said and "process 0 of 2 lost the others" in said and "--resume" in said
     assert "runs" not in logs[1].read_text(), "only the main process writes"
