@@ -55,13 +55,22 @@ def hosts() -> Iterator[list[str]]:
 
 
 def start(names: list[str], number: int, log: Path, *words: object) -> subprocess.Popen[bytes]:
-    """Start the command line with one process on this host; its output goes to `log`."""
-    launcher = ["torch.distributed.run", "--nnodes", "2", "--node-rank", number, "--nproc-per-node", 1]
-    launcher += ["--master-addr", ADDRESSES[0], "--master-port", 29_500, "-m", "gantl_zoo"]
-    command = ["ip", "netns", "exec", names[number], sys.executable, "-m", *launcher, *words]
+    """Start the command line with one process on this host; its output goes to `log`.
+
+    The first host gives torchrun options, as a script of Slurm does; the second sets its variables, as the
+    operator of Kubernetes does.
+    """
+    options = {"nnodes": 2, "node-rank": number, "nproc-per-node": 1, "master-addr": ADDRESSES[0]}
+    options |= {"master-port": 29_500}
+    given = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+    variables = {f"PET_{key.replace('-', '_').upper()}": str(value) for key, value in options.items()}
     environment = os.environ | {"GLOO_SOCKET_IFNAME": CARD, "OMP_NUM_THREADS": "1"}
+    command = ["ip", "netns", "exec", names[number], sys.executable, "-m", "torch.distributed.run"]
+    command += [*([] if number else given), "-m", "gantl_zoo", *map(str, words)]
     with open(log, "wb") as file:
-        return subprocess.Popen([str(w) for w in command], stdout=file, stderr=file, env=environment)
+        return subprocess.Popen(
+            command, stdout=file, stderr=file, env=environment | (variables if number else {})
+        )
 
 
 def test_a_host_may_come_late_and_its_end_is_noticed(hosts: list[str], photos: Path, tmp_path: Path) -> None:
