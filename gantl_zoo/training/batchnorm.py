@@ -29,7 +29,7 @@ class Total(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Any:
-        return Total.apply(gradient, context.processes), None  # type: ignore[no-untyped-call]
+        return Total.apply(gradient, context.processes), None
 
 
 class SyncedBatchNorm(TorchFunctionMode):
@@ -64,7 +64,7 @@ def mean_and_variance(features: Tensor, processes: Processes) -> tuple[Tensor, T
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     variance, mean = torch.var_mean(features, [0, *range(2, features.dim())], correction=0)
     own = torch.stack([mean, variance + mean.square()])  # the first and the second moment
-    total: Tensor = Total.apply(own, processes)  # type: ignore[no-untyped-call]
+    total: Tensor = Total.apply(own, processes)
     mean, square = total / processes.count
     return mean, (square - mean.square()).clamp_min(0)  # the difference may be rounded below 0
 
