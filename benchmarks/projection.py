@@ -111,7 +111,7 @@ def measure(network: Network, images: int) -> Step:
     trainer = trainer_of(network, images)
     processes, every = trainer.engine.processes, trainer.game.regularizer.every
     assert isinstance(processes, Counted)
-    found = {}
+    counts = {}
     cycle = {step: trainer.game.regularizer.due(step) for step in range(every)}
     for step in {due: step for step, due in cycle.items()}.values():  # one of each kind
         processes.sizes.clear()
@@ -119,8 +119,8 @@ def measure(network: Network, images: int) -> Step:
         counter.mod_tracker = Whole()  # type: ignore[assignment]
         with seeded(0), counter:
             trainer.step(step, torch.arange(2 * images))
-        found[cycle[step]] = counter.get_total_flops() / images, len(processes.sizes), sum(processes.sizes)
-    flop, messages, sent = (sum(found[due][i] for due in cycle.values()) / every for i in range(3))
+        counts[cycle[step]] = counter.get_total_flops() / images, len(processes.sizes), sum(processes.sizes)
+    flop, messages, sent = (sum(counts[due][i] for due in cycle.values()) / every for i in range(3))
     parameters = sum(p.numel() for role in trainer.networks for p in trainer.plan.parameters(role))
     return Step(flop, messages, sent, parameters)
 

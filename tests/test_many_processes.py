@@ -143,11 +143,11 @@ def train_until(step: int, folder: Path, run: Path, resume: bool = True) -> dict
 def sources(folder: Path) -> dict[str, tuple[str, str]]:
     """Streamed data: its address, and the cache of decoded images."""
     tar, cache = str(folder / "part-{0..3}.tar"), str(folder / "cache")
-    found = {
+    streams = {
         "decoded": (str(folder / "photos"), cache), "folder": (str(folder / "photos"), "off"),
         "tar": (tar, "off"), "decoded tar": (tar, cache),
     }  # fmt: skip
-    return found | ({"hub": (f"hf:{folder}/pets", cache)} if HUB else {})
+    return streams | ({"hub": (f"hf:{folder}/pets", cache)} if HUB else {})
 
 
 def batches(data: ImageData) -> Batches:
@@ -174,14 +174,14 @@ def keep_tables_in(folder: Path, patch: Callable[..., None]) -> None:
 
 def write_streams(folder: Path) -> None:
     keep_tables_in(folder / "hf", setattr)
-    found = {}
+    images = {}
     for name, (address, cache) in sources(folder).items():
         os.environ["GANTL_ZOO_CACHE"] = cache
         data = load(address, image_size=16)
         assert isinstance(data.images, Stream)
         assert (data.images.rows is not None) == (cache != "off")
-        found[name] = [hashes(data, start) for start in (0, 3)]
-    (folder / f"streams-{os.environ['RANK']}").write_text(json.dumps(found))
+        images[name] = [hashes(data, start) for start in (0, 3)]
+    (folder / f"streams-{os.environ['RANK']}").write_text(json.dumps(images))
 
 
 def work(folder: Path) -> None:

@@ -85,6 +85,6 @@ def test_a_host_may_come_late_and_its_end_is_noticed(hosts: list[str], photos: P
         time.sleep(0.05)
     kill_all(hosts[1])
     assert [process.wait(120) for process in running] == [1, -signal.SIGKILL]
-    said = logs[0].read_text()
-    assert "2 processes" in said and "process 0 of 2 lost the others" in said and "--resume" in said
+    text = logs[0].read_text()
+    assert "2 processes" in text and "process 0 of 2 lost the others" in text and "--resume" in text
     assert "runs" not in logs[1].read_text(), "only the main process writes"
