@@ -8,7 +8,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(count: int, function: Callable[..., None], *arguments: Any) -> list[BaseProcess]:
-    """Start `count` processes as a launcher does; each calls `function(*arguments)`."""
-    port = free_port()
-    return [start(as_rank, rank, count, port, function, *arguments) for rank in range(count)]
+def launch(
+    count: int, function: Callable[..., None], *arguments: Any, late: float = 0.0
+) -> list[BaseProcess]:
+    """Start `count` processes as a launcher does; each calls `function(*arguments)`.
+
+    The last one is started `late` seconds after the others.
+    """
+    port, started = free_port(), []
+    for rank in range(count):
+        time.sleep(late if rank == count - 1 else 0.0)
+        started.append(start(as_rank, rank, count, port, function, *arguments))
+    return started
+
+
+def finish(processes: Sequence[BaseProcess], seconds: float = 240) -> list[int | None]:
+    """The exit codes of the processes, waiting at most so long for all of them."""
+    end = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+    return [process.exitcode for process in processes]
 
 
 def as_rank(rank: int, count: int, port: int, function: Callable[..., None], *arguments: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import children
 import pytest
@@ -87,15 +86,9 @@ def as_mpi(rank: int, folder: Path, port: int) -> None:
     (folder / f"{rank}").write_text(processes.from_main(lambda: "hello"))
 
 
-def finish(processes: list[Any]) -> list[int | None]:
-    for process in processes:
-        process.join(60)
-    return [process.exitcode for process in processes]
-
-
 def test_mpirun_starts_processes_that_meet(tmp_path: Path) -> None:
     port = children.free_port()
-    assert finish([children.start(as_mpi, rank, tmp_path, port) for rank in (0, 1)]) == [0, 0]
+    assert children.finish([children.start(as_mpi, rank, tmp_path, port) for rank in (0, 1)]) == [0, 0]
     assert [(tmp_path / name).read_text() for name in "01"] == ["hello", "hello"]
 
 
@@ -122,7 +115,7 @@ def raise_in_main(folder: Path) -> None:
 
 
 def test_an_error_keeps_its_class_in_all_processes(tmp_path: Path) -> None:
-    assert finish(children.launch(2, raise_in_main, tmp_path)) == [0, 0]
+    assert children.finish(children.launch(2, raise_in_main, tmp_path)) == [0, 0]
     first, second = ((tmp_path / name).read_text().splitlines() for name in "01")
     assert first == ["UsageError: a", "UnknownNameError: b", "WeightsError: c", "Derived: d", "KeyError: 'e'"]
     assert second[:3] == first[:3] and second[3] == "DataError: d"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from gantl_zoo.errors import UsageError, unknown
 from gantl_zoo.model.place import usable_device
 from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training import applied
+from gantl_zoo.training.batchnorm import SyncedBatchNorm
 from gantl_zoo.training.engine_settings import PRECISIONS, check
 from gantl_zoo.training.processes import Processes, join
 
@@ -31,18 +32,26 @@ class Engine:
     memory_format: str = "channels-last"  # faster in oneDNN and cuDNN
     optimizer: str = "fused"
     allocator: str = "default"
+    batchnorm: str = "synced"  # statistics of all processes' images, or of each process's "own"
     compile: bool = False
     graphs: bool = False  # CUDA graphs, for adversarial training on one GPU
     workers: int = 2  # processes that decode streamed images
     threads: int = 0  # of this process; 0: as many as torch chooses
     processes: Processes = field(default_factory=Processes)
 
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Context: convolutions and matrix products in the chosen precision, losses and norms in float32."""
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype=dtype)
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Context: convolutions and matrix products in the chosen precision, losses and norms in float32.
+
+        BatchNorm uses the images of all processes, unless `batchnorm` is "own".
+        """
+        with contextlib.ExitStack() as contexts:
+            if self.precision != "fp32":
+                dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+                contexts.enter_context(torch.autocast(self.device.type, dtype=dtype))
+            if self.batchnorm == "synced" and self.processes.count > 1:
+                contexts.enter_context(SyncedBatchNorm(self.processes))
+            yield
 
     def applied(self) -> contextlib.AbstractContextManager[None]:
         """Apply the settings for threads, allocator and cuDNN inside, and restore them afterwards.
@@ -81,7 +90,8 @@ class Engine:
             words += [kept[self.allocator], f"{threads} thread{'s' if threads > 1 else ''}"]
         words += ["compiled"] if self.compile else []
         words += ["CUDA graphs"] if self.graphs else []
-        words += [f"{self.processes.count} processes"] if self.processes.count > 1 else []
+        if self.processes.count > 1:
+            words += [f"{self.processes.count} processes", f"{self.batchnorm} BatchNorm statistics"]
         return ", ".join(words)
 
 
@@ -91,8 +101,9 @@ def choose(
     """Choose an engine. Changes nothing in this process; see `Engine.applied`.
 
     `device` "auto" is a GPU if there is one; `precision` "auto" is bf16 if the processor multiplies it in
-    hardware, else fp32. `settings` are `memory_format`, `optimizer`, `allocator`, `threads`, `workers`,
-    `compile` and `graphs`. If a launcher started several processes, they connect here. Raises `UsageError`.
+    hardware, else fp32. `settings` are `memory_format`, `optimizer`, `allocator`, `batchnorm`, `threads`,
+    `workers`, `compile` and `graphs`. If a launcher started several processes, they connect here. Raises
+    `UsageError`.
     """
     if wrong := misfit(choose, {"device": device, "precision": precision}):
         raise UsageError(wrong)
@@ -111,7 +122,10 @@ def choose(
         values["allocator"] = (
             "keep" if chosen.type == "cpu" and platform.libc_ver()[0] == "glibc" else "default"
         )
+    if values["compile"] and values["batchnorm"] == "synced":
+        raise UsageError("compiled networks can't sync BatchNorm: compile or batchnorm=synced, not both")
     defaults = {"memory_format": "channels-last", "optimizer": "fused"}
+    defaults["batchnorm"] = "own" if values["compile"] else "synced"
     for name, value in defaults.items():
         values[name] = value if values[name] == "auto" else values[name]
     return Engine(chosen, precision, processes=processes, **values)

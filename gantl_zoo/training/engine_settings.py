@@ -12,6 +12,7 @@ MAXIMUM = 1024  # threads or workers
 COUNTS = {"threads": 0, "workers": 2}  # threads 0: as many as torch chooses
 CHOICES: dict[str, tuple[object, ...]] = {
     "allocator": ("auto", "keep", "default"),
+    "batchnorm": ("auto", "synced", "own"),
     "compile": (False, True),
     "graphs": (False, True),
     "memory_format": ("auto", "channels-last", "contiguous"),

@@ -39,8 +39,12 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch that is the same in all processes."""
-        return batch.chunk(self.count)[self.rank]
+        """This process's part of a batch that is the same in all processes: every `count`-th element.
+
+        So the rounds of gradient accumulation, and interleaved groups such as those of StyleGAN2's
+        discriminator, have the same images in any number of processes.
+        """
+        return batch[self.rank :: self.count]
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the processes, with one message for all tensors."""

@@ -67,8 +67,8 @@ class Recipe:
     `precision`: number format of the computation: auto, fp32, bf16 or fp16. auto is bf16 if the processor
     multiplies it in hardware.
     `device`: where to train: auto, cpu, cuda, cuda:1 or mps. auto is a GPU if there is one.
-    `engine_config`: settings of the engine that are otherwise chosen automatically: allocator, compile,
-    graphs, memory_format, optimizer, threads, workers.
+    `engine_config`: settings of the engine that are otherwise chosen automatically: allocator,
+    batchnorm, compile, graphs, memory_format, optimizer, threads, workers.
     `skip_limit`: number of consecutive skipped steps (gradients were not finite) after which the run rolls
     back to its last checkpoint with half the learning rate.
     `rollback_limit`: number of roll-backs after which a run stops.

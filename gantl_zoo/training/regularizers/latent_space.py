@@ -17,6 +17,7 @@ from gantl_zoo.errors import UsageError
 from gantl_zoo.registry import arguments
 from gantl_zoo.strategy.base import Batch
 from gantl_zoo.training.critic import Critic, full
+from gantl_zoo.training.processes import ALONE, Processes
 from gantl_zoo.training.regularizers.base import Regularizer
 from gantl_zoo.training.regularizers.gradient import TINY
 
@@ -55,7 +56,7 @@ class PathLength(Regularizer):
             return {}
         with torch.autocast(batch.noise.device.type, enabled=False):
             lengths = self.lengths(batch)  # (n,)
-            self.follow(lengths)
+            self.follow(lengths, critic.processes)
             return {"path-length": (lengths - self.mean).square().mean() * (self.weight * self.every)}
 
     def lengths(self, batch: Batch) -> Tensor:
@@ -74,10 +75,12 @@ class PathLength(Regularizer):
         return (mean + TINY).sqrt()  # whose own gradient is finite where all slopes are zero
 
     @torch.no_grad()
-    def follow(self, lengths: Tensor) -> None:
-        """Update the running mean. Training averages it over the processes after each step."""
+    def follow(self, lengths: Tensor, processes: Processes = ALONE) -> None:
+        """Update the running mean from this process's norms (n,)."""
+        mean = lengths.mean()
+        processes.average([mean])
         self.updates += 1
-        self.mean += (1 / self.updates).clamp(min=self.decay) * (lengths.mean() - self.mean)
+        self.mean += (1 / self.updates).clamp(min=self.decay) * (mean - self.mean)
 
 
 class StyleMixing(Regularizer):

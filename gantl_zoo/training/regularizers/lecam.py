@@ -8,6 +8,7 @@ from torch import Tensor
 from gantl_zoo.registry import arguments
 from gantl_zoo.strategy.base import Batch
 from gantl_zoo.training.critic import Critic
+from gantl_zoo.training.processes import ALONE, Processes
 from gantl_zoo.training.regularizers.base import Regularizer
 
 
@@ -35,14 +36,16 @@ class LeCam(Regularizer):
 
     def discriminator(self, critic: Critic, batch: Batch) -> dict[str, Tensor]:
         real, fake = critic.latest(batch.real, batch.fake.detach())
-        self.follow(real, fake)
+        self.follow(real, fake, critic.processes)
         distance = (real - self.fake).square().mean() + (fake - self.real).square().mean()
         return {"lecam": self.weight * distance}
 
     @torch.no_grad()
-    def follow(self, real: Tensor, fake: Tensor) -> None:
-        """Update the moving averages. Training averages them over the processes after each step."""
+    def follow(self, real: Tensor, fake: Tensor, processes: Processes = ALONE) -> None:
+        """Update the moving averages from this process's logits (N, …) of real and of fake images."""
+        means = torch.stack([real.mean(), fake.mean()])
+        processes.average([means])
         self.updates += 1
         speed = (1 / self.updates).clamp(min=1 - self.decay)
-        self.real += speed * (real.mean() - self.real)
-        self.fake += speed * (fake.mean() - self.fake)
+        self.real += speed * (means[0] - self.real)
+        self.fake += speed * (means[1] - self.fake)
