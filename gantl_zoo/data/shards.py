@@ -118,10 +118,10 @@ class Shards(Archive):
         """
         known = {*TRAIN, *TESTS}
         words = {name: [w for w in WORDS.findall(name.lower()) if w in known] for name in self.places}
-        kinds = {found[-1] for found in words.values() if found}
+        kinds = {some[-1] for some in words.values() if some}
         if kinds.isdisjoint(TRAIN) or kinds.isdisjoint(TESTS) or known & self.tops:
             return {}
-        return {name: found[-1] if found else Path(name).stem for name, found in words.items()}
+        return {name: some[-1] if some else Path(name).stem for name, some in words.items()}
 
     @property
     def tops(self) -> set[str]:

@@ -118,19 +118,19 @@ class Evaluator:
 
     def results(self, samples: Images) -> list[Result]:
         """The results of the evaluator's own metrics."""
-        fake, found = self.extract(samples), list[Result]()
+        fake, measured = self.extract(samples), list[Result]()
         for name, metric in self.chosen.items():
             real = self.references(metric)
             if name not in self.floors:
                 self.floors[name] = self.floor(metric, real, self.training)
             part = self.as_many(metric, fake, real)
             values = metric.measure(part, real.real, self.training)
-            found += results(metric, values, self.floors[name], self.how(metric, len(part)))
+            measured += results(metric, values, self.floors[name], self.how(metric, len(part)))
         if any(metric.by_class for metric in self.chosen.values()):
             lenient = self.quick or AUTO in self.metrics
             for label, name in by_class(fake, self.real, self.held_out.classes, lenient):
-                found += self.of_class(label, name, fake)
-        return found
+                measured += self.of_class(label, name, fake)
+        return measured
 
     def as_many(self, metric: Metric, fake: Features, real: References) -> Features:
         """The samples, or as many as the floor has images if the metric depends on the number."""
