@@ -32,12 +32,12 @@ def entries(data: str, image_size: int, data_root: str | Path | None) -> list[En
     Of copies only the first one counts, so that none is drawn while another one is held out.
     """
     if Path(data).exists() and not is_name(data):
-        contents = of_files(Path(data))
+        every = of_files(Path(data))
     else:
         parts = [load(data, split=split, image_size=image_size, root=data_root) for split in SPLITS]
-        contents = [pair for part in parts for pair in of_images(part)]
+        every = [pair for part in parts for pair in of_images(part)]
     different: dict[bytes, Entry] = {}
-    for content, entry in contents:
+    for content, entry in every:
         different.setdefault(content, entry)
     return list(different.values())
 
@@ -48,12 +48,12 @@ def of_files(source: Path) -> list[tuple[bytes, Entry]]:
     read = reader(source)
     laid_out = layout(source, images, tables, read)
     hashed = hashes(source, list(laid_out.paths))
-    entries: list[tuple[bytes, Entry]] = []
+    pairs: list[tuple[bytes, Entry]] = []
     for number, name in enumerate(sorted(laid_out.paths)):
         folder = laid_out.labels.get(name, "")
         path = PurePosixPath(folder, f"{number:06}{PurePosixPath(name).suffix}")
-        entries.append((hashed[name], (str(path), partial(read, name))))
-    return entries
+        pairs.append((hashed[name], (str(path), partial(read, name))))
+    return pairs
 
 
 def of_images(images: ImageData) -> list[tuple[bytes, Entry]]:
@@ -64,13 +64,13 @@ def of_images(images: ImageData) -> list[tuple[bytes, Entry]]:
         sheet(images.images[number : number + 1].numpy(), 1, scale=1).save(file, "png")
         return file.getvalue()
 
-    entries: list[tuple[bytes, Entry]] = []
+    pairs: list[tuple[bytes, Entry]] = []
     for number in range(len(images)):
         folder = "" if images.labels is None else images.classes[int(images.labels[number])]
         path = PurePosixPath(folder, f"{images.split}{number:06}.png")
         content = images.images[number : number + 1].numpy().tobytes()
-        entries.append((content, (str(path), partial(png, number))))
-    return entries
+        pairs.append((content, (str(path), partial(png, number))))
+    return pairs
 
 
 def drawn(

@@ -118,10 +118,10 @@ class Shards(Archive):
         """
         known = {*TRAIN, *TESTS}
         words = {name: [w for w in WORDS.findall(name.lower()) if w in known] for name in self.places}
-        kinds = {splits[-1] for splits in words.values() if splits}
+        kinds = {some[-1] for some in words.values() if some}
         if kinds.isdisjoint(TRAIN) or kinds.isdisjoint(TESTS) or known & self.tops:
             return {}
-        return {name: splits[-1] if splits else Path(name).stem for name, splits in words.items()}
+        return {name: some[-1] if some else Path(name).stem for name, some in words.items()}
 
     @property
     def tops(self) -> set[str]:

@@ -34,8 +34,8 @@ def imported(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Its format, name and SHA-256, the licence of its weights, and terms of use if its format has some.
     """
-    origins = (one.get("imported") for one in lineages(config))
-    return next((one for one in origins if isinstance(one, dict)), {})
+    files = (one.get("imported") for one in lineages(config))
+    return next((one for one in files if isinstance(one, dict)), {})
 
 
 def lineages(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
