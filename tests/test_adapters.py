@@ -201,12 +201,15 @@ def test_the_result_is_an_ordinary_model_that_names_its_adapters(base: gz.GAN, t
         ("mit", ("", ""), "mit"),
         ("mit", ("mit", ""), "mit"),
         ("", ("", ""), ""),
+        ("", ("mit", ""), ""),
+        ("", ("cc-by-nc-4.0", ""), "cc-by-nc-4.0"),
+        ("cc-by-nc-4.0", ("cc-by-nc-sa-4.0", ""), ""),
         ("mit", ("cc-by-4.0", ""), ""),
         ("cc-by-nc-4.0", ("mit", ""), "cc-by-nc-4.0"),
         ("mit", ("", "cc-by-nc-4.0"), "cc-by-nc-4.0"),
     ],
 )
-def test_a_blend_keeps_the_licence_that_all_state_or_the_strictest(
+def test_a_blend_has_the_licence_of_its_base_or_the_strictest(
     base: gz.GAN, base_licence: str, licences: tuple[str, ...], kept: str
 ) -> None:
     base.about["license"] = base_licence

@@ -124,9 +124,11 @@ def test_auto_is_resolved_logged_and_kept(gan: gz.GAN, images: ImageData, tmp_pa
     far = replace(images, images=255 - images.images.repeat(3, 1, 1, 1), labels=None)
     for few, chosen, config in ((20, "full", {}), (110, "freeze-d", {"first": 1})):
         data = images.few(few) if few == 20 else far.few(few)
-        made = gz.transfer(gz.load_model("dcgan-mnist"), data=data, strategy="auto", out=tmp_path, **settings)
+        made = gz.transfer(
+            gz.load_model("dcgan-mnist"), data=data, strategy="auto", out=tmp_path / "runs", **settings
+        )
         assert (made.lineage["strategy"], made.lineage["strategy_config"]) == (chosen, config)
-        run = max(tmp_path.iterdir())
+        run = max((tmp_path / "runs").iterdir())
         assert (
             run.name.endswith(f"-{chosen}")
             and f"strategy auto: {few} images" in (run / "log.txt").read_text()
@@ -146,8 +148,8 @@ def test_a_source_of_another_size_is_measured_as_it_is(images: ImageData, tmp_pa
     coloured = replace(large, images=large.images.expand(-1, 3, -1, -1).contiguous())
     assert novelty(gan, large) < 0.3 and novelty(gan, coloured) < 0.3
     settings: Any = {k: v for k, v in TINY.items() if "config" not in k} | {"steps": 1}
-    made = gz.transfer(gan, data=coloured, image_size=56, strategy="auto", out=tmp_path, **settings)
-    (run,) = tmp_path.iterdir()
+    made = gz.transfer(gan, data=coloured, image_size=56, strategy="auto", out=tmp_path / "runs", **settings)
+    (run,) = (tmp_path / "runs").iterdir()
     far = float(
         (run / "log.txt").read_text(encoding="utf-8").partition(" standard deviations from")[0].split()[-1]
     )

@@ -287,7 +287,9 @@ def test_two_workers_compute_full_batches_at_once(gan: gz.GAN) -> None:
         assert len(source.batches) == 1
         waiting.append(later(lambda: service.get("/generate?seeds=19-22")))
         service.wait("images_waiting", 3)
+        deadline = time.monotonic() + 30
         while len(source.batches) < 2:
+            assert time.monotonic() < deadline, "no second batch"
             time.sleep(0.01)
         source.go.set()
         assert all(one.result()[0] == 200 for one in waiting)

@@ -64,7 +64,7 @@ def test_pages_from_outside_of_the_guide_have_links_that_lead_somewhere(tmp_path
 def test_contents_have_every_page_of_the_guide_once() -> None:
     index = links.rewritten((DOCS / "index.md").read_text(), DOCS / "index.md", "index")
     above = pages.contents(index)
-    parents = {*pages.of_the_guide(DOCS), *pages.MADE_BELOW}
+    parents = {*pages.of_the_guide(DOCS), *pages.GENERATED_BELOW}
     listed = re.findall(r"^/(.+)$", above, re.M) + [page for one in parents for page in pages.children(one)]
     assert len(listed) == len(set(listed))
     assert {*pages.of_the_guide(DOCS), "generated/tour", "generated/models/dcgan-faces"} <= set(listed)

@@ -104,7 +104,7 @@ def test_the_application_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         threes = sample(0, 1, 1.0, gan.classes[3])[0][0]
         assert threes.tobytes() == gan.sample(1, seed=0, labels=3)[0].resize((28 * scale,) * 2, 0).tobytes()
     assert len(sample(0, 10_000, 1.0, "")) == 64
-    assert [text for _, text in sample(None, None, 1.0, "")] == ["seed 0"]  # fields that are empty
+    assert [text for _, text in sample(None, None, None, "")] == ["seed 0"]  # fields that are empty
     assert sample(1 << 32, 2, 1.0, "")[0][1] == f"seed {2**32 - 64}"
 
 

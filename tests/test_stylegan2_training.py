@@ -88,7 +88,7 @@ class Term(nn.Module):
         torch.manual_seed(1)
         part = PathLength(shrink=1).double()
         part.mean.fill_(0.3)
-        part.follow = lambda lengths: None  # type: ignore[method-assign]
+        part.follow = lambda *lengths: None  # type: ignore[method-assign]
         batch = batch_for(self.generator, self.noise, labels=self.labels)
         return part.generator(Critic(nn.Identity()), batch)["path-length"]
 

@@ -46,7 +46,7 @@ def sample(seed, count, truncation, label):
     count = max(1, min(MOST, int(count or 1)))  # an empty field is None
     seed = max(0, min(LAST, int(seed or 0)))
     labels = CLASSES.index(label) if label in CLASSES else None
-    images = gan.sample(count, seed=seed, truncation=float(truncation), labels=labels)
+    images = gan.sample(count, seed=seed, truncation=float(truncation or 1), labels=labels)
     scale = max(1, 128 // gan.image_shape[-1])
     shown = [image.resize((image.width * scale, image.height * scale), 0) for image in images]
     return [(image, f"seed {{number}}") for image, number in zip(shown, images.seeds)]
@@ -54,7 +54,7 @@ def sample(seed, count, truncation, label):
 
 with gr.Blocks(title=MODEL) as demo:
     gr.Markdown("# {title}")
-    gr.Markdown(f"[{{MODEL}}](https://huggingface.co/{{MODEL}}): each seed always gives the same image.")
+    gr.Markdown(f"[{{MODEL}}](https://huggingface.co/{{MODEL}}): a seed gives the same image each time.")
     with gr.Row():
         seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=LAST)
         count = gr.Slider(1, MOST, 16, step=1, label="Images")

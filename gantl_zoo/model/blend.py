@@ -97,8 +97,8 @@ class Blend:
         }
         classes = base.about.get("training", {}).get("classes")
         about: dict[str, Any] = {"lineage": lineage, "training": {"classes": classes} if classes else {}}
-        all_about = [base.about, *(adapter.about for adapter, _ in self.added)]
-        licence = common_licence(str(one.get("license", "")) for one in all_about)
+        adapters = [str(adapter.about.get("license", "")) for adapter, _ in self.added]
+        licence = common_licence(str(base.about.get("license", "")), adapters)
         return about | ({"license": licence} if licence else {})
 
 
@@ -112,14 +112,17 @@ def blend_for(gan: GAN, adapter: Adapter) -> Blend:
     return blend
 
 
-def common_licence(stated: Iterable[str]) -> str:
-    """The licence of what comes from works of these licences, "" for works that state none.
+def common_licence(base: str, adapters: Iterable[str]) -> str:
+    """The licence of a blend of works with these licences, "" for a work that states none.
 
-    It is the one that all state, or else one for non-commercial use, which must not be dropped; else "".
+    It is the base's if no adapter states another one, or else the only one that is for non-commercial use,
+    because its terms must not be dropped; else "".
     """
-    known = list(dict.fromkeys(filter(None, stated)))
-    limits = [licence for licence in known if non_commercial(licence)]
-    return next(iter(limits or known)) if limits or len(known) == 1 else ""
+    known = set(filter(None, [base, *adapters]))
+    limits = {licence for licence in known if non_commercial(licence)}
+    if limits:
+        return limits.pop() if len(limits) == 1 else ""
+    return base if known == {base} else ""
 
 
 def entry(adapter: Adapter, weight: float) -> dict[str, Any]:

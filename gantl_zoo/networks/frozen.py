@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+# layers that use their weight as it is; others, such as timm's StdConv2d, compute with it first
+PLAIN = ("Conv2d", "Conv2dSame")
+
 
 class FrozenPyramid:
     """Maps images (N, C, H, W) in [-1, 1] to the feature maps of a frozen backbone, fine to coarse.
@@ -56,7 +59,7 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
         fold_norms(network, images[:1].detach().float())
         replace_layers(network)
         for module in network.modules():
-            if isinstance(module, (nn.Conv2d, DepthwiseConv2d)):
+            if type(module).__name__ in (*PLAIN, "DepthwiseConv2d"):
                 module.to(dtype)
         return network.to(memory_format=torch.channels_last)
 
@@ -149,7 +152,7 @@ class DepthwiseConv2d(nn.Module):
         """Whether kernel, stride and padding are square numbers, without dilation."""
         pairs = [conv.kernel_size, conv.stride, conv.dilation]
         square = all(pair[0] == pair[1] for pair in pairs) and conv.dilation[0] == 1
-        plain = type(conv).__name__ in ("Conv2d", "Conv2dSame") and conv.padding_mode == "zeros"
+        plain = type(conv).__name__ in PLAIN and conv.padding_mode == "zeros"
         padding = conv.padding
         return square and plain and not isinstance(padding, str) and padding[0] == padding[1]
 

@@ -122,7 +122,7 @@ class Batcher:
         return batch
 
     async def run(self) -> None:
-        """Compute batches for ever. Beside a running batch, another one starts only if it is full."""
+        """Compute batches for ever. Beside a running batch, another one starts only if 16 images wait."""
         while True:
             least = CHUNK if self.running else 1
             if len(self.running) == self.workers or len(self.waiting) < least:

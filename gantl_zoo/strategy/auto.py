@@ -172,7 +172,8 @@ def statistics(gan: GAN, count: int, blind: bool) -> Tensor:
         return measured()[0]
     networks = [one for one in (gan.generator, gan.discriminator) if one is not None]
     device = next(networks[0].parameters()).device.type
-    key = ("statistics of samples", VERSION, gan.parts, [digest(one.state_dict()) for one in networks])
+    versions = VERSION, gan.config()["requires"]  # of this package and of plug-ins
+    key = ("statistics of samples", versions, gan.parts, [digest(one.state_dict()) for one in networks])
     return kept((*key, count, SEED, blind, device), measured)[0]
 
 

@@ -63,10 +63,11 @@ def mean_and_variance(features: Tensor, processes: Processes) -> tuple[Tensor, T
     """The mean (K,) and the variance (K,) of features (N, K, …) of all processes, in float32 or float64."""
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     variance, mean = torch.var_mean(features, [0, *range(2, features.dim())], correction=0)
-    own = torch.stack([mean, variance + mean.square()])  # the first and the second moment
-    total: Tensor = Total.apply(own, processes)
-    mean, square = total / processes.count
-    return mean, (square - mean.square()).clamp_min(0)  # the difference may be rounded below 0
+    place = torch.arange(processes.count, device=mean.device) == processes.rank
+    own = torch.stack([mean, variance]) * place[:, None, None].to(mean.dtype)  # (P, 2, K), others' rows are 0
+    means, variances = Total.apply(own, processes).unbind(1)  # (P, K) each, of P processes
+    mean = means.mean(0)
+    return mean, (variances + (means - mean).square()).mean(0)
 
 
 @torch.no_grad()

@@ -171,7 +171,7 @@ def _states(contents: Contents) -> dict[str, dict[str, Tensor]]:
 
 def frozen_backbones(network: nn.Module) -> dict[str, nn.Module]:
     """The frozen backbones in a network, by name. A resumed run loads them from where they come from."""
-    parts = [(name, part) for name, part in network.named_modules() if getattr(part, "freeze", False)]
+    parts = [(name, part) for name, part in network.named_modules() if getattr(part, "freeze", False) is True]
     backbones = {f"{name}.backbone".lstrip("."): getattr(part, "backbone", None) for name, part in parts}
     return {name: part for name, part in backbones.items() if isinstance(part, nn.Module)}
 

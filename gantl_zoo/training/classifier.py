@@ -187,10 +187,9 @@ def logits_of(backbone: nn.Module, data: ImageData, engine: Engine | None = None
     `engine` says in which precision they are computed; without one it is that of the weights.
     """
     device, network = next(backbone.parameters()).device, evaluating(backbone)
-    precision = contextlib.nullcontext() if engine is None else engine.autocast()
     chunks = []
     for part in torch.arange(len(data)).split(PART):  # type: ignore[no-untyped-call]
-        with precision:
+        with engine.autocast() if engine else contextlib.nullcontext():
             chunks.append(network(to_float(data.images[part].to(device))).float().cpu())
     return torch.cat(chunks)
 

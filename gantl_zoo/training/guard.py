@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gantl_zoo.training.checkpoint import frozen_backbones
 from gantl_zoo.training.parts import Run, at_once
 from gantl_zoo.training.processes import Processes
 from gantl_zoo.training.step import Player
@@ -87,8 +87,7 @@ def changing(modules: Sequence[nn.Module]) -> list[Tensor]:
 
     A write, also of the same values, would let `FrozenPyramid` copy its backbone again in each step.
     """
-    parts = [part for module in modules for part in module.modules() if getattr(part, "freeze", False)]
-    backbones: list[Any] = [part.backbone for part in parts if hasattr(part, "backbone")]
+    backbones = [backbone for module in modules for backbone in frozen_backbones(module).values()]
     frozen = {id(buffer) for backbone in backbones for buffer in backbone.buffers()}
     buffers = [buffer for module in modules for buffer in module.buffers()]
     return [b for b in buffers if b.is_floating_point() and id(b) not in frozen]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.data import Stream, to_float
+from gantl_zoo.data.memory import free_memory
 from gantl_zoo.networks.base import blocks
 from gantl_zoo.training.augment.base import Augment
 from gantl_zoo.training.batches import Batches
@@ -21,6 +22,7 @@ from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.recipe import Recipe
 
 LIMIT = 1 << 30  # bytes of the features of all images
+SHARE = 4  # the features may take a quarter of the free memory
 PART = 64  # images that are computed together, so that the features don't depend on the order of the images
 USES = 2  # the fewest steps per image for which it is worthwhile
 
@@ -33,7 +35,7 @@ class Table:
         self.state, self.done = versions(network), {0}
         first = self.part(0)
         size = sum(one[0].numel() * one.element_size() for one in first)
-        self.fits = size * len(pixels) <= LIMIT
+        self.fits = size * len(pixels) <= min(LIMIT, free_memory() // SHARE)
         self.maps = [one.new_empty(len(pixels), *one.shape[1:]) for one in first] if self.fits else []
         self.fill(0, first)
 

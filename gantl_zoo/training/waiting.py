@@ -12,8 +12,8 @@ SPINS = "10000"  # libgomp's own 300,000 keep a core busy for milliseconds
 def wait_briefly() -> None:
     """Let a thread that waits for others sleep soon, so that a run shares the processor with other programs.
 
-    For this process and its children, with libgomp, which torch's packages for Linux bring. Without effect
-    once torch is imported; a setting in the environment wins.
+    This holds for this process and its children, if torch uses libgomp, as its packages for Linux do. It has
+    no effect once torch is imported. A setting in the environment wins.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in VARIABLES):
         os.environ["GOMP_SPINCOUNT"] = SPINS

@@ -6,6 +6,7 @@ the same answers to all questions are computed alike.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ COMPARISONS = ("lt", "le", "eq", "ne", "gt", "ge")
 OTHERS = ("add", "sub", "mul", "truediv", "pow", "and", "or", "xor", "lshift", "rshift")
 CONVERSIONS: dict[str, Callable[..., Any]] = {
     "int": int, "float": float, "index": operator.index, "hash": hash, "neg": operator.neg, "abs": abs,
-    "round": round,
+    "round": round, "trunc": math.trunc, "format": format, "divmod": divmod,
 }  # fmt: skip
 Path = tuple[tuple[str, int], ...]  # from the step to a number: remainders ("mod") and quotients ("floordiv")
 

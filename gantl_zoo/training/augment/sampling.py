@@ -1,7 +1,7 @@
 """Sampling images at other places, as a differentiable function of the images.
 
-PyTorch's `grid_sample` has no second derivative, which R1 needs. It is linear in the images, so that all
-derivatives are itself or its transpose.
+PyTorch's `grid_sample` has no second derivative, which R1 needs. It is linear in the images, so its
+derivatives are the function itself and its transpose.
 
 N batch, C channels, H, W size of the images; h, w that of the result.
 """
