@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from gantl_zoo.runs.execute import execute, folder_of
 from gantl_zoo.runs.train import prepare_train
 from gantl_zoo.runs.transfer import prepare_transfer
 from gantl_zoo.training import applied, engine
-from gantl_zoo.training.waiting import SPINS, VARIABLES, wait_briefly
 
 Calls = list[tuple[int, ...]]
 
@@ -122,28 +118,3 @@ def test_a_run_under_the_callers_modes_is_the_run_without(
         finally:
             torch.set_default_dtype(torch.float32)
     assert torch.equal(plain.generate(2), made.generate(2))
-
-
-VERSION = """
-import os, sys
-from gantl_zoo.cli.app import main
-try: main(["--version"])
-except SystemExit: print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
-"""
-
-
-@pytest.mark.parametrize(
-    ("given", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
-)
-def test_the_command_line_lets_waiting_threads_sleep(given: dict[str, str], spins: str | None) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | given
-    command = [sys.executable, "-c", VERSION]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == [str(spins), "False"]
-
-
-def test_waiting_is_not_changed_once_torch_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    wait_briefly()
-    assert not set(VARIABLES) & set(os.environ)

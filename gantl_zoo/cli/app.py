@@ -13,7 +13,6 @@ from gantl_zoo.cli import output
 from gantl_zoo.cli.command import group
 from gantl_zoo.cli.help import metavar
 from gantl_zoo.errors import UsageError, ZooError, closest
-from gantl_zoo.training.waiting import wait_briefly
 
 EPILOG = """Examples:
 
@@ -122,7 +121,6 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     output.guard()
-    wait_briefly()
     if COMPLETE in os.environ:
         completions()
     try:

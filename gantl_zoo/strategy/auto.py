@@ -66,8 +66,8 @@ AIDED = {"backbone": IMAGENET, "width": 16}
 #   is best with 10 images and with 1,000 and more, and `full` with 100.
 # - Letters (0.67): `l2-sp` is best with 10 images.
 # - Faces in colour (0.96): `full` is best with 10 and 35 images.
-# - Drawings and cut-out photographs in colour (0.78 to 1.3), 100 images, one seed: `vision-aided` on ImageNet
-#   features is best or nearly so, and its photographs look best. Without them it is `full`.
+# - Drawings and cut-out photographs in colour (0.78 to 1.3), 100 images, one or two seeds: `vision-aided` on
+#   ImageNet features is best or nearly so, and its photographs look best. Without them it is `full`.
 # - Clothes (1.2): `full` equals the best with 10 images.
 # - Elsewhere `freeze-d` with one frozen block is best or equals the best.
 # The limits between these cases are guesses.
