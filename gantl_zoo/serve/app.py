@@ -64,12 +64,12 @@ def application(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        worker = asyncio.create_task(service.batcher.run())
+        worker = asyncio.create_task(batcher.run())
         try:
             yield
         finally:
             worker.cancel()
-            service.batcher.threads.shutdown()
+            batcher.threads.shutdown()
 
     routes = [
         Route("/", page),
@@ -78,9 +78,8 @@ def application(
         Route("/metrics", metrics),
         Route("/openapi.json", openapi),
     ]
-    guards = (
-        [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)] if hosts else []
-    )
+    trusted: Any = {"allowed_hosts": list(hosts or []), "www_redirect": False}
+    guards = [Middleware(TrustedHostMiddleware, **trusted)] if hosts else []
     handlers: Any = {HTTPException: refused, Exception: failed}
     app = Starlette(routes=routes, middleware=guards, exception_handlers=handlers, lifespan=lifespan)
     app.state.service = service
