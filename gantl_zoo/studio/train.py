@@ -7,7 +7,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gantl_zoo.data import check_data
@@ -166,9 +166,11 @@ async def live_values(request: Request, view: RunView) -> dict[str, Any]:
 
 
 async def picture(request: Request) -> Response:
-    """A picture of a run."""
+    """A picture of a run, read at once: the run may replace it while it is sent."""
     names = request.path_params
-    return FileResponse(picture_in(studio_of(request).settings, names["name"], names["file"]))
+    path = picture_in(studio_of(request).settings, names["name"], names["file"])
+    content = await run_in_threadpool(path.read_bytes)
+    return Response(content, media_type=f"image/{path.suffix[1:]}")
 
 
 async def stop_run(request: Request) -> Response:
