@@ -9,6 +9,7 @@ import contextlib
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from gantl_zoo.training import applied
 from gantl_zoo.training.batchnorm import SyncedBatchNorm
 from gantl_zoo.training.engine_settings import PRECISIONS, check
 from gantl_zoo.training.processes import Processes, join
+from gantl_zoo.training.weight_gradients import WeightGradients
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Engine:
                 contexts.enter_context(torch.autocast(self.device.type, dtype=dtype))
             if self.batchnorm == "synced" and self.processes.count > 1:
                 contexts.enter_context(SyncedBatchNorm(self.processes))
+            if self.precision == "bf16" and self.device.type == "cpu" and not self.compile and has_amx():
+                contexts.enter_context(WeightGradients())
             yield
 
     def applied(self) -> contextlib.AbstractContextManager[None]:
@@ -135,6 +139,17 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)  # not in older versions of torch
     features = capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 in a unit of their own."""
+    return bool(capabilities().get("amx_bf16"))
+
+
+@cache
+def capabilities() -> dict[str, Any]:
+    """What the processor can do; empty in older versions of torch."""
+    read: Any = getattr(torch.cpu, "get_capabilities", dict)
+    return dict(read())
