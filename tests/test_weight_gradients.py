@@ -22,7 +22,7 @@ from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.weight_gradients import WeightGradients
 
 # side of the large map, kernel, stride, padding
-FORMS = [(9, 3, 2, 1), (5, 3, 1, 1), (8, 5, 2, 2), (7, 4, 2, 1), (6, 3, 3, 0)]
+FORMS = [(9, 3, 2, 1), (5, 3, 1, 1), (8, 5, 2, 2), (7, 4, 2, 1), (6, 3, 3, 0), (5, 1, 2, 0)]
 LEAVES = [
     ("conv", 64, 32, 8, {"kernel_size": 5, "stride": 2, "padding": 2}),
     ("conv", 32, 48, 4, {"kernel_size": 3, "padding": 1, "bias": False}),
@@ -35,14 +35,18 @@ def double(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
 
-@pytest.mark.parametrize("most", [MOST_WINDOWS, 100], ids=["whole", "in parts"])
+@pytest.mark.parametrize(
+    ("groups", "most"),
+    [(1, MOST_WINDOWS), (1, 100), (1, 0), (2, 0)],
+    ids=["whole", "parts", "torch", "groups"],
+)
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), FORMS)
 def test_gradients_are_those_of_the_formula(
-    side: int, kernel: int, stride: int, padding: int, most: int, monkeypatch: pytest.MonkeyPatch
+    side: int, kernel: int, stride: int, padding: int, groups: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convolution, "MOST_WINDOWS", most)
-    form = Geometry(kernel, stride, padding)
-    large, weight, bias = double(2, 3, side, side), double(4, 3, kernel, kernel), double(4)
+    form = Geometry(kernel, stride, padding, groups, product=most > 0)
+    large, weight, bias = double(2, 4, side, side), double(6, 4 // groups, kernel, kernel), double(6)
     small = form.apply(large, weight, None).detach().requires_grad_()
     for one, inputs, outputs in ((form, large, small), (form.opposite(large), small, large)):
         tensors = (inputs, weight) if one.transposed else (inputs, weight, bias)
@@ -52,19 +56,19 @@ def test_gradients_are_those_of_the_formula(
 
         torch.testing.assert_close(call(*tensors), one.apply(inputs, weight, bias if tensors[2:] else None))
         assert call(*tensors).shape == outputs.shape
-        assert gradcheck(call, tensors) and gradgradcheck(call, tensors)
+        assert gradcheck(call, tensors, fast_mode=True) and gradgradcheck(call, tensors, fast_mode=True)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets an entry for each weight gradient that is a matrix product."""
     calls: list[int] = []
-    usual = convolution.weight_gradient
+    usual = convolution.matrix_product
 
     def counting(*arguments: Any) -> Tensor:
         calls.append(1)
         return usual(*arguments)
 
-    monkeypatch.setattr(convolution, "weight_gradient", counting)
+    monkeypatch.setattr(convolution, "matrix_product", counting)
     return calls
 
 

@@ -1,16 +1,15 @@
-"""Convolutions whose weight gradient is a matrix product.
+"""`Convolution`: a convolution whose gradients of any order are convolutions and weight gradients.
 
-Where feature maps are 8×8 or smaller, oneDNN computes a weight gradient several times slower than a forward
-convolution, if the processor has AMX (benchmarks/README.md). A weight gradient is also the product of two
-matrices: the small map, and the windows of the large map below it.
+torch computes second derivatives of weights as convolutions with feature maps for kernels, group by group,
+which is slow. Here they are weight gradients again.
 
 A convolution maps the large feature map (N, C, H, W) to the small one (N, K, h, w); a transposed convolution
-maps the small one to the large one. Both have weights (K, C, k, k).
+maps the small one to the large one. Both have weights (K, C/g, k, k) with g groups.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,29 +20,43 @@ MOST_WINDOWS = 16_000_000  # numbers in memory at once
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a convolution without groups and dilation connects its feature maps."""
+    """How a convolution without dilation connects its feature maps.
+
+    `product`: whether the weight gradient is computed as a matrix product; there are no groups then.
+    """
 
     kernel: int
     stride: int
     padding: int
+    groups: int = 1
     transposed: bool = False
     output_padding: int = 0
+    product: bool = False
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """Stride, padding, dilation, whether it is transposed, output padding, groups."""
+        stride, padding, dilation, output_padding = (
+            (value, value) for value in (self.stride, self.padding, 1, self.output_padding)
+        )
+        return stride, padding, dilation, self.transposed, output_padding, self.groups
 
     def apply(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution or transposed convolution, (N, C, H, W) -> (N, K, h, w) or back."""
-        pairs = [(value, value) for value in (self.stride, self.padding, 1, self.output_padding)]
-        stride, padding, dilation, output_padding = pairs
-        result: Tensor = torch.ops.aten.convolution(
-            inputs, weight, bias, stride, padding, dilation, self.transposed, output_padding, 1
-        )
+        result: Tensor = torch.ops.aten.convolution(inputs, weight, bias, *self.settings)
         return result
+
+    @property
+    def down(self) -> Geometry:
+        """The convolution from the large map to the small one."""
+        return replace(self, transposed=False, output_padding=0)
 
     def opposite(self, inputs: Tensor) -> Geometry:
         """The convolution that maps gradients of the outputs to those of `inputs` (N, C, H, W)."""
         if self.transposed:
-            return Geometry(self.kernel, self.stride, self.padding)
+            return self.down
         left = (inputs.shape[2] + 2 * self.padding - self.kernel) % self.stride
-        return Geometry(self.kernel, self.stride, self.padding, True, left)
+        return replace(self, transposed=True, output_padding=left)
 
     def small(self, height: int, width: int) -> tuple[int, int]:
         """The small map's height and width, if those of the inputs are `height` and `width`."""
@@ -54,7 +67,7 @@ class Geometry:
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution with this weight gradient. Differentiable any number of times."""
+    """A convolution or transposed convolution. Differentiable any number of times."""
 
     @staticmethod
     def forward(context: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, form: Geometry) -> Tensor:
@@ -77,23 +90,22 @@ class Convolution(torch.autograd.Function):
 
 
 class WeightGradient(torch.autograd.Function):
-    """The weight gradient (K, C, k, k) of large (N, C, H, W) and small (N, K, h, w). Linear in both."""
+    """The weight gradient (K, C/g, k, k) of large (N, C, H, W) and small (N, K, h, w). Linear in both."""
 
     @staticmethod
     def forward(context: Any, large: Tensor, small: Tensor, form: Geometry) -> Tensor:
         context.save_for_backward(large, small)
         context.form = form
-        return weight_gradient(large, small, form)
+        return (matrix_product if form.product else weight_gradient)(large, small, form)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Any:
         (large, small), form = context.saved_tensors, context.form
-        down = Geometry(form.kernel, form.stride, form.padding)
         of_large = of_small = None
         if context.needs_input_grad[0]:
-            of_large = Convolution.apply(small, gradient, None, down.opposite(large))
+            of_large = Convolution.apply(small, gradient, None, form.down.opposite(large))
         if context.needs_input_grad[1]:
-            of_small = Convolution.apply(large, gradient, None, down)
+            of_small = Convolution.apply(large, gradient, None, form.down)
         return of_large, of_small, None
 
 
@@ -103,13 +115,28 @@ def executed(context: Any, number: int) -> bool:
     `needs_input_grad` only says whether it might be used.
     """
     node = context.next_functions[number][0]
-    if hasattr(node, "variable"):  # a leaf, about which autograd can't be asked
+    try:
+        return bool(torch._C._will_engine_execute_node(node))
+    except RuntimeError:  # it does not answer for a leaf whose gradient was asked for
         return True
-    return bool(torch._C._will_engine_execute_node(node))
 
 
 def weight_gradient(large: Tensor, small: Tensor, form: Geometry) -> Tensor:
-    """The weight gradient (K, C, k, k) of large (N, C, H, W) and small (N, K, h, w)."""
+    """The weight gradient (K, C/g, k, k) of large (N, C, H, W) and small (N, K, h, w), by torch."""
+    shape = (small.shape[1], large.shape[1] // form.groups, form.kernel, form.kernel)
+    like = large.new_empty(shape)  # only its shape is used
+    gradients: list[Tensor] = torch.ops.aten.convolution_backward(
+        small, large, like, None, *form.down.settings, [False, True, False]
+    )
+    return gradients[1]
+
+
+def matrix_product(large: Tensor, small: Tensor, form: Geometry) -> Tensor:
+    """The same without groups as one product: the small map times the windows of the large one.
+
+    Where maps are 8×8 or smaller and the processor has AMX, this is several times faster in bfloat16
+    (benchmarks/README.md).
+    """
     (count, channels, height, width), (_, outputs, *side) = large.shape, small.shape
     kernel, pad = form.kernel, form.padding
     padded = large.new_zeros(count, height + 2 * pad, width + 2 * pad, channels)

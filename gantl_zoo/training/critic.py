@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gantl_zoo.training.processes import ALONE, Processes
+from gantl_zoo.training.second_derivatives import SecondDerivatives
 
 
 @dataclass
@@ -58,7 +59,8 @@ class Critic:
         """The gradients ∂D/∂x (N, C, H, W) at each batch of images, differentiable, computed in float32."""
         with torch.autocast(batches[0].device.type, enabled=False):
             points = [full(images.detach().clone()).requires_grad_(True) for images in batches]
-            sums = [logits.sum() for logits in self.several(*points)]
+            with SecondDerivatives():
+                sums = [logits.sum() for logits in self.several(*points)]
             return torch.autograd.grad(sums, points, create_graph=True)
 
 

@@ -21,7 +21,7 @@ from gantl_zoo.training.batches import Batches
 from gantl_zoo.training.engine import Engine
 from gantl_zoo.training.recipe import Recipe
 
-LIMIT = 1 << 30  # bytes of the features of all images
+LIMIT = 4 << 30  # bytes of the features of all images
 SHARE = 4  # the features may take a quarter of the free memory
 PART = 64  # images that are computed together, so that the features don't depend on the order of the images
 USES = 2  # the fewest steps per image for which it is worthwhile
