@@ -147,11 +147,15 @@ def matrix_product(large: Tensor, small: Tensor, form: Geometry) -> Tensor:
     )
     values = small.permute(0, 2, 3, 1)
     part = max(1, MOST_WINDOWS // windows[0].numel())  # images
-    exact = torch.promote_types(large.dtype, torch.float32)
-    total: Any = 0
+    total: Any = None
     for some, those in zip(torch.split(windows, part), torch.split(values, part), strict=True):
         matrix = some.reshape(-1, kernel * kernel * channels)  # (N·h·w, k·k·C), copied
         product = those.reshape(-1, outputs).t().contiguous() @ matrix  # (K, k·k·C)
-        total = total + product.to(exact)
+        if part >= count:
+            total = product
+        elif total is None:
+            total = product.to(torch.promote_types(product.dtype, torch.float32))
+        else:
+            total += product
     gradient: Tensor = total.to(large.dtype).view(outputs, kernel, kernel, channels)
     return gradient.permute(0, 3, 1, 2)
