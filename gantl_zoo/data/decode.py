@@ -165,7 +165,8 @@ def _loaded(content: bytes, least: int | None, size: list[tuple[int, int]] | Non
 def flattened(image: Picture, grey: bool | None = None) -> Flat:
     """Turn an image upright, blend it with white, and convert it to 8 bits, grey or RGB.
 
-    `grey` says what the file stores if Pillow's mode doesn't show it (`stored_grey`).
+    `grey` says what the file stores if Pillow's mode doesn't show it (`stored_grey`). The picture may be
+    `image` itself.
     """
     kind, transparent = image.format, False
     grey = bool(grey) or image.mode in GREY or image.mode.startswith("I;16")
@@ -174,7 +175,8 @@ def flattened(image: Picture, grey: bool | None = None) -> Flat:
     image = eight_bits(image, kind)
     if image.has_transparency_data:
         image, transparent = _over_white(image, kind)
-    image = image.convert("L" if grey else "RGB")
+    if image.mode != (mode := "L" if grey else "RGB"):
+        image = image.convert(mode)  # which copies in any case
     if palette and not grey and is_grey(image):
         image = image.getchannel(0)
     return Flat(image, transparent)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +18,7 @@ from gantl_zoo.errors import DataError
 
 Result = TypeVar("Result")
 CHUNK = 256  # images that are decoded ahead, at most
+AHEAD = 2  # parts of them for each thread
 CORRUPT_LIMIT = 0.05  # a larger share of unreadable images is an error
 DARK = 64  # 16-bit images whose upper bytes are all below this probably hold fewer bits
 
@@ -103,7 +107,10 @@ def decode_all(
 def each(
     read: Callable[[str], bytes], names: list[str], make: Callable[[bytes], Result], one: int
 ) -> Iterator[tuple[str, Result | Exception]]:
-    """Yield each name with `make` of its content, or with the error. Threads read some files ahead."""
+    """Yield each name with `make` of its content, or with the error. Threads read some files ahead.
+
+    Pillow's warnings are suppressed from the first to the last.
+    """
 
     def attempt(name: str) -> Result | Exception:
         try:
@@ -111,13 +118,20 @@ def each(
         except Exception as error:  # damaged files make Pillow, zipfile and zlib raise anything
             return error
 
-    step = min(CHUNK, max(8, memory_limit() // max(1, one)))
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), step):
-            chunk = names[start : start + step]
-            with quiet():
-                results = list(pool.map(attempt, chunk))
-            yield from zip(chunk, results, strict=True)
+    def attempts(part: list[str]) -> list[Result | Exception]:
+        return [attempt(name) for name in part]
+
+    threads = os.cpu_count() or 1
+    step = min(CHUNK, max(8, memory_limit() // max(1, one)))  # images in memory
+    size = max(1, step // (AHEAD * threads))  # of a part: large ones wait less for each other
+    parts = (names[start : start + size] for start in range(0, len(names), size))
+    with ThreadPoolExecutor(threads) as pool, quiet():
+        waiting = deque((part, pool.submit(attempts, part)) for part in islice(parts, AHEAD * threads))
+        while waiting:
+            part, result = waiting.popleft()
+            results = result.result()
+            waiting.extend((part, pool.submit(attempts, part)) for part in islice(parts, 1))
+            yield from zip(part, results, strict=True)
 
 
 def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:

@@ -116,6 +116,7 @@ def reader_of(report: DataReport) -> Callable[[str], Flat]:
     def from_file(name: str) -> Flat:
         content = read(name)
         with quiet(), opened(content) as image:
-            return flattened(image, stored_grey(image, content))
+            flat = flattened(image, stored_grey(image, content))
+            return flat._replace(picture=flat.picture.copy())  # which outlives the file
 
     return from_file
