@@ -86,14 +86,19 @@ def test_a_step_on_the_gpu_is_the_step_on_the_cpu(name: str, images: ImageData) 
         for module in trainer.gan.generator.modules():  # random maps of noise differ between devices
             if getattr(module, "noise", "") == "random":
                 module.noise = "const"
+        players, gradients = {one.role: one for one in trainer.contents.players}, list[Tensor]()
+
+        def keep(phase: str, players: Any = players, gradients: list[Tensor] = gradients) -> None:
+            gradients += [p.grad.cpu() for p in players[phase].parameters if p.grad is not None]
+
+        trainer.strategy.on_gradients = keep  # type: ignore[method-assign]
         with training_modes(), seeded(0), trainer.engine.applied():
             trainer.begin(0)
             losses = train_step(trainer.game, real.to(device), noise.to(device), 0)
-        players = trainer.contents.players
-        gradients = [p.grad.cpu() for player in players for p in player.parameters if p.grad is not None]
         results.append(({name: float(loss) for name, loss in losses.items()}, gradients))
     (cpu_losses, cpu), (gpu_losses, gpu) = results
     assert gpu_losses == pytest.approx(cpu_losses, rel=1e-3)
+    assert cpu
     for one, other in zip(cpu, gpu, strict=True):
         assert torch.allclose(one, other, rtol=1e-2, atol=1e-4 * max(1.0, float(one.abs().max())))
 

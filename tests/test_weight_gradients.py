@@ -17,13 +17,13 @@ import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import seeded
 from gantl_zoo.training import convolution, engine
-from gantl_zoo.training.convolution import MOST_WINDOWS, Convolution, Geometry
+from gantl_zoo.training.convolution import MOST_NUMBERS, Convolution, Geometry
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.weight_gradients import WeightGradients
 
 # side of the large map, kernel, stride, padding
 FORMS = [(9, 3, 2, 1), (5, 3, 1, 1), (8, 5, 2, 2), (7, 4, 2, 1), (6, 3, 3, 0), (5, 1, 2, 0)]
-LEAVES = [
+LAYERS = [
     ("conv", 64, 32, 8, {"kernel_size": 5, "stride": 2, "padding": 2}),
     ("conv", 32, 48, 4, {"kernel_size": 3, "padding": 1, "bias": False}),
     ("up", 32, 64, 8, {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}),
@@ -37,14 +37,14 @@ def double(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("groups", "most"),
-    [(1, MOST_WINDOWS), (1, 100), (1, 0), (2, 0)],
+    [(1, MOST_NUMBERS), (1, 100), (1, 0), (2, 0)],
     ids=["whole", "parts", "torch", "groups"],
 )
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), FORMS)
 def test_gradients_are_those_of_the_formula(
     side: int, kernel: int, stride: int, padding: int, groups: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution, "MOST_WINDOWS", most)
+    monkeypatch.setattr(convolution, "MOST_NUMBERS", most)
     form = Geometry(kernel, stride, padding, groups, product=most > 0)
     large, weight, bias = double(2, 4, side, side), double(6, 4 // groups, kernel, kernel), double(6)
     small = form.apply(large, weight, None).detach().requires_grad_()
@@ -72,7 +72,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-@pytest.mark.parametrize(("kind", "inputs", "outputs", "side", "settings"), LEAVES)
+@pytest.mark.parametrize(("kind", "inputs", "outputs", "side", "settings"), LAYERS)
 def test_layers_in_bfloat16_have_the_gradients_of_torch(
     kind: str,
     inputs: int,
@@ -111,6 +111,7 @@ def test_layers_in_bfloat16_have_the_gradients_of_torch(
         lambda x, w: functional.conv2d(x, w[:, :, :1, :1]),
         lambda x, w: functional.conv2d(x.tile(1, 1, 2, 2), w, padding=1),
         lambda x, w: functional.conv2d(x[0], w, padding=1),
+        lambda x, w: functional.conv2d(x[..., 1:], w, stride=2, padding=1),
         lambda x, w: functional.conv2d(x, w.detach(), padding=1),
         lambda x, w: functional.conv_transpose2d(x, w, None, 2, 1, (0, 1)),
     ],
@@ -123,6 +124,7 @@ def test_layers_in_bfloat16_have_the_gradients_of_torch(
         "one-pixel",
         "large",
         "no-batch",
+        "oblong-image",
         "frozen",
         "oblong-up",
     ],

@@ -14,7 +14,8 @@ import typer
 
 from gantl_zoo.cli.options import Json
 from gantl_zoo.cli.printing import facts, print_page, section, write_json
-from gantl_zoo.training.processor import available, processor_name, processor_text
+from gantl_zoo.data.cores import available_cores
+from gantl_zoo.training.processor import processor_name, processor_text
 from gantl_zoo.version import VERSION
 
 EPILOG = """Examples:
@@ -78,7 +79,7 @@ def system() -> dict[str, str]:
     return {
         "system": f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}".rstrip(", "),
         "processor": processor_name(text),
-        "cores": f"{len(available())} usable of {os.cpu_count()}",
+        "cores": f"{len(available_cores())} usable of {os.cpu_count()}",
         "features": ", ".join(name for name in FEATURES if name in present) or "unknown",
         "memory": memory(),
         "executable": home_as_tilde(sys.executable),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from gantl_zoo.console import warn
+from gantl_zoo.data.cores import available_cores
 from gantl_zoo.data.decode import Decoded, Pixels, quiet, size_of
 from gantl_zoo.data.memory import memory_limit
 from gantl_zoo.errors import DataError
 
 Result = TypeVar("Result")
-CHUNK = 256  # images that are decoded ahead, at most
-AHEAD = 2  # parts of them for each thread
+CHUNK = 256  # decoded images in memory, at most
+AHEAD = 2  # parts that wait for each thread: large ones are read with fewer interruptions
 CORRUPT_LIMIT = 0.05  # a larger share of unreadable images is an error
 DARK = 64  # 16-bit images whose upper bytes are all below this probably hold fewer bits
 
@@ -109,7 +109,7 @@ def each(
 ) -> Iterator[tuple[str, Result | Exception]]:
     """Yield each name with `make` of its content, or with the error. Threads read some files ahead.
 
-    Pillow's warnings are suppressed from the first to the last.
+    Warnings are suppressed until the iterator ends, also in the code that reads from it.
     """
 
     def attempt(name: str) -> Result | Exception:
@@ -121,17 +121,22 @@ def each(
     def attempts(part: list[str]) -> list[Result | Exception]:
         return [attempt(name) for name in part]
 
-    threads = os.cpu_count() or 1
+    threads = len(available_cores())
     step = min(CHUNK, max(8, memory_limit() // max(1, one)))  # images in memory
-    size = max(1, step // (AHEAD * threads))  # of a part: large ones wait less for each other
+    ahead = min(AHEAD * threads, step - 1)  # parts, besides the one that is yielded
+    size = step // (ahead + 1)
     parts = (names[start : start + size] for start in range(0, len(names), size))
-    with ThreadPoolExecutor(threads) as pool, quiet():
-        waiting = deque((part, pool.submit(attempts, part)) for part in islice(parts, AHEAD * threads))
-        while waiting:
-            part, result = waiting.popleft()
-            results = result.result()
-            waiting.extend((part, pool.submit(attempts, part)) for part in islice(parts, 1))
-            yield from zip(part, results, strict=True)
+    with quiet():
+        pool = ThreadPoolExecutor(threads)
+        try:
+            waiting = deque((part, pool.submit(attempts, part)) for part in islice(parts, ahead))
+            while waiting:
+                part, future = waiting.popleft()
+                results = future.result()
+                waiting.extend((later, pool.submit(attempts, later)) for later in islice(parts, 1))
+                yield from zip(part, results, strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def bytes_of_one(read: Callable[[str], bytes], names: list[str], image_size: int | None) -> int:

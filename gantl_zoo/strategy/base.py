@@ -163,7 +163,10 @@ class TransferStrategy:
         """Called between backward and optimizer step of `phase`, for example to mask gradients."""
 
     def after_step(self, phase: str) -> None:
-        """Called after the optimizer step of `phase`, for example to project or prune weights."""
+        """Called after the optimizer step of `phase`, for example to project or prune weights.
+
+        Afterwards `parameter.grad` is None, except with CUDA graphs.
+        """
 
     def export(self, gan: GAN) -> GAN:
         """Fold modules that the strategy added into the registered architecture."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_WINDOWS = 16_000_000  # numbers in memory at once
+MOST_NUMBERS = 16_000_000  # of windows in memory at once
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Geometry:
         """The convolution that maps gradients of the outputs to those of `inputs` (N, C, H, W)."""
         if self.transposed:
             return self.down
-        left = (inputs.shape[2] + 2 * self.padding - self.kernel) % self.stride
-        return replace(self, transposed=True, output_padding=left)
+        rest = (inputs.shape[2] + 2 * self.padding - self.kernel) % self.stride
+        return replace(self, transposed=True, output_padding=rest)
 
-    def small(self, height: int, width: int) -> tuple[int, int]:
+    def small_size(self, height: int, width: int) -> tuple[int, int]:
         """The small map's height and width, if those of the inputs are `height` and `width`."""
         if self.transposed:
             return height, width
-        left = 2 * self.padding - self.kernel
-        return (height + left) // self.stride + 1, (width + left) // self.stride + 1
+        more = 2 * self.padding - self.kernel
+        return (height + more) // self.stride + 1, (width + more) // self.stride + 1
 
 
 class Convolution(torch.autograd.Function):
@@ -146,7 +146,7 @@ def matrix_product(large: Tensor, small: Tensor, form: Geometry) -> Tensor:
         (count, *side, kernel, kernel * channels), (image, row * form.stride, column * form.stride, row, 1)
     )
     values = small.permute(0, 2, 3, 1)
-    part = max(1, MOST_WINDOWS // windows[0].numel())  # images
+    part = max(1, MOST_NUMBERS // windows.shape[1:].numel())  # images
     total: Any = None
     for some, those in zip(torch.split(windows, part), torch.split(values, part), strict=True):
         matrix = some.reshape(-1, kernel * kernel * channels)  # (N·h·w, k·k·C), copied

@@ -13,7 +13,11 @@ from gantl_zoo.training.convolution import Convolution, Geometry
 
 @dataclass(frozen=True)
 class Call:
-    """The tensors of a call, and its geometry; None if it has dilation, or differs in height and width."""
+    """The tensors of a call, and its geometry.
+
+    The geometry is None if `Convolution` can't stand in: dilation, padding as a word, no batch, or a height
+    that differs from the width.
+    """
 
     inputs: Tensor
     weight: Tensor
@@ -21,7 +25,7 @@ class Call:
     form: Geometry | None
 
     def replaced(self) -> Tensor:
-        """What `Convolution` makes of it."""
+        """The result, computed by `Convolution`."""
         result: Tensor = Convolution.apply(self.inputs, self.weight, self.bias, self.form)
         return result
 
@@ -65,12 +69,14 @@ CALLS: dict[Any, Callable[..., Call]] = {
 def geometry(
     inputs: Tensor, weight: Tensor, dilation: Any, sizes: dict[str, Any], **settings: Any
 ) -> Geometry | None:
-    """The geometry of a call; None if it has dilation, or differs in height and width."""
-    words = [dilation, *sizes.values()]
-    if inputs.dim() != 4 or any(isinstance(one, str) for one in words):
+    """The geometry of a call; None if `Convolution` can't stand in."""
+    values = {"dilation": dilation} | sizes
+    if inputs.dim() != 4 or any(isinstance(value, str) for value in values.values()):
         return None
-    spread, *pairs = ((one, one) if isinstance(one, int) else tuple(one) for one in words)
-    if any(len(set(pair)) > 1 for pair in (weight.shape[2:], *pairs)) or set(spread) != {1}:
+    pairs = {name: (value, value) if isinstance(value, int) else value for name, value in values.items()}
+    if any(len(set(pair)) > 1 for pair in (inputs.shape[2:], weight.shape[2:], *pairs.values())):
         return None
-    values = {name: pair[0] for name, pair in zip(sizes, pairs, strict=True)}
+    values = {name: pair[0] for name, pair in pairs.items()}
+    if values.pop("dilation") != 1:
+        return None
     return Geometry(weight.shape[2], **values, **settings)

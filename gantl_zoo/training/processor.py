@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+from gantl_zoo.data.cores import available_cores
 
 
 def processor_text() -> str:
@@ -21,13 +22,7 @@ def processor_name(text: str = "") -> str:
     return lines[0] if lines else platform.processor() or platform.machine()
 
 
-def available() -> set[int]:
-    """The processor cores that this process may use."""
-    ask = getattr(os, "sched_getaffinity", None)
-    return set(ask(0)) if ask else set(range(os.cpu_count() or 1))
-
-
 def machine() -> str:
     """The processor and the number of its cores that this process may use."""
-    count = len(available())
+    count = len(available_cores())
     return f"{processor_name(processor_text())}, {count} core{'s' if count > 1 else ''}"

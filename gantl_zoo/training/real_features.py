@@ -35,7 +35,7 @@ class Table:
         self.state, self.done = versions(network), {0}
         first = self.part(0)
         size = sum(one[0].numel() * one.element_size() for one in first)
-        self.fits = size * len(pixels) <= min(LIMIT, free_memory() // SHARE)
+        self.fits = size * len(pixels) <= min(LIMIT, free(engine) // SHARE)
         self.maps = [one.new_empty(len(pixels), *one.shape[1:]) for one in first] if self.fits else []
         self.fill(0, first)
 
@@ -92,6 +92,13 @@ class RealFeatures:
         if table is None or table.state != versions(network):
             table = self.tables[id(network)] = Table(network, self.pixels, self.engine)
         return table.at(index)
+
+
+def free(engine: Engine) -> int:
+    """Bytes that are free where the features go, for each process."""
+    if engine.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(engine.device)[0])
+    return free_memory() // engine.processes.count
 
 
 def versions(network: Any) -> int:

@@ -19,7 +19,10 @@ from gantl_zoo.training.convolution_calls import CALLS
 
 
 class SecondDerivatives(TorchFunctionMode):
-    """Context: gradients computed inside are faster to differentiate. All values are as usual."""
+    """Context: gradients of what is computed inside are cheaper to differentiate.
+
+    Finite values are as usual.
+    """
 
     def __torch_function__(
         self,

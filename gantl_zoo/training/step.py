@@ -107,7 +107,7 @@ class Player:
         strategy.on_gradients(self.role)
         self._step(self.optimizer, present)
         strategy.after_step(self.role)
-        if not self.engine.graphs:  # whose gradients stay where they are
+        if not self.engine.graphs:  # a CUDA graph writes gradients to the same memory in each replay
             self.optimizer.zero_grad(set_to_none=True)  # makes room for those of the other network
 
     def _backward(self, total: Tensor, parameters: list[nn.Parameter]) -> None:

@@ -1,4 +1,4 @@
-"""`WeightGradients`: convolutions with small feature maps have a faster weight gradient.
+"""`WeightGradients`: weight gradients of convolutions with small feature maps are matrix products.
 
 The windows of `matrix_product` take memory, so large maps are left to oneDNN.
 """
@@ -19,7 +19,7 @@ FEWEST_CHANNELS = 32  # of either
 
 
 class WeightGradients(TorchFunctionMode):
-    """Context: convolutions in autocast's precision have this weight gradient if their maps are small."""
+    """Context: convolutions in autocast's precision have such weight gradients if their maps are small."""
 
     def __torch_function__(
         self,
@@ -43,7 +43,7 @@ def suits(call: Call) -> bool:
         return False
     if weight.dtype != torch.float32 or not weight.requires_grad:
         return False
-    height, width = form.small(*call.inputs.shape[2:])
+    height, width = form.small_size(*call.inputs.shape[2:])
     return height * width <= MOST_POSITIONS and min(weight.shape[:2]) >= FEWEST_CHANNELS
 
 
