@@ -38,7 +38,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "r3": {
         **RELATIVISTIC, "lr": 2e-4, "beta1": 0.0, "regularizer": "r2", "regularizer_config": {"gamma": 1.0},
-        "generator_config": {"width": 128}, "discriminator_config": {"width": 128},
+        "generator_config": {"width": 64}, "discriminator_config": {"width": 64},
     },
 }  # fmt: skip
 SHARED: dict[str, Any] = {
