@@ -105,19 +105,77 @@ def test_p_stays_a_probability() -> None:
     assert augment.p == 1.0
 
 
-def turned(images: Tensor, matrix: Tensor) -> Tensor:
-    return ada.resample(images, matrix.expand(len(images), 3, 3))
+def turned(images: Tensor, matrix: Tensor, offset: tuple[float, float] = (0, 0)) -> Tensor:
+    count = len(images)
+    return ada.resample(images, matrix.expand(count, 2, 2), torch.tensor(offset).expand(count, 2))
 
 
 def test_resampling_is_exact_for_turns_flips_and_whole_shifts() -> None:
     images = torch.rand(2, 3, 9, 9)
     quarter = ada.rotation(torch.tensor([math.pi / 2]))
     assert torch.allclose(turned(images, quarter), images.rot90(1, (2, 3)), atol=1e-5)
-    flip = ada.scaling(torch.tensor([-1.0]), torch.tensor([1.0]))
+    flip = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
     assert torch.allclose(turned(images, flip), images.flip(3), atol=1e-5)
-    shift = ada.translation(torch.tensor([[2.0, 1.0]]))
-    assert torch.allclose(turned(images, shift)[:, :, :8, :7], images[:, :, 1:, 2:], atol=1e-5)
-    assert torch.allclose(turned(images, shift)[:, :, 8, 0], images[:, :, 7, 2], atol=1e-5)  # mirrored
+    moved = turned(images, torch.eye(2), (2.0, 1.0))
+    assert torch.allclose(moved[:, :, :8, :7], images[:, :, 1:, 2:], atol=1e-5)
+    assert torch.allclose(moved[:, :, 8, 0], images[:, :, 7, 2], atol=1e-5)  # mirrored
+
+
+def test_the_map_is_the_product_of_the_transforms_in_order() -> None:
+    """Appendix B of the paper: one matrix (3, 3) for each transform, multiplied one after the other."""
+    flip = torch.tensor([1.0, -1.0])
+    angles, zoom, stretch = torch.randn(3, 2), torch.rand(2) + 0.5, torch.rand(2) + 0.5
+    whole, shift = torch.tensor([[1.0, -2.0], [0.0, 3.0]]), torch.randn(2, 2)
+    matrix, offset = ada.combined(flip, ada.rotation(angles), whole, zoom, stretch, shift)
+    for i in range(2):
+
+        def scaling(across: Tensor, down: Tensor) -> Tensor:
+            return torch.diag(torch.stack([across, down, torch.tensor(1.0)]))
+
+        def rotation(angle: Tensor) -> Tensor:
+            return torch.block_diag(ada.rotation(angle), torch.tensor([[1.0]]))
+
+        def translation(by: Tensor) -> Tensor:
+            return torch.cat([torch.eye(3)[:, :2], torch.cat([by, torch.ones(1)])[:, None]], dim=1)
+
+        quarter, first, second = (rotation(angle) for angle in angles[:, i])
+        expected = scaling(flip[i], torch.tensor(1.0)) @ quarter @ translation(whole[i])
+        expected = expected @ scaling(zoom[i], zoom[i]) @ first @ scaling(stretch[i], 1 / stretch[i]) @ second
+        expected = expected @ translation(shift[i])
+        torch.testing.assert_close(torch.cat([matrix[i], offset[i][:, None]], dim=1), expected[:2])
+
+
+def test_colours_change_as_they_would_one_after_the_other() -> None:
+    images, grey = torch.rand(4, 3, 5, 6), torch.full((3, 3), 1 / 3)
+    contrast, flip, saturate = torch.rand(3, 4, 1, 1) + 0.5
+    bright, angle = torch.randn(2, 4, 1, 1)
+    luma = contrast * (1 - 2 * (flip > 1).float())
+    changed = ada.recoloured(images, luma, luma * bright, contrast * saturate, angle)
+    for image, result, b, c, f, s, a in zip(
+        images, changed, bright, contrast, flip, saturate, angle, strict=True
+    ):
+        axis = torch.ones(3) / math.sqrt(3)
+        cross = torch.linalg.cross(axis.expand(3, 3), torch.eye(3)).mT
+        turn = a.cos() * torch.eye(3) + a.sin() * cross + (1 - a.cos()) * torch.outer(axis, axis)
+        matrices = [torch.eye(3) - 2 * grey * (f > 1), turn, grey + s * (torch.eye(3) - grey)]
+        colours = (image.flatten(1) + b) * c  # (3, HW)
+        for matrix in matrices:
+            colours = matrix @ colours
+        torch.testing.assert_close(result.flatten(1), colours)
+
+
+def test_warping_and_recolouring_commute() -> None:
+    """So the order of the two is free."""
+    images = torch.rand(2, 3, 8, 8)
+    matrix, offset = ada.rotation(torch.tensor([0.4, 2.0])), torch.tensor([[1.5, 0.0], [-3.0, 2.0]])
+    one = torch.ones(2, 1, 1)
+
+    def colours(images: Tensor) -> Tensor:
+        return ada.recoloured(images, -one, one / 2, one * 1.5, one)
+
+    torch.testing.assert_close(
+        ada.resample(colours(images), matrix, offset), colours(ada.resample(images, matrix, offset))
+    )
 
 
 def test_colours_keep_grey_grey() -> None:
@@ -146,8 +204,8 @@ def test_grids_are_built_once_and_in_any_mode() -> None:
         augment(images)
     augment(images.requires_grad_()).sum().backward()
     assert images.grad is not None and ada.lattice.cache_info().misses == 1
-    places, half = ada.lattice(6, 5, images.device)
-    assert places.shape == (30, 3) and half.tolist() == [2.0, 2.5]
+    x, y, sides = ada.lattice(6, 5, images.device)
+    assert x.tolist() == [-2, -1, 0, 1, 2] and y.tolist()[0] == -2.5 and sides.tolist() == [5, 6]
 
 
 @pytest.mark.parametrize(("border", "mode"), [(ZEROS, "constant"), (REPLICATED, "replicate")], ids=str)
@@ -160,6 +218,30 @@ def test_a_shift_is_a_part_of_the_padded_image(border: How, mode: str) -> None:
     padded = functional.pad(images, (2, 2, 3, 3), mode=mode)
     for image, large, down, across in zip(shifted, padded, top.flatten(), left.flatten(), strict=True):
         assert torch.equal(image, large[:, down : down + 7, across : across + 5])
+
+
+@pytest.mark.parametrize("border", [ZEROS, REPLICATED], ids=str)
+def test_a_shift_has_first_and_second_derivatives(border: How) -> None:
+    images = torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+
+    def shift(images: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return diffaugment.shift(images, 3, 2, border)
+
+    assert torch.autograd.gradcheck(shift, images)
+    assert torch.autograd.gradgradcheck(shift, images)
+
+
+@pytest.mark.parametrize("name", ["none", "diffaugment", "ada"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_layout_changes_nothing_and_the_type_is_kept(name: str, dtype: torch.dtype) -> None:
+    images, augment = torch.rand(4, 3, 8, 8, dtype=dtype), certain(name)
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        results.append(augment(images.contiguous(memory_format=layout)))
+    assert results[0].dtype == dtype
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("how", [MIRRORED, ZEROS, REPLICATED], ids=str)

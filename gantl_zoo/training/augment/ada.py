@@ -14,11 +14,11 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gantl_zoo.training.adaptive import AdaptiveProbability, chosen
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.augment.sampling import MIRRORED, sample
+from gantl_zoo.training.augment.channels import mix
+from gantl_zoo.training.augment.sampling import MIRRORED, places, sample
 
 SCALE, SHIFT = 0.2 * math.log(2), 0.125  # standard deviations, appendix B
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5 * math.log(2), math.log(2)
@@ -36,79 +36,69 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
 
     def forward(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # coordinates need all of their digits
-            return recolour(warp(images, self.p), self.p)
+            # The paper's order is the other one. The two commute, and this one spares a copy of the images.
+            return warp(recolour(images, self.p), self.p)
 
 
 @functools.cache  # to make a new tensor of numbers, the host would wait for a GPU
-@torch.inference_mode(False)
-def sides(height: int, width: int, device: torch.device) -> Tensor:
-    """The sides of an image (2,), across and down."""
-    return torch.tensor([width, height], dtype=torch.float32, device=device)
+@torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
+def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates of the columns (W,) and rows (H,), and the image's sides (2,), across and down."""
+    x = torch.arange(width, device=device) - (width - 1) / 2
+    y = torch.arange(height, device=device) - (height - 1) / 2
+    return x, y, torch.tensor([width, height], dtype=torch.float32, device=device)
 
 
 def warp(images: Tensor, p: Tensor) -> Tensor:
     """Flip, rotate, shift, scale and stretch images at random, with mirrored borders."""
     count, _, height, width = images.shape
     device = images.device
-
-    def chance(share: Tensor | float = p) -> Tensor:
-        return (torch.rand(count, device=device) < share).float()
-
-    size = sides(height, width, device)
-    back = torch.eye(3, device=device).expand(count, 3, 3)  # maps output coordinates to input coordinates
-    back = back @ scaling(1 - 2 * chance() * chance(0.5), torch.ones(count, device=device))
-    back = back @ rotation(chance() * torch.randint(4, (count,), device=device) * (math.pi / 2))
-    whole = ((torch.rand(count, 2, device=device) * 2 - 1) * SHIFT * size).round()
-    back = back @ translation(chance()[:, None] * whole)
-    zoom = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
-    back = back @ scaling(zoom, zoom)
+    sides = lattice(height, width, device)[2]
+    applied = (torch.rand(6, count, device=device) < p).float()
     either = 1 - (1 - p).sqrt()  # so that at least one of two rotations is applied with probability p
-    back = back @ rotation(chance(either) * (torch.rand(count, device=device) * 2 - 1) * math.pi)
-    stretch = torch.exp(chance() * torch.randn(count, device=device) * SCALE)
-    back = back @ scaling(stretch, 1 / stretch)
-    back = back @ rotation(chance(either) * (torch.rand(count, device=device) * 2 - 1) * math.pi)
-    back = back @ translation(chance()[:, None] * torch.randn(count, 2, device=device) * SHIFT * size)
-    return resample(images, back)
+    turned = (torch.rand(2, count, device=device) < either).float()
+    uniform = torch.rand(6, count, device=device)
+    normal = torch.randn(4, count, device=device)
+
+    flip = 1 - 2 * applied[0] * (uniform[0] < 0.5)
+    quarter = applied[1] * (uniform[1] * 4).floor() * (math.pi / 2)
+    whole = (applied[2] * (uniform[2:4] * 2 - 1) * SHIFT * sides[:, None]).round().mT  # (N, 2)
+    zoom, stretch = torch.exp(applied[3:5] * normal[:2] * SCALE)
+    shift = (applied[5] * normal[2:] * SHIFT * sides[:, None]).mT
+    turns = rotation(torch.cat([quarter[None], turned * (uniform[4:] * 2 - 1) * math.pi]))
+    return resample(images, *combined(flip, turns, whole, zoom, stretch, shift))
 
 
-def scaling(across: Tensor, down: Tensor) -> Tensor:
-    """Scaling matrices (N, 3, 3) from factors (N,) across and down."""
-    return torch.diag_embed(torch.stack([across, down, torch.ones_like(down)], dim=1))
+def combined(
+    flip: Tensor, turns: Tensor, whole: Tensor, zoom: Tensor, stretch: Tensor, shift: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The map from output coordinates to input coordinates: a matrix (N, 2, 2) and an offset (N, 2).
+
+    It shifts, rotates, stretches, rotates, zooms, shifts by whole pixels, rotates by quarters, and flips,
+    from right to left as matrices. Shifts are (N, 2), `turns` three rotations (3, N, 2, 2), the rest (N,).
+    """
+    quarter, first, second = turns
+    outer = torch.stack([flip, torch.ones_like(flip)], dim=1)[:, :, None] * quarter
+    inner = first * torch.stack([zoom * stretch, zoom / stretch], dim=1)[:, None] @ second
+    offset = outer @ (whole[..., None] + inner @ shift[..., None])
+    return outer @ inner, offset[..., 0]
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """Rotation matrices (N, 3, 3) from angles (N,)."""
-    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).view(-1, 3, 3)
+    """Rotation matrices (…, 2, 2) from angles (…)."""
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([cos, -sin, sin, cos], dim=-1).view(*angle.shape, 2, 2)
 
 
-def translation(shift: Tensor) -> Tensor:
-    """Translation matrices (N, 3, 3) from shifts (N, 2), across and down."""
-    matrix = torch.eye(3, device=shift.device).repeat(len(shift), 1, 1)
-    matrix[:, :2, 2] = shift
-    return matrix
+def resample(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    """Resample images bilinearly, with mirrored borders.
 
-
-def resample(images: Tensor, back: Tensor) -> Tensor:
-    """Resample images bilinearly, with mirrored borders; `back` (N, 3, 3) maps output coordinates to input
-    coordinates.
+    `matrix` (N, 2, 2) and `offset` (N, 2) map output coordinates to input coordinates.
     """
-    height, width = images.shape[-2:]
-    places, half = lattice(height, width, images.device)
-    grid = places @ back[:, :2].mT / half  # (N, HW, 2), from -1 to 1 between the outer pixels' centres
-    return sample(images, grid.view(-1, height, width, 2), MIRRORED)
-
-
-@functools.cache
-@torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
-def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Homogeneous coordinates of all pixels (HW, 3), and half of the distance of the outer ones (2,)."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-    )
-    half = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
-    places = torch.stack([x, y], dim=-1).flatten(0, 1) - half  # (HW, 2)
-    return functional.pad(places, (0, 1), value=1.0), half.clamp(min=0.5)
+    x, y, sides = lattice(*images.shape[-2:], images.device)
+    half = ((sides - 1) / 2).clamp(min=0.5)[:, None]  # places are -1 and 1 in the outer pixels' centres
+    matrix, offset = matrix / half, offset[..., None] / half
+    return sample(images, places(matrix[..., :1] * x, matrix[..., 1:] * y + offset), MIRRORED)
 
 
 @functools.cache
@@ -125,24 +115,23 @@ def colour_axes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 def recolour(images: Tensor, p: Tensor) -> Tensor:
     """Change brightness and contrast at random; for RGB also invert luma and change hue and saturation."""
     count, channels = images.shape[:2]
+    device = images.device
+    applied = (torch.rand(5, count, 1, 1, device=device) < p).float()
+    bright, contrast, saturate = applied[:3] * torch.randn(3, count, 1, 1, device=device)
+    bright, contrast = bright * BRIGHTNESS, torch.exp(contrast * CONTRAST)
+    if channels != 3:
+        return torch.addcmul((contrast * bright)[..., None], images, contrast[..., None])
+    flip, angle = applied[3:] * torch.rand(2, count, 1, 1, device=device)
+    luma, chroma = contrast * (1 - 2 * (flip > 0.5).float()), contrast * torch.exp(saturate * SATURATION)
+    return recoloured(images, luma, luma * bright, chroma, angle * 2 * math.pi)
 
-    def chance() -> Tensor:
-        return (torch.rand(count, 1, 1, device=images.device) < p).float()
 
-    def normal(deviation: float) -> Tensor:
-        return chance() * torch.randn(count, 1, 1, device=images.device) * deviation
+def recoloured(images: Tensor, luma: Tensor, shift: Tensor, chroma: Tensor, angle: Tensor) -> Tensor:
+    """Scale RGB images (N, 3, H, W) by `luma` along the grey axis and by `chroma` across it, rotate them by
+    `angle` around the axis (Rodrigues), and add `shift`.
 
-    matrix = torch.eye(channels, device=images.device).expand(count, channels, channels)
-    bright = normal(BRIGHTNESS)
-    matrix = matrix * torch.exp(normal(CONTRAST))
-    if channels == 3:
-        grey, colours, turn = colour_axes(images.device)
-        flip = chance() * (torch.rand(count, 1, 1, device=images.device) < 0.5)
-        matrix = (torch.eye(3, device=images.device) - 2 * grey * flip) @ matrix
-        angle = chance() * (torch.rand(count, 1, 1, device=images.device) * 2 - 1) * math.pi
-        # Rodrigues: rotation by an angle around the grey axis
-        matrix = (grey + colours * angle.cos() + turn * angle.sin()) @ matrix
-        matrix = (grey + colours * torch.exp(normal(SATURATION))) @ matrix
-    shift = matrix.sum(2, keepdim=True) * bright  # (N, C, 1): the matrix times equal channels
-    scaled = torch.baddbmm(shift, matrix, images.flatten(2))  # (N, C, HW)
-    return scaled.view(images.shape)
+    These changes commute, so one matrix does them all. The arguments are (N, 1, 1).
+    """
+    grey, across, turn = colour_axes(images.device)
+    matrix = grey * luma + chroma * (across * angle.cos() + turn * angle.sin())  # (N, 3, 3)
+    return mix(images, matrix, shift)

@@ -14,19 +14,21 @@ from torch import Tensor
 
 from gantl_zoo.errors import UnknownNameError, unknown
 from gantl_zoo.training.augment.base import Augment
-from gantl_zoo.training.augment.sampling import ZEROS, How, sample
+from gantl_zoo.training.augment.channels import mix
+from gantl_zoo.training.augment.sampling import ZEROS, How, places, sample
 
 
 def colour(images: Tensor) -> Tensor:
     """Shift brightness by ±0.5; scale saturation by 0 to 2, contrast by 0.5 to 1.5; random per image."""
-    bright, saturate, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    channels = images.shape[1]
+    bright, saturate, contrast = torch.rand(3, len(images), 1, 1, device=images.device)
     contrast = contrast + 0.5
     scale = contrast * saturate * 2
-    grey = images.mean(dim=1, keepdim=True)  # (N, 1, H, W)
-    mean = grey.mean(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
+    mean = images.mean(dim=(1, 2, 3))[:, None, None]  # (N, 1, 1)
     # the three are one weighted sum of the image, its grey image and its mean
-    rest = torch.addcmul((1 - contrast) * mean + bright - 0.5, grey, contrast - scale)  # (N, 1, H, W)
-    return torch.addcmul(rest, images, scale)
+    one = torch.eye(channels, device=images.device)
+    grey = torch.full_like(one, 1 / channels)
+    return mix(images, scale * one + (contrast - scale) * grey, (1 - contrast) * mean + bright - 0.5)
 
 
 def translate(images: Tensor, ratio: float = 0.125) -> Tensor:
@@ -42,19 +44,28 @@ def shift(images: Tensor, down: int, across: int, border: How) -> Tensor:
     count, _, height, width = images.shape
     top = torch.randint(2 * down + 1, (count, 1), device=images.device) - down
     left = torch.randint(2 * across + 1, (count, 1), device=images.device) - across
+    back = None
+    if border == ZEROS and images.requires_grad:  # nothing is read twice, so the transpose shifts back
+        back = shifted(-top, -left, height, width)
+    return sample(images, shifted(top, left, height, width), border, back)
+
+
+def shifted(top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """The places (N, H, W, 2) of all pixels, `top` (N, 1) pixels lower and `left` (N, 1) further right."""
     rows, columns = (
-        (2 * (start + torch.arange(side, device=images.device)) + 1) / side
-        - 1  # (N, side), centres of pixels
+        (2 * (start + torch.arange(side, device=start.device)) + 1) / side - 1  # (N, side), centres of pixels
         for start, side in ((top, height), (left, width))
     )
-    places = columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)
-    return sample(images, torch.stack(places, dim=-1), border)  # (N, H, W, 2) -> (N, C, H, W)
+    zero = torch.zeros_like(columns), torch.zeros_like(rows)
+    return places(torch.stack([columns, zero[0]], dim=1), torch.stack([zero[1], rows], dim=1))
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
     """Set a rectangle of `ratio` times the sides, at a random position, to zero."""
-    rows, columns = (_interval(len(images), side, ratio, images.device) for side in images.shape[-2:])
-    return images * ~(rows[:, None, :, None] & columns[:, None, None, :])  # (N, 1, H, W)
+    rows, columns = (
+        _interval(len(images), side, ratio, images.device).to(images.dtype) for side in images.shape[-2:]
+    )
+    return images * (1 - rows[:, None, :, None] * columns[:, None, None, :])  # (N, 1, H, W)
 
 
 def _interval(count: int, side: int, ratio: float, device: torch.device) -> Tensor:
@@ -88,7 +99,6 @@ class DiffAugment(Augment):
         self.transforms = [transform for name, transform in TRANSFORMS.items() if name in names]
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous()  # three channels that are last make all of this slower
         for transform in self.transforms:
             images = transform(images)
         return images

@@ -21,10 +21,23 @@ REPLICATED = 1, 1, False  # the same, with the outer pixels continued
 How = tuple[int, int, bool]
 
 
-def sample(images: Tensor, grid: Tensor, how: How) -> Tensor:
-    """The images (N, C, H, W) at places (N, h, w, 2), x and y from -1 to 1: (N, C, h, w)."""
+def places(across: Tensor, down: Tensor) -> Tensor:
+    """The sums of what columns (N, 2, w) and rows (N, 2, h) add to x and y: places (N, h, w, 2) for `sample`.
+
+    All x lie together in memory, and all y: pairs are computed several times slower.
+    """
+    return (across[:, :, None] + down[..., None]).permute(0, 2, 3, 1)
+
+
+def sample(images: Tensor, grid: Tensor, how: How, back: Tensor | None = None) -> Tensor:
+    """The images (N, C, H, W) at places (N, h, w, 2), x and y from -1 to 1: (N, C, h, w).
+
+    `back`: the places where the transpose samples, for maps whose transpose is such a map, too. Reading is
+    faster than adding to places.
+    """
     dtype = torch.promote_types(images.dtype, torch.float32)  # half precision has too few digits for places
-    result: Tensor = _Sample.apply(images.to(dtype), grid.to(dtype), how)
+    back = None if back is None else back.to(dtype)
+    result: Tensor = _Sample.apply(images.to(dtype), grid.to(dtype), back, how)
     return result.to(images.dtype)
 
 
@@ -32,14 +45,17 @@ class _Sample(torch.autograd.Function):
     """`grid_sample`."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, grid: Tensor, how: How) -> Tensor:
-        ctx.save_for_backward(images, grid)
+    def forward(ctx: Any, images: Tensor, grid: Tensor, back: Tensor | None, how: How) -> Tensor:
+        ctx.save_for_backward(images, grid, back)
         ctx.how = how
         return torch.grid_sampler_2d(images, grid, *how)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _Transposed.apply(gradient, *ctx.saved_tensors, ctx.how), None, None
+        images, grid, back = ctx.saved_tensors
+        if back is not None:
+            return _Sample.apply(gradient, back, grid, ctx.how), None, None, None
+        return _Transposed.apply(gradient, images, grid, ctx.how), None, None, None
 
 
 class _Transposed(torch.autograd.Function):
@@ -55,4 +71,4 @@ class _Transposed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _Sample.apply(gradient, *ctx.saved_tensors, ctx.how), None, None, None
+        return _Sample.apply(gradient, *ctx.saved_tensors, None, ctx.how), None, None, None
