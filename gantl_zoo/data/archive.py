@@ -90,7 +90,8 @@ class Folder(Archive):
         return {path: path for path in walk(self.source, lambda name: junk or not is_junk(name))}
 
     def read(self, name: str) -> bytes:
-        return (self.source / name).read_bytes()
+        with open(f"{self.source}/{name}", "rb", buffering=0) as file:  # `Path` takes half as long again
+            return file.read()
 
     def sums(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         return sums_of_files(self.source, names)

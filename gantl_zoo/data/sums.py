@@ -12,11 +12,12 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gantl_zoo.data.cores import available_cores
 from gantl_zoo.storage.atomic import replace_file
 from gantl_zoo.storage.cache import kept_in, plain
 
@@ -36,7 +37,7 @@ def sums_of_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, in
     """CRC-32 and size of files in a folder; (0, 0) if one can't be read. Unchanged files are read once."""
     place = os.path.abspath(folder)
     table = _tables.get(place) or _load(place)
-    stamps = dict(zip(names, _in_threads(lambda name: stamp(f"{place}/{name}"), names), strict=True))
+    stamps = {name: stamp(f"{place}/{name}") for name in names}
     unknown = [name for name, sums in stamps.items() if table.get(name, [])[:3] != [*sums]]
     sums = zip(unknown, _in_threads(lambda name: _crc(f"{place}/{name}"), unknown), strict=True)
     fresh = {name: [*stamps[name], crc] for name, crc in sums if crc is not None}
@@ -46,7 +47,7 @@ def sums_of_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, in
     kept = {name: row for name, row in (table | settled).items() if name not in gone}
     _tables[place] = kept
     if sum(row[0] for row in settled.values()) >= WORTH:
-        _save(place, kept)
+        _save(place, kept, stamps.keys())
     rows = kept | fresh
     return {name: (rows[name][3], rows[name][0]) if name in rows else (0, 0) for name in names}
 
@@ -69,9 +70,12 @@ def _crc(path: str) -> int | None:
 
 
 def _in_threads(make: Callable[[str], Result], names: Sequence[str]) -> Iterator[Result]:
-    """Yield `make(name)` for each name. Threads work on groups, since a call for each costs more than it."""
+    """Yield `make(name)` for each name. Threads work on groups, since a call for each costs more than it.
+
+    More threads than cores wait for one another longer than they wait for the disk.
+    """
     groups = [names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(len(available_cores())) as pool:
         for results in pool.map(lambda group: [make(name) for name in group], groups):
             yield from results
 
@@ -92,9 +96,13 @@ def _is_row(row: Any) -> bool:
     return isinstance(row, list) and len(row) == 4 and all(type(value) is int for value in row)
 
 
-def _save(place: str, table: Table) -> None:
-    """Write a folder's table, without files that have gone. A cache that can't be written only costs time."""
-    _store(place, {name: row for name, row in table.items() if os.path.lexists(f"{place}/{name}")})
+def _save(place: str, table: Table, seen: Set[str]) -> None:
+    """Write a folder's table, without files that have gone; the files `seen` are there.
+
+    A cache that can't be written only costs time.
+    """
+    there = {name: row for name, row in table.items() if name in seen or os.path.lexists(f"{place}/{name}")}
+    _store(place, there)
 
 
 def kept_json(path: str, unchanged: Stamp, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
