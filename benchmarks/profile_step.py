@@ -25,6 +25,7 @@ WORKLOADS = ("dcgan-28", "dcgan-64", "resnet-32", "fast-64", "projected-64")
 # What the table calls the operators that take long; others have torch's names.
 NAMES = {
     "mkldnn_convolution": "convolution",
+    "mkldnn::_convolution_pointwise": "convolution with ReLU",
     "_convolution": "transposed convolution",
     "convolution_backward": "convolution, backward",
     "native_batch_norm": "BatchNorm",

@@ -1,8 +1,7 @@
 """`FrozenPyramid`: the feature maps of a frozen backbone, computed by a copy that is made for speed.
 
 The copy has its BatchNorm layers folded into the convolutions, whose weights have the precision of autocast,
-and depthwise convolutions whose gradient is again a depthwise convolution: on a CPU, PyTorch's own gradient
-is several times as slow in bfloat16.
+and each ReLU as a part of the convolution before it (`frozen_convolution.py`).
 
 N batch, C channels, H, W image size, K channels of a feature map h × w.
 """
@@ -10,15 +9,15 @@ N batch, C channels, H, W image size, K channels of a feature map h × w.
 from __future__ import annotations
 
 import copy
+import math
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# layers that use their weight as it is; others, such as timm's StdConv2d, compute with it first
-PLAIN = ("Conv2d", "Conv2dSame")
+from gantl_zoo.networks.frozen_convolution import PLAIN, FrozenConv2d
 
 
 class FrozenPyramid:
@@ -49,17 +48,18 @@ class FrozenPyramid:
 
 
 def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
-    """A copy of the backbone in eval mode, with folded BatchNorm and `DepthwiseConv2d`; see the module.
+    """A copy of the backbone in eval mode, with folded BatchNorm and `FrozenConv2d`; see the module.
 
     Its convolutions have weights in `dtype`, if that is not None.
     """
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         network = copy.deepcopy(backbone).eval().requires_grad_(False)
         network.to(images.device)
-        fold_norms(network, images[:1].detach().float())
-        replace_layers(network)
+        one = images[:1].detach().float()
+        fold_norms(network, one)
+        replace_convolutions(network, one)
         for module in network.modules():
-            if type(module).__name__ in (*PLAIN, "DepthwiseConv2d"):
+            if type(module).__name__ in (*PLAIN, "FrozenConv2d"):
                 module.to(dtype)
         return network.to(memory_format=torch.channels_last)
 
@@ -67,30 +67,53 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
 def fold_norms(network: Any, images: Tensor) -> None:
     """Fold each BatchNorm that directly follows a convolution into it, in place.
 
-    Which ones do is found by a pass of `images`. A BatchNorm with an activation, as in timm, leaves the
-    activation.
+    A BatchNorm with an activation, as in timm, leaves the activation.
     """
-    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the tensors, so that no id is used twice
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    for conv, norm in followed(network, images, nn.BatchNorm2d):
+        replace(network, conv, fuse_conv_bn_eval(conv, norm))
+        replace(network, norm, getattr(norm, "act", None) or nn.Identity())
+
+
+def replace_convolutions(network: Any, images: Tensor) -> None:
+    """Replace convolutions that a ReLU or ReLU6 directly follows, and depthwise ones, in place."""
+    behind = {id(conv): act for conv, act in followed(network, images, (nn.ReLU, nn.ReLU6))}
+    for conv in [module for module in network.modules() if isinstance(module, nn.Conv2d)]:
+        act = behind.get(id(conv))
+        depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+        if FrozenConv2d.suits(conv) and (act or depthwise):
+            most = None if act is None else 6.0 if isinstance(act, nn.ReLU6) else math.inf
+            replace(network, conv, FrozenConv2d(conv, most))
+            if act is not None:
+                replace(network, act, nn.Identity())
+
+
+def followed(network: Any, images: Tensor, kind: Any) -> list[tuple[nn.Conv2d, Any]]:
+    """The convolutions whose result is the input of a module of `kind`, and that module.
+
+    Which ones do is found by a pass of `images`. Both are called once in it.
+    """
+    # with the tensors, so that no id is used twice, and with their versions, which a shortcut's `+=` changes
+    outputs: dict[int, tuple[nn.Conv2d, Tensor, int]] = {}
+    pairs: list[tuple[nn.Conv2d, Any]] = []
+    calls: Counter[int] = Counter()
 
     def after(conv: Any, inputs: Any, output: Tensor) -> None:
-        outputs[id(output)] = (conv, output)
+        outputs[id(output)] = (conv, output, output._version)
+        calls[id(conv)] += 1
 
-    def before(norm: Any, inputs: Any) -> None:
-        if id(inputs[0]) in outputs:
-            pairs.append((outputs.pop(id(inputs[0]))[0], norm))
+    def before(module: Any, inputs: Any) -> None:
+        calls[id(module)] += 1
+        conv, output, version = outputs.pop(id(inputs[0]), (None, inputs[0], 0))
+        if conv is not None and output._version == version:
+            pairs.append((conv, module))
 
-    hooks = [m.register_forward_hook(after) for m in network.modules() if isinstance(m, nn.Conv2d)]
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    hooks += [m.register_forward_pre_hook(before) for m in norms]
+    modules = [*network.modules()]
+    hooks = [m.register_forward_hook(after) for m in modules if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_pre_hook(before) for m in modules if isinstance(m, kind)]
     network.pyramid(images)
     for hook in hooks:
         hook.remove()
-    once = {id(conv) for conv, _ in pairs if sum(conv is other for other, _ in pairs) == 1}
-    for conv, norm in pairs:
-        if id(conv) in once:
-            replace(network, conv, fuse_conv_bn_eval(conv, norm))
-            replace(network, norm, getattr(norm, "act", None) or nn.Identity())
+    return [pair for pair in pairs if all(calls[id(module)] == 1 for module in pair)]
 
 
 def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
@@ -99,109 +122,3 @@ def replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
         for name, child in module.named_children():
             if child is old:
                 setattr(module, name, new)
-
-
-def replace_layers(network: nn.Module) -> None:
-    """Replace depthwise convolutions by `DepthwiseConv2d`, and each ReLU6 that overwrites its input by
-    `InPlaceReLU6`.
-    """
-    for name, child in network.named_children():
-        if isinstance(child, nn.Conv2d) and child.groups == child.in_channels == child.out_channels > 1:
-            if DepthwiseConv2d.suits(child):
-                setattr(network, name, DepthwiseConv2d(child))
-        elif isinstance(child, nn.ReLU6) and child.inplace:
-            setattr(network, name, InPlaceReLU6())
-        else:
-            replace_layers(child)
-
-
-class InPlaceReLU6(nn.Module):
-    """ReLU6 that overwrites its input. For the gradient PyTorch's own one copies the input before."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = _ReLU6.apply(features)
-        return result
-
-
-class _ReLU6(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        result = features.clamp_(0, 6)
-        ctx.mark_dirty(result)
-        ctx.save_for_backward(result)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        result: Tensor = torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, 0, 6)
-        return result
-
-
-class DepthwiseConv2d(nn.Module):
-    """A frozen depthwise convolution with square kernels, whose gradient is a depthwise convolution."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias = conv.weight, conv.bias
-        self.kernel, self.stride = int(conv.kernel_size[0]), int(conv.stride[0])
-        self.same = type(conv).__name__ == "Conv2dSame"  # timm's padding as in TensorFlow
-        self.padding = 0 if self.same else int(conv.padding[0])
-
-    @staticmethod
-    def suits(conv: nn.Conv2d) -> bool:
-        """Whether kernel, stride and padding are square numbers, without dilation."""
-        pairs = [conv.kernel_size, conv.stride, conv.dilation]
-        square = all(pair[0] == pair[1] for pair in pairs) and conv.dilation[0] == 1
-        plain = type(conv).__name__ in PLAIN and conv.padding_mode == "zeros"
-        padding = conv.padding
-        return square and plain and not isinstance(padding, str) and padding[0] == padding[1]
-
-    def forward(self, features: Tensor) -> Tensor:
-        if self.same:
-            features = functional.pad(features, same_padding(features.shape, self.kernel, self.stride))
-        weight, bias = self.weight, self.bias
-        if torch.is_autocast_enabled(features.device.type):
-            features = features.to(torch.get_autocast_dtype(features.device.type))
-        weight = weight.to(features.dtype)
-        bias = None if bias is None else bias.to(features.dtype)
-        result: Tensor = _Depthwise.apply(features, weight, bias, self.stride, self.padding)
-        return result
-
-
-def same_padding(shape: torch.Size, kernel: int, stride: int) -> tuple[int, int, int, int]:
-    """TensorFlow's "SAME" padding of a map (N, K, h, w): left, right, top, bottom."""
-    height, width = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in shape[-2:])
-    return width // 2, width - width // 2, height // 2, height - height // 2
-
-
-class _Depthwise(torch.autograd.Function):
-    """conv2d with one kernel per channel. Its gradient is the depthwise convolution of the output's gradient,
-    spread by the stride, with the mirrored kernels.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
-    ) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.stride, ctx.padding, ctx.shape = stride, padding, features.shape
-        return functional.conv2d(features, weight, bias, stride, padding, groups=features.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        kernel, stride, padding = weight.shape[-1], ctx.stride, ctx.padding
-        if stride > 1:  # (N, K, h', w') -> (N, K, h + 2·padding - kernel + 1, …), zeros between
-            height, width = (side + 2 * padding - kernel + 1 for side in ctx.shape[-2:])
-            spread = gradient.new_zeros(len(gradient), height, width, weight.shape[0]).permute(0, 3, 1, 2)
-            spread[:, :, ::stride, ::stride] = gradient
-            gradient = spread
-        mirrored = weight.flip(2, 3).to(gradient.dtype)
-        groups = weight.shape[0]
-        return (
-            functional.conv2d(gradient, mirrored, padding=kernel - 1 - padding, groups=groups),
-            None,
-            None,
-            None,
-            None,
-        )
