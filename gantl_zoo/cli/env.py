@@ -93,10 +93,9 @@ def features(text: str) -> set[str]:
     ]
     if flags:
         return set(flags[0])
-    import torch
+    from gantl_zoo.training.engine import capabilities
 
-    ask: Any = getattr(torch.cpu, "get_capabilities", dict)
-    return {ALIASES.get(name, name) for name, there in ask().items() if there}
+    return {ALIASES.get(name, name) for name, there in capabilities().items() if there}
 
 
 def memory() -> str:

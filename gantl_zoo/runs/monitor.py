@@ -13,7 +13,8 @@ from gantl_zoo.runs.evaluate import ModelEvaluator
 from gantl_zoo.runs.extractor import choose_extractor, choose_or_pixels
 from gantl_zoo.runs.job import Job
 from gantl_zoo.runs.spec import RunData
-from gantl_zoo.training.health import LOOKED_AT, HealthMonitor
+from gantl_zoo.training import health
+from gantl_zoo.training.health import HealthMonitor
 
 ENOUGH = 1000  # samples; with few held-out images more samples add no information
 
@@ -77,8 +78,8 @@ def health_monitor(job: Job, images: ImageData, held_out: ImageData | None) -> H
     """
     if len(images) < 2:
         return None
-    few = images.few(min(LOOKED_AT, len(images)))
-    unseen = held_out.few(min(LOOKED_AT, len(held_out))) if held_out is not None else None
+    few = images.few(min(health.LOOKED_AT, len(images)))
+    unseen = held_out.few(min(health.LOOKED_AT, len(held_out))) if held_out is not None else None
     extractor = choose_or_pixels(job.measuring.extractor, images)
     pixels, labels = (None, None) if unseen is None else (unseen.images[:], unseen.labels)
     return HealthMonitor(lambda shown: extractor(shown)[0], few.images[:], pixels, few.labels, labels)
