@@ -24,6 +24,7 @@ NAMES: dict[str, dict[str, float]] = {"none": {}, "diffaugment": {}, "ada": {"p"
 
 
 def seconds(run: Callable[[], object]) -> float:
+    """Seconds of a call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

@@ -164,6 +164,54 @@ def test_colours_change_as_they_would_one_after_the_other() -> None:
         torch.testing.assert_close(result.flatten(1), colours)
 
 
+def test_each_transform_is_applied_with_probability_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, p, side = 20_000, 0.3, 16
+    drawn: dict[str, Tensor] = {}
+
+    def recorder(name: str, *names: str) -> Callable[..., Any]:
+        return lambda *values: drawn.update(zip(names, values, strict=True)) or (values[0], None)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(ada, "combined", recorder("", "flip", "turns", "whole", "zoom", "stretch", "shift"))
+    monkeypatch.setattr(ada, "resample", lambda images, *rest: images)
+    monkeypatch.setattr(ada, "rotation", lambda angles: angles)
+    monkeypatch.setattr(ada, "recoloured", recorder("", "images", "luma", "bright", "chroma", "hue"))
+    images = torch.zeros(count, 3, side, side)
+    torch.manual_seed(0)
+    ada.warp(images, torch.tensor(p)), ada.recolour(images, torch.tensor(p))
+    quarter, first, second = drawn["turns"]
+    luma, chroma = drawn["luma"].flatten(), drawn["chroma"].flatten()
+    either = 1 - math.sqrt(1 - p)
+    shares = {  # of images that are changed
+        "flip": (drawn["flip"] < 0, p / 2),
+        "quarter": (quarter != 0, p * 3 / 4),
+        "whole": (drawn["whole"].any(1), p * (1 - 1 / 25)),  # of -2 … 2, where ±2 and 0 are rounded to
+        "zoom": (drawn["zoom"] != 1, p),
+        "stretch": (drawn["stretch"] != 1, p),
+        "shift": (drawn["shift"].any(1), p),
+        "first": (first != 0, either),
+        "second": (second != 0, either),
+        "bright": (drawn["bright"].flatten() != 0, p),
+        "contrast": (luma.abs() != 1, p),
+        "luma": (luma < 0, p / 2),
+        "saturation": ((chroma / luma.abs() - 1).abs() > 1e-6, p),
+        "hue": (drawn["hue"].flatten() != 0, p),
+    }
+    for name, (changed, share) in shares.items():
+        margin = 0.02 if name == "whole" else 0.013  # four standard deviations
+        assert changed.float().mean() == pytest.approx(share, abs=margin), name
+    table = torch.stack([changed.float() for changed, _ in shares.values()])
+    related = torch.corrcoef(table) - torch.eye(len(table))
+    assert related.abs().max() < 0.04, "all are independent"
+    turned = quarter[quarter != 0] / (math.pi / 2)
+    assert {round(value, 3) for value in turned.tolist()} == {1, 2, 3}
+    assert drawn["whole"].abs().max() <= ada.SHIFT * side
+    assert drawn["zoom"][drawn["zoom"] != 1].log().std() == pytest.approx(ada.SCALE, rel=0.05)
+    assert drawn["shift"][drawn["shift"] != 0].std() == pytest.approx(ada.SHIFT * side, rel=0.05)
+    assert luma[luma.abs() != 1].abs().log().std() == pytest.approx(ada.CONTRAST, rel=0.05)
+    hue = drawn["hue"][drawn["hue"] != 0]
+    assert hue.mean() == pytest.approx(math.pi, rel=0.05) and hue.max() < 2 * math.pi
+
+
 def test_warping_and_recolouring_commute() -> None:
     """So the order of the two is free."""
     images = torch.rand(2, 3, 8, 8)
@@ -232,10 +280,13 @@ def test_a_shift_has_first_and_second_derivatives(border: How) -> None:
     assert torch.autograd.gradgradcheck(shift, images)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("name", ["none", "diffaugment", "ada"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_the_layout_changes_nothing_and_the_type_is_kept(name: str, dtype: torch.dtype) -> None:
-    images, augment = torch.rand(4, 3, 8, 8, dtype=dtype), certain(name)
+def test_the_layout_changes_nothing_and_the_type_is_kept(
+    name: str, dtype: torch.dtype, channels: int
+) -> None:
+    images, augment = torch.rand(4, channels, 8, 8, dtype=dtype), certain(name)
     results = []
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)

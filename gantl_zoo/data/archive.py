@@ -90,7 +90,7 @@ class Folder(Archive):
         return {path: path for path in walk(self.source, lambda name: junk or not is_junk(name))}
 
     def read(self, name: str) -> bytes:
-        with open(f"{self.source}/{name}", "rb", buffering=0) as file:  # `Path` takes half as long again
+        with open(self.source / name, "rb", buffering=0) as file:
             return file.read()
 
     def sums(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:

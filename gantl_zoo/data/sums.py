@@ -24,6 +24,7 @@ from gantl_zoo.storage.cache import kept_in, plain
 SETTLED = 2_000_000_000  # age in ns after which a modification time reliably detects changes
 WORTH = 16 << 20  # bytes; a table is written if so much would be read again without it
 AT_ONCE = 256  # files for each call in a thread
+THREADS = 16  # for slow disks
 FORMAT = 1
 
 Result = TypeVar("Result")
@@ -37,7 +38,7 @@ def sums_of_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, in
     """CRC-32 and size of files in a folder; (0, 0) if one can't be read. Unchanged files are read once."""
     place = os.path.abspath(folder)
     table = _tables.get(place) or _load(place)
-    stamps = {name: stamp(f"{place}/{name}") for name in names}
+    stamps = dict(zip(names, _in_threads(lambda name: stamp(f"{place}/{name}"), names), strict=True))
     unknown = [name for name, sums in stamps.items() if table.get(name, [])[:3] != [*sums]]
     sums = zip(unknown, _in_threads(lambda name: _crc(f"{place}/{name}"), unknown), strict=True)
     fresh = {name: [*stamps[name], crc] for name, crc in sums if crc is not None}
@@ -72,11 +73,17 @@ def _crc(path: str) -> int | None:
 def _in_threads(make: Callable[[str], Result], names: Sequence[str]) -> Iterator[Result]:
     """Yield `make(name)` for each name. Threads work on groups, since a call for each costs more than it.
 
-    More threads than cores wait for one another longer than they wait for the disk.
+    The first group shows what there is to wait for: files in the system's cache are read fastest by one
+    thread for each core, those of a network drive by many.
     """
     groups = [names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)]
-    with ThreadPoolExecutor(len(available_cores())) as pool:
-        for results in pool.map(lambda group: [make(name) for name in group], groups):
+    if not groups:
+        return
+    clock, work = time.perf_counter(), time.thread_time()
+    yield from [make(name) for name in groups[0]]
+    slow = time.perf_counter() - clock > 3 * (time.thread_time() - work)
+    with ThreadPoolExecutor(THREADS if slow else len(available_cores())) as pool:
+        for results in pool.map(lambda group: [make(name) for name in group], groups[1:]):
             yield from results
 
 

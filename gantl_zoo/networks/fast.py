@@ -56,7 +56,9 @@ class Gated(nn.Module):
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         # not functional.glu: its gradient is not channels-last, which makes BatchNorm's six times slower
         values, gates = call_layer(self.norm, features, labels).chunk(2, dim=1)  # (N, K, h, w) each
-        return values * torch.sigmoid(gates.clone())  # of half of the channels it takes five times as long
+        if gates.device.type == "cpu":
+            gates = gates.clone()  # without the gaps of `values`, sigmoid takes a fifth of the time
+        return values * torch.sigmoid(gates)
 
 
 class Noise(nn.Module):
@@ -71,7 +73,8 @@ class Noise(nn.Module):
             return features
         count, _, height, width = features.shape
         noise = torch.randn(count, 1, height, width, device=features.device, dtype=features.dtype)
-        return torch.addcmul(features, self.strength.to(features.dtype), noise)
+        # on a CPU, addcmul takes seven times as long
+        return features + self.strength.to(features.dtype) * noise
 
 
 class Stem(nn.Module):

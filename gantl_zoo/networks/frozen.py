@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,7 +42,9 @@ class FrozenPyramid:
         if dtype not in self.copies:
             self.copies[dtype] = fast_copy(self.backbone, images, dtype)
         maps: list[Tensor] = self.copies[dtype].pyramid(images)
-        return maps
+        # NaN for images with NaN or infinity: the limits of the fast convolutions would hide them
+        valid = images.detach().sum((1, 2, 3), keepdim=True) * 0  # (N, 1, 1, 1)
+        return [features + valid.to(features.dtype) for features in maps]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenPyramid:
         return FrozenPyramid(copy.deepcopy(self.backbone, memo))
@@ -56,12 +59,20 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
         network = copy.deepcopy(backbone).eval().requires_grad_(False)
         network.to(images.device)
         one = images[:1].detach().float()
-        fold_norms(network, one)
-        replace_convolutions(network, one)
+        for rewrite in (fold_norms, replace_convolutions):
+            rewritten = copy.deepcopy(network)
+            rewrite(rewritten, one)
+            if agree(network.pyramid(one), rewritten.pyramid(one)):  # a result may be used elsewhere, too
+                network = rewritten
         for module in network.modules():
             if type(module).__name__ in (*PLAIN, "FrozenConv2d"):
                 module.to(dtype)
         return network.to(memory_format=torch.channels_last)
+
+
+def agree(maps: list[Tensor], others: list[Tensor]) -> bool:
+    """Whether all maps (N, K, h, w) are equal up to rounding."""
+    return all((one - other).norm() <= 1e-3 * one.norm() for one, other in zip(maps, others, strict=True))
 
 
 def fold_norms(network: Any, images: Tensor) -> None:
@@ -69,14 +80,15 @@ def fold_norms(network: Any, images: Tensor) -> None:
 
     A BatchNorm with an activation, as in timm, leaves the activation.
     """
-    for conv, norm in followed(network, images, nn.BatchNorm2d):
+    for conv, norm in followed(network, images, lambda module: isinstance(module, nn.BatchNorm2d)):
         replace(network, conv, fuse_conv_bn_eval(conv, norm))
         replace(network, norm, getattr(norm, "act", None) or nn.Identity())
 
 
 def replace_convolutions(network: Any, images: Tensor) -> None:
     """Replace convolutions that a ReLU or ReLU6 directly follows, and depthwise ones, in place."""
-    behind = {id(conv): act for conv, act in followed(network, images, (nn.ReLU, nn.ReLU6))}
+    pairs = followed(network, images, lambda module: type(module) in (nn.ReLU, nn.ReLU6))
+    behind = {id(conv): act for conv, act in pairs}
     for conv in [module for module in network.modules() if isinstance(module, nn.Conv2d)]:
         act = behind.get(id(conv))
         depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
@@ -87,10 +99,10 @@ def replace_convolutions(network: Any, images: Tensor) -> None:
                 replace(network, act, nn.Identity())
 
 
-def followed(network: Any, images: Tensor, kind: Any) -> list[tuple[nn.Conv2d, Any]]:
-    """The convolutions whose result is the input of a module of `kind`, and that module.
+def followed(network: Any, images: Tensor, suits: Callable[[nn.Module], bool]) -> list[tuple[nn.Conv2d, Any]]:
+    """The convolutions whose result is the input of a module that `suits`, with that module.
 
-    Which ones do is found by a pass of `images`. Both are called once in it.
+    A pass of `images` shows which these are. Modules that it calls more than once are left out.
     """
     # with the tensors, so that no id is used twice, and with their versions, which a shortcut's `+=` changes
     outputs: dict[int, tuple[nn.Conv2d, Tensor, int]] = {}
@@ -109,7 +121,7 @@ def followed(network: Any, images: Tensor, kind: Any) -> list[tuple[nn.Conv2d, A
 
     modules = [*network.modules()]
     hooks = [m.register_forward_hook(after) for m in modules if isinstance(m, nn.Conv2d)]
-    hooks += [m.register_forward_pre_hook(before) for m in modules if isinstance(m, kind)]
+    hooks += [m.register_forward_pre_hook(before) for m in modules if suits(m)]
     network.pyramid(images)
     for hook in hooks:
         hook.remove()

@@ -5,6 +5,7 @@ N batch, K channels of a map h × w.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +18,8 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 class How(NamedTuple):
-    """A convolution with square kernels: its stride, its padding (None: TensorFlow's "SAME"), its groups, and
-    what its results are limited to: 0 to `most`, or not at all.
+    """A convolution: its stride, its padding (None: TensorFlow's "SAME"), its groups, and what its results
+    are limited to: 0 to `most`, or not at all (None).
     """
 
     stride: int
@@ -42,7 +43,9 @@ class FrozenConv2d(nn.Module):
 
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:
-        """Whether kernel, stride and padding are square numbers, without dilation."""
+        """Whether kernel, stride and padding are equal in both directions, the padding is narrower than the
+        kernel, and there is no dilation.
+        """
         if type(conv).__name__ not in PLAIN or isinstance(conv.padding, str) or conv.padding_mode != "zeros":
             return False
         pairs = conv.kernel_size, conv.stride, conv.padding, conv.dilation
@@ -50,6 +53,7 @@ class FrozenConv2d(nn.Module):
         return square and conv.padding[0] < conv.kernel_size[0]
 
     def forward(self, features: Tensor) -> Tensor:
+        """Maps (N, K, h, w) to maps (N, K', h', w'), in the precision of autocast if that is on."""
         device = features.device.type
         if torch.is_autocast_enabled(device):
             features = features.to(torch.get_autocast_dtype(device))
@@ -60,6 +64,8 @@ class FrozenConv2d(nn.Module):
 
 
 class _Frozen(torch.autograd.Function):
+    """The convolution as a function of its input, differentiable any number of times."""
+
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, how: How) -> Tensor:
         ctx.how, ctx.size, ctx.around = how, features.shape[-2:], around(features, weight, how)
@@ -67,32 +73,44 @@ class _Frozen(torch.autograd.Function):
         if top < bottom or left < right:
             weight = functional.pad(weight, (right - left, 0, bottom - top, 0))
         result = convolved(features, weight, bias, (bottom, right), how)
-        own = is_depthwise(weight, how) and weight.dtype in HALF and features.device.type == "cpu"
-        ctx.save_for_backward(weight, None if own else features, None if how.most is None else result)
+        fast = (
+            features.device.type == "cpu" and features.dtype not in HALF
+        )  # torch's gradient of depthwise ones
+        kept = features if fast or not is_depthwise(weight, how) else None
+        ctx.save_for_backward(weight, kept, None if how.most is None else result)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, features, result = ctx.saved_tensors
         how, ((top, bottom), (left, right)) = ctx.how, ctx.around
+        again = torch.is_grad_enabled()  # whether this gradient is to be differentiated
         if result is not None:
-            gradient = torch.ops.aten.hardtanh_backward(gradient, result, 0, how.most)
-        if features is None:
+            # detached, because the derivative of these limits' slope is 0
+            gradient = torch.ops.aten.hardtanh_backward(gradient, result.detach(), 0, how.most)
+        if features is None or (again and is_depthwise(weight, how)):
             kernel = weight[:, :, bottom - top :, right - left :]
             return depthwise_gradient(gradient, kernel, how.stride, ctx.around, ctx.size), None, None, None
-        steps, padding = [how.stride] * 2, [bottom, right]
+        padding = [bottom, right]
+        if again:  # torch differentiates this one as a convolution, and the other group by group
+            sides = zip(ctx.size, gradient.shape[-2:], weight.shape[-2:], padding, strict=True)
+            rest = [side + 2 * p - k - (out - 1) * how.stride for side, out, k, p in sides]
+            result = functional.conv_transpose2d(
+                gradient, weight, None, how.stride, padding, rest, how.groups
+            )
+            return result, None, None, None
         of_features: Tensor = torch.ops.aten.convolution_backward(
-            gradient, features, weight, None, steps, padding, [1, 1], False, [0, 0], how.groups,
+            gradient, features, weight, None, [how.stride] * 2, padding, [1, 1], False, [0, 0], how.groups,
             [True, False, False],
         )[0]  # fmt: skip
         return of_features, None, None, None
 
 
-Around = tuple[tuple[int, int], tuple[int, int]]
+Around = tuple[tuple[int, int], tuple[int, int]]  # rows of zeros above and below, columns left and right
 
 
 def around(features: Tensor, weight: Tensor, how: How) -> Around:
-    """The zeros around a map (N, K, h, w): above and below, left and right."""
+    """The zeros around maps (N, K, h, w)."""
     if how.padding is not None:
         return (how.padding, how.padding), (how.padding, how.padding)
 
@@ -105,52 +123,66 @@ def around(features: Tensor, weight: Tensor, how: How) -> Around:
 
 
 def is_depthwise(weight: Tensor, how: How) -> bool:
-    """Whether each channel of the result (K, 1, k, k) comes from one channel of its own."""
+    """Whether a weight (K, 1, k, k) makes each channel from one channel of its own."""
     return how.groups == weight.shape[0] > 1 == weight.shape[1]
 
 
 def convolved(
     features: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], how: How
 ) -> Tensor:
-    """The convolution, limited to 0 to `how.most`."""
+    """Maps (N, K', h', w') of maps (N, K, h, w), limited as `how` says.
+
+    `padding`: rows of zeros above and below, columns of zeros left and right.
+    """
     if how.most is None:
         return functional.conv2d(features, weight, bias, how.stride, padding, 1, how.groups)
     if not limits_itself(features):
         result = functional.conv2d(features, weight, bias, how.stride, padding, 1, how.groups)
         return result.clamp_(0, how.most)
-    limited: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        features,
-        weight,
-        bias,
-        [*padding],
-        [how.stride] * 2,
-        [1, 1],
-        how.groups,
-        "hardtanh",
-        [0.0, how.most],
-        "",
+    return limited(features, weight, bias, padding, how)
+
+
+def limited(
+    features: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], how: How
+) -> Tensor:
+    """The same by oneDNN, which limits the results while it writes them, and makes 0 of NaN."""
+    operator: Any = torch.ops.mkldnn._convolution_pointwise.default
+    limits, steps = [0.0, how.most], [how.stride] * 2
+    result: Tensor = operator(
+        features, weight, bias, [*padding], steps, [1, 1], how.groups, "hardtanh", limits, ""
     )
-    return limited
+    return result
 
 
 def limits_itself(features: Tensor) -> bool:
-    """Whether oneDNN computes this convolution, which then limits the results while it writes them."""
+    """Whether `limited` can compute the convolution of these maps (N, K, h, w)."""
     mkldnn: Any = torch.backends.mkldnn
-    if features.device.type != "cpu" or not (mkldnn.is_available() and mkldnn.enabled):
+    usable = features.device.type == "cpu" and mkldnn.is_available() and mkldnn.enabled and features.numel()
+    return bool(usable) and is_limited_well(features.dtype)
+
+
+@functools.cache
+@torch.inference_mode(False)
+@torch.no_grad()
+def is_limited_well(dtype: torch.dtype) -> bool:
+    """Whether this build of torch and this processor have the operator, and it does what is expected."""
+    if dtype not in (torch.float32, torch.bfloat16):
         return False
-    operators = torch.ops.mkldnn
-    if not hasattr(operators, "_convolution_pointwise") or not features.numel():
+    features, weight = torch.linspace(-4, 4, 32).view(1, 2, 4, 4).to(dtype), torch.ones(2, 1, 1, 1).to(dtype)
+    try:
+        result = limited(features, weight, None, (0, 0), How(1, 0, 2, 2.0))
+    except (AttributeError, RuntimeError, TypeError):
         return False
-    if features.dtype == torch.bfloat16:
-        return bool(operators._is_mkldnn_bf16_supported())
-    return features.dtype == torch.float32
+    return torch.equal(result, features.clamp(0, 2))
 
 
 def depthwise_gradient(
     gradient: Tensor, weight: Tensor, stride: int, zeros: Around, size: torch.Size
 ) -> Tensor:
-    """The gradient of the input of a depthwise convolution, which is one, too: of the output's gradient,
-    spread by the stride, with the mirrored kernels. PyTorch's own is several times as slow in half precision.
+    """The gradient (N, K, h, w) of the input of a depthwise convolution, from that of its output.
+
+    It is a depthwise convolution, too: of the output's gradient, spread by the stride, with the mirrored
+    kernels. In half precision torch's gradient is several times as slow. `size` is (h, w).
     """
     kernel = weight.shape[-1]
     rest = [[kernel - 1 - number for number in pair] for pair in zeros]  # zeros around the spread gradient

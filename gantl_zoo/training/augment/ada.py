@@ -43,7 +43,7 @@ class AdaptiveAugment(AdaptiveProbability, Augment):
 @functools.cache  # to make a new tensor of numbers, the host would wait for a GPU
 @torch.inference_mode(False)  # otherwise the first caller's mode would apply to all later ones
 def lattice(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Coordinates of the columns (W,) and rows (H,), and the image's sides (2,), across and down."""
+    """Coordinates of the columns (W,) and rows (H,), and the sides (2,), across and down; all in pixels."""
     x = torch.arange(width, device=device) - (width - 1) / 2
     y = torch.arange(height, device=device) - (height - 1) / 2
     return x, y, torch.tensor([width, height], dtype=torch.float32, device=device)
@@ -120,7 +120,7 @@ def recolour(images: Tensor, p: Tensor) -> Tensor:
     bright, contrast, saturate = applied[:3] * torch.randn(3, count, 1, 1, device=device)
     bright, contrast = bright * BRIGHTNESS, torch.exp(contrast * CONTRAST)
     if channels != 3:
-        return torch.addcmul((contrast * bright)[..., None], images, contrast[..., None])
+        return torch.addcmul((contrast * bright)[..., None], images, contrast[..., None]).to(images.dtype)
     flip, angle = applied[3:] * torch.rand(2, count, 1, 1, device=device)
     luma, chroma = contrast * (1 - 2 * (flip > 0.5).float()), contrast * torch.exp(saturate * SATURATION)
     return recoloured(images, luma, luma * bright, chroma, angle * 2 * math.pi)

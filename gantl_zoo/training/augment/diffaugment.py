@@ -56,8 +56,9 @@ def shifted(top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
         (2 * (start + torch.arange(side, device=start.device)) + 1) / side - 1  # (N, side), centres of pixels
         for start, side in ((top, height), (left, width))
     )
-    zero = torch.zeros_like(columns), torch.zeros_like(rows)
-    return places(torch.stack([columns, zero[0]], dim=1), torch.stack([zero[1], rows], dim=1))
+    across = torch.stack([columns, torch.zeros_like(columns)], dim=1)  # (N, 2, W), x and y
+    down = torch.stack([torch.zeros_like(rows), rows], dim=1)  # (N, 2, H)
+    return places(across, down)
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:

@@ -46,7 +46,7 @@ class _Sample(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, grid: Tensor, back: Tensor | None, how: How) -> Tensor:
-        ctx.save_for_backward(images, grid, back)
+        ctx.save_for_backward(images if back is None else None, grid, back)
         ctx.how = how
         return torch.grid_sampler_2d(images, grid, *how)
 
