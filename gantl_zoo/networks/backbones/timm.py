@@ -83,7 +83,7 @@ class TimmBackbone(nn.Module):
         """Resize images (N, C, H, W) in [-1, 1] and normalise them as in the network's training."""
         side = self.side(max(images.shape[-2:]))
         images = resized(images, side, self.interpolation)  # (N, C, H, W) -> (N, C, side, side)
-        return (images + (1 - 2 * self.mean)) * (0.5 / self.std)  # ((images + 1) / 2 - mean) / std
+        return ((images + 1) / 2 - self.mean) / self.std
 
     def side(self, longer: int) -> int:
         """The side in pixels to which images are resized whose longer side is `longer`."""
