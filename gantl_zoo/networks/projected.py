@@ -77,7 +77,7 @@ def head(channels: int, side: int, width: int) -> nn.Sequential:
     for left in reversed(range(halvings)):
         wider = max(1, 8 >> left) * width
         conv = spectral_norm(nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=False))
-        layers += [conv, nn.BatchNorm2d(wider), nn.LeakyReLU(0.2)]
+        layers += [conv, nn.BatchNorm2d(wider), nn.LeakyReLU(0.2, inplace=True)]
         channels = wider
     last = min(4, side >> halvings)
     return nn.Sequential(*layers, spectral_norm(nn.Conv2d(channels, 1, last, bias=False)))

@@ -87,8 +87,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv3.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        new = functional.leaky_relu(self.conv1(features), SLOPE)  # (N, K, h, w) -> (N, 2K, h, w)
-        new = functional.leaky_relu(self.conv2(new), SLOPE)
+        new = functional.leaky_relu_(self.conv1(features), SLOPE)  # (N, K, h, w) -> (N, 2K, h, w)
+        new = functional.leaky_relu_(self.conv2(new), SLOPE)
         result: Tensor = features + self.conv3(new)  # (N, 2K, h, w) -> (N, K, h, w)
         return result
 
