@@ -27,7 +27,7 @@ def head(features: int, width: int) -> nn.Sequential:
     """A head from a feature map (N, K, h, w) to a map of logits (N, 1, h, w)."""
     return nn.Sequential(
         nn.Conv2d(features, width, 3, padding=1),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Conv2d(width, 1, 3, padding=1),
     )
 

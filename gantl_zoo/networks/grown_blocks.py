@@ -64,10 +64,10 @@ class UpBlock(nn.Module):
         if features is not None and self.conv1 is not None:
             features = normalized(resampled(features, self.map_side))  # -> (N, K, map_side, map_side)
             new = new + self.conv1(features)
-        new = self.conv2(functional.leaky_relu(new, SLOPE))
+        new = self.conv2(functional.leaky_relu_(new, SLOPE))
         if features is not None and features.shape == new.shape:
             new = new + features
-        return normalized(functional.leaky_relu(new, SLOPE))
+        return normalized(functional.leaky_relu_(new, SLOPE))
 
     def details(self, features: Tensor) -> Tensor:
         """The details (N, C, side, side) of features (N, W, map_side, map_side)."""
@@ -106,9 +106,9 @@ class DownBlock(nn.Module):
         new = self.from_image(resampled(images, self.side))  # (N, C, side, side) -> (N, W, side/2, side/2)
         if features is not None:
             new = new + features
-        new = functional.leaky_relu(new, SLOPE)
-        change = self.conv2(functional.leaky_relu(self.conv1(new), SLOPE))
-        new = functional.leaky_relu(new + change, SLOPE)
+        new = functional.leaky_relu_(new, SLOPE)
+        change = self.conv2(functional.leaky_relu_(self.conv1(new), SLOPE))
+        new = functional.leaky_relu_(new + change, SLOPE)
         result: Tensor = self.last(resampled(new, self.target))  # -> (N, K, target, target)
         return result
 
