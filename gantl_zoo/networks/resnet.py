@@ -60,7 +60,7 @@ class UpBlock(nn.Module):
         new = double(torch.relu_(call_layer(self.norm1, features, labels)))  # (N, W, H, H) -> (N, W, 2H, 2H)
         new = self.conv2(torch.relu_(call_layer(self.norm2, self.conv1(new), labels)))
         # a 1×1 convolution before upsampling takes a quarter of the time
-        result: Tensor = new + double(self.shortcut(features))
+        result: Tensor = new.add_(double(self.shortcut(features)))
         return result
 
 
@@ -122,7 +122,7 @@ class DownBlock(nn.Module):
         new = self.conv2(torch.relu_(self.conv1(new)))
         if self.halve:  # averaging and a 1×1 convolution commute: the smaller input is cheaper
             new, features = functional.avg_pool2d(new, 2), functional.avg_pool2d(features, 2)
-        result: Tensor = new + self.shortcut(features)
+        result: Tensor = new.add_(self.shortcut(features))
         return result
 
 
