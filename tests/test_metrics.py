@@ -201,10 +201,8 @@ def test_few_held_out_images_join_the_training_images_for_distances() -> None:
     assert kernel["on"] == "100 samples against all 100 images of halves, 90 of which are training images"
     assert kernel["floor_on"] == "a random half of these against the other half" and kernel["split"] == "all"
     assert kernel["floor"] is not None and abs(kernel["floor"]) < 0.1 * abs(kernel_of_noise(train, held_out))
-    assert (
-        copied["on"] == "100 samples against 90 training and 10 test images of halves"
-        and copied["better"] == ""
-    )
+    assert copied["on"] == "100 samples against 90 training images of halves, beside 10 test images"
+    assert copied["floor_on"] == "these test images against the same" and copied["better"] == ""
     assert "about 0.01 for new images" in str(report)
     (note,) = report.notes
     assert note == (

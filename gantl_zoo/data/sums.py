@@ -82,7 +82,8 @@ def _in_threads(make: Callable[[str], Result], names: Sequence[str]) -> Iterator
     clock, work = time.perf_counter(), time.thread_time()
     yield from [make(name) for name in groups[0]]
     slow = time.perf_counter() - clock > 3 * (time.thread_time() - work)
-    with ThreadPoolExecutor(THREADS if slow else len(available_cores())) as pool:
+    cores = len(available_cores())
+    with ThreadPoolExecutor(max(THREADS, cores) if slow else cores) as pool:
         for results in pool.map(lambda group: [make(name) for name in group], groups[1:]):
             yield from results
 

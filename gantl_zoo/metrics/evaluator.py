@@ -223,10 +223,12 @@ class Evaluator:
             on = f"against all {len(real.real):,} images of {name}, {seen:,} of which are training images"
             split, floor_on = "all", "a random half of these against the other half"
         else:
-            learned = len(self.training_images or ()) if metric.needs_train else 0
-            of_both = f"{learned:,} training and " if learned else ""
-            on = f"against {of_both}{len(real.real):,} {split} images of {name}"
-            if self.train is not None:
+            on = f"against {len(real.real):,} {split} images of {name}"
+            if metric.needs_train and self.training_images:
+                on = f"against {len(self.training_images):,} training images of {name}, "
+                on += f"beside {len(real.real):,} {split} images"
+                floor_on = f"these {split} images against the same"
+            elif self.train is not None:
                 floor_on = f"{len(self.stand_in):,} {self.train.split} images against the same"
         return {"on": on, "floor_on": floor_on, "real": len(real.real), "split": split}
 

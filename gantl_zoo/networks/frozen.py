@@ -56,9 +56,9 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
     Its convolutions have weights in `dtype`, if that is not None.
     """
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-        network = copy.deepcopy(backbone).eval().requires_grad_(False)
-        network.to(images.device)
-        one = images[:1].detach().float()
+        # on a CPU, whose products have all digits of float32
+        network = copy.deepcopy(backbone).eval().requires_grad_(False).cpu()
+        one = torch.rand(1, *images.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
         for rewrite in (fold_norms, replace_convolutions):
             rewritten = copy.deepcopy(network)
             rewrite(rewritten, one)
@@ -67,7 +67,7 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
         for module in network.modules():
             if type(module).__name__ in (*PLAIN, "FrozenConv2d"):
                 module.to(dtype)
-        return network.to(memory_format=torch.channels_last)
+        return network.to(images.device, memory_format=torch.channels_last)
 
 
 def agree(maps: list[Tensor], others: list[Tensor]) -> bool:

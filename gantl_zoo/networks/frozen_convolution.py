@@ -73,9 +73,8 @@ class _Frozen(torch.autograd.Function):
         if top < bottom or left < right:
             weight = functional.pad(weight, (right - left, 0, bottom - top, 0))
         result = convolved(features, weight, bias, (bottom, right), how)
-        fast = (
-            features.device.type == "cpu" and features.dtype not in HALF
-        )  # torch's gradient of depthwise ones
+        # torch's gradient of depthwise convolutions is fast on CPUs only, and not in half precision
+        fast = features.device.type == "cpu" and features.dtype not in HALF
         kept = features if fast or not is_depthwise(weight, how) else None
         ctx.save_for_backward(weight, kept, None if how.most is None else result)
         return result
@@ -145,7 +144,7 @@ def convolved(
 def limited(
     features: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], how: How
 ) -> Tensor:
-    """The same by oneDNN, which limits the results while it writes them, and makes 0 of NaN."""
+    """What `convolved` computes, by oneDNN: it limits results while it writes them, and makes 0 of NaN."""
     operator: Any = torch.ops.mkldnn._convolution_pointwise.default
     limits, steps = [0.0, how.most], [how.stride] * 2
     result: Tensor = operator(
