@@ -94,4 +94,4 @@ def test_functions_of_linear_pieces_are_as_usual(function: Any) -> None:
     pair = (torch.autograd.grad(one.sum(), values, create_graph=True)[0] for one in (ours, usual))
     ours, usual = pair
     assert torch.equal(ours, usual)
-    assert not ours.requires_grad  # there is no second derivative
+    assert not ours.requires_grad  # the second derivative is zero, so autograd keeps no graph

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gantl_zoo.networks.frozen_convolution import PLAIN, FrozenConv2d
+from gantl_zoo.networks.frozen_convolution import PLAIN, FrozenConv2d, is_depthwise
 
 
 class FrozenPyramid:
@@ -91,8 +91,7 @@ def replace_convolutions(network: Any, images: Tensor) -> None:
     behind = {id(conv): act for conv, act in pairs}
     for conv in [module for module in network.modules() if isinstance(module, nn.Conv2d)]:
         act = behind.get(id(conv))
-        depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-        if FrozenConv2d.suits(conv) and (act or depthwise):
+        if FrozenConv2d.suits(conv) and (act is not None or is_depthwise(conv.weight, conv.groups)):
             most = None if act is None else 6.0 if isinstance(act, nn.ReLU6) else math.inf
             replace(network, conv, FrozenConv2d(conv, most))
             if act is not None:

@@ -73,9 +73,10 @@ class _Frozen(torch.autograd.Function):
         if top < bottom or left < right:
             weight = functional.pad(weight, (right - left, 0, bottom - top, 0))
         result = convolved(features, weight, bias, (bottom, right), how)
-        # torch's gradient of depthwise convolutions is fast on CPUs only, and not in half precision
+        # torch's gradient of a depthwise convolution is fast on CPUs, except in half precision; other devices
+        # were not measured
         fast = features.device.type == "cpu" and features.dtype not in HALF
-        kept = features if fast or not is_depthwise(weight, how) else None
+        kept = features if fast or not is_depthwise(weight, how.groups) else None
         ctx.save_for_backward(weight, kept, None if how.most is None else result)
         return result
 
@@ -85,13 +86,13 @@ class _Frozen(torch.autograd.Function):
         how, ((top, bottom), (left, right)) = ctx.how, ctx.around
         again = torch.is_grad_enabled()  # whether this gradient is to be differentiated
         if result is not None:
-            # detached, because the derivative of these limits' slope is 0
+            # detached, because the second derivative of ReLU is 0
             gradient = torch.ops.aten.hardtanh_backward(gradient, result.detach(), 0, how.most)
-        if features is None or (again and is_depthwise(weight, how)):
+        if features is None or (again and is_depthwise(weight, how.groups)):
             kernel = weight[:, :, bottom - top :, right - left :]
             return depthwise_gradient(gradient, kernel, how.stride, ctx.around, ctx.size), None, None, None
         padding = [bottom, right]
-        if again:  # torch differentiates this one as a convolution, and the other group by group
+        if again:  # the derivative of this call is a convolution; torch computes that of the other by groups
             sides = zip(ctx.size, gradient.shape[-2:], weight.shape[-2:], padding, strict=True)
             rest = [side + 2 * p - k - (out - 1) * how.stride for side, out, k, p in sides]
             result = functional.conv_transpose2d(
@@ -121,9 +122,9 @@ def around(features: Tensor, weight: Tensor, how: How) -> Around:
     return height, width
 
 
-def is_depthwise(weight: Tensor, how: How) -> bool:
+def is_depthwise(weight: Tensor, groups: int) -> bool:
     """Whether a weight (K, 1, k, k) makes each channel from one channel of its own."""
-    return how.groups == weight.shape[0] > 1 == weight.shape[1]
+    return groups == weight.shape[0] > 1 == weight.shape[1]
 
 
 def convolved(
@@ -133,12 +134,10 @@ def convolved(
 
     `padding`: rows of zeros above and below, columns of zeros left and right.
     """
-    if how.most is None:
-        return functional.conv2d(features, weight, bias, how.stride, padding, 1, how.groups)
-    if not limits_itself(features):
-        result = functional.conv2d(features, weight, bias, how.stride, padding, 1, how.groups)
-        return result.clamp_(0, how.most)
-    return limited(features, weight, bias, padding, how)
+    if how.most is not None and limits_itself(features):
+        return limited(features, weight, bias, padding, how)
+    result = functional.conv2d(features, weight, bias, how.stride, padding, 1, how.groups)
+    return result if how.most is None else result.clamp_(0, how.most)
 
 
 def limited(
