@@ -1,6 +1,8 @@
 """This package's training step for `throughput.py`: `Trainer.step`, which has all work of a step.
 
-python benchmarks/ours.py WORKLOAD BATCH PRECISION
+python benchmarks/ours.py WORKLOAD BATCH PRECISION [load]
+
+With "load" the number of threads follows the load, as in a run.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from gantl_zoo.seeding import order, seeded
 from gantl_zoo.training import engine
 from gantl_zoo.training.recipe import Recipe
 from gantl_zoo.training.setup import set_up
+from gantl_zoo.training.threads import Threads
 from gantl_zoo.training.trainer import Trainer
 
 
@@ -33,16 +36,20 @@ def trainer(workload: str, batch: int, precision: str, **settings: Any) -> Train
     return Trainer(setup, data, recipe, engine.choose("auto", precision))
 
 
-def stepping(one: Trainer) -> Callable[[int], None]:
-    """A function that makes a number of steps."""
+def stepping(one: Trainer, threads: Threads | None = None) -> Callable[[int], None]:
+    """A function that makes a number of steps, and adapts the threads between them."""
     recipe = one.recipe
     count = {"batch": recipe.batch, "seed": recipe.seed, "start": 0, "steps": recipe.steps}
     steps = enumerate(order(workloads.IMAGES, **count))
 
     def run(count: int) -> None:
+        if threads:  # meanwhile other contestants had their turns
+            threads.measured = threads.times()
         with seeded(0):
             for _ in range(count):
                 one.step(*next(steps))
+                if threads:
+                    threads.adapt()
             if one.engine.device.type == "cuda":
                 torch.cuda.synchronize()
 
@@ -63,11 +70,11 @@ def of_limited(features: list[int], weight: list[int], *others: Any, out_shape: 
     return int(conv_flop_count(features, weight, out_shape))
 
 
-def main(workload: str, batch: int, precision: str) -> None:
+def main(workload: str, batch: int, precision: str, by_load: bool) -> None:
     counting = [sys.executable, __file__, workload, str(batch), precision, "flop"]
     flop = int(subprocess.check_output(counting))  # elsewhere, since counting takes memory
     one = trainer(workload, batch, precision)
-    run, loaded = stepping(one), memory("VmRSS")
+    run, loaded = stepping(one, Threads(one.engine) if by_load else None), memory("VmRSS")
     with one.engine.applied():
         about = {"flop": flop, "engine": str(one.engine), "torch": torch.__version__}
         serve(run, about, loaded)
@@ -81,4 +88,8 @@ def count(workload: str, batch: int, precision: str) -> None:
 
 
 if __name__ == "__main__":
-    (count if sys.argv[4:] == ["flop"] else main)(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    workload, batch, precision, *more = sys.argv[1:]
+    if more == ["flop"]:
+        count(workload, int(batch), precision)
+    else:
+        main(workload, int(batch), precision, by_load=more == ["load"])

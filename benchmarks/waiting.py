@@ -1,10 +1,12 @@
 """Training alone and beside another busy process, for several ways in which OpenMP's threads wait.
 
     python benchmarks/waiting.py [--settings NAME=VALUE,NAME=VALUE …] [--neighbours default same] [--rounds 5]
+                                 [--seconds 2]
 
 Each setting of environment variables has a process, and blocks of steps take turns. A neighbour is a second
 process that trains with as many threads, with the settings "default" or the same ones; it runs in the blocks
-beside it alone. Shares are of the first setting alone: medians over rounds of ratios within a round.
+beside it alone. Shares are of the first setting alone: medians over rounds of ratios within a round. "load"
+is what a run does: it measures every two seconds how many cores the other programs leave free.
 """
 
 from __future__ import annotations
@@ -19,19 +21,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
-from throughput import HERE, Contestant
+from throughput import BLOCK, HERE, Contestant
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # not taken from this process
-SETTINGS = ("default", "OMP_WAIT_POLICY=passive", "GOMP_SPINCOUNT=1000", "GOMP_SPINCOUNT=10000",
+SETTINGS = ("default", "load", "OMP_WAIT_POLICY=passive", "GOMP_SPINCOUNT=1000", "GOMP_SPINCOUNT=10000",
             "GOMP_SPINCOUNT=30000", "OMP_NUM_THREADS=1")  # fmt: skip
 ENDLESS = 1_000_000  # steps
 
 
 def started(setting: str) -> Contestant:
-    """A training process with environment variables NAME=VALUE,NAME=VALUE, or with "default"."""
-    pairs = [] if setting == "default" else [one.split("=", 1) for one in setting.split(",")]
+    """A training process with environment variables NAME=VALUE,NAME=VALUE, or with "default" or "load"."""
+    pairs = [] if setting in ("default", "load") else [one.split("=", 1) for one in setting.split(",")]
     environment = {name: value for name, value in os.environ.items() if name not in WAITING}
     command = [sys.executable, f"{HERE}/ours.py", options.workload, str(options.batch), options.precision]
+    command += ["load"] if setting == "load" else []
     one = Contestant(setting, command, options.batch, environment=environment | dict(map(tuple, pairs)))
     one.start()
     atexit.register(one.process.kill)
@@ -66,7 +69,7 @@ def rates_of(contestants: list[Contestant], beside: list[Contestant | None]) -> 
     for _ in range(options.rounds):
         for own, one, other in zip(rates, contestants, beside, strict=True):
             with running(other):
-                own.append(one.ask(one.count)["rate"])
+                own.append(one.ask(max(2, round(one.count * options.seconds / BLOCK)))["rate"])
             time.sleep(0.2)
     return rates
 
@@ -100,6 +103,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=BLOCK, help="of a block of steps alone")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process stays
     main()

@@ -405,8 +405,8 @@ def test_checksums_are_kept_beside_the_cache(
     first = sums.sums_of_files(photos, names)
     (table,) = (tmp_path / "cache" / "sums").iterdir()
     read: list[str] = []
-    original = sums._crc
-    monkeypatch.setattr(sums, "_crc", lambda path: read.append(path) or original(path))  # type: ignore[func-returns-value]
+    original = sums._row
+    monkeypatch.setattr(sums, "_row", lambda path: read.append(path) or original(path))  # type: ignore[func-returns-value]
     monkeypatch.setattr(sums, "_tables", {})
     assert sums.sums_of_files(photos, names) == first and not read
     about = os.stat(photos / names[0])
@@ -430,7 +430,8 @@ def test_a_file_that_changed_just_now_is_read_again(photos: Path, monkeypatch: p
     name = "cats/1.png"
     for content in (b"one", b"two"):  # of one size, within one tick of a coarse clock
         (photos / name).write_bytes(content)
-        monkeypatch.setattr(sums, "stamp", lambda path: (3, sums.time.time_ns(), 0))
+        now = lambda path, content=content: (content, (3, sums.time.time_ns(), 0))  # noqa: E731
+        monkeypatch.setattr(sums, "content_of", now)
         assert sums.sums_of_files(photos, [name])[name] == (zlib.crc32(content), 3)
     assert not sums._tables[str(photos)]
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gantl_zoo.console import warn
-from gantl_zoo.data.sums import sums_of_files
+from gantl_zoo.data.sums import content_of, sums_of_files
 from gantl_zoo.errors import DataError
 
 # Folders that operating systems put beside pictures. Hidden files and folders are skipped as well.
@@ -90,8 +90,7 @@ class Folder(Archive):
         return {path: path for path in walk(self.source, lambda name: junk or not is_junk(name))}
 
     def read(self, name: str) -> bytes:
-        with open(self.source / name, "rb", buffering=0) as file:
-            return file.read()
+        return content_of(f"{self.source}/{name}")[0]
 
     def sums(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
         return sums_of_files(self.source, names)

@@ -58,7 +58,8 @@ def fast_copy(backbone: Any, images: Tensor, dtype: torch.dtype | None) -> Any:
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         # on a CPU, whose products have all digits of float32
         network = copy.deepcopy(backbone).eval().requires_grad_(False).cpu()
-        one = torch.rand(1, *images.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu") * 2 - 1
+        shape, random = (1, *images.shape[1:]), torch.Generator().manual_seed(0)
+        one = torch.rand(shape, generator=random, device="cpu") * 2 - 1
         for rewrite in (fold_norms, replace_convolutions):
             rewritten = copy.deepcopy(network)
             rewrite(rewritten, one)

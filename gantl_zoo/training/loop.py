@@ -19,6 +19,7 @@ from gantl_zoo.training.learner import Learner
 from gantl_zoo.training.modes import training_modes
 from gantl_zoo.training.observer import Observer
 from gantl_zoo.training.recovery import Recovery
+from gantl_zoo.training.threads import Threads
 
 ASK_EVERY = 10  # steps between two checks whether another process was interrupted
 
@@ -54,6 +55,7 @@ class Loop:
         called = callbacks if learner.engine.processes.main else ()
         self.callbacks = Callbacks(called, RunView(learner, observer, folder), learner.pace.seed)
         self.interrupt = Interrupt()
+        self.threads = Threads(learner.engine)
         self.clock = Clock(0)
         self.step = 0  # the one that is being trained
         self.end = self.pace.steps  # fewer steps if the observer stops the run early
@@ -98,7 +100,7 @@ class Loop:
         for step, (pixels, labels) in enumerate(self.learner.batches.since(start), start):
             self.step = step
             losses, done = self.learner.learn(step, pixels, labels), step + 1
-            if notice := self.learner.notice():
+            for notice in filter(None, (self.learner.notice(), self.threads.adapt())):
                 self.observer.say(notice)
             self.observer.on_step(done)
             self.callbacks.call("on_step", done)
