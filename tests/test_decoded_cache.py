@@ -425,6 +425,24 @@ def test_checksums_are_kept_beside_the_cache(
         assert sums.sums_of_files(photos, names) == again and len(read) == len(names)
 
 
+def test_the_content_of_files_of_which_the_system_says_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    usual = os.read
+    for content in (b"", b"x", bytes(range(256)) * 300):
+        file.write_bytes(content)
+        assert sums.content_of(str(file))[0] == content
+        with monkeypatch.context() as patch:
+            patch.setattr(sums.os, "read", lambda file, size: usual(file, min(size, 7)))  # short reads
+            assert sums.content_of(str(file))[0] == content
+        with monkeypatch.context() as patch:
+            patch.setattr(sums.os, "fstat", lambda file: os.stat("/dev/null"))  # a size of 0
+            assert sums.content_of(str(file))[0] == content
+    with pytest.raises(FileNotFoundError):
+        sums.content_of(str(tmp_path / "missing"))
+
+
 def test_a_file_that_changed_just_now_is_read_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sums, "_tables", {})
     name = "cats/1.png"

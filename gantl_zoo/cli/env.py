@@ -25,7 +25,7 @@ EPILOG = """Examples:
   gantl-zoo env --json"""
 PACKAGES = (
     "torch", "torchvision", "timm", "accelerate", "huggingface_hub", "safetensors", "torchmetrics", "numpy",
-    "pillow", "matplotlib", "rich", "typer", "torch-fidelity", "tensorboard",
+    "pillow", "psutil", "matplotlib", "rich", "typer", "torch-fidelity", "tensorboard", "simplejpeg",
 )  # fmt: skip
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
 # what torch's names and the kernel's names call the same

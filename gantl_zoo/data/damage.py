@@ -71,19 +71,26 @@ def _png(content: bytes) -> Iterator[bytes]:
         at += 12 + length
 
 
-def _jpeg(content: bytes) -> Iterator[bytes]:
-    """Yield all segments except comments and application data; Adobe's stays, as it describes the colours."""
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each segment of a JPEG file before its pixels begins and ends. Raises `IndexError`."""
     at = 2
     while content[at] == 0xFF and content[at + 1] != 0xDA:  # start of scan
         if content[at + 1] == 0xFF:  # fill bytes
             at += 1
             continue
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        yield at, end
+        at = end
+
+
+def _jpeg(content: bytes) -> Iterator[bytes]:
+    """Yield all segments except comments and application data; Adobe's stays, as it describes the colours."""
+    end = 2
+    for at, end in jpeg_segments(content):
         adobe = content[at + 1] == 0xEE and content[at + 4 : at + 9] == b"Adobe" and end - at >= 16
         if adobe or not (0xE0 <= content[at + 1] <= 0xEF or content[at + 1] == 0xFE):
             yield content[at:end]
-        at = end
-    yield content[at:]
+    yield content[end:]
 
 
 def _webp(content: bytes) -> Iterator[bytes]:

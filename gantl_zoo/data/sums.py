@@ -25,6 +25,7 @@ SETTLED = 2_000_000_000  # age in ns after which a modification time reliably de
 WORTH = 16 << 20  # bytes; a table is written if so much would be read again without it
 AT_ONCE = 256  # files for each call in a thread
 THREADS = 16  # for slow disks
+CHUNK = 1 << 24  # bytes that are read at once where the size is unknown
 FORMAT = 1
 
 Result = TypeVar("Result")
@@ -67,17 +68,18 @@ def stamp(path: str) -> Stamp:
 def content_of(path: str) -> tuple[bytes, Stamp]:
     """A file's content, and its stamp before. Raises `OSError`.
 
-    Fewer calls of the system than Python's files need; with many small files in several threads it shows.
+    It makes fewer system calls than Python's files do, which shows with many small files in several threads.
     """
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         about = os.fstat(file)
-        content = os.read(file, about.st_size)
-        while len(content) < about.st_size and (more := os.read(file, about.st_size - len(content))):
-            content += more  # files of more than 2 GB
+        parts = [os.read(file, about.st_size + 1)]
+        if len(parts[0]) != about.st_size:  # larger than 2 GB, or the system does not know its size
+            while more := os.read(file, CHUNK):
+                parts.append(more)
     finally:
         os.close(file)
-    return content, (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    return b"".join(parts), (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 def _row(path: str) -> list[int] | None:

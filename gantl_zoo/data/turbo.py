@@ -1,50 +1,55 @@
-"""Decode ordinary JPEG files with simplejpeg (extra `jpeg`), in three quarters of Pillow's time.
+"""Decode ordinary JPEG files with simplejpeg (extra `jpeg`), which is faster than Pillow.
 
-Both libraries use libjpeg-turbo, and the pixels are the same. What simplejpeg does not take, Pillow decodes.
+Both use libjpeg-turbo, and the pixels are the same. Pillow decodes what simplejpeg can't.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from gantl_zoo.data.damage import jpeg_segments
 
-Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-START, SCAN, EXIF = b"\xff\xd8\xff", b"\xff\xda", b"Exif\0\0"
+if TYPE_CHECKING:
+    from gantl_zoo.data.decode import Pixels
+
+START, APP1 = b"\xff\xd8\xff", 0xE1  # APP1 is EXIF or XMP: either may turn the picture
 MODES = {"YCbCr": "RGB", "Gray": "GRAY"}  # what a file stores, and what it becomes
 SCALES = (8, 4, 2, 1)  # those that Pillow decodes at
 
 
 @cache
 def library() -> Any:
-    """The module simplejpeg, or None if it is not installed."""
+    """The module simplejpeg, or None if it is not installed or if Pillow has another decoder."""
+    from PIL import features
+
     try:
         import simplejpeg
-    except ImportError:
+    except Exception:  # a broken library raises anything
         return None
-    return simplejpeg
+    return simplejpeg if features.check_feature("libjpeg_turbo") else None
 
 
 def decoded(content: bytes, least: int) -> tuple[Pixels, tuple[int, int]] | None:
     """A JPEG file's pixels (H, W) or (H, W, 3) at the smallest scale with no side shorter than `least`, and
     its own width and height.
 
-    None for a file that may be turned (EXIF), is damaged, has unusual colours or is not a JPEG, and without
-    simplejpeg.
+    None for a file with EXIF or XMP, damage or unusual colours, for other formats, and without simplejpeg.
     """
     turbo = library()
-    if turbo is None or not content.startswith(START) or EXIF in content[: content.find(SCAN)]:
+    if turbo is None or not content.startswith(START):
         return None
     from PIL.Image import MAX_IMAGE_PIXELS as MOST
 
     try:
+        if any(content[at + 1] == APP1 for at, _ in jpeg_segments(content)):
+            return None
         height, width, colours, _ = turbo.decode_jpeg_header(content)
         if colours not in MODES or height * width > (MOST or height * width):
             return None
         scale = next((scale for scale in SCALES if min(height, width) // least >= scale), 1)
         sides = {"min_height": -(-height // scale), "min_width": -(-width // scale)}
         pixels = turbo.decode_jpeg(content, MODES[colours], fastdct=False, fastupsample=False, **sides)
-    except ValueError:  # also for mere warnings about the file
+    except Exception:  # also for mere warnings: Pillow decodes the file, or says what is wrong
         return None
     return pixels[..., 0] if colours == "Gray" else pixels, (width, height)

@@ -18,59 +18,92 @@ import torch
 from gantl_zoo.data.cores import available_cores
 from gantl_zoo.training.engine import Engine
 
-INTERVAL = 2.0  # seconds over which the use of the cores is measured
-KINDS = ("user", "nice", "system", "irq", "softirq")
+INTERVAL = 1.0  # seconds over which the use of the cores is measured
+AGREEING = 2  # measurements in a row that must ask for another number
 MARGIN = 0.75  # cores by which the free ones must differ from the threads, so that these don't alternate
+SHARE = 0.1  # the same as a share of the threads
+KINDS = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 class Times(NamedTuple):
-    """Seconds of the clock, and seconds in which other programs used this process's cores."""
+    """Seconds of the clock, seconds in which this process's cores were busy, and seconds by own process."""
 
     clock: float
-    others: float
+    busy: float
+    own: dict[int, float]
+
+    def others(self, before: Times) -> float:
+        """The cores that other programs used since `before`, on average."""
+        own = sum(seconds - before.own[key] for key, seconds in self.own.items() if key in before.own)
+        return max(0.0, self.busy - before.busy - own) / (self.clock - before.clock)
 
 
-def processor_times() -> Times:
-    """The times so far. Processes that this one started with `multiprocessing` are not others."""
+def processor_times() -> Times | None:
+    """The times so far; None where the system does not tell.
+
+    Processes that this one started with `multiprocessing` are its own.
+    """
     import psutil
 
-    cores, mine = psutil.cpu_times(percpu=True), os.times()
-    busy = sum(getattr(cores[i], kind, 0.0) for i in available_cores() if i < len(cores) for kind in KINDS)
-    own = mine.user + mine.system + mine.children_user + mine.children_system
-    for child in multiprocessing.active_children():
-        with contextlib.suppress(psutil.Error):  # it may just have ended
-            used = psutil.Process(child.pid).cpu_times()
-            own += used.user + used.system
-    return Times(time.monotonic(), busy - own)
+    children = [child.pid for child in multiprocessing.active_children() if child.pid]
+    own = dict[int, float]()
+    try:
+        cores, available = psutil.cpu_times(percpu=True), available_cores()
+        if max(available) >= len(cores):
+            return None
+        for number in (os.getpid(), *children):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child may just have ended
+                used = psutil.Process(number).cpu_times()
+                own[number] = used.user + used.system
+    except (psutil.Error, OSError, RuntimeError):
+        return None
+    busy = sum(getattr(cores[core], kind, 0.0) for core in available for kind in KINDS)
+    return Times(time.monotonic(), busy, own)
 
 
 class Threads:
     """Adapts torch's number of threads to the cores that other programs leave free.
 
-    It stays between 1 and the number at the beginning, and is not changed on a GPU, if the engine's settings
-    name a number, or in fp32, because another number of threads rounds sums differently.
+    It stays between 1 and the number at the beginning. In fp32 there is only a sentence for the log, because
+    another number of threads rounds sums differently. Nothing is done on a GPU, for compiled networks, if the
+    engine's settings name a number, and beside other processes of the run. A container's limits are not seen.
     """
 
-    def __init__(self, engine: Engine, times: Callable[[], Times] = processor_times) -> None:
-        self.most, self.cores, self.times = torch.get_num_threads(), len(available_cores()), times
+    def __init__(
+        self,
+        engine: Engine,
+        times: Callable[[], Times | None] = processor_times,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.most, self.cores = torch.get_num_threads(), len(available_cores())
+        self.times, self.clock = times, clock
         self.exact = engine.precision == "fp32"
-        self.active = engine.device.type == "cpu" and not engine.threads and self.most > 1
-        self.measured = times() if self.active else Times(0, 0)
+        chosen = engine.threads or engine.compile or engine.processes.count > 1 or engine.device.type != "cpu"
+        self.before = times() if 1 < self.most <= self.cores and not chosen else None
+        self.agreeing = 0
 
     def adapt(self) -> str:
         """Set the number of threads, if a measurement is due. Returns a sentence for the log, or ""."""
-        if not self.active or time.monotonic() - self.measured.clock < INTERVAL:
+        if self.before is None or self.clock() - self.before.clock < INTERVAL:
             return ""
-        before, now = self.measured, self.times()
-        self.measured = now
-        others = max(0.0, now.others - before.others) / (now.clock - before.clock)  # cores
-        free, threads = self.cores - others, torch.get_num_threads()
-        best = min(max(round(free), 1), self.most)
-        if best == threads or abs(min(free, self.most) - threads) < MARGIN:
+        before, self.before = self.before, self.times()
+        if self.before is None:
             return ""
+        others, threads = self.before.others(before), torch.get_num_threads()
+        best = self.best(self.cores - others, threads)
+        self.agreeing = 0 if best == threads else self.agreeing + 1
+        if self.agreeing < AGREEING:
+            return ""
+        self.agreeing = 0
         used = f"other programs use {others:.1f} of {self.cores} cores"
         if self.exact:
-            self.active = False
-            return f"{used}; this run may be faster with --engine-arg threads={best}"
+            self.before = None  # it is said once
+            return f"{used}; a run with --engine-arg threads={best} may be faster"
         torch.set_num_threads(best)
         return f"{used}: {best} thread{'s' if best > 1 else ''} instead of {threads}"
+
+    def best(self, free: float, threads: int) -> int:
+        """The number of threads for so many free cores: `threads`, the current one, if it differs little."""
+        if abs(min(free, self.most) - threads) < max(MARGIN, SHARE * threads):
+            return threads
+        return min(max(round(free), 1), self.most)
