@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, conv2d, conv_transpose2d
 
-from gantl_zoo.training.convolution import Convolution, Geometry
+from gantl_zoo.training.convolution import Convolution
+from gantl_zoo.training.convolution_geometry import Geometry
 
 
 @dataclass(frozen=True)

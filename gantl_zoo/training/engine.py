@@ -21,8 +21,8 @@ from gantl_zoo.registry.arguments import misfit
 from gantl_zoo.training import applied
 from gantl_zoo.training.batchnorm import SyncedBatchNorm
 from gantl_zoo.training.engine_settings import PRECISIONS, check
+from gantl_zoo.training.matrix_products import MatrixProducts
 from gantl_zoo.training.processes import Processes, join
-from gantl_zoo.training.weight_gradients import WeightGradients
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Engine:
             if self.batchnorm == "synced" and self.processes.count > 1:
                 contexts.enter_context(SyncedBatchNorm(self.processes))
             if self.precision == "bf16" and self.device.type == "cpu" and not self.compile and has_amx():
-                contexts.enter_context(WeightGradients())
+                contexts.enter_context(MatrixProducts())
             yield
 
     def applied(self) -> contextlib.AbstractContextManager[None]:

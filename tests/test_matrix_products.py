@@ -1,9 +1,10 @@
-"""Weight gradients of convolutions with small feature maps as matrix products."""
+"""Convolutions with small feature maps and their gradients as matrix products."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from torch.nn import functional
 import gantl_zoo as gz
 from gantl_zoo.data import ImageData
 from gantl_zoo.seeding import seeded
-from gantl_zoo.training import convolution, engine
-from gantl_zoo.training.convolution import MOST_NUMBERS, Convolution, Geometry
+from gantl_zoo.training import convolution_products, engine
+from gantl_zoo.training.convolution import Convolution, convolve
+from gantl_zoo.training.convolution_geometry import Geometry
+from gantl_zoo.training.convolution_products import FEWEST_CHANNELS, MOST_NUMBERS
+from gantl_zoo.training.matrix_products import MatrixProducts
 from gantl_zoo.training.recipe import Recipe
-from gantl_zoo.training.weight_gradients import WeightGradients
 
 # side of the large map, kernel, stride, padding
 FORMS = [(9, 3, 2, 1), (5, 3, 1, 1), (8, 5, 2, 2), (7, 4, 2, 1), (6, 3, 3, 0), (5, 1, 2, 0)]
@@ -36,25 +39,38 @@ def double(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("groups", "most"),
-    [(1, MOST_NUMBERS), (1, 100), (1, 0), (2, 0)],
-    ids=["whole", "parts", "torch", "groups"],
+    ("groups", "most", "fewest"),
+    [(1, MOST_NUMBERS, 1), (1, 100, 1), (1, MOST_NUMBERS, FEWEST_CHANNELS), (1, 0, 1), (2, 0, 1)],
+    ids=["whole", "parts", "gradient", "torch", "groups"],
 )
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), FORMS)
 def test_gradients_are_those_of_the_formula(
-    side: int, kernel: int, stride: int, padding: int, groups: int, most: int, monkeypatch: pytest.MonkeyPatch
+    side: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    groups: int,
+    most: int,
+    fewest: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(convolution, "MOST_NUMBERS", most)
+    monkeypatch.setattr(convolution_products, "MOST_NUMBERS", most)
+    monkeypatch.setattr(convolution_products, "SOME_NUMBERS", most)
+    monkeypatch.setattr(convolution_products, "FEWEST_CHANNELS", fewest)
     form = Geometry(kernel, stride, padding, groups, product=most > 0)
     large, weight, bias = double(2, 4, side, side), double(6, 4 // groups, kernel, kernel), double(6)
-    small = form.apply(large, weight, None).detach().requires_grad_()
+    usual = replace(form, product=False)
+    small = convolve(large, weight, None, usual).detach().requires_grad_()
     for one, inputs, outputs in ((form, large, small), (form.opposite(large), small, large)):
         tensors = (inputs, weight) if one.transposed else (inputs, weight, bias)
 
         def call(inputs: Any, weight: Any, bias: Any = None, form: Geometry = one) -> Any:
             return Convolution.apply(inputs, weight, bias, form)
 
-        torch.testing.assert_close(call(*tensors), one.apply(inputs, weight, bias if tensors[2:] else None))
+        plain = replace(one, product=False)
+        torch.testing.assert_close(
+            call(*tensors), convolve(inputs, weight, bias if tensors[2:] else None, plain)
+        )
         assert call(*tensors).shape == outputs.shape
         assert gradcheck(call, tensors, fast_mode=True) and gradgradcheck(call, tensors, fast_mode=True)
 
@@ -62,13 +78,13 @@ def test_gradients_are_those_of_the_formula(
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets an entry for each weight gradient that is a matrix product."""
     calls: list[int] = []
-    usual = convolution.matrix_product
+    usual = convolution_products.weight_product
 
     def counting(*arguments: Any) -> Tensor:
         calls.append(1)
         return usual(*arguments)
 
-    monkeypatch.setattr(convolution, "matrix_product", counting)
+    monkeypatch.setattr(convolution_products, "weight_product", counting)
     return calls
 
 
@@ -91,13 +107,49 @@ def test_layers_in_bfloat16_have_the_gradients_of_torch(
             result = layer(images)
         return [result, *grad(result.float().square().sum(), [images, *layer.parameters()])]
 
-    with WeightGradients():
+    with MatrixProducts():
         ours = step()
     assert calls == [1]
     for one, other in zip(ours, step(), strict=True):
         assert one.dtype == other.dtype
         assert (one - other).norm() < 0.01 * other.norm()
     assert calls == [1]
+
+
+@pytest.mark.parametrize("kind", ["conv", "up"])
+@pytest.mark.parametrize(("side", "positions"), [(8, 16), (12, 36), (14, 49)])
+def test_maps_of_a_few_positions_are_products_in_both_directions(
+    kind: str, side: int, positions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to 36 positions of the small map. A layer behind may change the result in place."""
+    calls: list[str] = []
+    for name in ("gathered", "scattered"):
+        usual = getattr(convolution_products, name)
+        monkeypatch.setattr(
+            convolution_products, name, lambda *given, n=name, u=usual: calls.append(n) or u(*given)
+        )
+    small = side // 2
+    with seeded(0):
+        layer: Any = nn.Conv2d(128, 130, 5, 2, 2)
+        if kind == "up":
+            layer, side = nn.ConvTranspose2d(130, 128, 5, 2, 2, 1), small
+        images = torch.randn(3, layer.in_channels, side, side, requires_grad=True)
+
+    def step() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                first = layer(images)
+            result = functional.leaky_relu(layer(images), 0.2, inplace=True)
+        return [first, result, *grad(result.float().square().sum(), [images, *layer.parameters()])]
+
+    with MatrixProducts():
+        ours = step()
+    own, opposite = ("gathered", "scattered") if kind == "conv" else ("scattered", "gathered")
+    assert calls == ([own, own, opposite] if positions <= 36 else [])
+    for one, other in zip(ours, step(), strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        assert (one - other).norm() < 0.01 * other.norm()
+    assert ours[1].is_contiguous(memory_format=torch.channels_last) or not calls
 
 
 @pytest.mark.parametrize(
@@ -135,7 +187,7 @@ def test_other_convolutions_are_left_as_they_are(
     calls = counted(monkeypatch)
     features, weight = torch.randn(2, 32, 8, 8), torch.randn(32, 32, 3, 3, requires_grad=True)
     features.requires_grad_()
-    with WeightGradients(), torch.autocast("cpu", torch.bfloat16):
+    with MatrixProducts(), torch.autocast("cpu", torch.bfloat16):
         ours = call(features, weight)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ours, call(features, weight))
@@ -146,7 +198,7 @@ def test_other_convolutions_are_left_as_they_are(
 def test_float32_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = counted(monkeypatch)
     layer, features = nn.Conv2d(32, 32, 3), torch.randn(2, 32, 8, 8)
-    with WeightGradients():
+    with MatrixProducts():
         result = layer(features)
         with torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", enabled=False):
             result = result + layer(features)  # as gradient penalties do
@@ -158,7 +210,7 @@ def test_weights_whose_gradient_nobody_asks_for_cost_nothing(monkeypatch: pytest
     """A step of the generator needs the gradient of the discriminator's input alone."""
     calls = counted(monkeypatch)
     layer, features = nn.Conv2d(32, 32, 3), torch.randn(2, 32, 8, 8, requires_grad=True)
-    with WeightGradients(), torch.autocast("cpu", torch.bfloat16):
+    with MatrixProducts(), torch.autocast("cpu", torch.bfloat16):
         (layer(features) * 2).float().sum().backward(inputs=[features])
     assert not calls and features.grad is not None and layer.weight.grad is None
 

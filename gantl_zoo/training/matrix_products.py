@@ -1,6 +1,6 @@
-"""`WeightGradients`: weight gradients of convolutions with small feature maps are matrix products.
+"""`MatrixProducts`: convolutions with small feature maps, and their gradients, are matrix products.
 
-The windows of `matrix_product` take memory, so large maps are left to oneDNN.
+The windows take memory, so large maps are left to oneDNN.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gantl_zoo.training.convolution_calls import CALLS, Call
+from gantl_zoo.training.convolution_products import faster
 
 MOST_POSITIONS = 64  # of the smaller feature map
 FEWEST_CHANNELS = 32  # of either
 
 
-class WeightGradients(TorchFunctionMode):
-    """Context: convolutions in autocast's precision have such weight gradients if their maps are small."""
+class MatrixProducts(TorchFunctionMode):
+    """Context: convolutions in autocast's precision are computed so if their maps are small.
+
+    Weight gradients are products up to `MOST_POSITIONS`, other parts where `faster` says so.
+    """
 
     def __torch_function__(
         self,
@@ -29,15 +33,15 @@ class WeightGradients(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         settings = dict(kwargs or {})
-        if func in CALLS and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+        if func in CALLS and torch.is_autocast_enabled("cpu"):
             call = CALLS[func](*args, **settings)
-            if suits(call):
+            if suits(call) and (torch.is_grad_enabled() or is_faster(call)):
                 return as_product(call).replaced()
         return func(*args, **settings)
 
 
 def suits(call: Call) -> bool:
-    """Whether a matrix product is faster than oneDNN for the weight gradient."""
+    """Whether the weight gradient of a call is faster as a matrix product than in oneDNN."""
     form, weight = call.form, call.weight
     if form is None or form.groups > 1 or form.kernel == 1:
         return False
@@ -47,8 +51,13 @@ def suits(call: Call) -> bool:
     return height * width <= MOST_POSITIONS and min(weight.shape[:2]) >= FEWEST_CHANNELS
 
 
+def is_faster(call: Call) -> bool:
+    """Whether the call itself is faster as a matrix product than in oneDNN."""
+    return call.form is not None and faster(call.inputs, call.weight, call.form)
+
+
 def as_product(call: Call) -> Call:
-    """The call in autocast's precision, with the matrix product."""
+    """The call in autocast's precision, with matrix products."""
     dtype = torch.get_autocast_dtype("cpu")
     bias = None if call.bias is None else call.bias.to(dtype)
     assert call.form is not None
