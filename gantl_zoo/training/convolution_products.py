@@ -42,7 +42,7 @@ def scattered(small: Tensor, weight: Tensor, form: Geometry) -> Tensor:
     matrix = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)  # (K, k·k·C)
     large = empty(small, weight.shape[1], *form.large_size(*small.shape[2:]))
     part = max(1, SOME_NUMBERS // (matrix.shape[1] * small[0, 0].numel()))  # images
-    for some, result in zip(small.split(part), large.split(part), strict=True):
+    for some, result in zip(torch.split(small, part), torch.split(large, part), strict=True):
         scatter(some, matrix, form, result)
     return large
 
