@@ -44,7 +44,7 @@ def stepping(one: Trainer, threads: Threads | None = None) -> Callable[[int], No
 
     def run(count: int) -> None:
         if threads:  # meanwhile other contestants had their turns
-            threads.before = threads.times()
+            threads.begin()
         with seeded(0):
             for _ in range(count):
                 one.step(*next(steps))

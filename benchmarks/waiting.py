@@ -6,7 +6,8 @@
 Each setting of environment variables has a process, and blocks of steps take turns. A neighbour is a second
 process that trains with as many threads, with the settings "default" or the same ones; it runs in the blocks
 beside it alone. Shares are of the first setting alone: medians over rounds of ratios within a round. "load"
-is what a run does: it measures every two seconds how many cores the other programs leave free.
+is what a run does: it measures how many cores the other programs leave free. Its blocks begin with all
+threads.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from gantl_zoo.seeding import seeded
 from gantl_zoo.training import convolution_products, engine
 from gantl_zoo.training.convolution import Convolution, convolve
 from gantl_zoo.training.convolution_geometry import Geometry
-from gantl_zoo.training.convolution_products import FEWEST_CHANNELS, MOST_NUMBERS
+from gantl_zoo.training.convolution_products import FEWEST_CHANNELS, GRADIENT_NUMBERS
 from gantl_zoo.training.matrix_products import MatrixProducts
 from gantl_zoo.training.recipe import Recipe
 
@@ -40,7 +40,7 @@ def double(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("groups", "most", "fewest"),
-    [(1, MOST_NUMBERS, 1), (1, 100, 1), (1, MOST_NUMBERS, FEWEST_CHANNELS), (1, 0, 1), (2, 0, 1)],
+    [(1, GRADIENT_NUMBERS, 1), (1, 100, 1), (1, GRADIENT_NUMBERS, FEWEST_CHANNELS), (1, 0, 1), (2, 0, 1)],
     ids=["whole", "parts", "gradient", "torch", "groups"],
 )
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), FORMS)
@@ -55,7 +55,7 @@ def test_gradients_are_those_of_the_formula(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(convolution_products, "MOST_NUMBERS", most)
-    monkeypatch.setattr(convolution_products, "SOME_NUMBERS", most)
+    monkeypatch.setattr(convolution_products, "GRADIENT_NUMBERS", most)
     monkeypatch.setattr(convolution_products, "FEWEST_CHANNELS", fewest)
     form = Geometry(kernel, stride, padding, groups, product=most > 0)
     large, weight, bias = double(2, 4, side, side), double(6, 4 // groups, kernel, kernel), double(6)
@@ -68,6 +68,7 @@ def test_gradients_are_those_of_the_formula(
             return Convolution.apply(inputs, weight, bias, form)
 
         plain = replace(one, product=False)
+        assert convolution_products.faster(inputs, weight, one) == (fewest == 1 and side < 12)
         torch.testing.assert_close(
             call(*tensors), convolve(inputs, weight, bias if tensors[2:] else None, plain)
         )
@@ -150,6 +151,50 @@ def test_maps_of_a_few_positions_are_products_in_both_directions(
         assert one.dtype == other.dtype and one.shape == other.shape
         assert (one - other).norm() < 0.01 * other.norm()
     assert ours[1].is_contiguous(memory_format=torch.channels_last) or not calls
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(128, 128, 3, 2, 1), nn.ConvTranspose2d(128, 128, 4, 2, 1)])
+def test_a_batch_without_images(layer: nn.Module) -> None:
+    images = torch.randn(0, 128, 4, 4, requires_grad=True)
+    with MatrixProducts(), torch.autocast("cpu", torch.bfloat16):
+        result = layer(images)
+    result.float().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert result.shape == layer(images).shape and images.grad is not None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, w: functional.conv2d(x, w),
+        lambda x, w: functional.conv_transpose2d(x, w, None, 2, 1, 2),
+    ],
+    ids=["large-kernel", "padding"],
+)
+def test_errors_are_those_of_torch(call: Callable[[Tensor, Tensor], Tensor]) -> None:
+    features, weight = torch.randn(1, 128, 3, 3), torch.randn(128, 128, 5, 5, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError) as usual:
+        call(features, weight)
+    with MatrixProducts(), torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError) as ours:
+        call(features, weight)
+    assert str(ours.value) == str(usual.value)
+
+
+def test_layers_that_are_frozen_or_parametrised_are_products_in_each_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    usual = convolution_products.gathered
+    monkeypatch.setattr(convolution_products, "gathered", lambda *given: calls.append(1) or usual(*given))
+    features = torch.randn(2, 128, 4, 4, requires_grad=True)
+    normal = nn.utils.parametrizations.spectral_norm(nn.Conv2d(128, 128, 3, padding=1)).eval()
+    for layer in (normal, nn.Conv2d(128, 128, 3, padding=1).requires_grad_(False)):
+        with MatrixProducts(), torch.autocast("cpu", torch.bfloat16):
+            first = layer(features)
+            with torch.no_grad():
+                assert torch.equal(layer(features), first)
+        assert len(calls) == 2
+        calls.clear()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,13 @@ def test_many_threads_change_by_a_tenth_at_least(monkeypatch: pytest.MonkeyPatch
     assert [count for _, count in rows[:-1]] == [40, 40, 40, 35]
 
 
+def test_two_measurements_agree_on_a_number_or_the_nearer_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = texts(monkeypatch, [6, 6, 3, 7, 5, 1, 2, 1], cores=8, most=8)
+    assert [count for _, count in rows[:-1]] == [8, 2, 2, 2, 2, 3, 6, 6]
+
+
 def test_in_fp32_it_is_only_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "other programs use 1.2 of 2 cores; a run with --engine-arg threads=1 may be faster"
     rows = texts(monkeypatch, [1.2] * 6, precision="fp32")
@@ -126,7 +135,7 @@ def spin(seconds: float) -> None:
         pass
 
 
-def test_other_programs_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_programs_are_measured() -> None:
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         before, used = processor_times(), psutil.Process(other.pid).cpu_times().user
@@ -158,7 +167,19 @@ def test_this_process_and_its_children_are_not_others() -> None:
     assert first and second and child.pid
     assert second.own[child.pid] > first.own[child.pid]
     third = processor_times()
-    assert third and third.own.keys() == {os.getpid()}
+    assert third and child.pid not in third.own
+
+
+def test_only_the_cores_of_this_process_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = namedtuple("kinds", "user nice system idle iowait irq softirq steal guest")
+    rows = [kinds(*(10 * i + row for i in range(9))) for row in (1, 2, 3)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: rows)
+    for cores, busy in ({0, 2}, 0 + 10 + 20 + 50 + 60 + 70 + 6 * 1 + 210 + 6 * 3), ({1}, 210 + 6 * 2):
+        monkeypatch.setattr(threads, "available_cores", lambda cores=cores: cores)
+        times = processor_times()
+        assert times and times.busy == busy
+    monkeypatch.setattr(threads, "available_cores", lambda: {3})
+    assert processor_times() is None
 
 
 def test_a_child_that_ends_does_not_look_like_another_program() -> None:
@@ -179,10 +200,13 @@ def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch, error: Exc
     assert [one.adapt(), one.adapt()] == ["", ""] and torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("applied", [True, False])
 def test_a_run_adapts_its_threads_and_restores_them(
-    monkeypatch: pytest.MonkeyPatch, images: ImageData, tmp_path: Path
+    applied: bool, monkeypatch: pytest.MonkeyPatch, images: ImageData, tmp_path: Path
 ) -> None:
     machine, seen = Machine(), list[int]()
+    if not applied:  # `Trainer.run` without the context around it
+        monkeypatch.setattr(engine.Engine, "applied", lambda self: nullcontext())
     torch.set_num_threads(2)
     monkeypatch.setattr(threads, "available_cores", lambda: {0, 1})
 

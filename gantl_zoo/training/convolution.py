@@ -73,8 +73,7 @@ def executed(context: Any, number: int) -> bool:
 def convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, form: Geometry) -> Tensor:
     """The convolution (N, C, H, W) -> (N, K, h, w), or the transposed convolution back."""
     if form.product and products.faster(inputs, weight, form):
-        result = (products.scattered if form.transposed else products.gathered)(inputs, weight, form)
-        return result if bias is None else result.add_(bias[:, None, None])
+        return (products.scattered if form.transposed else products.gathered)(inputs, weight, bias, form)
     usual: Tensor = torch.ops.aten.convolution(inputs, weight, bias, *form.settings)
     return usual
 

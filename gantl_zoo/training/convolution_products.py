@@ -1,7 +1,7 @@
 """Convolutions with small feature maps as matrix products, without groups.
 
-Such maps leave oneDNN little to do for each weight. In bfloat16 on a processor with AMX the products are up
-to three times as fast (`benchmarks/README.md`). Large (N, C, H, W), small (N, K, h, w), weight (K, C, k, k).
+With few positions each weight is used rarely. In bfloat16 on a processor with AMX the products are up to four
+times as fast as oneDNN (`benchmarks/README.md`). Large (N, C, H, W), small (N, K, h, w), weight (K, C, k, k).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from gantl_zoo.training.convolution_geometry import Geometry
 
 MOST_POSITIONS = 36  # of the small map, for `gathered` and `scattered`
 FEWEST_CHANNELS = 128  # of either map, for the same
-MOST_NUMBERS = 16_000_000  # of windows in memory at once, for weight gradients
-SOME_NUMBERS = 1_700_000  # the same for `gathered` and `scattered`
+MOST_NUMBERS = 1_700_000  # of windows in memory at once, for the same
+GRADIENT_NUMBERS = 16_000_000  # of windows in memory at once, for weight gradients
 
 
 def faster(inputs: Tensor, weight: Tensor, form: Geometry) -> bool:
@@ -26,29 +26,33 @@ def faster(inputs: Tensor, weight: Tensor, form: Geometry) -> bool:
     return height * width <= MOST_POSITIONS and min(weight.shape[:2]) >= FEWEST_CHANNELS
 
 
-def gathered(large: Tensor, weight: Tensor, form: Geometry) -> Tensor:
+def gathered(large: Tensor, weight: Tensor, bias: Tensor | None, form: Geometry) -> Tensor:
     """The small map: the windows of the large one times the weights."""
     matrix = weight.permute(0, 2, 3, 1).reshape(len(weight), -1).t()  # (k·k·C, K)
     small = empty(large, len(weight), *form.small_size(*large.shape[2:]))
     rows, at = small.permute(0, 2, 3, 1).view(-1, len(weight)), 0  # (N·h·w, K)
-    for windows in window_matrices(large, form, SOME_NUMBERS):
-        torch.mm(windows, matrix, out=rows[at : at + len(windows)])
+    for windows in window_matrices(large, form, MOST_NUMBERS):
+        some = rows[at : at + len(windows)]
+        if bias is None:
+            torch.mm(windows, matrix, out=some)
+        else:
+            torch.addmm(bias, windows, matrix, out=some)
         at += len(windows)
     return small
 
 
-def scattered(small: Tensor, weight: Tensor, form: Geometry) -> Tensor:
+def scattered(small: Tensor, weight: Tensor, bias: Tensor | None, form: Geometry) -> Tensor:
     """The large map of a transposed convolution: each position of the small one adds a window to it."""
     matrix = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)  # (K, k·k·C)
     large = empty(small, weight.shape[1], *form.large_size(*small.shape[2:]))
-    part = max(1, SOME_NUMBERS // (matrix.shape[1] * small[0, 0].numel()))  # images
+    part = max(1, MOST_NUMBERS // (matrix.shape[1] * small.shape[2:].numel()))  # images
     for some, result in zip(torch.split(small, part), torch.split(large, part), strict=True):
-        scatter(some, matrix, form, result)
+        scatter(some, matrix, form, result, 0 if bias is None else bias)
     return large
 
 
-def scatter(small: Tensor, matrix: Tensor, form: Geometry, large: Tensor) -> None:
-    """Write the large map of some images. The sums are in float32."""
+def scatter(small: Tensor, matrix: Tensor, form: Geometry, large: Tensor, bias: Tensor | int) -> None:
+    """Write the large map of some images. Windows have the precision of the maps, their sum float32."""
     (count, channels, rows, columns), (height, width) = large.shape, small.shape[2:]
     kernel, pad, stride = form.kernel, form.padding, form.stride
     windows = small.permute(0, 2, 3, 1).reshape(-1, len(matrix)) @ matrix
@@ -62,7 +66,7 @@ def scatter(small: Tensor, matrix: Tensor, form: Geometry, large: Tensor) -> Non
             at = x * stride * channels
             sums[:, y * stride : y * stride + kernel, at : at + kernel * channels] += windows[:, y, x]
     padded = sums.view(count, rows + 2 * pad, columns + 2 * pad, channels)
-    large.permute(0, 2, 3, 1).copy_(padded[:, pad : pad + rows, pad : pad + columns])
+    large.permute(0, 2, 3, 1).copy_(padded[:, pad : pad + rows, pad : pad + columns].add_(bias))
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:
@@ -78,7 +82,7 @@ def weight_product(large: Tensor, small: Tensor, form: Geometry) -> Tensor:
     values = small.permute(0, 2, 3, 1).reshape(-1, outputs)  # (N·h·w, K)
     total: Any = None
     at = 0
-    for windows in window_matrices(large, form, MOST_NUMBERS):
+    for windows in window_matrices(large, form, GRADIENT_NUMBERS):
         product = values[at : at + len(windows)].t().contiguous() @ windows  # (K, k·k·C)
         at += len(windows)
         if len(windows) == len(values):

@@ -75,6 +75,8 @@ class Loop:
             if (plugin := plugin_of(error)) is None:
                 raise
             raise TrainingError(self.broken(plugin, error)) from error
+        finally:
+            self.threads.restore()
 
     def _run(self, resume: bool) -> None:
         step = self.recovery.restore() if resume and self.folder is not None else 0

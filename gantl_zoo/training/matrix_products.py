@@ -15,15 +15,12 @@ from torch.overrides import TorchFunctionMode
 from gantl_zoo.training.convolution_calls import CALLS, Call
 from gantl_zoo.training.convolution_products import faster
 
-MOST_POSITIONS = 64  # of the smaller feature map
-FEWEST_CHANNELS = 32  # of either
+GRADIENT_POSITIONS = 64  # of the small map, at most, for products as weight gradients
+GRADIENT_CHANNELS = 32  # of either map, at least
 
 
 class MatrixProducts(TorchFunctionMode):
-    """Context: convolutions in autocast's precision are computed so if their maps are small.
-
-    Weight gradients are products up to `MOST_POSITIONS`, other parts where `faster` says so.
-    """
+    """Context: in autocast, convolutions with small maps and their gradients are matrix products."""
 
     def __torch_function__(
         self,
@@ -35,25 +32,30 @@ class MatrixProducts(TorchFunctionMode):
         settings = dict(kwargs or {})
         if func in CALLS and torch.is_autocast_enabled("cpu"):
             call = CALLS[func](*args, **settings)
-            if suits(call) and (torch.is_grad_enabled() or is_faster(call)):
+            if possible(call) and (is_faster(call) or has_faster_gradient(call)):
                 return as_product(call).replaced()
         return func(*args, **settings)
 
 
-def suits(call: Call) -> bool:
-    """Whether the weight gradient of a call is faster as a matrix product than in oneDNN."""
-    form, weight = call.form, call.weight
-    if form is None or form.groups > 1 or form.kernel == 1:
+def possible(call: Call) -> bool:
+    """Whether a matrix product can compute a call."""
+    form = call.form
+    if form is None or form.groups > 1 or form.kernel == 1 or call.weight.dtype != torch.float32:
         return False
-    if weight.dtype != torch.float32 or not weight.requires_grad:
-        return False
-    height, width = form.small_size(*call.inputs.shape[2:])
-    return height * width <= MOST_POSITIONS and min(weight.shape[:2]) >= FEWEST_CHANNELS
+    return min(form.small_size(*call.inputs.shape[2:])) > 0 and form.output_padding < form.stride
 
 
 def is_faster(call: Call) -> bool:
-    """Whether the call itself is faster as a matrix product than in oneDNN."""
+    """Whether the call and the gradient of its inputs are faster as matrix products than in oneDNN."""
     return call.form is not None and faster(call.inputs, call.weight, call.form)
+
+
+def has_faster_gradient(call: Call) -> bool:
+    """Whether there will be a weight gradient that is faster as a matrix product."""
+    if call.form is None or not (torch.is_grad_enabled() and call.weight.requires_grad):
+        return False
+    height, width = call.form.small_size(*call.inputs.shape[2:])
+    return height * width <= GRADIENT_POSITIONS and min(call.weight.shape[:2]) >= GRADIENT_CHANNELS
 
 
 def as_product(call: Call) -> Call:

@@ -19,7 +19,6 @@ from gantl_zoo.data.cores import available_cores
 from gantl_zoo.training.engine import Engine
 
 INTERVAL = 1.0  # seconds over which the use of the cores is measured
-AGREEING = 2  # measurements in a row that must ask for another number
 MARGIN = 0.75  # cores by which the free ones must differ from the threads, so that these don't alternate
 SHARE = 0.1  # the same as a share of the threads
 KINDS = ("user", "nice", "system", "irq", "softirq", "steal")
@@ -66,7 +65,8 @@ class Threads:
 
     It stays between 1 and the number at the beginning. In fp32 there is only a sentence for the log, because
     another number of threads rounds sums differently. Nothing is done on a GPU, for compiled networks, if the
-    engine's settings name a number, and beside other processes of the run. A container's limits are not seen.
+    engine's settings name a number, and beside other processes of the run. A container's limits are not seen,
+    and with hyper-threading a core counts as two.
     """
 
     def __init__(
@@ -76,11 +76,21 @@ class Threads:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most, self.cores = torch.get_num_threads(), len(available_cores())
-        self.times, self.clock = times, clock
-        self.exact = engine.precision == "fp32"
-        chosen = engine.threads or engine.compile or engine.processes.count > 1 or engine.device.type != "cpu"
-        self.before = times() if 1 < self.most <= self.cores and not chosen else None
-        self.agreeing = 0
+        self.times, self.clock, self.exact = times, clock, engine.precision == "fp32"
+        fixed = engine.threads or engine.compile or engine.processes.count > 1 or engine.device.type != "cpu"
+        self.active = 1 < self.most <= self.cores and not fixed
+        self.begin()
+
+    def begin(self) -> None:
+        """Use all threads, and measure from now on."""
+        self.restore()
+        self.before = self.times() if self.active else None
+        self.asked = self.most  # the number that the measurement before asked for
+
+    def restore(self) -> None:
+        """Use all threads again."""
+        if self.active and torch.get_num_threads() != self.most:
+            torch.set_num_threads(self.most)
 
     def adapt(self) -> str:
         """Set the number of threads, if a measurement is due. Returns a sentence for the log, or ""."""
@@ -90,17 +100,18 @@ class Threads:
         if self.before is None:
             return ""
         others, threads = self.before.others(before), torch.get_num_threads()
-        best = self.best(self.cores - others, threads)
-        self.agreeing = 0 if best == threads else self.agreeing + 1
-        if self.agreeing < AGREEING:
+        asked, self.asked = self.asked, self.best(self.cores - others, threads)
+        chosen = sorted((asked, threads, self.asked))[
+            1
+        ]  # two measurements ask for so many, or for more or less
+        if chosen == threads:
             return ""
-        self.agreeing = 0
         used = f"other programs use {others:.1f} of {self.cores} cores"
         if self.exact:
             self.before = None  # it is said once
-            return f"{used}; a run with --engine-arg threads={best} may be faster"
-        torch.set_num_threads(best)
-        return f"{used}: {best} thread{'s' if best > 1 else ''} instead of {threads}"
+            return f"{used}; a run with --engine-arg threads={chosen} may be faster"
+        torch.set_num_threads(chosen)
+        return f"{used}: {chosen} thread{'s' if chosen > 1 else ''} instead of {threads}"
 
     def best(self, free: float, threads: int) -> int:
         """The number of threads for so many free cores: `threads`, the current one, if it differs little."""
