@@ -67,7 +67,6 @@ def texts(
         assert one.adapt() == "", "too early"
         machine.passes(INTERVAL / 2, share)
         results.append((one.adapt(), torch.get_num_threads()))
-    assert machine.measured or not any(text for text, _ in results)
     return [*results, ("measured", machine.measured)]
 
 

@@ -74,7 +74,8 @@ def content_of(path: str) -> tuple[bytes, Stamp]:
     try:
         about = os.fstat(file)
         parts = [os.read(file, about.st_size + 1)]
-        if len(parts[0]) != about.st_size:  # larger than 2 GB, or the system does not know its size
+        # one call reads at most 2 GB, and some file systems report a wrong size
+        if len(parts[0]) != about.st_size:
             while more := os.read(file, CHUNK):
                 parts.append(more)
     finally:
